@@ -1,0 +1,67 @@
+"""Names to things. One new file with one decorator adds an entry; unknown names get a near match."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from mmbench.errors import unknown_name
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Generic[Entry]):
+    """A registry that fills itself: the modules of `package` are imported at the first look-up.
+
+    Args:
+        kind: what an entry is called in messages, such as "task".
+        package: dotted name of the package whose modules register entries.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, Entry] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Return a decorator that files its argument under `name`.
+
+        Raises:
+            ValueError: the name is taken by something else.
+        """
+
+        def decorate(entry: Entry) -> Entry:
+            known = self._entries.get(name)
+            if known is not None and known is not entry:
+                raise ValueError(f"{self.kind} '{name}' is registered twice")
+            self._entries[name] = entry
+            return entry
+
+        return decorate
+
+    def get(self, name: str) -> Entry:
+        """Return the entry called `name`.
+
+        Raises:
+            UserError: there is none; the message suggests the nearest name.
+        """
+        self._discover()
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__, prefix=f"{self.package}."):
+            importlib.import_module(module.name)
+        self._discovered = True
