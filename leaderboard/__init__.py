@@ -1,0 +1,1 @@
+"""pandas: result records -> tables -> Markdown, CSV, LaTeX, HTML, plots; published baselines beside them."""

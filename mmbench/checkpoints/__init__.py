@@ -1,0 +1,1 @@
+"""Read any checkpoint into a Backbone; write a Backbone for another library; prove that nothing changed."""

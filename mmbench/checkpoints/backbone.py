@@ -1,0 +1,93 @@
+"""Backbone: an architecture, its weights under torchvision's names, and its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Weights without a head.
+
+    Attributes:
+        arch: timm name of the architecture.
+        state_dict: float tensors under torchvision's ResNet names, no head.
+        card: what is known of the weights.
+    """
+
+    arch: str
+    state_dict: dict[str, Tensor]
+    card: ModelCard
+
+    def build(self) -> nn.Module:
+        """Return a fresh headless timm model that holds these weights (output: pooled features, (N, C)).
+
+        Raises:
+            UserError: the weights do not cover the architecture exactly.
+        """
+        model = create_headless(self.arch)
+        load_exactly(model, self.state_dict, what=f"the {self.card.arm} checkpoint")
+        return model
+
+
+def create_headless(arch: str) -> nn.Module:
+    """Return the timm model `arch` without classifier, randomly initialised.
+
+    Raises:
+        UserError: timm knows no such architecture (near match named).
+    """
+    if not timm.is_model(arch):
+        raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
+    return cast(nn.Module, timm.create_model(arch, pretrained=False, num_classes=0))
+
+
+def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> None:
+    """Load `state_dict` into `model`; every tensor must arrive and every tensor must be used.
+
+    Raises:
+        UserError: names the missing, unexpected or misshapen tensors; the model is left as it was.
+    """
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - state_dict.keys())
+    unexpected = sorted(state_dict.keys() - wanted.keys())
+    misshapen = [
+        f"{name} {tuple(state_dict[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state_dict and state_dict[name].shape != tensor.shape
+    ]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if names
+    ]
+    if problems:
+        raise UserError(
+            f"{what} does not cover the backbone: {'; '.join(problems)}; check the file and --arch"
+        )
+    model.load_state_dict(state_dict, strict=True)
+
+
+def random_backbone(arch: str, seed: int, preprocessing: Preprocessing | None = None) -> Backbone:
+    """Return the control: `arch` as initialised from `seed`, its caller's random state untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = create_headless(arch)
+    card = ModelCard(
+        arm="random",
+        arch=arch,
+        method="random",
+        epochs=0,
+        seed=seed,
+        preprocessing=preprocessing or Preprocessing(),
+        source_format="random",
+        origins={"seed": "asked for"},
+    )
+    return Backbone(arch, dict(model.state_dict()), card)

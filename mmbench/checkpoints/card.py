@@ -1,0 +1,77 @@
+"""ModelCard: what is known about a set of weights, and where each fact came from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class HighPass(BaseModel):
+    """The high-pass filter x - GaussianBlur(x) that MSCN-style weights expect at train and test time.
+
+    `kernel_size` and `sigma` are in pixels of the image at the size the network sees.
+    Source: Chin et al., arXiv 2309.12757 (kernel 11, sigma 5 at 224 px).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kernel_size: int
+    sigma: float
+
+
+class Preprocessing(BaseModel):
+    """What is done to an RGB image in [0, 1] before the backbone sees it; it travels with the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    high_pass: HighPass | None = None
+    image_size: int = 224
+
+
+class ModelCard(BaseModel):
+    """The frozen facts of one checkpoint.
+
+    Attributes:
+        arm: the word under which the leaderboard groups seeds, such as "mixmask" or "random".
+        method: name of the method, such as "mixmask"; None where the file does not tell.
+        framework: how views are compared ("moco", ...); None where unknown.
+        masking: how a view is corrupted ("mixmask", "erase", "mscn", "none"); None where unknown.
+        arch: timm name of the backbone.
+        pretrain_data: name of the pretraining data set.
+        pretrain_fingerprint: its fingerprint, where known.
+        epochs: pretraining epochs; 0 for random weights.
+        seed: seed of the pretraining run.
+        pretrain_seconds: wall time of the pretraining, where known.
+        preprocessing: what images need before this backbone.
+        source_sha256: SHA-256 of the file that the weights were read from.
+        origins: for each fact above that is not obvious, where it came from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arm: str
+    arch: str
+    method: str | None = None
+    framework: str | None = None
+    masking: str | None = None
+    pretrain_data: str | None = None
+    pretrain_fingerprint: str | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    pretrain_seconds: float | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    source_format: Literal["run", "moco", "torchvision", "timm", "random", "pixels"] | None = None
+    source_sha256: str | None = None
+    origins: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the card's JSON: the card's identity."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

@@ -1,0 +1,163 @@
+"""What every stage means by a data set: image splits in memory, and dense scenes on disk."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from mmbench.errors import UserError
+from mmbench.registry import Registry
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """One split in memory.
+
+    Attributes:
+        images: uint8, (N, 3, H, W), RGB.
+        labels: int64, (N,), indices into the data set's classes.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the decoded pixels, their shape and the labels."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(self.images.contiguous().numpy().data)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Detection and segmentation data on disk, the same pictures for both.
+
+    Layout below `root`: images/{split}/*.png, annotations/{split}.json (COCO: boxes and polygons),
+    segmentation/{split}/*.png (uint8; 0 is background, class i is i + 1), and voc/ (VOC XML layout).
+
+    Attributes:
+        classes: the names of the things, without background.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+
+    def images(self, split: Split) -> Path:
+        """Return the folder of the split's pictures."""
+        return self.root / "images" / split
+
+    def coco_json(self, split: Split) -> Path:
+        """Return the split's COCO annotation file."""
+        return self.root / "annotations" / f"{split}.json"
+
+    def segmentation(self, split: Split) -> Path:
+        """Return the folder of the split's label maps."""
+        return self.root / "segmentation" / split
+
+    @property
+    def voc(self) -> Path:
+        """Return the VOC devkit folder (Annotations/, ImageSets/Main/, JPEGImages/)."""
+        return self.root / "voc"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and bytes of the COCO files and of every picture and label map."""
+        digest = hashlib.sha256()
+        for folder in ("annotations", "images", "segmentation"):
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.is_file():
+                    digest.update(path.relative_to(self.root).as_posix().encode())
+                    digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by name.
+
+    Attributes:
+        splits: loader per split; a split is decoded when first asked for and then kept.
+        scenes: the dense part, where there is one.
+        image_size: side in pixels at which the data set's images are fed to a small backbone
+            (they may be stored larger, so that crops have room).
+    """
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, Callable[[], ImageSplit]]
+    image_size: int
+    scenes: Scenes | None = None
+
+    def split(self, name: Split) -> ImageSplit:
+        """Return one split, decoded once per process.
+
+        Raises:
+            UserError: the data set has no such split, or the split is empty or unreadable.
+        """
+        if name not in self.splits:
+            raise UserError(
+                f"data set '{self.name}' at {self.root} has no {name} split "
+                f"(it has: {', '.join(sorted(self.splits)) or 'none'})"
+            )
+        return self._decoded(name)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of all splits."""
+        parts = [f"{name}:{self.split(name).fingerprint}" for name in sorted(self.splits)]  # type: ignore[arg-type]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def require_scenes(self) -> Scenes:
+        """Return the dense part.
+
+        Raises:
+            UserError: the data set is for classification only.
+        """
+        if self.scenes is None:
+            raise UserError(
+                f"data set '{self.name}' has no boxes or masks; use one that has, such as patterns"
+            )
+        return self.scenes
+
+    @functools.cached_property
+    def _cache(self) -> dict[str, ImageSplit]:
+        return {}
+
+    def _decoded(self, name: str) -> ImageSplit:
+        if name not in self._cache:
+            self._cache[name] = self.splits[name]()
+        return self._cache[name]
+
+
+DatasetLoader = Callable[[Path], Dataset]
+
+# name -> loader(folder of that data set). A new data set is one new module in mmbench.data.
+DATASETS: Registry[DatasetLoader] = Registry("data set", package="mmbench.data")
+
+
+@functools.lru_cache(maxsize=4)
+def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
+    """Return the data set called `name`, found in `root/name`; or the image folder at the path `name`.
+
+    A name that contains a path separator or names an existing folder is read as an image folder.
+
+    Raises:
+        UserError: unknown name (near match named), or files that are missing or unreadable.
+    """
+    if name not in DATASETS.names() and ("/" in name or Path(name).is_dir()):
+        return DATASETS.get("folder")(Path(name))
+    return DATASETS.get(name)(root / name)

@@ -1,0 +1,101 @@
+"""Provenance: which code, which libraries and which machine made a result."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from mmbench.version import __version__
+
+RECORDED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "detectron2",
+    "sal-detectron2",
+    "onedl-mmsegmentation",
+    "onedl-mmcv",
+    "onedl-mmengine",
+)
+
+
+class Provenance(BaseModel):
+    """Where and with what something was computed. `git_sha` is None outside a checkout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mmbench: str
+    git_sha: str | None
+    git_dirty: bool | None
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    cpu_count: int
+    threads: int
+    device: str
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed version of every recorded package that is there."""
+    versions = {}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the checkout that this package runs from; None where there is none."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _processor() -> str:
+    """Return the processor's name as Linux tells it, else what Python knows."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def provenance(device: str = "cpu") -> Provenance:
+    """Return the provenance of this process; `device` is a torch device such as "cpu" or "cuda:0"."""
+    import torch
+
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    return Provenance(
+        mmbench=__version__,
+        git_sha=_git("rev-parse", "HEAD"),
+        git_dirty=None if status is None else bool(status),
+        python=platform.python_version(),
+        packages=package_versions(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cpu_count=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        device=name,
+    )

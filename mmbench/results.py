@@ -1,0 +1,137 @@
+"""Result: one measurement, typed, versioned, written once. ResultStore: a folder of them."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmbench.checkpoints.card import ModelCard
+from mmbench.environment import Provenance
+from mmbench.errors import UserError
+from mmbench.files import write_text
+
+SCHEMA_VERSION = 1
+Task = Literal["linear", "knn", "semisup", "finetune", "detection", "segmentation"]
+
+
+class Metric(BaseModel):
+    """One number, in percent (0-100) unless `unit` says otherwise; n counts what it averages over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    higher_is_better: bool
+    n: int = Field(ge=1, description="images (or instances) that the metric was computed on")
+    unit: Literal["percent", "nats", "count"] = "percent"
+
+
+class DatasetReference(BaseModel):
+    """Which data, exactly: name, fingerprint, and how many images each used split holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    fingerprint: str
+    split_sizes: dict[str, int]
+    evaluated_split: str = "test"
+
+
+class Result(BaseModel):
+    """One finished transfer run. Never edited: a new measurement is a new record.
+
+    Attributes:
+        model: the card of the weights; `model.arm` is the row of the leaderboard.
+        protocol: versioned id such as "linear/patterns@1".
+        metrics: by name, such as "top1", "AP50", "mIoU".
+        primary_metric: the one that ranks.
+        seed: seed of the transfer run (the pretraining seed is in the card).
+        config: every resolved setting of the protocol.
+        effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
+        receipt_id: id of the conversion receipt, where a conversion took part.
+        notes: facts a reader must know, such as "BN statistics recalibrated on train".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    created: datetime.datetime = Field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    model: ModelCard
+    task: Task
+    dataset: DatasetReference
+    protocol: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+$")
+    metrics: dict[str, Metric]
+    primary_metric: str
+    seed: int
+    config: dict[str, Any]
+    effective_lr: float | None = None
+    provenance: Provenance
+    wall_seconds: float
+    images_per_second: float | None = None
+    receipt_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _primary_is_measured(self) -> Result:
+        if self.primary_metric not in self.metrics:
+            raise ValueError(f"primary metric '{self.primary_metric}' is not among {sorted(self.metrics)}")
+        return self
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """Return 8 hexadecimal digits that identify a resolved configuration."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+class ResultStore:
+    """A folder of records; a record's path is its identity, so the same run is never counted twice."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path_of(
+        self, card: ModelCard, protocol: str, dataset: DatasetReference, config: dict[str, Any], seed: int
+    ) -> Path:
+        """Return where the record of this model, protocol, data, configuration and seed lives."""
+        slug = protocol.replace("/", "-")
+        identity = f"{card.arm}-{card.digest}-{config_digest(config)}-seed{seed}.json"
+        return self.root / f"{dataset.name}-{dataset.fingerprint[:8]}" / slug / identity
+
+    def write(self, result: Result) -> Path:
+        """Write the record atomically and return its path."""
+        path = self.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
+        write_text(path, result.model_dump_json(indent=2) + "\n")
+        return path
+
+    def __iter__(self) -> Iterator[Result]:
+        """Yield every record below the root in the order of their paths.
+
+        Raises:
+            UserError: a file is no record of a schema version that we read.
+        """
+        for path in sorted(self.root.rglob("*.json")):
+            yield read_result(path)
+
+
+def read_result(path: Path) -> Result:
+    """Read one record.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or is no record of schema version 1.
+    """
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no result record at {path}; check the path") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in reason["loc"]) or "the file"
+        raise UserError(
+            f"{path} is not a result record of schema version {SCHEMA_VERSION}: {where}: {reason['msg']}; "
+            "move it out of the results folder"
+        ) from None

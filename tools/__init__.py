@@ -1,0 +1,1 @@
+"""The commands around the stages: data, convert, inspect, preview, doctor, demo."""

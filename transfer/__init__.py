@@ -1,0 +1,1 @@
+"""Transfer of one backbone to classification, detection and segmentation, by versioned protocols."""

@@ -1,0 +1,56 @@
+"""The controls that every pretrained backbone is compared with: random weights and raw pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mmbench.checkpoints.backbone import Backbone, random_backbone
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.data import Dataset
+from mmbench.preprocessing import Preprocess, centre_crop
+
+CONTROLS = ("random", "pixels")
+RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 1024, 128
+
+
+def pixels_backbone(image_size: int) -> Backbone:
+    """Return the control without a network: features are the image's own normalised pixels."""
+    card = ModelCard(
+        arm="pixels",
+        arch="pixels",
+        method="pixels",
+        epochs=0,
+        preprocessing=Preprocessing(image_size=image_size),
+        source_format="pixels",
+    )
+    return Backbone("pixels", {}, card)
+
+
+@torch.no_grad()
+def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset) -> Backbone:
+    """Return random weights whose batch-norm statistics were set on unlabelled training images.
+
+    Untrained batch norms would let activations drift from layer to layer, which makes the control
+    weaker than random weights are. The card says what was done.
+    """
+    backbone = random_backbone(arch, seed, Preprocessing(image_size=dataset.image_size))
+    model = backbone.build()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain average over all batches
+    model.train()
+    prepare = Preprocess(backbone.card.preprocessing)
+    images = dataset.split("train").images[:RECALIBRATION_IMAGES]
+    for batch in images.split(RECALIBRATION_BATCH):
+        model(prepare(centre_crop(batch, dataset.image_size)))
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    origins = {
+        **backbone.card.origins,
+        "batch_norm": f"statistics of {len(images)} unlabelled {dataset.name} training images",
+    }
+    card = backbone.card.model_copy(update={"origins": origins, "pretrain_fingerprint": dataset.fingerprint})
+    return replace(backbone, state_dict=state, card=card)

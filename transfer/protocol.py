@@ -1,0 +1,81 @@
+"""Protocols: versioned YAML files that say exactly how a task is run."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmbench.errors import UserError, unknown_name
+from mmbench.results import Task
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Protocol(BaseModel):
+    """One protocol file in transfer/protocols.
+
+    Attributes:
+        id: `task/name@version`; a change of anything that changes numbers is a new version.
+        title: one line for people.
+        metric: the primary metric.
+        split: the split that is evaluated.
+        selection: how hyperparameters were or are chosen.
+        source: paper, section or repository.
+        differs: where it differs from the source.
+        settings: the task's own settings, checked by the task's settings model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+$")
+    task: Task
+    title: str
+    metric: str
+    split: str = "test"
+    selection: str
+    source: str
+    differs: str
+    settings: dict[str, Any]
+
+
+@functools.cache
+def protocols() -> dict[str, Protocol]:
+    """Return every shipped protocol by id."""
+    found: dict[str, Protocol] = {}
+    for entry in resources.files("mmbench.transfer.protocols").iterdir():
+        if entry.name.endswith(".yaml"):
+            protocol = Protocol.model_validate(yaml.safe_load(entry.read_text(encoding="utf-8")))
+            found[protocol.id] = protocol
+    return found
+
+
+def get_protocol(protocol_id: str) -> Protocol:
+    """Return one protocol.
+
+    Raises:
+        UserError: there is none of that id (near match named).
+    """
+    if protocol_id not in protocols():
+        raise unknown_name("protocol", protocol_id, protocols())
+    return protocols()[protocol_id]
+
+
+def parse_settings(model: type[Settings], protocol: Protocol, overrides: dict[str, Any]) -> Settings:
+    """Return the protocol's settings, with overrides, as the task's own typed model.
+
+    Raises:
+        UserError: an override names no setting (near match named) or has a value of the wrong kind.
+    """
+    for name in overrides:
+        if name not in model.model_fields:
+            raise unknown_name(f"setting of {protocol.id}", name, model.model_fields)
+    try:
+        return model.model_validate({**protocol.settings, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"setting '{where}' of {protocol.id}: {first['msg']}") from None

@@ -1,0 +1,174 @@
+"""The common frame of every transfer task: what it is given, what it must measure, what is recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
+from mmbench.environment import provenance
+from mmbench.errors import UserError
+from mmbench.registry import Registry
+from mmbench.results import DatasetReference, Metric, Result, ResultStore, read_result
+from mmbench.transfer.protocol import Protocol, get_protocol, parse_settings
+
+
+class TaskSettings(BaseModel):
+    """Base of every task's typed settings: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class TransferJob:
+    """Everything a task is given.
+
+    Attributes:
+        backbone: the weights; every task builds its own model from them and never changes them.
+        seed: seeds everything random in the task, and which label subset is drawn.
+        device: torch device.
+        work: an empty folder of the task's own, for logs and intermediate files.
+        report: called with (done, total, words) to show progress; cheap to call often.
+    """
+
+    backbone: Backbone
+    dataset: Dataset
+    protocol: Protocol
+    seed: int
+    device: torch.device
+    work: Path
+    report: Callable[[int, int, str], None] = lambda done, total, words: None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a task hands back; the frame adds provenance and writes the record.
+
+    Attributes:
+        metrics: must hold the protocol's primary metric.
+        split_sizes: images used per split (for semisup, the labelled images really used as "train").
+        effective_lr: learning rate after every scaling rule; None where nothing is learned.
+        images_seen: images through the backbone, training and evaluation, for the throughput.
+        notes: facts a reader of the record must know.
+    """
+
+    metrics: dict[str, Metric]
+    split_sizes: dict[str, int]
+    effective_lr: float | None = None
+    images_seen: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+TaskFunction = Callable[[TransferJob, Any], Measurement]
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task as the registry knows it.
+
+    Attributes:
+        settings: the typed settings that its protocols fill.
+        default_protocol: used where the user names none.
+        measure: does the work.
+        dense: uses the data set's scenes instead of its labelled images.
+        accepts_pixels: can measure raw pixels as if they were features.
+    """
+
+    name: str
+    settings: type[TaskSettings]
+    default_protocol: str
+    measure: TaskFunction
+    dense: bool = False
+    accepts_pixels: bool = False
+
+
+TASKS: Registry[TaskEntry] = Registry("task", package="mmbench.transfer")
+
+
+def task(
+    name: str,
+    settings: type[TaskSettings],
+    default_protocol: str,
+    *,
+    dense: bool = False,
+    accepts_pixels: bool = False,
+) -> Callable[[TaskFunction], TaskFunction]:
+    """Register the decorated function `(job, settings) -> Measurement` as a transfer task."""
+
+    def decorate(measure: TaskFunction) -> TaskFunction:
+        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels)
+        TASKS.register(name)(entry)
+        return measure
+
+    return decorate
+
+
+def run_task(
+    name: str,
+    backbone: Backbone,
+    dataset: Dataset,
+    store: ResultStore,
+    *,
+    work: Path,
+    protocol_id: str | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+    overrides: dict[str, Any] | None = None,
+    receipt_id: str | None = None,
+    report: Callable[[int, int, str], None] | None = None,
+) -> Result:
+    """Measure one task and write its record; if that very record is there already, return it instead.
+
+    Raises:
+        UserError: unknown task, protocol or setting; weights or data that the task cannot use.
+    """
+    entry = TASKS.get(name)
+    protocol = get_protocol(protocol_id or entry.default_protocol)
+    if protocol.task != name:
+        raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{name}'")
+    settings = parse_settings(entry.settings, protocol, overrides or {})
+    if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
+        raise UserError(f"task '{name}' trains a backbone, and raw pixels have none; use linear or knn")
+    fingerprint = dataset.require_scenes().fingerprint if entry.dense else dataset.fingerprint
+    config = settings.model_dump(mode="json")
+    reference = DatasetReference(
+        name=dataset.name, fingerprint=fingerprint, split_sizes={}, evaluated_split=protocol.split
+    )
+    path = store.path_of(backbone.card, protocol.id, reference, config, seed)
+    if path.exists():
+        return read_result(path)
+
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    job = TransferJob(
+        backbone, dataset, protocol, seed, device, work, report or (lambda done, total, words: None)
+    )
+    work.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    measured = entry.measure(job, settings)
+    seconds = time.perf_counter() - started
+    seen = measured.images_seen
+    result = Result(
+        model=backbone.card,
+        task=protocol.task,
+        dataset=reference.model_copy(update={"split_sizes": measured.split_sizes}),
+        protocol=protocol.id,
+        metrics=measured.metrics,
+        primary_metric=protocol.metric,
+        seed=seed,
+        config=config,
+        effective_lr=measured.effective_lr,
+        provenance=provenance(str(device)),
+        wall_seconds=seconds,
+        images_per_second=None if seen is None else seen / seconds,
+        receipt_id=receipt_id,
+        notes=measured.notes,
+    )
+    store.write(result)
+    return result
