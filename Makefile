@@ -1,15 +1,37 @@
-# The two commands of the README are `make demo` and `make test`; each sets up what it needs.
+# The two commands of the README are `make demo` and `make test`. Each sets up what it needs:
+# a `.venv` with pinned packages, mmsegmentation and Detectron2. A second call starts at once.
 
 PYTHON ?= python3
 STAGES := pretrain transfer leaderboard tools
+READY := .venv/.ready
 
 .PHONY: demo test setup lint types format clean
 
+demo: $(READY)
+	@.venv/bin/mmbench demo --out demo
+
+test: $(READY) lint
+	@.venv/bin/python -m pytest
+
+setup: $(READY)
+
+$(READY): constraints.txt pyproject.toml tools/setup_environment.py tools/install_detectron2.py
+	@$(PYTHON) tools/setup_environment.py .venv
+
+lint: $(READY) types
+	@echo "==> ruff and mypy"
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+
+# The top-level folders as they install (mmbench.pretrain, ...), for mypy.
 types:
 	@rm -rf .cache/types && mkdir -p .cache/types/mmbench
 	@ln -s $(CURDIR)/mmbench/* $(addprefix $(CURDIR)/,$(STAGES)) .cache/types/mmbench/
 
-lint: types
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
+format: $(READY)
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+clean:
+	rm -rf .venv .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
