@@ -14,7 +14,7 @@ from mmbench.version import __version__
 
 # command -> ("module:attribute", one line of help). The modules import torch; this table does not.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("mmbench.tools.demo:demo", "The whole way on embedded data: pretrain, transfer, leaderboard."),
+    "demo": ("mmbench.tools.demo.command:demo", "Embedded data, pretraining, transfer, leaderboard: all."),
     "data": ("mmbench.tools.data:data", "Prepare, check and show data sets."),
     "pretrain": ("mmbench.pretrain.command:pretrain", "Pretrain a backbone without labels."),
     "preview": ("mmbench.tools.preview:preview", "Draw what a method does to images."),

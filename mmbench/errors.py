@@ -21,6 +21,10 @@ class MissingExtraError(UserError):
     def __init__(self, library: str, needed_for: str, command: str) -> None:
         super().__init__(f"{needed_for} needs {library}, which is not installed; run: {command}")
         self.library = library
+        self._facts = (library, needed_for, command)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return MissingExtraError, self._facts  # errors cross process borders in `mmbench demo`
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

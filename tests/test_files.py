@@ -1,0 +1,37 @@
+"""Files are whole or not there."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mmbench.errors import UserError
+from mmbench.files import atomic_path, require_free_space, sha256_of, write_json, write_text
+
+
+def test_a_failing_writer_leaves_the_good_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "record.json"
+    write_text(target, "good")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "good"
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_written_files_are_readable_by_others(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {"x": "é"})
+    assert (tmp_path / "a" / "b.json").stat().st_mode & 0o777 == 0o644
+    assert '"é"' in (tmp_path / "a" / "b.json").read_text(encoding="utf-8")
+
+
+def test_sha256_equals_hashlibs(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc" * 1000)
+    assert sha256_of(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+def test_too_little_disk_is_one_clear_line(tmp_path: Path) -> None:
+    require_free_space(tmp_path / "not" / "there", 1, "a test")
+    with pytest.raises(UserError, match="not enough disk for a test") as error:
+        require_free_space(tmp_path, 2**62, "a test")
+    assert "\n" not in str(error.value)

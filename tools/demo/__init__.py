@@ -1,0 +1,1 @@
+"""`mmbench demo`: the whole way on embedded data, in warm worker processes."""

@@ -1,0 +1,108 @@
+"""`mmbench demo`: from nothing to a leaderboard that this machine measured."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mmbench.errors import UserError, unknown_name
+from mmbench.files import require_free_space
+from mmbench.tools.demo.plan import ARMS, PROBES, plan
+from mmbench.tools.demo.schedule import run_cells
+from mmbench.tools.demo.worker import DemoFolders
+
+BASELINE = "mscn"
+EPOCHS, SEEDS = 8, (0, 1)
+NEEDED_BYTES = 500 * 2**20
+
+
+def run_demo(
+    out: Path,
+    *,
+    arms: tuple[str, ...] = ARMS,
+    tasks: tuple[str, ...] | None = None,
+    seeds: tuple[int, ...] = SEEDS,
+    epochs: int = EPOCHS,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Render the data, pretrain the arms, transfer them, build the board; what is done already is reused.
+
+    Args:
+        out: the demo's folder.
+        arms: methods to pretrain; random weights and raw pixels always take part.
+        tasks: which tasks to measure; None means all.
+        seeds: pretraining seeds.
+        epochs: pretraining epochs, the same for every arm.
+        workers: processes with one thread each; None means one per core.
+
+    Returns:
+        The path of the board's page.
+
+    Raises:
+        UserError: unknown names, too little disk, or a part that cannot be done.
+    """
+    console = console or Console()
+    known_tasks = [probe.task for probe in PROBES]
+    for kind, names, known in (("method", arms, ARMS), ("task", tasks or (), known_tasks)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if epochs < 1 or not seeds:
+        raise UserError(f"the demo needs at least one epoch and one seed, not {epochs} and {list(seeds)}")
+    require_free_space(out, NEEDED_BYTES, "the demo")
+    folders = DemoFolders(out)
+    workers = workers or len(os.sched_getaffinity(0))
+    cells = plan(arms, tasks, seeds, epochs)
+    console.print(
+        f"demo: {len(cells)} parts on {workers} worker{'s' if workers > 1 else ''} in {out}/ "
+        "(stop it at any time; the same command goes on)",
+        highlight=False,
+    )
+    started = time.monotonic()
+    run_cells(cells, folders, epochs, workers, console)
+
+    from mmbench.leaderboard.build import build
+    from mmbench.leaderboard.terminal import print_board
+
+    board = build(folders.results, folders.board, baseline=BASELINE if BASELINE in arms else None)
+    print_board(board, console)
+    page = folders.board / "index.html"
+    console.print(
+        f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}", highlight=False
+    )
+    return page
+
+
+@click.command(epilog="Example: mmbench demo --out demo")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
+)
+@click.option("--arm", "arms", multiple=True, default=ARMS, show_default=True, help="Method; repeatable.")
+@click.option("--task", "tasks", multiple=True, help="Task; repeatable. Default: all.")
+@click.option(
+    "--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Repeatable."
+)
+@click.option("--epochs", default=EPOCHS, show_default=True, help="Pretraining epochs.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes, one thread each. Default: one per core."
+)
+def demo(
+    out: Path,
+    arms: tuple[str, ...],
+    tasks: tuple[str, ...],
+    seeds: tuple[int, ...],
+    epochs: int,
+    workers: int | None,
+) -> None:
+    """Measure a whole leaderboard on embedded data.
+
+    Renders the Patterns data, pretrains MixMask, MoCo, the erase control and the MSCN-style baseline,
+    transfers each to linear, kNN, 1% and 10% labels, detection (Detectron2) and segmentation
+    (mmsegmentation), and builds the board.
+    """
+    run_demo(out, arms=arms, tasks=tasks or None, seeds=seeds, epochs=epochs, workers=workers)

@@ -1,0 +1,123 @@
+"""What the demo runs: cells (one pretraining, one transfer) and which cell waits for which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ARCH = "mixmask_resnet8"
+ARMS = ("mixmask", "moco", "erase", "mscn")
+CONTROLS = ("random", "pixels")
+DATA = "patterns"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One column of the demo's board.
+
+    Attributes:
+        protocol: the protocol's id.
+        seconds: rough cost on one core, for the order of work and the first guess of the time left.
+        label_subsets: how many draws of labels (or seeds of the head) per pretraining seed.
+        pretraining_seeds: how many of the pretraining seeds are measured; None means all.
+        pixels: whether raw pixels take part.
+    """
+
+    task: str
+    protocol: str
+    seconds: float
+    label_subsets: int = 1
+    pretraining_seeds: int | None = None
+    pixels: bool = False
+
+
+PROBES = (
+    Probe("knn", "knn/patterns@1", 3, pixels=True),
+    Probe("linear", "linear/patterns@1", 4, pixels=True),
+    Probe("semisup", "semisup/patterns-1pct@1", 5, label_subsets=3),
+    Probe("semisup", "semisup/patterns-10pct@1", 12),
+    Probe("detection", "detection/patterns@1", 30),
+    Probe("segmentation", "segmentation/patterns@1", 25),
+)
+
+# Seconds of pretraining per epoch on one core: MixMask sees each query twice.
+EPOCH_SECONDS = {"mixmask": 7.0, "moco": 4.5, "erase": 7.0, "mscn": 5.0}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work for one worker.
+
+    Attributes:
+        name: unique, readable, and stable: finished cells are remembered by it.
+        after: names of the cells that must be finished first.
+        seconds: rough cost on one core.
+        arm: method or control; empty for the data cell.
+        pretraining_seed: seed of the weights.
+        transfer_seed: seed of the task, and of the label subset.
+    """
+
+    name: str
+    kind: Literal["data", "pretrain", "transfer"]
+    seconds: float
+    after: tuple[str, ...] = ()
+    arm: str = ""
+    pretraining_seed: int = 0
+    task: str = ""
+    protocol: str = ""
+    transfer_seed: int = 0
+
+
+def pretrain_name(arm: str, seed: int) -> str:
+    """Return the name of the cell that pretrains `arm` with `seed`; its run folder has the same name."""
+    return f"{arm}-seed{seed}"
+
+
+def plan(
+    arms: tuple[str, ...], tasks: tuple[str, ...] | None, seeds: tuple[int, ...], epochs: int
+) -> list[Cell]:
+    """Return the demo's cells: data first, then every arm and control on every probe.
+
+    Args:
+        arms: pretraining methods; the controls always take part.
+        tasks: names of the tasks to run; None means all.
+        seeds: pretraining seeds.
+        epochs: pretraining epochs, for the estimate of the time.
+    """
+    cells = [Cell(f"data {DATA}", "data", 25)]
+    probes = [probe for probe in PROBES if tasks is None or probe.task in tasks]
+    for seed in seeds:
+        for arm in arms:
+            cells.append(
+                Cell(
+                    pretrain_name(arm, seed),
+                    "pretrain",
+                    EPOCH_SECONDS.get(arm, 6.0) * epochs,
+                    after=(cells[0].name,),
+                    arm=arm,
+                    pretraining_seed=seed,
+                )
+            )
+    for probe in probes:
+        for position, seed in enumerate(seeds[: probe.pretraining_seeds]):
+            for arm in (*arms, *CONTROLS):
+                if arm == "pixels" and (not probe.pixels or position > 0):
+                    continue  # pixels have no weights, hence no seed
+                waits_for = pretrain_name(arm, seed) if arm in arms else cells[0].name
+                for draw in range(probe.label_subsets):
+                    # Every arm meets the same label subsets; different pretraining seeds meet different ones.
+                    transfer_seed = position * probe.label_subsets + draw
+                    cells.append(
+                        Cell(
+                            f"{arm}-seed{seed} {probe.protocol} seed{transfer_seed}",
+                            "transfer",
+                            probe.seconds,
+                            after=(waits_for,),
+                            arm=arm,
+                            pretraining_seed=seed,
+                            task=probe.task,
+                            protocol=probe.protocol,
+                            transfer_seed=transfer_seed,
+                        )
+                    )
+    return cells
