@@ -1,0 +1,74 @@
+"""The demo's memory, its estimate of the time left, and what it says when something is wrong."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mmbench.errors import UserError
+from mmbench.tools.demo import progress as progress_module
+from mmbench.tools.demo.command import run_demo
+from mmbench.tools.demo.plan import Cell
+from mmbench.tools.demo.progress import DemoProgress
+from mmbench.tools.demo.schedule import finished_cells
+from mmbench.tools.demo.worker import DemoFolders, Progress
+
+
+def test_time_left_scales_the_costs_by_the_speed_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
+    first, second, third = (Cell(name, "transfer", cost) for name, cost in (("a", 10), ("b", 20), ("c", 30)))
+    output = io.StringIO()
+    with DemoProgress([first, second, third], workers=2, total=5, console=Console(file=output)) as progress:
+        assert progress.seconds_left() == pytest.approx((10 + 20 + 30) / 2)
+        progress.begin(first)
+        progress.begin(second)
+        clock[0] += 15.0
+        progress.end(first)  # cost 10, took 15: everything is 1.5 times slower
+        progress.receive(Progress("b", 5, 10, "half"))
+        assert progress.seconds_left() == pytest.approx(1.5 * (0.5 * 20 + 30) / 2)
+        assert progress.finished == 3  # two were done before
+    assert "[  3/5] a: 15.0 s" in output.getvalue()
+
+
+def test_a_finished_cell_counts_only_while_its_file_is_there(tmp_path: Path) -> None:
+    folders = DemoFolders(tmp_path)
+    assert finished_cells(folders, epochs=8) == {}
+    (tmp_path / "kept.json").write_text("{}")
+    state = {"epochs": 8, "cells": {"kept": "kept.json", "lost": "lost.json"}}
+    folders.state.write_text(json.dumps(state))
+    assert finished_cells(folders, epochs=8) == {"kept": "kept.json"}
+
+
+def test_a_demo_of_another_length_is_refused(tmp_path: Path) -> None:
+    folders = DemoFolders(tmp_path)
+    folders.state.write_text(json.dumps({"epochs": 8, "cells": {}}))
+    with pytest.raises(UserError, match="8 epochs, not 9"):
+        finished_cells(folders, epochs=9)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 1', "{}"])
+def test_a_damaged_state_file_is_named(tmp_path: Path, text: str) -> None:
+    folders = DemoFolders(tmp_path)
+    folders.state.write_text(text)
+    with pytest.raises(UserError, match=r"demo\.json is damaged"):
+        finished_cells(folders, epochs=8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"arms": ("mixmsk",)}, "did you mean 'mixmask'"),
+        ({"tasks": ("lineer",)}, "did you mean 'linear'"),
+        ({"epochs": 0}, "at least one epoch"),
+        ({"seeds": ()}, "at least one epoch and one seed"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_demo(tmp_path / "demo", **arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "demo").exists()
