@@ -1,0 +1,143 @@
+"""What we register with Detectron2: two backbone and head variants, and a detector that can high-pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec, get_norm
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, Backbone
+from detectron2.modeling.backbone.fpn import FPN
+from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
+from detectron2.modeling.meta_arch import GeneralizedRCNN
+from detectron2.modeling.roi_heads import Res5ROIHeads
+from detectron2.structures import ImageList
+from torch import Tensor, nn
+
+from mmbench.checkpoints.card import HighPass
+from mmbench.errors import UserError
+from mmbench.preprocessing import high_pass
+
+SMALLEST_STRIDE = 4  # maps finer than this cost much and hold little; FPN starts there too
+RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
+
+
+class TimmBackbone(Backbone):  # type: ignore[misc]
+    """Any timm ConvNet as a Detectron2 backbone.
+
+    The network is `timm_model`, a `features_only` model of every stage from the first with a stride of 4;
+    its outputs are called "stride4", "stride8", ... Weights are laid out channels last.
+
+    Args:
+        arch: timm name.
+        bfloat16: compute in bfloat16 (weights and outputs stay float32); about twice as fast on CPUs that can.
+
+    Raises:
+        UserError: timm offers no feature maps of such strides for this architecture.
+    """
+
+    def __init__(self, arch: str, bfloat16: bool = False) -> None:
+        super().__init__()
+        self.bfloat16 = bfloat16
+        try:
+            levels = timm.create_model(arch, features_only=True).feature_info.get_dicts()
+        except (RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
+            raise UserError(f"timm offers no feature maps of '{arch}' for detection: {error}") from None
+        # Of several maps with one stride the last counts: it is the deepest.
+        deepest = {
+            level["reduction"]: index
+            for index, level in enumerate(levels)
+            if level["reduction"] >= SMALLEST_STRIDE
+        }
+        strides = sorted(deepest)
+        if not strides or any(2 * fine != coarse for fine, coarse in zip(strides, strides[1:], strict=False)):
+            raise UserError(
+                f"detection needs feature maps of strides 4, 8, ...; '{arch}' has strides "
+                f"{sorted({level['reduction'] for level in levels})}"
+            )
+        indices = [deepest[stride] for stride in strides]
+        self.timm_model = timm.create_model(arch, features_only=True, out_indices=tuple(indices))
+        self.timm_model.to(memory_format=torch.channels_last)
+        channels = self.timm_model.feature_info.channels()
+        self._out_features = [f"stride{stride}" for stride in strides]
+        self._out_feature_strides = dict(zip(self._out_features, strides, strict=True))
+        self._out_feature_channels = dict(zip(self._out_features, channels, strict=True))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of images (N, 3, H, W) by name, each (N, C, H / stride, W / stride)."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            maps = self.timm_model(images)
+        return {name: features.float() for name, features in zip(self._out_features, maps, strict=True)}
+
+    @property
+    def size_divisibility(self) -> int:
+        """Images are padded to a multiple of the coarsest stride."""
+        return int(max(self._out_feature_strides.values()))
+
+
+@BACKBONE_REGISTRY.register()
+def build_mmbench_timm_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Return a light FPN (Lin et al. 2017) over `cfg.MODEL.TIMM.ARCH`; levels are p2 (stride 4), p3, ..."""
+    bottom_up = TimmBackbone(cfg.MODEL.TIMM.ARCH, cfg.MODEL.TIMM.BFLOAT16)
+    return FPN(bottom_up, list(bottom_up.output_shape()), cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
+
+
+@ROI_HEADS_REGISTRY.register()
+class MMBenchRes5ROIHeads(Res5ROIHeads):  # type: ignore[misc]
+    """C4 heads with a norm after res5, for basic blocks too.
+
+    The extra norm follows MoCo (He et al. 2020, appendix; facebookresearch/moco, detection/train_net.py): an
+    unnormalised res5 would start far from the scale that the new heads expect. Detectron2 builds res5
+    from bottlenecks only, so the basic blocks of ResNet-18 and 34 are built here.
+    """
+
+    @classmethod
+    def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
+        depth, norm = cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.RESNETS.NORM
+        if depth in RES5_BASIC_BLOCKS:
+            count = RES5_BASIC_BLOCKS[depth]
+            channels = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 8
+            blocks = ResNet.make_stage(
+                BasicBlock,
+                count,
+                stride_per_block=[2] + [1] * (count - 1),
+                in_channels=channels // 2,
+                out_channels=channels,
+                norm=norm,
+            )
+            res5 = nn.Sequential(*blocks)
+        else:
+            res5, channels = super()._build_res5_block(cfg)
+        res5.add_module("norm", get_norm(norm, channels))
+        return res5, channels
+
+
+@META_ARCH_REGISTRY.register()
+class MMBenchRCNN(GeneralizedRCNN):  # type: ignore[misc]
+    """Detectron2's R-CNN; where the card asks for it, normalised images are high-passed first."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__(cfg)
+        self.high_pass = (
+            HighPass(kernel_size=cfg.MODEL.HIGH_PASS.KERNEL_SIZE, sigma=cfg.MODEL.HIGH_PASS.SIGMA)
+            if cfg.MODEL.HIGH_PASS.ENABLED
+            else None
+        )
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """Normalise, high-pass image by image (before padding, whose edge it would mark), pad, batch."""
+        if self.high_pass is None:
+            return super().preprocess_image(batched_inputs)
+        images = [
+            high_pass(
+                (self._move_to_current_device(item["image"]) - self.pixel_mean) / self.pixel_std,
+                self.high_pass,
+            )
+            for item in batched_inputs
+        ]
+        return ImageList.from_tensors(
+            images, self.backbone.size_divisibility, padding_constraints=self.backbone.padding_constraints
+        )

@@ -1,0 +1,100 @@
+"""One detection run from a backbone to numbers. Imports Detectron2."""
+
+from __future__ import annotations
+
+import math
+
+from mmbench.errors import UserError
+from mmbench.results import Metric
+from mmbench.transfer.detection.catalog import check_annotations, draw_subset, in_catalog
+from mmbench.transfer.detection.config import build_config, choose_detector
+from mmbench.transfer.detection.quiet import logs_to, seeded
+from mmbench.transfer.detection.settings import DetectionSettings
+from mmbench.transfer.detection.trainer import DetectionTrainer, ReportProgress
+from mmbench.transfer.detection.weights import check_arrival, write_c4_weights, write_timm_weights
+from mmbench.transfer.task import Measurement, TransferJob
+
+# Detectron2's results by task -> prefix of ours.
+PREFIXES = {"bbox": "", "segm": "mask_"}
+REPORTED = ("AP", "AP50", "AP75")
+
+
+def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measurement:
+    """Fine-tune a detector from the job's backbone and measure it on the protocol's split.
+
+    Raises:
+        UserError: the weights do not arrive whole, the data do not fit, or the training diverged.
+    """
+    scenes = job.dataset.require_scenes()
+    split = job.protocol.split
+    if split not in ("train", "val", "test"):
+        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{split}'")
+    trained, evaluated = check_annotations(scenes, "train"), check_annotations(scenes, split)
+    train_json = scenes.coco_json("train")
+    if settings.train_images is not None and settings.train_images < trained:
+        train_json = job.work / "train-subset.json"
+        trained = draw_subset(scenes.coco_json("train"), settings.train_images, job.seed, train_json)
+
+    detector = choose_detector(job.backbone.arch, settings)
+    notes = [f"detector: {detector}, {'Mask' if settings.masks else 'Faster'} R-CNN, every layer trained"]
+    if detector == "c4":
+        weights = write_c4_weights(job.backbone, job.work)
+    else:
+        weights, placeless = write_timm_weights(job.backbone, job.work)
+        if placeless:
+            notes.append(
+                f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"
+            )
+    preprocessing = job.backbone.card.preprocessing
+    if preprocessing.high_pass is not None:
+        notes.append(
+            f"images high-passed as the card says (kernel {preprocessing.high_pass.kernel_size} px, "
+            f"sigma {preprocessing.high_pass.sigma:g} px), in training and evaluation"
+        )
+
+    files = [(train_json, scenes.images("train")), (scenes.coco_json(split), scenes.images(split))]
+    with logs_to(job.work / "log.txt"), seeded(job.seed), in_catalog(files) as names:
+        cfg = build_config(
+            job.backbone.arch,
+            preprocessing,
+            settings,
+            classes=len(scenes.classes),
+            datasets=(names[0], names[1]),
+            weights=weights,
+            output=job.work,
+            device=job.device,
+            seed=job.seed,
+        )
+        (job.work / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        trainer = DetectionTrainer(cfg)
+        trainer.resume_or_load(resume=False)
+        arrived = check_arrival(trainer.model, weights)
+        notes.append(f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit")
+        trainer.register_hooks([ReportProgress(job.report)])
+        try:
+            trainer.train()
+        except FloatingPointError as error:
+            raise UserError(
+                f"detection diverged ({str(error).splitlines()[0]}); lower learning_rate "
+                f"(now {settings.learning_rate}) or lengthen warmup_iterations"
+            ) from None
+        job.report(settings.iterations, settings.iterations, "detection: evaluating")
+        results = trainer.test(cfg, trainer.model)
+    metrics = {
+        prefix + name: Metric(value=_percent(results[kind][name]), higher_is_better=True, n=evaluated)
+        for kind, prefix in PREFIXES.items()
+        if kind in results
+        for name in REPORTED
+    }
+    return Measurement(
+        metrics=metrics,
+        split_sizes={"train": trained, split: evaluated},
+        effective_lr=settings.learning_rate,
+        images_seen=settings.batch_size * settings.iterations + evaluated,
+        notes=tuple(notes),
+    )
+
+
+def _percent(value: float) -> float:
+    """COCO's code says NaN where nothing was detected: that is an average precision of 0."""
+    return 0.0 if math.isnan(value) else float(value)

@@ -1,0 +1,118 @@
+"""Backbone -> a file that Detectron2 loads itself -> proof that every tensor arrived."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.errors import UserError
+from mmbench.transfer.detection.models import TimmBackbone
+
+# Counters that batch norms keep and that some of Detectron2's norms do not have; no output depends on them.
+COUNTER = "num_batches_tracked"
+
+
+def write_c4_weights(backbone: Backbone, folder: Path) -> Path:
+    """Write a plain ResNet under Detectron2's own names and return the file.
+
+    Raises:
+        UserError: the backbone does not cover the architecture.
+    """
+    from mmbench.checkpoints.writing import write_for_detectron2
+
+    path = folder / "backbone.pkl"
+    write_for_detectron2(backbone, path)
+    return path
+
+
+def write_timm_weights(backbone: Backbone, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write any timm ConvNet under the names of TimmBackbone.
+
+    timm's feature extractors call a stage `stages_0` where the network says `stages.0`; apart from dots and
+    underscores the names are equal, which is how they are matched.
+
+    Returns:
+        The file, and the names of the tensors that belong behind the last feature map (a final norm or a
+        classifier's own layers), for which a detector has no place.
+
+    Raises:
+        UserError: the backbone does not cover the architecture.
+    """
+    backbone.build()  # raises unless the weights are exactly those of the architecture
+    by_flat_name = {name.replace(".", "_"): name for name in backbone.state_dict}
+    target = TimmBackbone(backbone.arch).timm_model.state_dict()
+    named = {name: by_flat_name.get(name.replace(".", "_")) for name in target}
+    missing = sorted(name for name, source in named.items() if source is None)
+    if missing:
+        raise UserError(
+            f"{len(missing)} tensors of '{backbone.arch}' as a feature extractor are not in the checkpoint "
+            f"({', '.join(missing[:4])}); this architecture cannot be used for detection"
+        )
+    tensors = {
+        f"timm_model.{name}": backbone.state_dict[source]
+        for name, source in named.items()
+        if source is not None
+    }
+    path = folder / "backbone.pth"
+    torch.save({"model": tensors, "matching_heuristics": True}, path)
+    used = set(named.values())
+    return path, tuple(sorted(name for name in backbone.state_dict if name not in used))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file written by one of the functions above."""
+    content: dict[str, Any]
+    if path.suffix == ".pkl":  # Detectron2's own format: a pickle of numpy arrays, written by ourselves
+        with path.open("rb") as stream:
+            content = pickle.load(stream)
+    else:
+        content = torch.load(path, weights_only=True)
+    return {name: torch.as_tensor(value) for name, value in content["model"].items()}
+
+
+def check_arrival(model: nn.Module, path: Path) -> int:
+    """Return how many tensors of the file are in the detector, bit for bit; all of them must be.
+
+    Detectron2 matches names by their endings and only logs what it could not match. So this asks three
+    things after its loading: every tensor of the file is in exactly one place of the model, that place
+    holds the same bits, and nothing of the backbone or of res5 was left as it was initialised.
+
+    Raises:
+        UserError: names what did not arrive.
+    """
+    stored = read_weights(path)
+    held = model.state_dict()
+    fed: set[str] = set()
+    lost = []
+    for name, tensor in stored.items():
+        places = [place for place in held if place == name or place.endswith(f".{name}")]
+        if not places and name.endswith(COUNTER):
+            continue
+        if len(places) == 1 and torch.equal(held[places[0]].cpu(), tensor):
+            fed.add(places[0])
+        else:
+            lost.append(name)
+    unfed = [place for place in held if _from_backbone(place) and place not in fed]
+    if lost or unfed:
+        raise UserError(
+            f"the backbone did not arrive whole in Detectron2: {len(lost)} tensors were not loaded "
+            f"({', '.join(lost[:3]) or 'none'}), {len(unfed)} were left at random "
+            f"({', '.join(unfed[:3]) or 'none'}); nothing was trained"
+        )
+    return len(fed)
+
+
+def _from_backbone(place: str) -> bool:
+    """Whether a tensor of the detector must come from the checkpoint."""
+    if place.endswith(COUNTER):
+        return False
+    if place.startswith("roi_heads.res5."):
+        return not place.startswith("roi_heads.res5.norm.")
+    return place.startswith("backbone.") and not place.startswith(
+        ("backbone.fpn_lateral", "backbone.fpn_output")
+    )
