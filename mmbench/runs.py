@@ -16,8 +16,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
+import pickle
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from mmbench.errors import UserError
+from mmbench.files import atomic_path, write_text
 
 
 @dataclass(frozen=True)
@@ -70,3 +82,155 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has ended well."""
         return self.weights.is_file() and self.card.is_file()
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process trains in this folder."""
+        return self.root / ".lock"
+
+    def open(self, settings: dict[str, Any], *, runtime: Collection[str] = ()) -> bool:
+        """Begin or go on with a run: write its settings, or compare them with those that are there.
+
+        Args:
+            settings: the resolved configuration, plain YAML values.
+            runtime: top-level settings that may differ between the sittings of one run.
+
+        Returns:
+            Whether the run was there already.
+
+        Raises:
+            UserError: the folder holds something else, or a run with other settings (all are named).
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"{self.root} is a file; choose a folder for the run by --out")
+        if not self.settings.is_file():
+            present = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+            if [name for name in present if name != self.lock.name and not name.startswith(".settings-")]:
+                raise UserError(
+                    f"{self.root} is no run folder but holds files ({', '.join(present[:3])}, ...); "
+                    "choose a new or empty folder by --out"
+                )
+            write_text(self.settings, yaml.safe_dump(settings, sort_keys=False))
+            return False
+        found = read_settings(self.settings)
+        changes = differences(
+            {name: value for name, value in found.items() if name not in runtime},
+            {name: value for name, value in settings.items() if name not in runtime},
+        )
+        if changes:
+            raise UserError(
+                f"{self.root} holds a run with other settings: {'; '.join(changes)}; "
+                "repeat its settings to go on, or choose another folder by --out"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; a killed process lets go of it by itself.
+
+        Raises:
+            UserError: another process is training here.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(
+                    f"another process is training in {self.root}; wait for it, or choose another folder"
+                ) from None
+            yield
+
+    def state_paths(self) -> list[Path]:
+        """Return the training states that are there, the newest first."""
+        return sorted(self.training.glob("step-*.pth"), reverse=True)
+
+    def save_state(self, state: dict[str, Any], step: int, keep: int = 2) -> Path:
+        """Write a training state atomically, then delete all but the newest `keep`; return its path."""
+        path = self.training / f"step-{step:08d}.pth"
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+        for old in self.state_paths()[keep:]:
+            old.unlink()
+        return path
+
+    def load_newest_state(self, device: torch.device, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """Return the newest training state that can be read, or None; `say` is told of those skipped.
+
+        What a killed process left half-written is removed.
+        """
+        for leftover in self.training.glob(".step-*.pth"):
+            leftover.unlink()
+        for path in self.state_paths():
+            try:
+                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+                say(f"{path} cannot be read ({str(error).splitlines()[0][:80]}); an older state is tried")
+                path.unlink()  # it would count as one of the newest and push out a good one
+                continue
+            return state
+        return None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a run's settings.yaml.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is damaged; choose another folder by --out")
+    return found
+
+
+def differences(there: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return one line for each setting that is not the same: "optimiser.lr: 0.002 there, 0.001 now"."""
+    lines = []
+    for name in dict.fromkeys([*there, *now]):
+        old, new = there.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            lines.append(f"{prefix}{name}: {old} there, {new} now")
+    return lines
+
+
+class MetricsLog:
+    """Appends to metrics.jsonl; after a resume, what was logged past the resumed step is dropped.
+
+    Args:
+        path: the file.
+        resumed_step: records of later steps are forgotten, they will be measured again.
+    """
+
+    def __init__(self, path: Path, resumed_step: int) -> None:
+        if path.exists():
+            kept = [json.dumps(record) for record in read_metrics(path) if record["step"] <= resumed_step]
+            write_text(path, "".join(f"{line}\n" for line in kept))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("a", encoding="utf-8")
+
+    def write(self, record: dict[str, float | int]) -> None:
+        """Append one record, which has a `step`; it is on its way to the disk when this returns."""
+        self._stream.write(json.dumps(record) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a metrics.jsonl; a last line that was cut off by a crash is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

@@ -1,0 +1,159 @@
+"""MoCo v2's augmentation, batched on tensors: every image has its own parameters.
+
+Source: MoCo v2 (arXiv 2003.04297), section 2, with its code's numbers: crop, colour jitter .4/.4/.4/.1 with
+p .8, grayscale p .2, Gaussian blur sigma .1-2 with p .5, horizontal flip, normalise. Differences: the four
+jitter operations come in one order per batch (torchvision: per image); the blur's kernel is
+scaled with the image (3 at 32 px), its sigma is not.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Generator, Tensor
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.pretrain import colour
+from mmbench.pretrain.masks import uniform
+from mmbench.pretrain.resample import apply_matrices, blur_matrix, resize_matrix
+
+
+class AugmentationSettings(BaseModel):
+    """The numbers of the augmentation.
+
+    Attributes:
+        crop_scale: range of the crop's area as a share of the image's.
+        crop_aspect: range of the crop's width / height, log-uniform.
+        flip: probability of a horizontal flip.
+        jitter: probability that an image's colours are changed.
+        brightness, contrast, saturation, hue: strengths, as in torchvision's ColorJitter.
+        grayscale: probability.
+        blur: probability.
+        blur_sigma: range of sigma in pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = Field(0.5, ge=0, le=1)
+    jitter: float = Field(0.8, ge=0, le=1)
+    brightness: float = Field(0.4, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, le=1)
+    saturation: float = Field(0.4, ge=0, le=1)
+    hue: float = Field(0.1, ge=0, le=0.5)
+    grayscale: float = Field(0.2, ge=0, le=1)
+    blur: float = Field(0.5, ge=0, le=1)
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> AugmentationSettings:
+        for name in ("crop_scale", "crop_aspect", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must be two positive numbers, the smaller one first")
+        if self.crop_scale[1] > 1:
+            raise ValueError("crop_scale must not exceed 1")
+        return self
+
+
+class Crops(NamedTuple):
+    """Crop rectangles in pixels of the source; each field has shape (B,)."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+def draw_crops(
+    batch: int, source: tuple[int, int], settings: AugmentationSettings, generator: Generator
+) -> Crops:
+    """Draw crops of random area, aspect and place that lie inside the source (H, W).
+
+    Area and aspect are drawn as in torchvision's RandomResizedCrop; where the crop would not fit, its
+    longer side is cut to the image instead of drawing again (whole numbers of pixels, as there).
+    """
+    height, width = source
+    area = uniform((batch,), *settings.crop_scale, generator) * (height * width)
+    low, high = (math.log(value) for value in settings.crop_aspect)
+    aspect = torch.exp(uniform((batch,), low, high, generator))
+    wide = (area * aspect).sqrt().round().clamp_(1, width)
+    tall = (area / aspect).sqrt().round().clamp_(1, height)
+    place = torch.rand((2, batch), generator=generator, device=generator.device)
+    top = (place[0] * (height - tall + 1)).floor()
+    left = (place[1] * (width - wide + 1)).floor()
+    return Crops(top, left, tall, wide)
+
+
+def blur_kernel_size(image_size: int) -> int:
+    """Return an odd kernel of about a tenth of the image's side (as in SimCLR), at least 3 (23 at 224 px)."""
+    return max(3, 2 * round((image_size / 10 - 1) / 2) + 1)
+
+
+class Augment:
+    """Turns a uint8 batch into normalised random views.
+
+    Args:
+        settings: the numbers.
+        preprocessing: mean and std to normalise with; `image_size` is the side of a view.
+    """
+
+    def __init__(
+        self, settings: AugmentationSettings, preprocessing: Preprocessing, device: torch.device
+    ) -> None:
+        self.settings = settings
+        self.size = preprocessing.image_size
+        self.mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return one view of each image: uint8 (B, 3, H, W) -> float32 (B, 3, S, S), normalised."""
+        batch, device = len(images), generator.device
+        source = (images.shape[-2], images.shape[-1])
+        views = self.crop_and_flip(images, draw_crops(batch, source, self.settings, generator), generator)
+        views = self.jitter(views, generator)
+        chosen = torch.rand(batch, generator=generator, device=device) < self.settings.grayscale
+        views = colour.grayscale(views, chosen)
+        views = self.blur(views, generator)
+        views = views.sub_(self.mean).div_(self.std)
+        return views.contiguous(memory_format=torch.channels_last)
+
+    def crop_and_flip(self, images: Tensor, crops: Crops, generator: Generator) -> Tensor:
+        """Cut, resize and flip: uint8 (B, 3, H, W) -> float (B, 3, S, S) in [0, 1]."""
+        height, width = images.shape[-2:]
+        rows = resize_matrix(crops.top, crops.height, height, self.size)
+        columns = resize_matrix(crops.left, crops.width, width, self.size)
+        flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.settings.flip
+        columns = torch.where(flipped.view(-1, 1, 1), columns.flip(1), columns)
+        return apply_matrices(images.float().div_(255), rows, columns)
+
+    def jitter(self, images: Tensor, generator: Generator) -> Tensor:
+        """Change brightness, contrast, saturation and hue of most images."""
+        chosen = self.settings
+        batch = len(images)
+        applied = torch.rand(batch, generator=generator, device=generator.device) < chosen.jitter
+        strengths = (chosen.brightness, chosen.contrast, chosen.saturation, chosen.hue)
+        factors = [uniform((batch,), -strength, strength, generator) * applied for strength in strengths]
+        order = torch.randperm(4, generator=generator, device=generator.device).tolist()
+        for operation in order:
+            if operation == 0:
+                images = colour.adjust_brightness(images, 1 + factors[0])
+            elif operation == 1:
+                images = colour.adjust_contrast(images, 1 + factors[1])
+            elif operation == 2:
+                images = colour.adjust_saturation(images, 1 + factors[2])
+            else:
+                images = colour.adjust_hue(images, factors[3])
+        return images
+
+    def blur(self, images: Tensor, generator: Generator) -> Tensor:
+        """Blur some images; sigma 0 leaves an image as it is."""
+        batch = len(images)
+        applied = torch.rand(batch, generator=generator, device=generator.device) < self.settings.blur
+        sigma = uniform((batch,), *self.settings.blur_sigma, generator) * applied
+        matrix = blur_matrix(sigma, self.size, blur_kernel_size(self.size))
+        return apply_matrices(images, matrix, matrix)

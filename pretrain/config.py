@@ -1,0 +1,180 @@
+"""PretrainConfig: everything that decides a pretraining run, typed, from a recipe and a few overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmbench.errors import UserError, unknown_name
+from mmbench.pretrain.augment import AugmentationSettings
+from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
+from mmbench.pretrain.masking import MASKINGS, MaskingSettings
+from mmbench.pretrain.recipes import get_recipe
+
+# May differ between the sittings of one run: where it runs and how fast, not what it computes.
+RUNTIME_SETTINGS = ("data_root", "device", "threads")
+
+
+class OptimiserSettings(BaseModel):
+    """The optimiser and its schedule: linear warm-up, then a cosine to zero.
+
+    Attributes:
+        lr: peak learning rate, for the recipe's batch size (not scaled with the batch).
+        momentum: of SGD.
+        warmup_epochs: may be a fraction; 0 starts at the peak.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, le=1)
+    warmup_epochs: float = Field(1.0, ge=0)
+
+
+class PretrainConfig(BaseModel):
+    """One pretraining run. `resolve_config` builds it from a method's recipe.
+
+    Attributes:
+        method: name of the method; the finished weights' arm on the leaderboard.
+        recipe: versioned id of the recipe that the settings come from.
+        arch: timm name of the backbone.
+        data: name of the data set, or path of an image folder; its train split is used, without labels.
+        image_size: side of a view in pixels; None takes the data set's own.
+        framework, masking: `name` of a registered one and its own settings.
+        precision: "bf16" runs the encoders under autocast; weights, losses and queue stay float32.
+        device: "auto" takes the GPU where there is one.
+        threads: of the CPU; None leaves torch's choice. Bit-exact repetition needs the same number.
+        log_every: steps between two records of metrics.jsonl.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    recipe: str
+    arch: str = "mixmask_resnet8"
+    data: str = "patterns"
+    data_root: Path = Path("data")
+    image_size: int | None = Field(None, ge=8)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    seed: int = Field(0, ge=0)
+    framework: dict[str, Any]
+    masking: dict[str, Any]
+    optimiser: OptimiserSettings
+    augmentation: AugmentationSettings
+    precision: Literal["bf16", "fp32"] = "bf16"
+    channels_last: bool = True
+    device: str = "auto"
+    threads: int | None = Field(None, ge=1)
+    log_every: int = Field(10, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_axes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Check the settings of both axes against their own models and write their defaults out."""
+        filled = dict(values)
+        for axis in ("framework", "masking"):
+            chosen = dict(filled.get(axis) or {})
+            name = chosen.pop("name", None)
+            if not isinstance(name, str):
+                raise ValueError(f"{axis}.name is missing")
+            settings = _axis_model(axis, name).model_validate(chosen)
+            filled[axis] = {"name": name, **settings.model_dump(mode="json")}
+        return filled
+
+    @property
+    def framework_settings(self) -> FrameworkSettings:
+        """The framework's typed settings."""
+        values = {key: value for key, value in self.framework.items() if key != "name"}
+        return FRAMEWORKS.get(self.framework["name"]).Settings.model_validate(values)
+
+    @property
+    def masking_settings(self) -> MaskingSettings:
+        """The masking's typed settings."""
+        values = {key: value for key, value in self.masking.items() if key != "name"}
+        return MASKINGS.get(self.masking["name"]).Settings.model_validate(values)
+
+
+def _axis_model(axis: str, name: str) -> type[BaseModel]:
+    return FRAMEWORKS.get(name).Settings if axis == "framework" else MASKINGS.get(name).Settings
+
+
+def resolve_config(
+    method: str,
+    *,
+    arch: str | None = None,
+    data: str | None = None,
+    data_root: Path = Path("data"),
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+) -> PretrainConfig:
+    """Return the configuration of a method: its recipe, then the arguments, then the overrides.
+
+    Args:
+        method: name of a recipe ("mixmask") or its id ("mixmask@1").
+        overrides: settings such as "optimiser.lr=0.001"; values are YAML.
+
+    Raises:
+        UserError: unknown method or setting (near match named), or a value that cannot be.
+    """
+    recipe = get_recipe(method)
+    values: dict[str, Any] = {**recipe.settings, "method": recipe.method, "recipe": recipe.id}
+    given = {"arch": arch, "data": data, "epochs": epochs, "threads": threads}
+    values.update({name: value for name, value in given.items() if value is not None})
+    values.update(data_root=data_root, seed=seed, device=device)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return PretrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise UserError(f"{where} of method '{method}': {first['msg']}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one "a.b=value" in place."""
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set {override}: write it as name=value, such as optimiser.lr=0.001")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: '{text}' is no YAML value") from None
+    *parents, last = path.split(".")
+    known: Mapping[str, Any] = PretrainConfig.model_fields
+    place: dict[str, Any] = values
+    for position, name in enumerate([*parents, last]):
+        if name not in known or (not parents and name in ("method", "recipe")):
+            options = set(known) - {"method", "recipe"}
+            prefix = ".".join(path.split(".")[:position])
+            raise unknown_name(f"setting{f' of {prefix}' if prefix else ''}", name, options)
+        if position == len(parents):
+            place[name] = value
+            return
+        known = _fields_of(values, name, override)
+        place[name] = dict(place.get(name) or {})
+        place = place[name]
+
+
+def _fields_of(values: dict[str, Any], section: str, override: str) -> Mapping[str, Any]:
+    """Return the settings inside a section of the configuration."""
+    if section in ("framework", "masking"):
+        name = values[section]["name"]
+        return {"name": None, **_axis_model(section, name).model_fields}
+    models: dict[str, type[BaseModel]] = {
+        "optimiser": OptimiserSettings,
+        "augmentation": AugmentationSettings,
+    }
+    if section not in models:
+        raise UserError(f"--set {override}: '{section}' holds no settings of its own")
+    return models[section].model_fields

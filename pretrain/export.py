@@ -1,0 +1,120 @@
+"""What a finished run leaves: the backbone in timm's local-dir form, its card, and a page for people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from safetensors.torch import save_file
+from timm.models._hub import save_config_for_hf
+from torch import nn
+
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.data import Dataset
+from mmbench.files import atomic_path, write_text
+from mmbench.pretrain.config import PretrainConfig
+from mmbench.runs import RunFolder
+
+README = """---
+tags: [image-feature-extraction, timm, self-supervised-learning]
+library_name: timm
+---
+# {arch}, pretrained by {method}
+
+{arch} pretrained without labels on {data} for {epochs} epochs (seed {seed}, {seconds:.0f} s) by mmbench,
+recipe `{recipe}`: framework {framework}, masking {masking}. The weights are the query encoder's backbone,
+without head, under torchvision's names.
+
+```python
+import mmbench, timm
+
+model = timm.create_model("local-dir:PATH_OF_THIS_FOLDER")  # (N, 3, {size}, {size}) -> (N, {features})
+```
+
+Preprocessing: RGB in [0, 1], {size} px, mean {mean}, std {std}{filter}.
+Measure it with `mmbench transfer --task linear --checkpoint THIS_FOLDER --data {data}`.
+"""
+
+
+def model_card(
+    config: PretrainConfig, preprocessing: Preprocessing, dataset: Dataset, seconds: float
+) -> ModelCard:
+    """Return the card of the finished weights."""
+    return ModelCard(
+        arm=config.method,
+        arch=config.arch,
+        method=config.method,
+        framework=config.framework["name"],
+        masking=config.masking["name"],
+        pretrain_data=dataset.name,
+        pretrain_fingerprint=dataset.fingerprint,
+        epochs=config.epochs,
+        seed=config.seed,
+        pretrain_seconds=round(seconds, 2),
+        preprocessing=preprocessing,
+        source_format="run",
+        origins={
+            "method": f"recipe {config.recipe}",
+            "preprocessing": "the pretraining's own",
+            "pretrain_seconds": "wall time of the training steps, all sittings added up",
+        },
+    )
+
+
+def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop_pct: float) -> None:
+    """Write timm's config.json; the high-pass filter, which timm has no word for, stands beside it."""
+    preprocessing = card.preprocessing
+    size = preprocessing.image_size
+    recorded: dict[str, Any] = {
+        "pretrained_cfg": {
+            "tag": f"{card.method}_{card.pretrain_data}",
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "input_size": [3, size, size],
+            "crop_pct": crop_pct,
+        },
+        "mmbench": {"preprocessing": preprocessing.model_dump(mode="json"), "card": folder.card.name},
+    }
+    with atomic_path(folder.hub_config) as temporary:
+        save_config_for_hf(model, str(temporary), model_config=recorded)
+        json.loads(temporary.read_text(encoding="utf-8"))
+
+
+def export(
+    model: nn.Module,
+    folder: RunFolder,
+    config: PretrainConfig,
+    preprocessing: Preprocessing,
+    dataset: Dataset,
+    seconds: float,
+) -> ModelCard:
+    """Write config.json, README.md, card.json and, last of all, model.safetensors; return the card."""
+    card = model_card(config, preprocessing, dataset, seconds)
+    stored = min(dataset.split("train").images.shape[-2:])
+    write_timm_config(model, folder, card, crop_pct=round(min(1.0, preprocessing.image_size / stored), 4))
+    high_pass = preprocessing.high_pass
+    words = README.format(
+        arch=config.arch,
+        method=config.method,
+        data=dataset.name,
+        epochs=config.epochs,
+        seed=config.seed,
+        seconds=seconds,
+        recipe=config.recipe,
+        framework=card.framework,
+        masking=card.masking,
+        size=preprocessing.image_size,
+        features=int(cast(int, model.num_features)),
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        filter=""
+        if high_pass is None
+        else f", then x - GaussianBlur(x) with kernel {high_pass.kernel_size} and sigma {high_pass.sigma:.3f}: "
+        "these weights expect the filter at test time too",
+    )
+    write_text(folder.readme, words)
+    write_text(folder.card, card.model_dump_json(indent=2) + "\n")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(folder.weights) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    return card

@@ -1,0 +1,1 @@
+"""One module per masking; a new file with one decorator adds one."""

@@ -1,0 +1,49 @@
+"""The grid mask that MixMask and its erase control share, so that they differ in the filling alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from torch import Generator, Tensor
+
+from mmbench.pretrain.masking import MaskingSettings
+from mmbench.pretrain.masks import MIN_BLOCK_CELLS, grid_mask
+
+
+class GridSettings(MaskingSettings):
+    """A random grid mask.
+
+    Attributes:
+        kind: "discrete" draws every cell by itself, "block" adds BEiT's blocks.
+        grid: cells per side.
+        ratio: share of cells that keep the image's own pixels.
+        per_sample: one mask per image, or one per batch.
+    """
+
+    kind: Literal["discrete", "block"] = "discrete"
+    grid: int = Field(4, ge=2, le=64)
+    ratio: float = Field(0.5, ge=0.05, le=0.95)
+    per_sample: bool = True
+
+    @model_validator(mode="after")
+    def _block_has_room(self) -> GridSettings:
+        if self.kind == "block" and (self.grid < 4 or int(self.ratio * self.grid**2) < MIN_BLOCK_CELLS):
+            raise ValueError(
+                f"block masks need a grid of at least 4 and at least {MIN_BLOCK_CELLS} kept cells, "
+                f"not grid {self.grid} with ratio {self.ratio}"
+            )
+        return self
+
+    def draw(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return mask (B, 1, H, W) and lam (B,) for images (B, C, H, W)."""
+        height, width = images.shape[-2:]
+        return grid_mask(
+            len(images),
+            (height, width),
+            generator,
+            kind=self.kind,
+            grid=self.grid,
+            ratio=self.ratio,
+            per_sample=self.per_sample,
+        )

@@ -1,0 +1,116 @@
+"""MoCo v2 (arXiv 1911.05722, 2003.04297): a momentum encoder, a queue of keys and an MLP head.
+
+One process only, so MoCo's shuffling of the batch between GPUs is left out: with all images in one batch
+norm it would change nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from mmbench.pretrain.framework import FRAMEWORKS, Framework, FrameworkSettings, Views
+from mmbench.pretrain.losses import info_nce, mixed_info_nce, negative_energy
+
+
+class MocoSettings(FrameworkSettings):
+    """MoCo's own numbers.
+
+    Attributes:
+        dim: length of an embedding.
+        queue: number of keys that serve as negatives; need not be a multiple of the batch.
+        momentum: the key encoder keeps this share of itself at each step.
+        temperature: divides the cosine similarities.
+    """
+
+    dim: int = Field(128, ge=2)
+    queue: int = Field(65536, ge=1)
+    momentum: float = Field(0.999, ge=0, le=1)
+    temperature: float = Field(0.2, gt=0)
+
+
+@FRAMEWORKS.register("moco")
+class Moco(Framework):
+    """MoCo v2 with room for a masked query.
+
+    The key encoder starts as a copy, follows by exponential moving average of the parameters, gets no
+    gradient, and keeps batch-norm statistics of its own: it runs on batch statistics, as in MoCo's code.
+    """
+
+    Settings: ClassVar[type[FrameworkSettings]] = MocoSettings
+
+    def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
+        super().__init__(backbone, settings)
+        self.settings = cast(MocoSettings, settings)
+        self.backbone = backbone
+        features = int(cast(int, backbone.num_features))
+        self.head = nn.Sequential(
+            nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, self.settings.dim)
+        )
+        self.key_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.key_head = copy.deepcopy(self.head).requires_grad_(False)
+        self.register_buffer("queue", normalize(torch.randn(self.settings.queue, self.settings.dim)))
+        self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
+        self._fresh_keys: Tensor | None = None
+
+    queue: Tensor
+    queue_position: Tensor
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the query encoder's embeddings of images (B, 3, H, W): float32 (B, dim), unit length."""
+        return normalize(self.head(self.backbone(images)).float())
+
+    @torch.no_grad()
+    def embed_keys(self, images: Tensor) -> Tensor:
+        """Return the key encoder's embeddings, without gradient: float32 (B, dim), unit length."""
+        return normalize(self.key_head(self.key_backbone(images)).float())
+
+    @torch.no_grad()
+    def update_key_encoder(self) -> None:
+        """Move the key encoder's parameters towards the query encoder's: k <- m k + (1 - m) q."""
+        keys = [*self.key_backbone.parameters(), *self.key_head.parameters()]
+        queries = [*self.backbone.parameters(), *self.head.parameters()]
+        torch._foreach_lerp_(keys, queries, 1 - self.settings.momentum)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Write keys (B, dim) over the oldest ones; the write wraps around the end of the queue."""
+        keys = keys[-len(self.queue) :]
+        start = int(self.queue_position)
+        fits = min(len(keys), len(self.queue) - start)
+        self.queue[start : start + fits] = keys[:fits]
+        self.queue[: len(keys) - fits] = keys[fits:]
+        self.queue_position.fill_((start + len(keys)) % len(self.queue))
+
+    def loss(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the sum of the clean query's and the masked query's loss against the same keys and queue."""
+        temperature = self.settings.temperature
+        self.update_key_encoder()
+        key = self.embed_keys(views.key)
+        terms: dict[str, Tensor] = {}
+        if views.clean is not None:
+            query = self.embed(views.clean)
+            energy = negative_energy(query, self.queue, temperature)
+            terms["clean"] = info_nce(query, key, energy, temperature).mean()
+        if views.masked is not None:
+            masked, partner = self.embed(views.masked.images), views.masked.partner
+            energy = negative_energy(masked, self.queue, temperature)
+            if partner is None:
+                terms["masked"] = info_nce(masked, key, energy, temperature).mean()
+            else:
+                lam = views.masked.lam
+                terms["masked"] = mixed_info_nce(masked, key, energy, lam, partner, temperature)
+        self._fresh_keys = key
+        total = torch.stack(list(terms.values())).sum()
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    def after_step(self) -> None:
+        """Enqueue the step's keys; only now, because the backward pass reads the queue, which is not cloned."""
+        if self._fresh_keys is not None:
+            self.enqueue(self._fresh_keys)
+            self._fresh_keys = None
