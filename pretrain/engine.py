@@ -15,11 +15,12 @@ from mmbench.errors import UserError
 from mmbench.files import require_free_space
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.export import export
-from mmbench.pretrain.pictures import draw_curves, draw_views
+from mmbench.pretrain.pictures import draw_curves, draw_views, spread
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import MetricsLog, RunFolder
 
 KEEP_STATES = 2
+PICTURED = 8
 Report = Callable[[int, int, str], None]
 logger = logging.getLogger("mmbench.pretrain")
 
@@ -77,10 +78,17 @@ def pretrain(
         folder.open(with_settings, runtime=RUNTIME_SETTINGS)
         seconds = _resume(trainer, folder, dataset, say)
         if not trainer.step_number:
-            draw_views(trainer, folder.root / "views.png")
+            generator = torch.Generator(device).manual_seed(config.seed)
+            draw_views(
+                trainer.views,
+                spread(trainer.images, PICTURED),
+                generator,
+                folder.root / "views.png",
+                config.method,
+            )
         seconds = _train(trainer, folder, dataset, seconds, report, requests or Requests())
         draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
-        export(trainer.framework.backbone, folder, config, trainer.preprocessing, dataset, seconds)
+        export(trainer.framework.backbone, folder, config, trainer.views.preprocessing, dataset, seconds)
     return folder
 
 

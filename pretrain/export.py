@@ -109,8 +109,8 @@ def export(
         std=preprocessing.std,
         filter=""
         if high_pass is None
-        else f", then x - GaussianBlur(x) with kernel {high_pass.kernel_size} and sigma {high_pass.sigma:.3f}: "
-        "these weights expect the filter at test time too",
+        else f", then x - GaussianBlur(x) with kernel {high_pass.kernel_size} and sigma "
+        f"{high_pass.sigma:.3f}: these weights expect the filter at test time too",
     )
     write_text(folder.readme, words)
     write_text(folder.card, card.model_dump_json(indent=2) + "\n")

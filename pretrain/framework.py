@@ -24,14 +24,16 @@ class Views:
     """What a framework is given for one step; float (B, 3, H, W), normalised.
 
     Attributes:
+        query: one view of each image.
         key: the other view of the same images, never masked.
-        clean: the query view; None where the masked view takes its place.
-        masked: the corrupted query view; None where the masking is "none".
+        masked: the query view, corrupted; None where the masking is "none".
+        compare_clean: whether the query takes part as it is; otherwise the masked view takes its place.
     """
 
+    query: Tensor
     key: Tensor
-    clean: Tensor | None
     masked: Masked | None
+    compare_clean: bool
 
 
 class Framework(nn.Module, ABC):
@@ -53,7 +55,7 @@ class Framework(nn.Module, ABC):
     def loss(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss (a scalar) and its terms (detached scalars) by name."""
 
-    def after_step(self) -> None:  # noqa: B027  (most frameworks have nothing to do here)
+    def after_step(self) -> None:
         """Do what follows the optimiser's step."""
 
 

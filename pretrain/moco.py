@@ -93,8 +93,8 @@ class Moco(Framework):
         self.update_key_encoder()
         key = self.embed_keys(views.key)
         terms: dict[str, Tensor] = {}
-        if views.clean is not None:
-            query = self.embed(views.clean)
+        if views.compare_clean:
+            query = self.embed(views.query)
             energy = negative_energy(query, self.queue, temperature)
             terms["clean"] = info_nce(query, key, energy, temperature).mean()
         if views.masked is not None:
@@ -110,7 +110,7 @@ class Moco(Framework):
         return total, {name: term.detach() for name, term in terms.items()}
 
     def after_step(self) -> None:
-        """Enqueue the step's keys; only now, because the backward pass reads the queue, which is not cloned."""
+        """Enqueue the step's keys; not before, as the backward pass reads the queue, which is not cloned."""
         if self._fresh_keys is not None:
             self.enqueue(self._fresh_keys)
             self._fresh_keys = None

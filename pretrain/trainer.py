@@ -1,4 +1,4 @@
-"""Trainer: the state of a pretraining run and one step of it; everything it needs to go on is in `state()`."""
+"""Trainer: a pretraining run in memory, and one step of it; `state()` holds all it needs to go on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.backbone import create_headless
-from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.preprocessing import high_pass
-from mmbench.pretrain.augment import Augment
 from mmbench.pretrain.config import OptimiserSettings, PretrainConfig
-from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
-from mmbench.pretrain.masking import MASKINGS
+from mmbench.pretrain.framework import FRAMEWORKS, Framework
+from mmbench.pretrain.views import ViewMaker
 
 
 def learning_rate(step: int, steps_per_epoch: int, epochs: int, settings: OptimiserSettings) -> float:
@@ -76,10 +73,7 @@ class Trainer:
             )
         self.total_steps = self.steps_per_epoch * config.epochs
         self.images = images.to(device)
-        image_size = config.image_size or dataset.image_size
-        self.masking = MASKINGS.get(config.masking["name"])(config.masking_settings, image_size)
-        self.preprocessing = Preprocessing(image_size=image_size, high_pass=self.masking.high_pass)
-        self.augment = Augment(config.augmentation, self.preprocessing, device)
+        self.views = ViewMaker(config, config.image_size or dataset.image_size, device)
         self.framework = self._build_framework()
         self.optimiser = make_optimiser(self.framework, config.optimiser)
         self.order_generator = Generator().manual_seed(config.seed)
@@ -108,17 +102,6 @@ class Trainer:
         start = position * self.config.batch_size
         return self.images[self.order[start : start + self.config.batch_size].to(self.device)]
 
-    @torch.no_grad()
-    def make_views(self, images: Tensor) -> Views:
-        """Return the step's views of uint8 images: two augmented ones, filtered and masked by the recipe."""
-        views = self.augment(torch.cat([images, images]), self.view_generator)
-        if self.masking.high_pass is not None:
-            views = high_pass(views, self.masking.high_pass)
-        query, key = views.chunk(2)
-        masked = self.masking(query, self.view_generator)
-        clean = query if masked is None or self.masking.keeps_clean_query else None
-        return Views(key=key, clean=clean, masked=masked)
-
     def step(self) -> StepReport:
         """Take one step.
 
@@ -128,7 +111,7 @@ class Trainer:
         lr = learning_rate(self.step_number, self.steps_per_epoch, self.config.epochs, self.config.optimiser)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        views = self.make_views(self.next_batch())
+        views = self.views(self.next_batch(), self.view_generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss, terms = self.framework.loss(views)
         value = float(loss.detach())

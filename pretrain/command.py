@@ -1,0 +1,121 @@
+"""`mmbench pretrain`: a thin shell over `mmbench.pretrain.engine.pretrain`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.engine import Report, Requests
+from mmbench.pretrain.engine import pretrain as run_pretraining
+
+LINES_WITHOUT_TERMINAL = 20
+
+
+@contextlib.contextmanager
+def progress_report(console: Console, title: str) -> Iterator[Report]:
+    """Yield a report function that draws a progress bar, or writes about twenty lines without a terminal."""
+    if not console.is_terminal:
+        last = -1
+
+        def lines(done: int, total: int, words: str) -> None:
+            nonlocal last
+            share = done * LINES_WITHOUT_TERMINAL // total
+            if share != last:
+                last = share
+                console.print(f"{title}: step {done} of {total}  {words}", highlight=False)
+
+        yield lines
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(title, total=None, words="loading")
+        yield lambda done, total, words: progress.update(bar, completed=done, total=total, words=words)
+
+
+@contextlib.contextmanager
+def signals_as_requests() -> Iterator[Requests]:
+    """Ctrl-C and SIGTERM save and stop, SIGUSR1 saves and goes on; a second Ctrl-C stops at once."""
+    requests = Requests()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if requests.stop:
+            raise KeyboardInterrupt
+        requests.stop = True
+
+    def save(number: int, frame: FrameType | None) -> None:
+        requests.save = True
+
+    wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: save}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command(
+    epilog="Example: mmbench pretrain --method mixmask --data patterns --epochs 8 --out runs/mixmask"
+)
+@click.option("--method", required=True, help="Recipe: mixmask, moco, mscn, erase, or an id as mixmask@1.")
+@click.option("--arch", help="timm name of the backbone. Default: the recipe's.")
+@click.option("--data", help="Data set, or path of an image folder. Default: the recipe's.")
+@click.option(
+    "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+def pretrain(
+    method: str,
+    arch: str | None,
+    data: str | None,
+    data_root: Path,
+    epochs: int | None,
+    seed: int,
+    out: Path,
+    device: str,
+    threads: int | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Pretrain a backbone without labels.
+
+    The same command goes on after an interruption. `kill -USR1` makes it save a training state at once.
+    """
+    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
+    config = resolve_config(
+        method,
+        arch=arch,
+        data=data,
+        data_root=data_root,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        threads=threads,
+        overrides=overrides,
+    )
+
+    def say(words: str) -> None:
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+    with signals_as_requests() as requests, progress_report(console, config.method) as report:
+        folder = run_pretraining(config, out, report, requests=requests, say=say)
+    say(f"{folder.root}: model.safetensors (timm), card.json, curves.png, views.png")

@@ -1,0 +1,37 @@
+"""From a uint8 batch to what a framework compares: two augmented views, filtered and masked by the recipe."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.preprocessing import high_pass
+from mmbench.pretrain.augment import Augment
+from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.framework import Views
+from mmbench.pretrain.masking import MASKINGS
+
+
+class ViewMaker:
+    """Makes the views of one configuration.
+
+    Attributes:
+        masking: the configuration's masking.
+        preprocessing: what every view went through, and what finished weights will expect.
+    """
+
+    def __init__(self, config: PretrainConfig, image_size: int, device: torch.device) -> None:
+        self.masking = MASKINGS.get(config.masking["name"])(config.masking_settings, image_size)
+        self.preprocessing = Preprocessing(image_size=image_size, high_pass=self.masking.high_pass)
+        self.augment = Augment(config.augmentation, self.preprocessing, device)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, generator: Generator) -> Views:
+        """Return the views of uint8 images (B, 3, H, W): normalise, then filter, then mask, nothing after."""
+        views = self.augment(torch.cat([images, images]), generator)
+        if self.preprocessing.high_pass is not None:
+            views = high_pass(views, self.preprocessing.high_pass)
+        query, key = views.chunk(2)
+        masked = self.masking(query, generator)
+        return Views(query, key, masked, compare_clean=masked is None or self.masking.keeps_clean_query)

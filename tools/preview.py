@@ -1,0 +1,106 @@
+"""`mmbench preview`: a picture of what a method does to images, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from mmbench.data import load_dataset
+from mmbench.errors import UserError
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.pictures import draw_views, spread
+from mmbench.pretrain.views import ViewMaker
+
+PICTURE_SIZE = 160  # side at which photographs are read; their views are as large
+
+
+def read_images(paths: Sequence[Path], size: int) -> Tensor:
+    """Return the central squares of image files as uint8 (N, 3, size, size).
+
+    Raises:
+        UserError: a file is missing or no image.
+    """
+    squares = []
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                pixels = transforms.pil_to_tensor(picture.convert("RGB"))
+        except (OSError, UnidentifiedImageError):
+            raise UserError(f"{path} is missing or no image; name a PNG or JPEG file") from None
+        square = transforms.center_crop(pixels, [min(pixels.shape[-2:])] * 2)
+        squares.append(transforms.resize(square, [size, size], antialias=True))
+    return torch.stack(squares)
+
+
+def draw_preview(
+    method: str,
+    out: Path,
+    *,
+    images: Sequence[Path] = (),
+    data: str = "patterns",
+    data_root: Path = Path("data"),
+    count: int = 8,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Draw views, mask and masked query of `method` to `out` (PNG) and return its path.
+
+    Args:
+        images: image files; without any, `count` train images of `data`.
+
+    Raises:
+        UserError: unknown method, setting or data set (near match named); unreadable images.
+    """
+    config = resolve_config(method, data=data, data_root=data_root, seed=seed, overrides=overrides)
+    if out.suffix.lower() != ".png":
+        raise UserError(f"{out} is no name of a PNG; let --out end in .png")
+    if images:
+        pixels, image_size = read_images(images, PICTURE_SIZE), PICTURE_SIZE
+    else:
+        dataset = load_dataset(data, data_root)
+        image_size = dataset.image_size
+        pixels = spread(dataset.split("train").images, count)
+    maker = ViewMaker(config, config.image_size or image_size, torch.device("cpu"))
+    draw_views(maker, pixels, torch.Generator().manual_seed(seed), out, config.method)
+    return out
+
+
+@click.command(epilog="Example: mmbench preview mixmask --data patterns --out mixmask.png")
+@click.argument("method")
+@click.option("--image", "images", type=click.Path(path_type=Path), multiple=True, help="File; repeatable.")
+@click.option("--data", default="patterns", show_default=True, help="Used where no --image is given.")
+@click.option(
+    "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
+)
+@click.option("--count", type=click.IntRange(2, 16), default=8, show_default=True, help="Images of --data.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG to write.")
+def preview(
+    method: str,
+    images: tuple[Path, ...],
+    data: str,
+    data_root: Path,
+    count: int,
+    seed: int,
+    overrides: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Draw what METHOD does to images."""
+    path = draw_preview(
+        method,
+        out,
+        images=images,
+        data=data,
+        data_root=data_root,
+        count=count,
+        seed=seed,
+        overrides=overrides,
+    )
+    click.echo(f"drawn: {path}")
