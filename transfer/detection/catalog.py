@@ -58,10 +58,10 @@ def draw_subset(source: Path, count: int, seed: int, target: Path) -> int:
 
 @contextlib.contextmanager
 def in_catalog(files: list[tuple[Path, Path]]) -> Iterator[list[str]]:
-    """Yield catalog names for (COCO file, folder of pictures) pairs; afterwards the catalogs are as before."""
+    """Yield catalog names for (COCO file, folder of pictures) pairs; afterwards all is as before."""
     names = [f"mmbench/{uuid.uuid4().hex}/{number}" for number in range(len(files))]
-    for name, (annotations, pictures) in zip(names, files, strict=True):
-        register_coco_instances(name, {}, str(annotations), str(pictures))
+    for name, (coco_json, pictures) in zip(names, files, strict=True):
+        register_coco_instances(name, {}, str(coco_json), str(pictures))
     try:
         yield names
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import timm
@@ -24,7 +25,7 @@ SMALLEST_STRIDE = 4  # maps finer than this cost much and hold little; FPN start
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
 
 
-class TimmBackbone(Backbone):  # type: ignore[misc]
+class TimmBackbone(Backbone):
     """Any timm ConvNet as a Detectron2 backbone.
 
     The network is `timm_model`, a `features_only` model of every stage from the first with a stride of 4;
@@ -32,7 +33,7 @@ class TimmBackbone(Backbone):  # type: ignore[misc]
 
     Args:
         arch: timm name.
-        bfloat16: compute in bfloat16 (weights and outputs stay float32); about twice as fast on CPUs that can.
+        bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs.
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
@@ -52,7 +53,9 @@ class TimmBackbone(Backbone):  # type: ignore[misc]
             if level["reduction"] >= SMALLEST_STRIDE
         }
         strides = sorted(deepest)
-        if not strides or any(2 * fine != coarse for fine, coarse in zip(strides, strides[1:], strict=False)):
+        if strides[:1] != [SMALLEST_STRIDE] or any(
+            2 * fine != coarse for fine, coarse in itertools.pairwise(strides)
+        ):
             raise UserError(
                 f"detection needs feature maps of strides 4, 8, ...; '{arch}' has strides "
                 f"{sorted({level['reduction'] for level in levels})}"
@@ -86,7 +89,7 @@ def build_mmbench_timm_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
 
 
 @ROI_HEADS_REGISTRY.register()
-class MMBenchRes5ROIHeads(Res5ROIHeads):  # type: ignore[misc]
+class MMBenchRes5ROIHeads(Res5ROIHeads):
     """C4 heads with a norm after res5, for basic blocks too.
 
     The extra norm follows MoCo (He et al. 2020, appendix; facebookresearch/moco, detection/train_net.py): an
@@ -116,7 +119,7 @@ class MMBenchRes5ROIHeads(Res5ROIHeads):  # type: ignore[misc]
 
 
 @META_ARCH_REGISTRY.register()
-class MMBenchRCNN(GeneralizedRCNN):  # type: ignore[misc]
+class MMBenchRCNN(GeneralizedRCNN):
     """Detectron2's R-CNN; where the card asks for it, normalised images are high-passed first."""
 
     def __init__(self, cfg: CfgNode) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# "py.warnings" is where Python's warnings go while they are captured; torch.fx warns about Detectron2's tracing.
+# "py.warnings" is where Python's warnings go while captured; torch.fx warns about Detectron2's tracing.
 NOISY = ("detectron2", "fvcore", "iopath", "py.warnings", "torch.fx._symbolic_trace")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import cast, get_args
 
+from mmbench.data.dataset import Split
 from mmbench.errors import UserError
 from mmbench.results import Metric
 from mmbench.transfer.detection.catalog import check_annotations, draw_subset, in_catalog
@@ -12,6 +14,7 @@ from mmbench.transfer.detection.quiet import logs_to, seeded
 from mmbench.transfer.detection.settings import DetectionSettings
 from mmbench.transfer.detection.trainer import DetectionTrainer, ReportProgress
 from mmbench.transfer.detection.weights import check_arrival, write_c4_weights, write_timm_weights
+from mmbench.transfer.protocol import Protocol
 from mmbench.transfer.task import Measurement, TransferJob
 
 # Detectron2's results by task -> prefix of ours.
@@ -26,9 +29,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         UserError: the weights do not arrive whole, the data do not fit, or the training diverged.
     """
     scenes = job.dataset.require_scenes()
-    split = job.protocol.split
-    if split not in ("train", "val", "test"):
-        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{split}'")
+    split = _known_split(job.protocol)
     trained, evaluated = check_annotations(scenes, "train"), check_annotations(scenes, split)
     train_json = scenes.coco_json("train")
     if settings.train_images is not None and settings.train_images < trained:
@@ -98,3 +99,15 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
 def _percent(value: float) -> float:
     """COCO's code says NaN where nothing was detected: that is an average precision of 0."""
     return 0.0 if math.isnan(value) else float(value)
+
+
+def _known_split(protocol: Protocol) -> Split:
+    """Return the split that the protocol evaluates.
+
+    Raises:
+        UserError: no data set has a split of that name.
+    """
+    for split in get_args(Split):
+        if protocol.split == split:
+            return cast(Split, split)
+    raise UserError(f"protocol {protocol.id} evaluates the unknown split '{protocol.split}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
@@ -19,7 +19,7 @@ LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
 TEST_BATCH = 8
 
 
-class ReportProgress(HookBase):  # type: ignore[misc]
+class ReportProgress(HookBase):
     """Tells the caller after every iteration how far the training is."""
 
     def __init__(self, report: Callable[[int, int, str], None]) -> None:
@@ -35,7 +35,7 @@ class ReportProgress(HookBase):  # type: ignore[misc]
         self.report(done, total, self.words)
 
 
-class QuietCOCOEvaluator(COCOEvaluator):  # type: ignore[misc]
+class QuietCOCOEvaluator(COCOEvaluator):
     """Detectron2's COCOEvaluator with the official COCO code, whose prints go to a file."""
 
     def __init__(self, dataset_name: str, tasks: tuple[str, ...], output: Path) -> None:
@@ -50,16 +50,13 @@ class QuietCOCOEvaluator(COCOEvaluator):  # type: ignore[misc]
         return results
 
 
-class DetectionTrainer(DefaultTrainer):  # type: ignore[misc]
+class DetectionTrainer(DefaultTrainer):
     """The trainer of the task: no checkpoints on disk, evaluation when the caller asks for it."""
-
-    report: ClassVar[Callable[[int, int, str], None]]
 
     def build_hooks(self) -> list[HookBase]:
         """Return Detectron2's hooks without checkpointing and without evaluation, with progress."""
         unwanted = (hooks.PeriodicCheckpointer, hooks.EvalHook)
-        kept = [hook for hook in super().build_hooks() if not isinstance(hook, unwanted)]
-        return kept
+        return [hook for hook in super().build_hooks() if not isinstance(hook, unwanted)]
 
     def build_writers(self) -> list[EventWriter]:
         """Return writers for the log file and for metrics.json; TensorBoard's costs seconds to import."""

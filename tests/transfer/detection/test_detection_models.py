@@ -1,0 +1,170 @@
+"""What we register with Detectron2, each part against its definition."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import timm
+import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from torch.nn import functional as F
+
+from mmbench.checkpoints.card import HighPass, Preprocessing
+from mmbench.errors import UserError
+from mmbench.transfer.detection.config import build_config, choose_detector, plain_resnet_depth
+from mmbench.transfer.detection.models import MMBenchRCNN, MMBenchRes5ROIHeads, TimmBackbone
+from mmbench.transfer.detection.settings import DetectionSettings
+
+SMALL = DetectionSettings(
+    batch_size=2,
+    iterations=1,
+    learning_rate=0.01,
+    train_sizes=(64,),
+    test_size=64,
+    train_proposals=(50, 20),
+    test_proposals=(50, 20),
+)
+
+
+def detector_config(arch, tmp_path, settings=SMALL, **preprocessing):
+    return build_config(
+        arch,
+        Preprocessing(**preprocessing),
+        settings,
+        classes=3,
+        datasets=("a", "b"),
+        weights=tmp_path / "none.pth",
+        output=tmp_path,
+        device=torch.device("cpu"),
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arch", "strides", "channels"),
+    [
+        ("mixmask_resnet8", [4, 8], [64, 128]),
+        ("mixmask_resnet18_cifar", [4, 8], [256, 512]),
+        ("convnext_atto", [4, 8, 16, 32], [40, 80, 160, 320]),
+    ],
+)
+def test_timm_backbone_says_the_strides_and_channels_that_its_maps_have(arch, strides, channels) -> None:
+    backbone = TimmBackbone(arch).eval()
+    shapes = backbone.output_shape()
+    assert [shape.stride for shape in shapes.values()] == strides
+    assert [shape.channels for shape in shapes.values()] == channels
+    assert backbone.size_divisibility == strides[-1]
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, 64, 96))
+    for stride, width, (name, features) in zip(strides, channels, maps.items(), strict=True):
+        assert name == f"stride{stride}"
+        assert features.shape == (1, width, 64 // stride, 96 // stride)
+
+
+def test_timm_backbone_computes_what_timm_computes_and_bfloat16_is_near() -> None:
+    exact, fast = (
+        TimmBackbone("mixmask_resnet8").eval(),
+        TimmBackbone("mixmask_resnet8", bfloat16=True).eval(),
+    )
+    fast.load_state_dict(exact.state_dict())
+    whole = timm.create_model("mixmask_resnet8").eval()
+    whole.load_state_dict(exact.timm_model.state_dict())
+    images = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        expected, found, near = whole.forward_features(images), exact(images), fast(images)
+    torch.testing.assert_close(found["stride8"], expected)
+    assert near["stride8"].dtype == torch.float32
+    assert not torch.equal(near["stride8"], expected)
+    assert (near["stride8"] - expected).norm() < 0.02 * expected.norm()
+
+
+def test_network_without_feature_maps_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"vit_tiny_patch16_224") as caught:
+        TimmBackbone("vit_tiny_patch16_224")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arch", "depth"),
+    [
+        ("mixmask_resnet18", 18),
+        ("mixmask_resnet50.in1k", 50),
+        ("resnet101", 101),
+        ("resnet34.a1_in1k", 34),
+        ("mixmask_resnet8", None),
+        ("mixmask_resnet18_cifar", None),
+        ("resnet18d", None),
+        ("wide_resnet50_2", None),
+    ],
+)
+def test_only_plain_resnets_are_c4(arch, depth) -> None:
+    assert plain_resnet_depth(arch) == depth
+    assert choose_detector(arch, SMALL) == ("pyramid" if depth is None else "c4")
+    forced = SMALL.model_copy(update={"detector": "pyramid"})
+    assert choose_detector(arch, forced) == "pyramid"
+
+
+def test_c4_of_another_network_is_refused() -> None:
+    with pytest.raises(UserError, match="detector c4 takes a plain ResNet"):
+        choose_detector("convnext_atto", SMALL.model_copy(update={"detector": "c4"}))
+
+
+@pytest.mark.parametrize(
+    ("arch", "blocks", "width"), [("resnet18", 2, 512), ("resnet34", 3, 512), ("resnet50", 3, 2048)]
+)
+def test_res5_is_the_last_stage_of_that_resnet_and_a_norm(arch, blocks, width, tmp_path) -> None:
+    cfg = detector_config(arch, tmp_path)
+    res5, channels = MMBenchRes5ROIHeads._build_res5_block(cfg)
+    assert channels == width
+    assert [name for name, _ in res5.named_children()] == [*map(str, range(blocks)), "norm"]
+    assert isinstance(res5.norm, torch.nn.BatchNorm2d)
+    own = timm.create_model(arch).layer4
+    mine = [parameter.shape for name, parameter in res5.named_parameters() if not name.startswith("norm.")]
+    assert sorted(mine) == sorted(parameter.shape for parameter in own.parameters())
+    strides = {module.stride for module in res5.modules() if isinstance(module, torch.nn.Conv2d)}
+    assert strides == {(1, 1), (2, 2)}
+    with torch.no_grad():
+        assert res5.eval()(torch.randn(2, width // 2, 14, 14)).shape == (2, width, 7, 7)
+    if arch == "resnet50":  # torchvision's ResNet, not Caffe's: the 3 x 3 convolution carries the stride
+        assert res5[0].conv1.stride == (1, 1)
+        assert res5[0].conv2.stride == (2, 2)
+
+
+def test_preprocessing_of_the_card_arrives_in_detectron2s_0_to_255(tmp_path) -> None:
+    cfg = detector_config("mixmask_resnet8", tmp_path, mean=(0.1, 0.2, 0.4), std=(0.5, 0.25, 0.2))
+    assert cfg.INPUT.FORMAT == "RGB"
+    assert pytest.approx([25.5, 51.0, 102.0]) == cfg.MODEL.PIXEL_MEAN
+    assert pytest.approx([127.5, 63.75, 51.0]) == cfg.MODEL.PIXEL_STD
+
+
+def test_high_pass_of_the_card_is_applied_before_padding(tmp_path) -> None:
+    high_pass = HighPass(kernel_size=5, sigma=1.3)
+    torch.manual_seed(0)
+    model = build_model(detector_config("mixmask_resnet8", tmp_path, high_pass=high_pass))
+    assert isinstance(model, MMBenchRCNN)
+    picture = torch.randint(0, 256, (3, 40, 44), dtype=torch.uint8)
+    padded = model.preprocess_image([{"image": picture}]).tensor
+    assert padded.shape == (1, 3, 40, 48)
+    assert (padded[..., 44:] == 0).all()
+
+    mean, std = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
+    normalised = (picture / 255 - mean[:, None, None]) / std[:, None, None]
+    line = torch.tensor([math.exp(-0.5 * (offset / 1.3) ** 2) for offset in range(-2, 3)])
+    kernel = torch.outer(line, line) / line.sum() ** 2
+    framed = F.pad(normalised[None], (2, 2, 2, 2), mode="reflect")
+    blurred = F.conv2d(framed, kernel.expand(3, 1, 5, 5), groups=3)
+    torch.testing.assert_close(padded[..., :44], normalised[None] - blurred, atol=1e-5, rtol=1e-5)
+
+
+def test_without_high_pass_images_are_normalised_only(tmp_path) -> None:
+    model = build_model(detector_config("mixmask_resnet8", tmp_path, mean=(0.5,) * 3, std=(0.25,) * 3))
+    picture = torch.full((3, 40, 40), 255, dtype=torch.uint8)
+    assert torch.equal(model.preprocess_image([{"image": picture}]).tensor, torch.full((1, 3, 40, 40), 2.0))
+
+
+def test_configuration_leaves_detectron2s_defaults_alone(tmp_path) -> None:
+    before = get_cfg().dump()
+    detector_config("mixmask_resnet8", tmp_path)
+    assert get_cfg().dump() == before
