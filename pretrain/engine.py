@@ -16,7 +16,7 @@ from mmbench.files import require_free_space
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.export import export
 from mmbench.pretrain.pictures import draw_curves, draw_views, spread
-from mmbench.pretrain.trainer import StepReport, Trainer
+from mmbench.pretrain.trainer import StepReport, Trainer, build_framework
 from mmbench.runs import MetricsLog, RunFolder
 
 KEEP_STATES = 2
@@ -65,17 +65,18 @@ def pretrain(
     folder = RunFolder(out)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    with_settings = config.model_dump(mode="json")
+    settings = config.model_dump(mode="json")
     if folder.finished:
-        folder.open(with_settings, runtime=RUNTIME_SETTINGS)
+        folder.open(settings, runtime=RUNTIME_SETTINGS)
         say(f"{out} is finished already; nothing to do")
         return folder
     device = resolve_device(config.device)
+    framework = build_framework(config)
     dataset = dataset or load_dataset(config.data, config.data_root)
-    trainer = Trainer(config, dataset, device)
+    trainer = Trainer(config, framework, dataset, device)
     require_free_space(out, (KEEP_STATES + 1) * trainer.state_bytes() + 2**22, "training states")
     with folder.locked():
-        folder.open(with_settings, runtime=RUNTIME_SETTINGS)
+        folder.open(settings, runtime=RUNTIME_SETTINGS)
         seconds = _resume(trainer, folder, dataset, say)
         if not trainer.step_number:
             generator = torch.Generator(device).manual_seed(config.seed)
@@ -150,7 +151,7 @@ def _train(
             done = _step(trainer, folder)
             speed = (done.step - first) * config.batch_size / (time.perf_counter() - started)
             epoch_ends = done.step % trainer.steps_per_epoch == 0
-            if epoch_ends or done.step % config.log_every == 0:
+            if epoch_ends or done.step == 1 or done.step % config.log_every == 0:
                 record = {
                     "step": done.step,
                     "epoch": round(done.epoch, 4),

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
@@ -100,13 +101,14 @@ def draw_curves(metrics: Path, path: Path, title: str) -> None:
             fontsize=9,
         )
     rate.plot(epochs, [record["lr"] for record in records], color=INK, linewidth=1.6)
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     rate.set_ylim(bottom=0)
     speed.plot(epochs, [record["images_per_second"] for record in records], color=INK, linewidth=1.6)
     speed.set_ylim(bottom=0)
     for axis, name in ((loss, "InfoNCE (nats)"), (rate, "learning rate"), (speed, "images per second")):
         axis.set_title(name, loc="left", fontsize=10, color=INK)
         axis.set_xlabel("epoch", fontsize=9, color=INK)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color="#e6e8ee", linewidth=0.8)
         axis.tick_params(labelsize=8, colors=FAINT)
         for side in ("top", "right"):

@@ -40,6 +40,19 @@ def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.o
     )
 
 
+def build_framework(config: PretrainConfig) -> Framework:
+    """Return the configuration's framework on the CPU; its backbone is the random control of the same seed.
+
+    Raises:
+        UserError: unknown architecture (near match named).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = create_headless(config.arch)
+        framework = FRAMEWORKS.get(config.framework["name"])(backbone, config.framework_settings)
+    return framework.train()
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What one step did; losses are plain numbers."""
@@ -54,14 +67,18 @@ class StepReport:
 class Trainer:
     """One run in memory.
 
-    The backbone starts from the weights that the random control of the same seed has. Randomness comes
-    from two generators (order of the images; views and masks) that are part of the state.
+    Randomness comes from two generators (order of the images; views and masks), parts of the state.
+
+    Args:
+        framework: what `build_framework` made of the same configuration; trained in place.
 
     Raises:
-        UserError: unknown architecture, framework or masking; a batch larger than the data.
+        UserError: a batch larger than the data.
     """
 
-    def __init__(self, config: PretrainConfig, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, config: PretrainConfig, framework: Framework, dataset: Dataset, device: torch.device
+    ) -> None:
         self.config = config
         self.device = device
         images = dataset.split("train").images
@@ -74,25 +91,15 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.images = images.to(device)
         self.views = ViewMaker(config, config.image_size or dataset.image_size, device)
-        self.framework = self._build_framework()
+        self.framework = framework.to(device)
+        if config.channels_last:
+            for module in framework.children():
+                module.to(memory_format=torch.channels_last)
         self.optimiser = make_optimiser(self.framework, config.optimiser)
         self.order_generator = Generator().manual_seed(config.seed)
         self.view_generator = Generator(device).manual_seed(config.seed)
         self.step_number = 0
         self.order = torch.empty(0, dtype=torch.int64)
-
-    def _build_framework(self) -> Framework:
-        config = self.config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            backbone = create_headless(config.arch)
-            framework = FRAMEWORKS.get(config.framework["name"])(backbone, config.framework_settings)
-        memory = torch.channels_last if config.channels_last else torch.contiguous_format
-        framework = framework.to(self.device)
-        framework.backbone.to(memory_format=memory)
-        for module in framework.children():
-            module.to(memory_format=memory)
-        return framework.train()
 
     def next_batch(self) -> Tensor:
         """Return the step's uint8 images (B, 3, H, W); a new order is drawn when an epoch begins."""
