@@ -1,0 +1,94 @@
+"""One segmentation run from a backbone to numbers. Imports mmsegmentation."""
+
+from __future__ import annotations
+
+from mmengine.config import ConfigDict
+
+from mmbench.errors import UserError
+from mmbench.files import write_json
+from mmbench.results import Metric
+from mmbench.transfer.segmentation import models  # noqa: F401  (registers them with mmsegmentation)
+from mmbench.transfer.segmentation.config import build_config
+from mmbench.transfer.segmentation.quiet import contained, warnings_to
+from mmbench.transfer.segmentation.runner import ProveArrival, QuietRunner, ReportProgress
+from mmbench.transfer.segmentation.scenes import check_scenes, draw_subset
+from mmbench.transfer.segmentation.settings import SegmentationSettings
+from mmbench.transfer.segmentation.weights import expected_tensors, feed_timm_backbone, write_weights
+from mmbench.transfer.task import Measurement, TransferJob
+
+REPORTED = ("mIoU", "mAcc", "aAcc")
+
+
+def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Measurement:
+    """Train an FCN from the job's backbone and measure it on the protocol's split.
+
+    Raises:
+        UserError: the weights do not arrive whole, the data do not fit, or the training diverged.
+    """
+    scenes, split = job.dataset.require_scenes(), job.protocol.split
+    if split not in ("train", "val", "test"):
+        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{split}'")
+    trained, evaluated = check_scenes(scenes, "train"), check_scenes(scenes, split)
+    subset = None
+    if settings.train_images is not None and settings.train_images < trained:
+        subset = draw_subset(trained, settings.train_images, job.seed)
+        trained = len(subset)
+
+    backbone = job.backbone
+    with warnings_to(job.work / "warnings.txt"), contained():
+        weights = write_weights(backbone, job.work)
+        config = build_config(
+            backbone.arch,
+            backbone.card.preprocessing,
+            settings,
+            scenes=scenes,
+            split=split,
+            subset=subset,
+            weights=weights,
+            work=job.work,
+            seed=job.seed,
+        )
+        write_json(job.work / "config.json", config)
+        proof = ProveArrival(backbone)
+        hooks = [proof, ReportProgress(job.report, settings.learning_rate)]
+        arguments = ConfigDict(config)  # mmsegmentation reads parts of it as attributes
+        runner = QuietRunner(job.device, **arguments, custom_hooks=hooks, experiment_name="segmentation")
+        if weights is None:
+            feed_timm_backbone(backbone, runner.model.backbone)
+        _, placeless = expected_tensors(backbone, runner.model.backbone)
+        runner.train()
+        results = runner.test()
+    return Measurement(
+        metrics={
+            name: Metric(value=round(float(results[name]), 2), higher_is_better=True, n=evaluated)
+            for name in REPORTED
+        },
+        split_sizes={"train": trained, split: evaluated},
+        effective_lr=settings.learning_rate,
+        images_seen=settings.batch_size * settings.iterations + evaluated,
+        notes=_notes(job, settings, proof.arrived, placeless),
+    )
+
+
+def _notes(
+    job: TransferJob, settings: SegmentationSettings, arrived: int, placeless: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what a reader of the record must know."""
+    notes = [
+        f"FCN, every layer trained; the mean is over {len(job.dataset.require_scenes().classes)} classes "
+        "and the background",
+        f"{arrived} backbone tensors in mmsegmentation compared bit for bit before the first step",
+    ]
+    if placeless:
+        notes.append(
+            f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"
+        )
+    if settings.bfloat16:
+        notes.append("backbone computed in bfloat16")
+    high_pass = job.backbone.card.preprocessing.high_pass
+    if high_pass is not None:
+        notes.append(
+            f"pictures high-passed as the card says (kernel {high_pass.kernel_size} px, "
+            f"sigma {high_pass.sigma:g} px), in training and evaluation"
+        )
+    return tuple(notes)

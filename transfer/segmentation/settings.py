@@ -1,0 +1,79 @@
+"""What a segmentation protocol can say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mmbench.transfer.task import TaskSettings
+
+
+class SegmentationSettings(TaskSettings):
+    """Settings of one FCN run (Long et al. 2015, as mmsegmentation's FCNHead builds it).
+
+    Attributes:
+        train_images: draw this many training pictures by the seed; None takes all.
+        batch_size: pictures per iteration.
+        test_batch: pictures per step of the evaluation; above 1 they must all be of one size.
+        iterations: length of the training.
+        optimizer: "sgd" has momentum 0.9; "adamw" has PyTorch's betas.
+        learning_rate: at the start (after the warm-up), for `batch_size` as it is.
+        final_learning_rate: what the polynomial decay of power 0.9 ends at.
+        warmup_iterations: linear warm-up from a thousandth of the learning rate.
+        bfloat16: run the backbone (not the heads) in bfloat16; weights stay float32.
+        resize: pictures are scaled to fit into (long, short) pixels, at evaluation too; None leaves them.
+        scale_range: range of the random factor on top of `resize` in training.
+        crop: side of the square training crop in pixels; smaller pictures are padded.
+        largest_share: a crop is drawn again (at most ten times) while one class fills more of it than this.
+        colour_jitter: mmsegmentation's PhotoMetricDistortion in training.
+        workers: data loading processes; 0 loads in the main process.
+        output_stride: of the plain ResNets, whose later stages are dilated to reach it (8 is FCN-D8).
+        finest_stride: of other timm networks: their maps of this stride and coarser are resized to the
+            finest of them and concatenated.
+        head_channels: width of the FCN head.
+        head_convs: 3 x 3 convolutions in the head.
+        head_concat: also feed the head's last convolution with its input (mmsegmentation's default).
+        dropout: share of the head's channels that are dropped before its classifier.
+        auxiliary_weight: loss weight of a second, small head on layer3 of the plain ResNets; 0 has none.
+        auxiliary_channels: width of that head.
+    """
+
+    train_images: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(ge=2)
+    test_batch: int = Field(default=1, ge=1)
+    iterations: int = Field(ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(gt=0)
+    final_learning_rate: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_iterations: int = Field(default=0, ge=0)
+    bfloat16: bool = False
+    resize: tuple[int, int] | None = None
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    crop: int = Field(ge=16)
+    largest_share: float = Field(default=1.0, gt=0, le=1)
+    colour_jitter: bool = False
+    workers: int = Field(default=0, ge=0)
+    output_stride: Literal[8, 16, 32] = 8
+    finest_stride: Literal[2, 4, 8, 16, 32] = 8
+    head_channels: int = Field(ge=4)
+    head_convs: int = Field(default=2, ge=1)
+    head_concat: bool = True
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    auxiliary_weight: float = Field(default=0.0, ge=0)
+    auxiliary_channels: int = Field(default=256, ge=4)
+
+    @field_validator("warmup_iterations")
+    @classmethod
+    def _warms_up_in_time(cls, value: int, others: ValidationInfo) -> int:
+        if value >= others.data.get("iterations", value + 1):
+            raise ValueError("the warm-up must be shorter than the training (iterations)")
+        return value
+
+    @field_validator("scale_range")
+    @classmethod
+    def _scales_something(cls, value: tuple[float, float], others: ValidationInfo) -> tuple[float, float]:
+        if value != (1.0, 1.0) and others.data.get("resize") is None:
+            raise ValueError("there is no size (resize) that it could multiply")
+        return value
