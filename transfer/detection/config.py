@@ -118,10 +118,16 @@ def _c4(cfg: CfgNode, depth: int, settings: DetectionSettings) -> None:
 def _pyramid(cfg: CfgNode, arch: str, settings: DetectionSettings) -> None:
     """A light FPN over a timm network, with one-layer heads: what trains in minutes on small images."""
     model = cfg.MODEL
-    model.TIMM = CfgNode({"ARCH": arch, "BFLOAT16": settings.pyramid_bfloat16})
+    model.TIMM = CfgNode(
+        {
+            "ARCH": arch,
+            "FINEST_STRIDE": settings.pyramid_finest_stride,
+            "BFLOAT16": settings.pyramid_bfloat16,
+        }
+    )
     model.BACKBONE.NAME = "build_mmbench_timm_fpn"
     model.FPN.OUT_CHANNELS = settings.pyramid_channels
-    shapes = TimmBackbone(arch).output_shape()
+    shapes = TimmBackbone(arch, settings.pyramid_finest_stride).output_shape()
     strides = [shape.stride for shape in shapes.values()]
     levels = [f"p{stride.bit_length() - 1}" for stride in strides]
     model.RPN.IN_FEATURES = model.ROI_HEADS.IN_FEATURES = levels

@@ -21,25 +21,25 @@ from mmbench.checkpoints.card import HighPass
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 
-SMALLEST_STRIDE = 4  # maps finer than this cost much and hold little; FPN starts there too
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
 
 
 class TimmBackbone(Backbone):
     """Any timm ConvNet as a Detectron2 backbone.
 
-    The network is `timm_model`, a `features_only` model of every stage from the first with a stride of 4;
-    its outputs are called "stride4", "stride8", ... Weights are laid out channels last.
+    The network is `timm_model`, a `features_only` model of every stage from the first with a stride of
+    `finest_stride`; its outputs are called "stride4", "stride8", ... Weights are laid out channels last.
 
     Args:
         arch: timm name.
+        finest_stride: stride of the first map, 4 as in FPN, or 8.
         bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs.
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
     """
 
-    def __init__(self, arch: str, bfloat16: bool = False) -> None:
+    def __init__(self, arch: str, finest_stride: int = 4, bfloat16: bool = False) -> None:
         super().__init__()
         self.bfloat16 = bfloat16
         try:
@@ -50,15 +50,15 @@ class TimmBackbone(Backbone):
         deepest = {
             level["reduction"]: index
             for index, level in enumerate(levels)
-            if level["reduction"] >= SMALLEST_STRIDE
+            if level["reduction"] >= finest_stride
         }
         strides = sorted(deepest)
-        if strides[:1] != [SMALLEST_STRIDE] or any(
+        if strides[:1] != [finest_stride] or any(
             2 * fine != coarse for fine, coarse in itertools.pairwise(strides)
         ):
             raise UserError(
-                f"detection needs feature maps of strides 4, 8, ...; '{arch}' has strides "
-                f"{sorted({level['reduction'] for level in levels})}"
+                f"detection needs feature maps of strides {finest_stride}, {2 * finest_stride}, ...; "
+                f"'{arch}' has strides {sorted({level['reduction'] for level in levels})}"
             )
         indices = [deepest[stride] for stride in strides]
         self.timm_model = timm.create_model(arch, features_only=True, out_indices=tuple(indices))
@@ -84,7 +84,7 @@ class TimmBackbone(Backbone):
 @BACKBONE_REGISTRY.register()
 def build_mmbench_timm_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Return a light FPN (Lin et al. 2017) over `cfg.MODEL.TIMM.ARCH`; levels are p2 (stride 4), p3, ..."""
-    bottom_up = TimmBackbone(cfg.MODEL.TIMM.ARCH, cfg.MODEL.TIMM.BFLOAT16)
+    bottom_up = TimmBackbone(cfg.MODEL.TIMM.ARCH, cfg.MODEL.TIMM.FINEST_STRIDE, cfg.MODEL.TIMM.BFLOAT16)
     return FPN(bottom_up, list(bottom_up.output_shape()), cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
 
 

@@ -41,7 +41,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     if detector == "c4":
         weights = write_c4_weights(job.backbone, job.work)
     else:
-        weights, placeless = write_timm_weights(job.backbone, job.work)
+        weights, placeless = write_timm_weights(job.backbone, job.work, settings.pyramid_finest_stride)
         if placeless:
             notes.append(
                 f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"

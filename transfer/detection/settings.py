@@ -29,6 +29,7 @@ class DetectionSettings(TaskSettings):
             training (TEST.PRECISE_BN); 0 keeps the running averages.
         c4_anchor_sizes: sides of the anchors in pixels (c4).
         pyramid_anchor_scales: sides of the anchors as multiples of each level's stride (pyramid).
+        pyramid_finest_stride: stride of the finest level (pyramid).
         pyramid_channels: channels of the FPN and of the RPN (pyramid).
         pyramid_box_bins: bins per side that each box is pooled to (pyramid).
         pyramid_box_width: width of the box head's one hidden layer (pyramid).
@@ -55,6 +56,7 @@ class DetectionSettings(TaskSettings):
     precise_bn_iterations: int = Field(default=0, ge=0)
     c4_anchor_sizes: tuple[int, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
     pyramid_anchor_scales: tuple[float, ...] = Field(default=(4.0, 5.66), min_length=1)
+    pyramid_finest_stride: Literal[4, 8] = 4
     pyramid_channels: int = Field(default=64, ge=8)
     pyramid_box_bins: int = Field(default=7, ge=1)
     pyramid_box_width: int = Field(default=256, ge=8)

@@ -30,7 +30,9 @@ def write_c4_weights(backbone: Backbone, folder: Path) -> Path:
     return path
 
 
-def write_timm_weights(backbone: Backbone, folder: Path) -> tuple[Path, tuple[str, ...]]:
+def write_timm_weights(
+    backbone: Backbone, folder: Path, finest_stride: int = 4
+) -> tuple[Path, tuple[str, ...]]:
     """Write any timm ConvNet under the names of TimmBackbone.
 
     timm's feature extractors call a stage `stages_0` where the network says `stages.0`; apart from dots and
@@ -45,7 +47,7 @@ def write_timm_weights(backbone: Backbone, folder: Path) -> tuple[Path, tuple[st
     """
     backbone.build()  # raises unless the weights are exactly those of the architecture
     by_flat_name = {name.replace(".", "_"): name for name in backbone.state_dict}
-    target = TimmBackbone(backbone.arch).timm_model.state_dict()
+    target = TimmBackbone(backbone.arch, finest_stride).timm_model.state_dict()
     named = {name: by_flat_name.get(name.replace(".", "_")) for name in target}
     missing = sorted(name for name, source in named.items() if source is None)
     if missing:
