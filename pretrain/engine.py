@@ -164,13 +164,14 @@ def _train(
                 for name, value in record.items():
                     if name != "step":
                         board.add_scalar(name, value, done.step)
-            if epoch_ends or requests.save or requests.stop:
-                requests.save = False
-                save()
             if report is not None:
                 words = f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s"
                 report(done.step, trainer.total_steps, words)
-            if requests.stop and done.step < trainer.total_steps:
+            stop = requests.stop
+            if epoch_ends or requests.save or stop:
+                requests.save = False
+                save()
+            if stop and done.step < trainer.total_steps:
                 raise KeyboardInterrupt
     finally:
         metrics.close()

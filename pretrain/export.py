@@ -28,7 +28,8 @@ without head, under torchvision's names.
 ```python
 import mmbench, timm
 
-model = timm.create_model("local-dir:PATH_OF_THIS_FOLDER")  # (N, 3, {size}, {size}) -> (N, {features})
+# (N, 3, {size}, {size}) -> (N, {features})
+model = timm.create_model("local-dir:PATH_OF_THIS_FOLDER", pretrained=True)
 ```
 
 Preprocessing: RGB in [0, 1], {size} px, mean {mean}, std {std}{filter}.

@@ -62,13 +62,13 @@ class Moco(Framework):
     queue_position: Tensor
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the query encoder's embeddings of images (B, 3, H, W): float32 (B, dim), unit length."""
-        return normalize(self.head(self.backbone(images)).float())
+        """Return the query encoder's embeddings of images (B, 3, H, W): (B, dim), unit length."""
+        return normalize(self.head(self.backbone(images)).to(self.queue.dtype))
 
     @torch.no_grad()
     def embed_keys(self, images: Tensor) -> Tensor:
-        """Return the key encoder's embeddings, without gradient: float32 (B, dim), unit length."""
-        return normalize(self.key_head(self.key_backbone(images)).float())
+        """Return the key encoder's embeddings, without gradient: (B, dim), unit length."""
+        return normalize(self.key_head(self.key_backbone(images)).to(self.queue.dtype))
 
     @torch.no_grad()
     def update_key_encoder(self) -> None:

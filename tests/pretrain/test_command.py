@@ -1,0 +1,78 @@
+"""The two commands, on an image folder's worth of files, through the real command line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.cli import main
+from mmbench.data import Dataset
+from mmbench.runs import RunFolder
+
+
+@pytest.fixture
+def loaded(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """The commands find the small data set under any name."""
+    for module in ("mmbench.pretrain.engine", "mmbench.tools.preview"):
+        monkeypatch.setattr(f"{module}.load_dataset", lambda name, root: tiny)
+    return tiny
+
+
+def test_pretrain_runs_and_a_second_call_says_so(
+    loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
+    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(tmp_path / "run")]
+    for words in ("moco: step 3 of 3", "is finished already"):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == 0
+        assert words in capsys.readouterr().out.replace("\n", " ")
+    assert RunFolder(tmp_path / "run").finished
+
+
+def test_bad_input_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["--method", "mixmsk"], "did you mean 'mixmask'"),
+        (["--method", "mixmask", "--set", "masking.rato=0.3"], "did you mean 'ratio'"),
+        (["--method", "mixmask", "--arch", "mixmask_resnet9"], "did you mean 'mixmask_resnet"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(["pretrain", *arguments, "--out", str(tmp_path / "run")])
+        assert left.value.code == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["moco", "mixmask", "erase", "mscn"])
+def test_preview_draws_every_method(
+    method: str, loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "picture.png"
+    with pytest.raises(SystemExit) as left:
+        main(["preview", method, "--count", "4", "--out", str(out)])
+    assert left.value.code == 0
+    with Image.open(out) as image:
+        pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
+    white = (pixels.view(-1, 3) == 255).all(1).float().mean().item()
+    assert 0.05 < white < 0.8
+
+
+def test_preview_of_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = []
+    for index in range(2):
+        path = tmp_path / f"{index}.jpg"
+        Image.effect_noise((200, 150 + index), 80).convert("RGB").save(path)
+        paths += ["--image", str(path)]
+    out = tmp_path / "picture.png"
+    with pytest.raises(SystemExit) as left:
+        main(["preview", "mixmask", *paths, "--set", "masking.kind=block", "--out", str(out)])
+    assert left.value.code == 0
+    assert out.is_file()
+    with pytest.raises(SystemExit) as left:
+        main(["preview", "mixmask", "--image", str(tmp_path / "none.png"), "--out", str(out)])
+    assert left.value.code == 2
+    assert "none.png is missing or no image" in capsys.readouterr().err

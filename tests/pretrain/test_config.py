@@ -1,0 +1,99 @@
+"""Recipes, overrides, and what is said when they cannot be."""
+
+import pytest
+
+from mmbench.errors import UserError
+from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.recipes import get_recipe, merged, recipes
+
+
+def test_every_recipe_resolves_to_a_configuration() -> None:
+    for recipe in recipes().values():
+        config = resolve_config(recipe.id)
+        assert config.recipe == recipe.id
+        assert config.method == recipe.method
+        assert PretrainConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_the_demo_arms_differ_in_their_masking_alone() -> None:
+    dumps = []
+    for method in ("moco", "mixmask", "erase", "mscn"):
+        dump = resolve_config(method).model_dump(mode="json")
+        assert dump.pop("method") == dump["masking"]["name"].replace("none", "moco")
+        dump.pop("masking")
+        dump.pop("recipe")
+        dumps.append(dump)
+    assert all(dump == dumps[0] for dump in dumps)
+    mixmask, erase = (resolve_config(method).masking for method in ("mixmask", "erase"))
+    for setting in ("kind", "grid", "ratio", "per_sample"):
+        assert mixmask[setting] == erase[setting]
+
+
+def test_the_papers_recipe() -> None:
+    config = resolve_config("mixmask-imagenet")
+    assert not get_recipe("mixmask-imagenet").tried
+    assert config.framework == {
+        "name": "moco",
+        "dim": 128,
+        "queue": 65536,
+        "momentum": 0.999,
+        "temperature": 0.2,
+    }
+    assert (config.epochs, config.batch_size, config.optimiser.lr) == (200, 256, 0.03)
+    assert config.masking["kind"] == "block"
+
+
+def test_overrides_reach_every_section() -> None:
+    config = resolve_config(
+        "mixmask",
+        epochs=3,
+        seed=5,
+        overrides=[
+            "optimiser.lr=0.5",
+            "masking.ratio=0.25",
+            "framework.queue=77",
+            "augmentation.crop_scale=[0.5, 1]",
+            "batch_size=32",
+        ],
+    )
+    assert (config.epochs, config.seed, config.batch_size) == (3, 5, 32)
+    assert config.optimiser.lr == 0.5
+    assert config.masking["ratio"] == 0.25
+    assert config.framework["queue"] == 77
+    assert config.augmentation.crop_scale == (0.5, 1.0)
+    assert resolve_config("mixmask").optimiser.lr != 0.5  # the recipe itself is as it was
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "words"),
+    [
+        ("mixmsk", [], "did you mean 'mixmask'"),
+        ("mixmask@9", [], "did you mean 'mixmask@1'"),
+        ("mixmask", ["optimiser.lrr=1"], "unknown setting of optimiser 'lrr'; did you mean 'lr'"),
+        ("mixmask", ["optimizer.lr=1"], "did you mean 'optimiser'"),
+        ("mixmask", ["masking.grd=1"], "unknown setting of masking 'grd'; did you mean 'grid'"),
+        ("mscn", ["masking.ratio=0.5"], "unknown setting of masking 'ratio'"),
+        ("mixmask", ["masking.ratio=3"], "masking.ratio = 3"),
+        ("mixmask", ["masking.name=mixmusk"], "unknown masking 'mixmusk'; did you mean 'mixmask'"),
+        ("mixmask", ["masking.kind=block", "masking.grid=3"], "block masks need a grid of at least 4"),
+        ("mscn", ["masking.focal=0.9"], "must add up to 1"),
+        ("moco", ["framework.queue=0"], "framework.queue = 0"),
+        ("moco", ["epochs=none"], "setting epochs = 'none'"),
+        ("moco", ["seed.x=1"], "'seed' holds no settings"),
+        ("moco", ["method=byol"], "unknown setting 'method'"),
+        ("moco", ["batch_size"], "write it as name=value"),
+        ("moco", ["augmentation.flip=[0"], "is no YAML value"),
+        ("moco", ["augmentation.crop_scale=[0.5, 3]"], "crop_scale must not exceed 1"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(method: str, overrides: list[str], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve_config(method, overrides=overrides)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_merged_leaves_its_arguments_alone() -> None:
+    base = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert merged(base, {"a": {"b": 9}}) == {"a": {"b": 9, "c": 2}, "d": 3}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}

@@ -1,0 +1,259 @@
+"""Whole small runs: what they leave, how they go on, how they fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from mmbench.checkpoints.backbone import random_backbone
+from mmbench.checkpoints.card import ModelCard
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.preprocessing import high_pass_for
+from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.engine import Requests, pretrain
+from mmbench.pretrain.trainer import Trainer, build_framework, learning_rate
+from mmbench.runs import RunFolder, read_metrics
+
+SMALL = ("batch_size=32", "framework.queue=100", "log_every=2")  # 6 steps per epoch; 100 is no multiple of 32
+
+
+def small(method: str = "mixmask", epochs: int = 2, **more: Any) -> PretrainConfig:
+    overrides = (*SMALL, *more.pop("overrides", ()))
+    return resolve_config(method, epochs=epochs, device="cpu", threads=1, overrides=overrides, **more)
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    return load_file(folder.weights)
+
+
+def same(first: RunFolder, second: RunFolder) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return pretrain(small(), tmp_path_factory.mktemp("runs") / "mixmask", dataset=tiny)
+
+
+def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: Dataset) -> None:
+    assert finished.finished
+    card = ModelCard.model_validate_json(finished.card.read_text())
+    assert (card.arm, card.method, card.framework, card.masking) == ("mixmask", "mixmask", "moco", "mixmask")
+    assert (card.epochs, card.seed, card.arch) == (2, 0, "mixmask_resnet8")
+    assert card.pretrain_fingerprint == tiny.fingerprint
+    assert card.pretrain_seconds is not None
+    assert card.pretrain_seconds > 0
+    assert card.preprocessing.image_size == 32
+    assert card.preprocessing.high_pass is None
+    assert card.source_format == "run"
+    for picture in ("views.png", "curves.png"):
+        with Image.open(finished.root / picture) as image:
+            assert min(image.size) > 300
+            assert len(image.convert("RGB").getcolors(2**20) or []) > 50
+    assert list(finished.tensorboard.glob("events.*"))
+    assert "mixmask" in finished.readme.read_text()
+
+
+def test_metrics_count_the_steps_once(finished: RunFolder) -> None:
+    records = read_metrics(finished.metrics)
+    assert [record["step"] for record in records] == [1, 2, 4, 6, 8, 10, 12]
+    for record in records:
+        assert record["loss"] == pytest.approx(record["loss_clean"] + record["loss_masked"], rel=1e-5)
+    assert records[-1]["epoch"] == 2.0
+
+
+def test_the_weights_load_into_timm_as_they_are(finished: RunFolder) -> None:
+    local = timm.create_model(f"local-dir:{finished.root}", pretrained=True).eval()
+    by_path = timm.create_model("mixmask_resnet8", checkpoint_path=str(finished.weights)).eval()
+    stored = weights(finished)
+    assert local.state_dict().keys() == stored.keys()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(local(images), by_path(images))
+    for name, tensor in local.state_dict().items():
+        assert torch.equal(tensor, stored[name])
+    assert local.pretrained_cfg["input_size"] == (3, 32, 32)
+    assert local.pretrained_cfg["crop_pct"] == 0.8
+
+
+def test_the_run_starts_from_the_random_controls_weights_and_leaves_them(finished: RunFolder) -> None:
+    control = random_backbone("mixmask_resnet8", 0).state_dict
+    start = build_framework(small()).backbone.state_dict()
+    assert all(torch.equal(start[name], control[name]) for name in control)
+    trained = weights(finished)
+    moved = [name for name in control if not torch.equal(trained[name], control[name])]
+    assert len(moved) == len(control)
+
+
+def test_a_finished_run_is_not_run_again(finished: RunFolder, tiny: Dataset) -> None:
+    said: list[str] = []
+    before = finished.weights.stat().st_mtime_ns
+    pretrain(small(), finished.root, dataset=tiny, say=said.append)
+    assert finished.weights.stat().st_mtime_ns == before
+    assert "finished already" in said[0]
+
+
+def test_changed_settings_are_refused_by_name(finished: RunFolder, tiny: Dataset) -> None:
+    changed = small(epochs=3, overrides=("optimiser.lr=0.5",))
+    with pytest.raises(UserError, match=r"epochs: 2 there, 3 now; optimiser\.lr: 0\.002 there, 0\.5 now"):
+        pretrain(changed, finished.root, dataset=tiny)
+
+
+def test_the_high_pass_filter_travels_with_the_weights(tiny: Dataset, tmp_path: Path) -> None:
+    folder = pretrain(small("mscn", epochs=1), tmp_path / "mscn", dataset=tiny)
+    card = ModelCard.model_validate_json(folder.card.read_text())
+    assert card.preprocessing.high_pass == high_pass_for(32)
+    recorded = json.loads(folder.hub_config.read_text())["mmbench"]["preprocessing"]
+    assert recorded == card.preprocessing.model_dump(mode="json")
+    assert "GaussianBlur" in folder.readme.read_text()
+
+
+@pytest.mark.parametrize("stop_after", [6, 8])
+def test_stopped_and_resumed_equals_uninterrupted(
+    finished: RunFolder, tiny: Dataset, tmp_path: Path, stop_after: int
+) -> None:
+    out = tmp_path / "run"
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == stop_after
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(), out, stop, dataset=tiny, requests=requests)
+    assert not RunFolder(out).finished
+    assert int(RunFolder(out).state_paths()[0].stem.removeprefix("step-")) == stop_after
+    said: list[str] = []
+    folder = pretrain(small(), out, dataset=tiny, say=said.append)
+    assert f"at step {stop_after} of 12" in said[0]
+    assert same(folder, finished)
+    steps = [record["step"] for record in read_metrics(folder.metrics)]
+    assert steps == sorted(set(steps))
+    ours, theirs = (read_metrics(run.metrics) for run in (folder, finished))
+    assert [record["loss"] for record in ours] == [record["loss"] for record in theirs]
+
+
+def test_a_truncated_newest_state_is_skipped_and_the_result_is_the_same(
+    finished: RunFolder, tiny: Dataset, tmp_path: Path
+) -> None:
+    requests = Requests()
+
+    def steer(done: int, total: int, words: str) -> None:
+        requests.save = done == 9
+        requests.stop = done == 10
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(), out, steer, dataset=tiny, requests=requests)
+    newest, older = RunFolder(out).state_paths()
+    assert (newest.name, older.name) == ("step-00000010.pth", "step-00000009.pth")
+    newest.write_bytes(newest.read_bytes()[:5000])
+    said: list[str] = []
+    folder = pretrain(small(), out, dataset=tiny, say=said.append)
+    assert "cannot be read" in said[0]
+    assert "at step 9 of 12" in said[1]
+    assert same(folder, finished)
+
+
+def test_seconds_add_up_over_sittings(tiny: Dataset, tmp_path: Path) -> None:
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == 2
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(epochs=1), out, stop, dataset=tiny, requests=requests)
+    path = RunFolder(out).state_paths()[0]
+    state = torch.load(path, weights_only=True)
+    assert state["seconds"] > 0
+    torch.save({**state, "seconds": 1000.0}, path)
+    folder = pretrain(small(epochs=1), out, dataset=tiny, say=lambda words: None)
+    seconds = ModelCard.model_validate_json(folder.card.read_text()).pretrain_seconds
+    assert seconds is not None
+    assert 1000 < seconds < 1100
+
+
+def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) -> None:
+    requests = Requests(stop=True)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(), tmp_path / "run", dataset=tiny, requests=requests)
+    other = Dataset("stripes", tiny.root, tiny.classes, {"train": lambda: other_split}, 32)
+    split = tiny.split("train")
+    other_split = type(split)(255 - split.images, split.labels)
+    with pytest.raises(UserError, match="its fingerprint changed"):
+        pretrain(small(), tmp_path / "run", dataset=other)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(tiny: Dataset, tmp_path: Path) -> None:
+    wild = small(
+        "moco", overrides=("optimiser.lr=1.0e+38", "optimiser.name=sgd", "optimiser.warmup_epochs=0")
+    )
+    with pytest.raises(UserError) as caught:
+        pretrain(wild, tmp_path / "run", dataset=tiny)
+    words = str(caught.value)
+    for part in ("at step 2", "lr ", "no state was saved yet", "--set optimiser.lr="):
+        assert part in words
+    assert not RunFolder(tmp_path / "run").finished
+
+
+def test_bad_input_leaves_nothing_behind(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    cases = [
+        (small(overrides=("batch_size=193",)), r"larger than the train split of 'stripes' \(192 images\)"),
+        (small(arch="mixmask_resnet19"), "did you mean 'mixmask_resnet"),
+        (small().model_copy(update={"device": "cuda:77"}), "device 'cuda:77' cannot be used"),
+    ]
+    for config, words in cases:
+        with pytest.raises(UserError, match=words):
+            pretrain(config, out, dataset=tiny)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(UserError, match="not enough disk for training states"):
+        pretrain(small(), out, dataset=tiny)
+    assert not out.exists()
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="no run folder but holds files"):
+        pretrain(small(), full, dataset=tiny)
+    assert sorted(path.name for path in full.iterdir()) in ([".lock", "notes.txt"], ["notes.txt"])
+
+
+def test_report_counts_every_step(tiny: Dataset, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    config = small("moco", epochs=1)
+    pretrain(config, tmp_path / "run", lambda *words: seen.append(words), dataset=tiny)
+    assert [done for done, _, _ in seen] == [1, 2, 3, 4, 5, 6]
+    assert all(total == 6 and "loss" in words and "images/s" in words for _, total, words in seen)
+
+
+def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
+    config = small("moco")
+    trainer = Trainer(config, build_framework(config), tiny, torch.device("cpu"))
+    for _ in range(2):
+        seen = []
+        for _ in range(trainer.steps_per_epoch):
+            trainer.next_batch()
+            start = trainer.step_number % trainer.steps_per_epoch * 32
+            seen += trainer.order[start : start + 32].tolist()
+            trainer.step_number += 1
+        assert sorted(seen) == list(range(192))
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    settings = small().optimiser
+    rates = [learning_rate(step, 10, 5, settings) for step in range(50)]
+    assert rates[0] == pytest.approx(settings.lr / 10)
+    assert max(rates) == rates[10] == rates[9] == settings.lr
+    assert rates[30] == pytest.approx(settings.lr / 2)
+    assert rates[11:] == sorted(rates[11:], reverse=True)
+    assert 0 < rates[-1] < settings.lr / 500
