@@ -1,0 +1,298 @@
+"""The checks of `mmbench doctor`. Each does the real thing, and none can break another."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import io
+import os
+import platform
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmbench.version import __version__
+
+Status = Literal["ok", "absent", "problem"]
+
+LEAST_PYTHON = (3, 11)
+LEAST_FREE_GIB = 1.0
+# Distribution -> module, where the names differ.
+MODULES = {"PyYAML": "yaml", "Jinja2": "jinja2", "scikit-learn": "sklearn", "pillow": "PIL"}
+CHECKED_ALONE = ("torch", "torchvision", "timm")
+DETECTION_FIX = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
+SEGMENTATION_FIX = "pip install 'mmbench[segmentation]'"
+TORCH_FIX = "pip install --upgrade torch torchvision"
+# What Python says when torchvision's compiled part does not fit torch.
+MISMATCH = re.compile(r"torchvision::\w+ does not exist|torchvision.*undefined symbol")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: what was checked.
+        status: "ok"; "absent" for an optional library that is not installed; "problem".
+        detail: versions and facts, or what is wrong.
+        fix: the command that mends it, None if there is nothing to mend.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    fix: str | None = None
+
+
+Check = Callable[[], Finding]
+
+
+def _version(distribution: str) -> str:
+    """Return the installed version, "?" if the package does not tell."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep a library's prints and warnings off the terminal."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def run_check(name: str, fix: str | None, check: Check) -> Finding:
+    """Run one check; whatever it raises becomes a problem that `fix` mends.
+
+    A torchvision that was built for another torch breaks whatever imports it; that is told as it is.
+    """
+    try:
+        with _quiet():
+            return check()
+    except (Exception, SystemExit) as error:
+        first = str(error).strip().splitlines() or ["no message"]
+        detail = f"{type(error).__name__}: {first[0][:200]}"
+    if MISMATCH.search(detail):
+        versions = f"torchvision {_version('torchvision')} was not built for torch {_version('torch')}"
+        return Finding(name, "problem", f"{versions} ({detail})", TORCH_FIX)
+    return Finding(name, "problem", detail, fix)
+
+
+def check_python() -> Finding:
+    """Python is new enough."""
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < LEAST_PYTHON:
+        least = ".".join(map(str, LEAST_PYTHON))
+        return Finding(
+            "python", "problem", f"{detail}; {least} or newer is needed", f"install Python {least}"
+        )
+    return Finding("python", "ok", detail)
+
+
+def check_mmbench() -> Finding:
+    """mmbench tells its version and whether it runs from a checkout."""
+    checkout = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    return Finding("mmbench", "ok", f"{__version__}, {'a checkout' if checkout.exists() else 'installed'}")
+
+
+def core_requirements() -> list[str]:
+    """Return the requirements of mmbench itself, without extras, such as "pandas>=2.2"."""
+    return [line for line in importlib.metadata.requires("mmbench") or [] if "extra ==" not in line]
+
+
+def check_libraries() -> Finding:
+    """Every core library is there, new enough, and can be imported."""
+    name = "core libraries"
+    requirement = importlib.import_module("packaging.requirements").Requirement
+    told, wrong, wanted = [], [], []
+    for line in core_requirements():
+        parsed = requirement(line)
+        if parsed.name in CHECKED_ALONE:
+            continue
+        version = _version(parsed.name)
+        try:
+            if version == "?":
+                raise ImportError("not installed")
+            if not parsed.specifier.contains(version, prereleases=True):
+                raise ImportError(f"{version} does not satisfy {parsed.specifier}")
+            importlib.import_module(MODULES.get(parsed.name, parsed.name))
+            told.append(f"{parsed.name} {version}")
+        except Exception as error:  # a broken library may raise anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            wrong.append(f"{parsed.name}: {reason[:120]}")
+            wanted.append(f"'{line}'")
+    if wrong:
+        fix = f"pip install --upgrade --force-reinstall {' '.join(wanted)}"
+        return Finding(name, "problem", "; ".join(wrong), fix)
+    return Finding(name, "ok", ", ".join(told))
+
+
+def check_torch() -> Finding:
+    """Torch computes, forward and backward."""
+    import torch
+
+    weights = torch.ones(3, 2, requires_grad=True)
+    (torch.arange(3.0) @ weights).sum().backward()
+    if weights.grad is None or weights.grad.tolist() != [[0, 0], [1, 1], [2, 2]]:
+        return Finding("torch", "problem", f"{torch.__version__} computes a wrong gradient", TORCH_FIX)
+    return Finding("torch", "ok", str(torch.__version__))
+
+
+def check_processor() -> Finding:
+    """Tell the CPU's cores, torch's threads, and whether bfloat16 is fast."""
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    bfloat16 = "native" if native else "emulated (works, but slowly)"
+    detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, bfloat16 {bfloat16}"
+    return Finding("CPU", "ok", detail)
+
+
+def check_cuda() -> Finding:
+    """Every CUDA device computes; tell its memory and whether it has bfloat16."""
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        return Finding(
+            "CUDA", "absent", f"no device (torch {'built for ' + built if built else 'CPU build'})"
+        )
+    told = []
+    for index in range(torch.cuda.device_count()):
+        if float(torch.ones(4, device=f"cuda:{index}").sum()) != 4:
+            return Finding("CUDA", "problem", f"device {index} computes a wrong sum", TORCH_FIX)
+        with torch.cuda.device(index):
+            bfloat16 = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
+        memory = torch.cuda.get_device_properties(index).total_memory / 2**30
+        told.append(f"{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB, {bfloat16}")
+    return Finding("CUDA", "ok", "; ".join(told))
+
+
+def check_disk() -> Finding:
+    """The disk of the working folder has some space left."""
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    if free < LEAST_FREE_GIB:
+        detail = f"only {free:.1f} GiB free in the working folder"
+        return Finding("disk", "problem", detail, "free some space or change to another disk")
+    return Finding("disk", "ok", f"{free:.1f} GiB free in the working folder")
+
+
+def check_torchvision() -> Finding:
+    """torchvision's compiled operators run: non-maximum suppression of two boxes that overlap."""
+    import torch
+    import torchvision
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
+    if kept != [0, 2]:
+        detail = f"{torchvision.__version__}: nms kept {kept} instead of [0, 2]"
+        return Finding("torchvision", "problem", detail, TORCH_FIX)
+    return Finding("torchvision", "ok", f"{torchvision.__version__}, nms works")
+
+
+def check_timm() -> Finding:
+    """Timm lists our backbones, and the small one runs."""
+    import timm
+    import torch
+
+    names = timm.list_models("mixmask_*")
+    if "mixmask_resnet8" not in names:
+        detail = f"{timm.__version__}: the mixmask backbones are not registered"
+        return Finding("timm", "problem", detail, "pip install --upgrade timm")
+    model = timm.create_model("mixmask_resnet8").eval()
+    with torch.no_grad():
+        shape = tuple(model(torch.zeros(1, 3, 32, 32)).shape)
+    if shape != (1, 128):
+        return Finding("timm", "problem", f"mixmask_resnet8 gives {shape} instead of (1, 128)")
+    return Finding("timm", "ok", f"{timm.__version__}, {len(names)} mixmask backbones, forward pass works")
+
+
+def check_detectron2() -> Finding:
+    """A tiny Faster R-CNN of Detectron2 finds boxes on the CPU."""
+    if importlib.util.find_spec("detectron2") is None:
+        return Finding("detectron2", "absent", "not installed; only detection needs it", DETECTION_FIX)
+    import pycocotools.mask  # noqa: F401  (Detectron2's data sets and evaluation need its compiled part)
+    import torch
+    from detectron2 import __version__ as version
+    from detectron2.config import get_cfg
+    from detectron2.modeling import build_model
+
+    cfg = get_cfg()
+    model = cfg.MODEL
+    model.DEVICE, model.WEIGHTS = "cpu", ""
+    model.BACKBONE.NAME, model.RESNETS.DEPTH, model.RESNETS.RES2_OUT_CHANNELS = (
+        "build_resnet_fpn_backbone",
+        18,
+        64,
+    )
+    model.RESNETS.OUT_FEATURES = model.FPN.IN_FEATURES = ["res4", "res5"]
+    model.FPN.OUT_CHANNELS, model.ANCHOR_GENERATOR.SIZES = 16, [[32], [64], [128]]
+    model.RPN.IN_FEATURES, model.ROI_HEADS.IN_FEATURES = ["p4", "p5", "p6"], ["p4", "p5"]
+    model.ROI_HEADS.NAME, model.ROI_HEADS.NUM_CLASSES = "StandardROIHeads", 2
+    model.ROI_HEADS.SCORE_THRESH_TEST = 0.0  # random weights are sure of nothing
+    model.ROI_BOX_HEAD.NAME, model.ROI_BOX_HEAD.NUM_FC, model.ROI_BOX_HEAD.FC_DIM = "FastRCNNConvFCHead", 1, 8
+    model.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        image = 255 * torch.rand(3, 64, 64)
+        found = len(build_model(cfg).eval()([{"image": image}])[0]["instances"])
+    if found == 0:
+        return Finding("detectron2", "problem", f"{version}: the forward pass finds no boxes", DETECTION_FIX)
+    return Finding("detectron2", "ok", f"{version}, forward pass of a Faster R-CNN works")
+
+
+def check_mmseg() -> Finding:
+    """A tiny FCN of mmsegmentation labels the pixels of a picture on the CPU."""
+    if importlib.util.find_spec("mmseg") is None:
+        return Finding("mmseg", "absent", "not installed; only segmentation needs it", SEGMENTATION_FIX)
+    import mmcv
+    import mmengine
+    import mmseg
+    import torch
+    from mmengine.config import ConfigDict
+    from mmseg.models import EncoderDecoder
+
+    versions = f"{mmseg.__version__} (mmcv {mmcv.__version__}, mmengine {mmengine.__version__})"
+    head = {"type": "FCNHead", "in_channels": 512, "in_index": 3, "channels": 8, "num_convs": 1}
+    config = ConfigDict(
+        backbone={"type": "ResNet", "depth": 18, "style": "pytorch"},
+        decode_head={**head, "concat_input": False, "num_classes": 3, "norm_cfg": {"type": "BN"}},
+        test_cfg={"mode": "whole"},
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        labels = EncoderDecoder(**config).eval().predict(torch.rand(1, 3, 64, 64))[0].pred_sem_seg.data
+    if tuple(labels.shape) != (1, 64, 64) or not 0 <= int(labels.min()) <= int(labels.max()) < 3:
+        detail = f"{versions}: labels of shape {tuple(labels.shape)} are not those of a 64 px picture"
+        return Finding("mmseg", "problem", detail, SEGMENTATION_FIX)
+    return Finding("mmseg", "ok", f"{versions}, forward pass of an FCN works")
+
+
+# What is checked, in the order of the report: name, command that mends what the check raises, check.
+CHECKS: tuple[tuple[str, str | None, Check], ...] = (
+    ("python", None, check_python),
+    ("mmbench", None, check_mmbench),
+    ("core libraries", "pip install --upgrade --force-reinstall mmbench", check_libraries),
+    ("torch", TORCH_FIX, check_torch),
+    ("torchvision", TORCH_FIX, check_torchvision),
+    ("timm", "pip install --upgrade timm", check_timm),
+    ("CPU", TORCH_FIX, check_processor),
+    ("CUDA", TORCH_FIX, check_cuda),
+    ("disk", None, check_disk),
+    ("detectron2", DETECTION_FIX, check_detectron2),
+    ("mmseg", SEGMENTATION_FIX, check_mmseg),
+)
