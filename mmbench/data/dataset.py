@@ -46,7 +46,7 @@ class Scenes:
     """Detection and segmentation data on disk, the same pictures for both.
 
     Layout below `root`: images/{split}/*.png, annotations/{split}.json (COCO: boxes and polygons),
-    segmentation/{split}/*.png (uint8; 0 is background, class i is i + 1), and voc/ (VOC XML layout).
+    segmentation/{split}/*.png (uint8; 0 is background, class i is i + 1), and voc/VOC2007/ (VOC XML layout).
 
     Attributes:
         classes: the names of the things, without background.
@@ -69,8 +69,8 @@ class Scenes:
 
     @property
     def voc(self) -> Path:
-        """Return the VOC devkit folder (Annotations/, ImageSets/Main/, JPEGImages/)."""
-        return self.root / "voc"
+        """Return the VOC folder (Annotations/, ImageSets/Main/, JPEGImages/, SegmentationClass/)."""
+        return self.root / "voc" / "VOC2007"
 
     @functools.cached_property
     def fingerprint(self) -> str:

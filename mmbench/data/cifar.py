@@ -1,0 +1,67 @@
+"""CIFAR-10 and CIFAR-100, as torchvision stores them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
+from mmbench.data.subsets import split_by_class
+from mmbench.errors import UserError
+
+IMAGE_SIZE = 32
+HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters; test stays untouched
+
+
+@functools.lru_cache(maxsize=2)
+def _read(name: str, root: Path, train: bool) -> Any:
+    """Return torchvision's data set, checked by torchvision's own MD5 sums."""
+    reader = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+    try:
+        return reader(str(root), train=train, download=False)
+    except RuntimeError:
+        raise UserError(
+            f"{name} is not in {root} (or is corrupted); unpack the authors' python archive there, or run: "
+            f"python -c \"import torchvision; torchvision.datasets.{name.upper()}('{root}', download=True)\""
+        ) from None
+
+
+def _split(name: str, root: Path, split: str) -> ImageSplit:
+    source = _read(name, root, split != "test")
+    images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
+    labels = torch.tensor(source.targets, dtype=torch.int64)
+    if split == "test":
+        return ImageSplit(images, labels)
+    train, val = split_by_class(labels, [HELD_OUT_SHARE], seed=0)
+    indices = train if split == "train" else val
+    return ImageSplit(images[indices], labels[indices])
+
+
+def _load(name: str, root: Path) -> Dataset:
+    classes = tuple(_read(name, root, True).classes)
+    splits = {split: functools.partial(_split, name, root, split) for split in ("train", "val", "test")}
+    return Dataset(name, root, classes, splits, IMAGE_SIZE)
+
+
+@DATASETS.register("cifar10")
+def load_cifar10(root: Path) -> Dataset:
+    """Return CIFAR-10; 10% of each class of its training images are the val split.
+
+    Raises:
+        UserError: the files are missing or corrupted.
+    """
+    return _load("cifar10", root)
+
+
+@DATASETS.register("cifar100")
+def load_cifar100(root: Path) -> Dataset:
+    """Return CIFAR-100; 10% of each class of its training images are the val split.
+
+    Raises:
+        UserError: the files are missing or corrupted.
+    """
+    return _load("cifar100", root)

@@ -1,0 +1,182 @@
+"""Render Patterns to disk as a whole, and check that what is on disk is what was rendered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmbench.data.patterns.annotations import write_coco, write_label_map, write_voc
+from mmbench.data.patterns.images import render_class
+from mmbench.data.patterns.scenes import render_scene
+from mmbench.data.patterns.textures import CLASSES
+from mmbench.errors import UserError
+from mmbench.files import require_free_space, write_json
+
+VERSION = 1  # a change of any pixel or annotation is a new version
+MANIFEST = "patterns.json"
+BYTES_PER_IMAGE, BYTES_PER_SCENE = 8_000, 60_000
+
+
+@dataclass(frozen=True)
+class PatternsConfig:
+    """How much is rendered, and from which seed. Images are balanced over the ten classes."""
+
+    seed: int = 0
+    train: int = 4000
+    val: int = 2000
+    test: int = 2000
+    scenes_train: int = 240
+    scenes_val: int = 80
+    scenes_test: int = 120
+
+    def images(self) -> dict[str, int]:
+        """Return the number of images per split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def scenes(self) -> dict[str, int]:
+        """Return the number of scenes per split."""
+        return {"train": self.scenes_train, "val": self.scenes_val, "test": self.scenes_test}
+
+
+def prepare(
+    root: Path, config: PatternsConfig | None = None, report: Callable[[int, int, str], None] | None = None
+) -> None:
+    """Render everything below `root`, which must not exist; it appears only when it is complete.
+
+    Args:
+        root: becomes root/{train,val,test}/{class}/{number}.png, root/scenes and root/patterns.json.
+        config: sizes and seed.
+        report: called with (done, total, words).
+
+    Raises:
+        UserError: sizes that do not divide by the ten classes, or too little disk.
+    """
+    config = config or PatternsConfig()
+    for split, count in config.images().items():
+        if count <= 0 or count % len(CLASSES):
+            raise UserError(f"patterns: {split}={count} is not a positive multiple of {len(CLASSES)} classes")
+    images, scenes = sum(config.images().values()), sum(config.scenes().values())
+    require_free_space(root.parent, images * BYTES_PER_IMAGE + scenes * BYTES_PER_SCENE, "the Patterns data")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
+    temporary.chmod(0o755)
+    total, done = images + scenes, 0
+    try:
+        digests: dict[str, str] = {}
+        for split, count in config.images().items():
+            digest = hashlib.sha256()
+            for index, name in enumerate(CLASSES):
+                pictures = render_class(config.seed, split, index, count // len(CLASSES))
+                digest.update(pictures.tobytes())
+                _write_images(temporary / split / name, pictures)
+                done += len(pictures)
+                if report is not None:
+                    report(done, total, f"rendering {split} images")
+            digests[split] = digest.hexdigest()
+        for split, count in config.scenes().items():
+            digests[f"scenes/{split}"] = _write_scenes(temporary / "scenes", config.seed, split, count)
+            done += count
+            if report is not None:
+                report(done, total, f"rendering {split} scenes")
+        write_json(
+            temporary / MANIFEST,
+            {"version": VERSION, "config": asdict(config), "classes": CLASSES, "digests": digests},
+        )
+        temporary.rename(root)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_images(folder: Path, pictures: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{number:04d}.png")
+
+
+def _write_scenes(root: Path, seed: int, split: str, count: int) -> str:
+    """Write one split of the scenes in every layout; return the digest of pixels, masks and annotations."""
+    names = [f"{split}-{number:04d}" for number in range(count)]
+    scenes = [render_scene(seed, split, number) for number in range(count)]
+    digest = hashlib.sha256()
+    (root / "images" / split).mkdir(parents=True)
+    for name, scene in zip(names, scenes, strict=True):
+        Image.fromarray(scene.picture).save(root / "images" / split / f"{name}.png")
+        write_label_map(root / "segmentation" / split / f"{name}.png", scene)
+        digest.update(scene.picture.tobytes())
+    write_coco(root / "annotations" / f"{split}.json", names, scenes)
+    write_voc(root, split, names, scenes)
+    digest.update((root / "annotations" / f"{split}.json").read_bytes())
+    return digest.hexdigest()
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """Return the manifest of prepared Patterns data.
+
+    Raises:
+        UserError: the folder holds no finished data of this version.
+    """
+    path = root / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["version"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{root} holds no finished Patterns data (no {MANIFEST}); "
+            "run: mmbench data prepare patterns --force"
+        ) from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged; run: mmbench data prepare patterns --force") from None
+    if version != VERSION:
+        raise UserError(
+            f"{root} holds Patterns version {version}, this mmbench renders version {VERSION}; "
+            "run: mmbench data prepare patterns --force"
+        )
+    return manifest
+
+
+def check(root: Path) -> list[str]:
+    """Return what is wrong with prepared Patterns data, one line each; an empty list means it is whole.
+
+    Pixels are decoded and compared with the digests of the rendering, pictures and annotations both.
+
+    Raises:
+        UserError: there are no finished data at all.
+    """
+    manifest = read_manifest(root)
+    config = PatternsConfig(**manifest["config"])
+    problems = []
+    for split in config.images():
+        digest = hashlib.sha256()
+        for name in CLASSES:
+            for path in sorted((root / split / name).glob("*.png")):
+                digest.update(_pixels(path, problems))
+        if digest.hexdigest() != manifest["digests"][split]:
+            problems.append(f"{root / split}: pictures are not those that were rendered")
+    scenes = root / "scenes"
+    for split in config.scenes():
+        digest = hashlib.sha256()
+        for path in sorted((scenes / "images" / split).glob("*.png")):
+            digest.update(_pixels(path, problems))
+        annotations = scenes / "annotations" / f"{split}.json"
+        digest.update(annotations.read_bytes() if annotations.is_file() else b"")
+        if digest.hexdigest() != manifest["digests"][f"scenes/{split}"]:
+            problems.append(f"{scenes}: pictures or annotations of {split} are not those that were rendered")
+    return problems
+
+
+def _pixels(path: Path, problems: list[str]) -> bytes:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB")).tobytes()
+    except OSError as error:
+        problems.append(f"{path}: unreadable ({error})")
+        return b""
