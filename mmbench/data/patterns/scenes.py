@@ -16,6 +16,7 @@ SCENE_CODE = 7  # keeps the scenes' generators apart from those of the images
 MOST_OBJECTS = 4
 RADII = (11.0, 24.0)
 OUTLINE_POINTS = 48
+PLANE_SIZE = 72  # holds the largest outline: 24 px x 1.41 to either side, rounded up
 TRIES_PER_OBJECT = 25
 
 
@@ -42,8 +43,8 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def _outline(rng: Generator) -> tuple[Array, Array]:
-    """Return the centre and the polygon of a smooth star-shaped outline that fits into the picture."""
+def _outline(rng: Generator) -> Array:
+    """Return the polygon (P, 2) of a smooth star-shaped outline that fits into the picture."""
     radius = rng.uniform(*RADII)
     angles = np.linspace(0, 2 * np.pi, OUTLINE_POINTS, endpoint=False)
     harmonics = np.arange(2, 5)
@@ -53,19 +54,22 @@ def _outline(rng: Generator) -> tuple[Array, Array]:
     radii = radius * (1 + waves.sum(axis=0))
     reach = radii.max()
     centre = rng.uniform(reach + 1, SCENE_SIZE - reach - 1, 2)
-    return centre, centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    polygon: Array = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return polygon
 
 
 def inside(polygon: Array, size: int, factor: int = 1) -> NDArray[np.bool_]:
     """Return which cells of a (size * factor)^2 grid have their centre inside the polygon (even-odd rule)."""
-    centres = (np.arange(size * factor) + 0.5) / factor
-    x, y = centres[None, :, None], centres[:, None, None]
-    x0, y0 = polygon[:, 0], polygon[:, 1]
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    spans = (y0 <= y) != (y1 <= y)
-    crossing = x0 + (y - y0) * (x1 - x0) / np.where(y1 == y0, 1.0, y1 - y0)
-    odd: NDArray[np.bool_] = (spans & (x < crossing)).sum(axis=2) % 2 == 1
-    return odd
+    filled = np.zeros((size * factor, size * factor), dtype=bool)
+    low = np.maximum(np.floor(polygon.min(axis=0) * factor).astype(int), 0)
+    high = np.minimum(np.ceil(polygon.max(axis=0) * factor).astype(int), size * factor)
+    x = ((np.arange(low[0], high[0]) + 0.5) / factor)[None, :]
+    y = ((np.arange(low[1], high[1]) + 0.5) / factor)[:, None]
+    odd = filled[low[1] : high[1], low[0] : high[0]]
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if y0 != y1:
+            odd ^= ((y0 <= y) != (y1 <= y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return filled
 
 
 def _background(rng: Generator) -> Array:
@@ -89,15 +93,17 @@ def render_scene(seed: int, split: str, index: int) -> Scene:
     for _ in range(TRIES_PER_OBJECT * wanted):
         if len(objects) == wanted:
             break
-        _, polygon = _outline(rng)
-        polygon = np.round(polygon, 2)  # as the annotation stores it
+        polygon = np.round(_outline(rng), 2)  # as the annotation stores it
         mask = inside(polygon, SCENE_SIZE)
         if (taken & mask).any():
             continue
         taken |= ndimage.binary_dilation(mask, iterations=2)
         class_index = int(rng.integers(len(CLASSES)))
-        texture = colour(coverage(class_index, 1, SCENE_SIZE, look, rng), look, rng)[0].astype(np.float64)
+        texture = colour(coverage(class_index, 1, PLANE_SIZE, look, rng), look, rng)[0].astype(np.float64)
         alpha = reduce_area(inside(polygon, SCENE_SIZE, OVERSAMPLING).astype(np.float64), OVERSAMPLING)
-        picture = picture * (1 - alpha[..., None]) + texture * alpha[..., None]
+        left, top = np.clip(np.floor(polygon.min(axis=0)).astype(int), 0, SCENE_SIZE - PLANE_SIZE)
+        patch = (slice(top, top + PLANE_SIZE), slice(left, left + PLANE_SIZE))
+        share = alpha[patch][..., None]
+        picture[patch] = picture[patch] * (1 - share) + texture * share
         objects.append(SceneObject(class_index, polygon, mask))
     return Scene(np.clip(np.rint(picture), 0, 255).astype(np.uint8), tuple(objects))

@@ -6,7 +6,7 @@ coverage in [0, 1] of shape (N, S, S), float64. All lengths are in drawing pixel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,8 @@ class Field:
         """Return one draw per image, shaped (N, 1, 1)."""
         return self.rng.uniform(low, high, self.period.shape)
 
+
+TABLE = 48  # cells per side before scattered points repeat; a plane is at most 40 cells wide
 
 Family = Callable[[Field], Array]
 FAMILIES: dict[str, Family] = {}
@@ -156,49 +158,55 @@ def blobs(field: Field) -> Array:
     return covered
 
 
-def _jittered_neighbours(field: Field, cell: Array, channels: int) -> list[tuple[Array, Array, Array]]:
-    """Return, for the 3 x 3 cells around each pixel, the offset to that cell's point and its further draws.
+def _points_nearby(field: Field, cell: Array, *per_point: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield, for each of the 3 x 3 cells around every pixel, the offset (du, dv) to that cell's point.
 
-    One point lies in each cell of side `cell`. Each tuple holds du and dv (N, S, S) and an array
-    (channels, N, S, S) of uniform draws that belong to the point.
+    One point lies in each cell of side `cell`; the cells repeat after TABLE, which no image reaches.
+
+    Args:
+        field: the planes.
+        cell: side of the cells (N, 1, 1).
+        per_point: further values of each point (N, TABLE, TABLE), handed out with the offsets.
     """
     count = field.u.shape[0]
-    column, row = np.floor(field.u / cell), np.floor(field.v / cell)
-    table_size = 128  # cells repeat after that many: never within one image
-    table = field.rng.random((2 + channels, count, table_size, table_size))
-    images = np.arange(count).reshape(count, 1, 1)
-    neighbours = []
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            i = np.mod(column + right, table_size).astype(np.int64)
-            j = np.mod(row + down, table_size).astype(np.int64)
-            draws = table[:, images, i, j]
-            du = field.u - (column + right + draws[0]) * cell
-            dv = field.v - (row + down + draws[1]) * cell
-            neighbours.append((du, dv, draws[2:]))
-    return neighbours
+    jitter = field.rng.random((2, count, TABLE, TABLE))
+    tables = [table.ravel() for table in (*jitter, *per_point)]
+    u, v = field.u / cell, field.v / cell
+    column, row = np.floor(u), np.floor(v)
+    columns = [np.mod(column + right, TABLE).astype(np.int64) for right in (-1, 0, 1)]
+    first = np.arange(count).reshape(count, 1, 1) * TABLE
+    rows = [(first + np.mod(row + down, TABLE).astype(np.int64)) * TABLE for down in (-1, 0, 1)]
+    du0, dv0 = u - column, v - row
+    for down, row_start in zip((-1, 0, 1), rows, strict=True):
+        for right, column_index in zip((-1, 0, 1), columns, strict=True):
+            across, along, *further = (table.take(row_start + column_index) for table in tables)
+            yield (du0 - right - across) * cell, (dv0 - down - along) * cell, *further
 
 
 @family
 def voronoi(field: Field) -> Array:
     """The walls between the cells of scattered points."""
     cell = 1.15 * field.period
-    distances = np.stack([np.hypot(du, dv) for du, dv, _ in _jittered_neighbours(field, cell, 0)])
-    nearest = np.partition(distances, 1, axis=0)
-    return _below(nearest[1] - nearest[0], cell * field.uniform(0.18, 0.30))
+    nearest = np.full_like(field.u, np.inf)
+    second = nearest.copy()
+    for du, dv in _points_nearby(field, cell):
+        distance = du * du + dv * dv
+        np.minimum(second, np.maximum(nearest, distance), out=second)
+        np.minimum(nearest, distance, out=nearest)
+    return _below(np.sqrt(second) - np.sqrt(nearest), cell * field.uniform(0.18, 0.30))
 
 
 @family
 def strokes(field: Field) -> Array:
-    """Short bars in all directions."""
+    """Short bars in all directions, 1.15 per period squared."""
     cell = field.period / np.sqrt(1.15)
+    turn, stretch = field.rng.random((2, field.u.shape[0], TABLE, TABLE))
+    cosine, sine, half = np.cos(np.pi * turn), np.sin(np.pi * turn), 0.4 + 0.2 * stretch
     covered = np.zeros_like(field.u)
-    for du, dv, (turn, stretch) in _jittered_neighbours(field, cell, 2):
-        along = np.abs(du * np.cos(np.pi * turn) + dv * np.sin(np.pi * turn))
-        across = np.abs(dv * np.cos(np.pi * turn) - du * np.sin(np.pi * turn))
-        length = field.period * (0.8 + 0.4 * stretch)
-        bar = _below(along, length / 2) * _below(across, 0.12 * field.period + np.zeros_like(across))
-        covered = np.maximum(covered, bar)
+    for du, dv, c, s, length in _points_nearby(field, cell, cosine, sine, half):
+        along, across = np.abs(du * c + dv * s), np.abs(dv * c - du * s)
+        bar = _below(along, length * field.period) * _below(across, 0.12 * field.period)
+        np.maximum(covered, bar, out=covered)
     return covered
 
 
