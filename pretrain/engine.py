@@ -151,7 +151,7 @@ def _train(
             done = _step(trainer, folder)
             speed = (done.step - first) * config.batch_size / (time.perf_counter() - started)
             epoch_ends = done.step % trainer.steps_per_epoch == 0
-            if epoch_ends or done.step == 1 or done.step % config.log_every == 0:
+            if epoch_ends or done.step % config.log_every == 0:
                 record = {
                     "step": done.step,
                     "epoch": round(done.epoch, 4),

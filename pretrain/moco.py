@@ -73,8 +73,8 @@ class Moco(Framework):
     @torch.no_grad()
     def update_key_encoder(self) -> None:
         """Move the key encoder's parameters towards the query encoder's: k <- m k + (1 - m) q."""
-        keys = [*self.key_backbone.parameters(), *self.key_head.parameters()]
-        queries = [*self.backbone.parameters(), *self.head.parameters()]
+        keys: list[Tensor] = [*self.key_backbone.parameters(), *self.key_head.parameters()]
+        queries: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
         torch._foreach_lerp_(keys, queries, 1 - self.settings.momentum)
 
     @torch.no_grad()

@@ -26,7 +26,7 @@ def displayable(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """
     pixels = images.detach().float().cpu()
     if preprocessing.high_pass is not None:
-        pixels = pixels * 0.25 + 0.5
+        pixels = pixels * 0.4 + 0.5
     else:
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
         pixels = pixels * std + mean
@@ -86,36 +86,39 @@ def draw_curves(metrics: Path, path: Path, title: str) -> None:
     epochs = [record["epoch"] for record in records]
     figure = Figure(figsize=(9.6, 3.4), facecolor="white")
     FigureCanvasAgg(figure)
-    loss, rate, speed = figure.subplots(1, 3, gridspec_kw={"width_ratios": (2, 1, 1)})
+    loss, rate, speed = figure.subplots(1, 3, gridspec_kw={"width_ratios": (2.2, 1, 1)})
     terms = [name for name in TERM_NAMES if name in records[-1]]
     for name, colour in zip(terms, ACCENT, strict=False):
         values = [record[name] for record in records]
         loss.plot(epochs, values, color=colour, linewidth=1.6)
         loss.annotate(
-            f"{TERM_NAMES[name]}  {values[-1]:.2f}",
+            f"{TERM_NAMES[name]}\n{values[-1]:.2f}",
             (epochs[-1], values[-1]),
-            xytext=(0, 6),
+            xytext=(6, 0),
             textcoords="offset points",
-            ha="right",
+            va="center",
             color=colour,
             fontsize=9,
         )
+    loss.set_xlim(0, epochs[-1] * 1.25)  # room for the names of the curves
     rate.plot(epochs, [record["lr"] for record in records], color=INK, linewidth=1.6)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    rate.yaxis.set_major_locator(MaxNLocator(5))
     rate.set_ylim(bottom=0)
     speed.plot(epochs, [record["images_per_second"] for record in records], color=INK, linewidth=1.6)
     speed.set_ylim(bottom=0)
     for axis, name in ((loss, "InfoNCE (nats)"), (rate, "learning rate"), (speed, "images per second")):
         axis.set_title(name, loc="left", fontsize=10, color=INK)
         axis.set_xlabel("epoch", fontsize=9, color=INK)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ticks = MaxNLocator(9, integer=True).tick_values(0, epochs[-1])
+        axis.set_xticks([tick for tick in ticks if 0 <= tick <= epochs[-1]])
         axis.grid(axis="y", color="#e6e8ee", linewidth=0.8)
         axis.tick_params(labelsize=8, colors=FAINT)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axis.spines[side].set_color(FAINT)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=INK)
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
+    figure.suptitle(title, x=0.01, y=0.97, ha="left", fontsize=12, color=INK)
+    figure.subplots_adjust(left=0.05, right=0.985, top=0.8, bottom=0.15, wspace=0.5)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")

@@ -156,6 +156,6 @@ class Trainer:
 
     def state_bytes(self) -> int:
         """Return about how large a saved state is: the framework, and two moments per parameter."""
-        tensors = sum(tensor.nbytes for tensor in self.framework.state_dict().values())
-        moments = 2 * sum(p.nbytes for p in self.framework.parameters() if p.requires_grad)
+        tensors: int = sum(tensor.nbytes for tensor in self.framework.state_dict().values())
+        moments: int = 2 * sum(p.nbytes for p in self.framework.parameters() if p.requires_grad)
         return tensors + moments
