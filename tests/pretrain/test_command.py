@@ -1,5 +1,7 @@
-"""The two commands, on an image folder's worth of files, through the real command line."""
+"""The two commands, through the real command line, on a small data set."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from mmbench.cli import main
 from mmbench.data import Dataset
+from mmbench.pretrain.command import signals_as_requests
 from mmbench.runs import RunFolder
 
 
@@ -76,3 +79,15 @@ def test_preview_of_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[st
         main(["preview", "mixmask", "--image", str(tmp_path / "none.png"), "--out", str(out)])
     assert left.value.code == 2
     assert "none.png is missing or no image" in capsys.readouterr().err
+
+
+def test_signals_save_or_stop_and_a_second_interrupt_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with signals_as_requests() as requests:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert (requests.save, requests.stop) == (True, False)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert requests.stop
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
