@@ -1,0 +1,145 @@
+"""`mmbench data`: prepare, check and show data sets."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from mmbench.data import DATASETS, load_dataset
+from mmbench.data.dataset import Split
+from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
+from mmbench.errors import UserError
+from mmbench.tools.contact_sheet import draw_images, draw_scenes
+from mmbench.tools.data_check import check_dataset
+
+Report = Callable[[int, int, str], None]
+
+
+def prepare_dataset(
+    name: str, root: Path, *, seed: int = 0, force: bool = False, report: Report | None = None
+) -> str:
+    """Make the data set `name` ready in `root/name`; return one line about what was done.
+
+    Patterns are rendered (again with `force`: the old folder stays until the new one is complete). Other
+    data sets cannot be made here; they are looked for, and the error says how to get them.
+
+    Raises:
+        UserError: unknown name; files that are missing; a folder that holds something else; a full disk.
+    """
+    DATASETS.get(name)
+    target = root / name
+    if name != "patterns":
+        found = load_dataset(name, root)
+        return f"{found.name} is ready in {found.root}: {len(found.classes)} classes"
+    if target.exists() and not force:
+        there = read_manifest(target)["config"]["seed"]
+        if there != seed:
+            raise UserError(f"{target} was rendered from seed {there}, not {seed}; render it anew by --force")
+        return f"{name} is ready in {target} (seed {seed}); nothing to do"
+    config = PatternsConfig(seed=seed)
+    if target.exists():
+        _replace(target, lambda fresh: prepare(fresh, config, report))
+    else:
+        prepare(target, config, report)
+    load_dataset.cache_clear()
+    return f"{name} is ready in {target} (seed {seed})"
+
+
+def _replace(target: Path, render: Callable[[Path], None]) -> None:
+    """Put what `render` makes in place of the folder `target`, which stays until the new one is complete.
+
+    Raises:
+        UserError: `target` is not a folder of rendered data, and so is not ours to delete.
+    """
+    strangers = [entry.name for entry in target.iterdir()] if target.is_dir() else [target.name]
+    known = {"patterns.json", "scenes", "train", "val", "test"}
+    if any(entry not in known for entry in strangers):
+        raise UserError(
+            f"{target} holds files that are not Patterns data; move them, or choose another --root"
+        )
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        render(beside / "new")
+        target.rename(beside / "old")
+        (beside / "new").rename(target)
+    finally:
+        if not target.exists() and (beside / "old").exists():
+            (beside / "old").rename(target)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@click.group()
+def data() -> None:
+    """Prepare, check and show data sets."""
+
+
+root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="MMBENCH_DATA",
+    show_envvar=True,
+    help="The folder that holds one folder per data set.",
+)
+
+
+@data.command("prepare", epilog="Example: mmbench data prepare patterns")
+@click.argument("name")
+@root_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rendering.")
+@click.option("--force", is_flag=True, help="Render anew, and replace what is there.")
+def prepare_command(name: str, root: Path, seed: int, force: bool) -> None:
+    """Make the data set NAME ready. Patterns are rendered; others are looked for."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(name, total=None)
+        line = prepare_dataset(
+            name,
+            root,
+            seed=seed,
+            force=force,
+            report=lambda done, total, words: progress.update(
+                bar, completed=done, total=total, description=words
+            ),
+        )
+    click.echo(line)
+
+
+@data.command("check", epilog="Example: mmbench data check patterns")
+@click.argument("name")
+@root_option
+def check_command(name: str, root: Path) -> None:
+    """Check the data set NAME (or an image folder at that path): files, labels, annotations."""
+    facts, problems = check_dataset(name, root)
+    for fact in facts:
+        click.echo(fact)
+    if problems:
+        for problem in problems:
+            click.echo(f"problem: {problem}", err=True)
+        raise UserError(f"{name}: {len(problems)} problems, the first is: {problems[0]}")
+    click.echo(f"{name} is whole")
+
+
+@data.command("show", epilog="Example: mmbench data show patterns --out patterns.png")
+@click.argument("name")
+@root_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG to write.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="train", show_default=True)
+@click.option("--scenes", is_flag=True, help="Show the scenes, with boxes and masks, instead of the images.")
+@click.option("--columns", type=click.IntRange(1, 40), default=None, help="Pictures per row.")
+def show_command(name: str, root: Path, out: Path, split: str, scenes: bool, columns: int | None) -> None:
+    """Draw a contact sheet of the data set NAME: a row per class, or scenes with boxes and masks."""
+    chosen = cast(Split, split)
+    dataset = load_dataset(name, root)
+    if scenes:
+        draw_scenes(dataset.require_scenes(), chosen, out, columns=columns or 5)
+    else:
+        draw_images(dataset, chosen, out, columns=columns or 12)
+    click.echo(f"drawn: {out}")

@@ -1,0 +1,177 @@
+"""Is a data set on disk what it says it is? Facts about it, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmbench.data import DATASETS, Dataset, Scenes, load_dataset
+from mmbench.data.dataset import Split
+from mmbench.data.patterns.prepare import check as check_patterns
+from mmbench.errors import UserError
+from mmbench.tools.contact_sheet import read_coco
+
+BOX_TOLERANCE = 1.5  # px: VOC rounds its boxes, and counts from 1
+LEAST_MASK_OVERLAP = 0.85  # intersection over union of polygon and label map; their edges may differ
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
+    """Return (facts, problems) of the data set `name` in `root`, or of the image folder at the path `name`.
+
+    Every picture is decoded. Rendered data are compared with the digests of the rendering. Scenes are
+    read in all three layouts, which must agree.
+
+    Raises:
+        UserError: unknown name, or data that cannot be read at all.
+    """
+    problems: list[str] = []
+    if name == "patterns":  # before loading, which would render what is missing
+        DATASETS.get(name)
+        problems += check_patterns(root / name)
+        if problems:
+            return [], problems
+    dataset = load_dataset(name, root)
+    facts = []
+    for split in SPLITS:
+        if split in dataset.splits:
+            facts.append(_split_facts(dataset, split, problems))
+    problems += shared_images(dataset)
+    if dataset.scenes is not None:
+        for split in SPLITS:
+            if dataset.scenes.coco_json(split).exists():
+                facts.append(_scene_facts(dataset.scenes, split, problems))
+            else:
+                problems.append(f"{dataset.scenes.coco_json(split)} is missing")
+    return facts, problems
+
+
+def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
+    part = dataset.split(split)
+    counts = part.labels.bincount(minlength=len(dataset.classes)).tolist()
+    problems += [
+        f"{split}: class '{name}' has no image"
+        for name, count in zip(dataset.classes, counts, strict=True)
+        if count == 0
+    ]
+    balance = (
+        f"{counts[0]} per class" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} per class"
+    )
+    side = part.images.shape[-1]
+    return f"{split}: {len(part)} images of {side} px, {len(counts)} classes, {balance}"
+
+
+def shared_images(dataset: Dataset) -> list[str]:
+    """Return a line for each pair of splits that share pictures, pixel by pixel: such a test is no test."""
+    seen: dict[str, set[bytes]] = {}
+    for split in SPLITS:
+        if split in dataset.splits:
+            images = dataset.split(split).images.numpy()
+            seen[split] = {hashlib.blake2b(np.ascontiguousarray(image)).digest() for image in images}
+    lines = []
+    names = list(seen)
+    for position, first in enumerate(names):
+        for second in names[position + 1 :]:
+            if both := len(seen[first] & seen[second]):
+                lines.append(f"{first} and {second} share {both} identical images")
+    return lines
+
+
+def _scene_facts(scenes: Scenes, split: Split, problems: list[str]) -> str:
+    content = read_coco(scenes, split)
+    problems += scene_problems(scenes, split, content)
+    return f"scenes, {split}: {len(content['images'])} pictures, {len(content['annotations'])} objects"
+
+
+def scene_problems(scenes: Scenes, split: Split, content: dict[str, Any]) -> list[str]:
+    """Return where pictures, COCO boxes and polygons, label maps and VOC files of a split disagree."""
+    problems: list[str] = []
+    categories = {item["id"]: item["name"] for item in content["categories"]}
+    if categories != dict(enumerate(scenes.classes, start=1)):
+        problems.append(
+            f"{scenes.coco_json(split)}: the categories are not 1..{len(scenes.classes)} in order"
+        )
+    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        by_image[annotation["image_id"]].append(annotation)
+    on_disk = {path.name for path in scenes.images(split).glob("*.png")}
+    named = {image["file_name"] for image in content["images"]}
+    problems += [f"{scenes.images(split) / name} is missing" for name in sorted(named - on_disk)]
+    problems += [f"{scenes.images(split) / name} is in no annotation" for name in sorted(on_disk - named)]
+    for image in content["images"]:
+        if image["file_name"] in on_disk:
+            try:
+                problems += _one_scene(scenes, split, image, by_image[image["id"]])
+            except (OSError, ElementTree.ParseError, UserError) as error:
+                problems.append(f"scene {image['file_name']} of {split}: {error}")
+    listing = scenes.voc / "ImageSets" / "Main" / f"{split}.txt"
+    wanted = sorted(Path(name).stem for name in named)
+    if not listing.is_file() or sorted(listing.read_text(encoding="utf-8").split()) != wanted:
+        problems.append(f"{listing} does not list the pictures of {split}")
+    return problems
+
+
+def _one_scene(
+    scenes: Scenes, split: Split, image: dict[str, Any], annotations: list[dict[str, Any]]
+) -> list[str]:
+    name, size = image["file_name"], (image["width"], image["height"])
+    stem = Path(name).stem
+    with Image.open(scenes.images(split) / name) as opened:
+        opened.load()
+        picture_size = opened.size
+    with Image.open(scenes.segmentation(split) / f"{stem}.png") as opened:
+        labels = np.asarray(opened)
+    if not picture_size == size == labels.shape[::-1]:
+        return [f"scene {stem}: picture, annotation and label map differ in size"]
+    problems = []
+    drawn = np.zeros(labels.shape, dtype=np.uint8)
+    for annotation in annotations:
+        polygon = np.array(annotation["segmentation"][0], dtype=np.float64).reshape(-1, 2)
+        low, high = polygon.min(axis=0), polygon.max(axis=0)
+        x, y, width, height = annotation["bbox"]
+        if np.abs(np.array([x, y, x + width, y + height]) - [*low, *high]).max() > BOX_TOLERANCE:
+            problems.append(
+                f"scene {stem}: the box of annotation {annotation['id']} does not fit its polygon"
+            )
+        if low.min() < 0 or high[0] > size[0] or high[1] > size[1]:
+            problems.append(f"scene {stem}: annotation {annotation['id']} reaches out of the picture")
+        canvas = Image.fromarray(drawn)
+        # Pillow counts pixel centres, COCO counts corners.
+        ImageDraw.Draw(canvas).polygon(
+            [(a - 0.5, b - 0.5) for a, b in polygon], fill=annotation["category_id"]
+        )
+        drawn = np.asarray(canvas)
+    for category in sorted({*np.unique(labels).tolist(), *np.unique(drawn).tolist()} - {0, 255}):
+        mask, outline = labels == category, drawn == category
+        overlap = (mask & outline).sum() / (mask | outline).sum()
+        if overlap < LEAST_MASK_OVERLAP:
+            problems.append(
+                f"scene {stem}: label map and polygons of class {category} overlap by {overlap:.0%} only"
+            )
+    return problems + _voc_problems(scenes, stem, annotations)
+
+
+def _voc_problems(scenes: Scenes, stem: str, annotations: list[dict[str, Any]]) -> list[str]:
+    """Compare one VOC file with the COCO boxes."""
+    path = scenes.voc / "Annotations" / f"{stem}.xml"
+    things = ElementTree.parse(path).getroot().findall("object")
+    if Counter(thing.findtext("name") for thing in things) != Counter(
+        scenes.classes[annotation["category_id"] - 1] for annotation in annotations
+    ):
+        return [f"{path} names other objects than the COCO file"]
+    for thing, annotation in zip(things, annotations, strict=True):
+        x, y, width, height = annotation["bbox"]
+        expected = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
+        if any(
+            not abs(float(thing.findtext(f"bndbox/{edge}") or "nan") - value)
+            <= BOX_TOLERANCE  # nan is wrong too
+            for edge, value in expected.items()
+        ):
+            return [f"{path} has other boxes than the COCO file"]
+    return []
