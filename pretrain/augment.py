@@ -8,17 +8,15 @@ blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.crops import Crops, draw_crops, resized_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.masks import uniform
-from mmbench.pretrain.resample import apply_matrices, blur_matrix, resize_matrix
+from mmbench.resample import apply_matrices, blur_matrix
 
 CPU_CHUNK = 64  # images at a time that stay in a core's cache: a third faster than 256
 
@@ -62,35 +60,6 @@ class AugmentationSettings(BaseModel):
         return self
 
 
-class Crops(NamedTuple):
-    """Crop rectangles in pixels of the source; each field has shape (B,)."""
-
-    top: Tensor
-    left: Tensor
-    height: Tensor
-    width: Tensor
-
-
-def draw_crops(
-    batch: int, source: tuple[int, int], settings: AugmentationSettings, generator: Generator
-) -> Crops:
-    """Draw crops of random area, aspect and place that lie inside the source (H, W).
-
-    Area and aspect are drawn as in torchvision's RandomResizedCrop; where the crop would not fit, its
-    longer side is cut to the image instead of drawing again (whole numbers of pixels, as there).
-    """
-    height, width = source
-    area = uniform((batch,), *settings.crop_scale, generator) * (height * width)
-    low, high = (math.log(value) for value in settings.crop_aspect)
-    aspect = torch.exp(uniform((batch,), low, high, generator))
-    wide = (area * aspect).sqrt().round().clamp_(1, width)
-    tall = (area / aspect).sqrt().round().clamp_(1, height)
-    place = torch.rand((2, batch), generator=generator, device=generator.device)
-    top = (place[0] * (height - tall + 1)).floor()
-    left = (place[1] * (width - wide + 1)).floor()
-    return Crops(top, left, tall, wide)
-
-
 def blur_kernel_size(image_size: int) -> int:
     """Return an odd kernel of about a tenth of the image's side (as in SimCLR), at least 3 (23 at 224 px)."""
     return max(3, 2 * round((image_size / 10 - 1) / 2) + 1)
@@ -118,7 +87,8 @@ class Augment:
             return torch.cat([self(chunk, generator) for chunk in images.split(CPU_CHUNK)])
         batch, device = len(images), generator.device
         source = (images.shape[-2], images.shape[-1])
-        views = self.crop_and_flip(images, draw_crops(batch, source, self.settings, generator), generator)
+        scale, aspect = self.settings.crop_scale, self.settings.crop_aspect
+        views = self.crop_and_flip(images, draw_crops(batch, source, scale, aspect, generator), generator)
         views = self.jitter(views, generator)
         chosen = torch.rand(batch, generator=generator, device=device) < self.settings.grayscale
         views = colour.grayscale(views, chosen)
@@ -128,12 +98,8 @@ class Augment:
 
     def crop_and_flip(self, images: Tensor, crops: Crops, generator: Generator) -> Tensor:
         """Cut, resize and flip: uint8 (B, 3, H, W) -> float (B, 3, S, S) in [0, 1]."""
-        height, width = images.shape[-2:]
-        rows = resize_matrix(crops.top, crops.height, height, self.size)
-        columns = resize_matrix(crops.left, crops.width, width, self.size)
         flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.settings.flip
-        columns = torch.where(flipped.view(-1, 1, 1), columns.flip(1), columns)
-        return apply_matrices(images.float().div_(255), rows, columns)
+        return resized_crops(images, crops, self.size, flipped)
 
     def jitter(self, images: Tensor, generator: Generator) -> Tensor:
         """Change brightness, contrast, saturation and hue of most images."""

@@ -7,9 +7,10 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.crops import Crops, draw_crops
 from mmbench.pretrain import colour
-from mmbench.pretrain.augment import Augment, AugmentationSettings, Crops, blur_kernel_size, draw_crops
-from mmbench.pretrain.resample import apply_matrices, blur_matrix, resize_matrix
+from mmbench.pretrain.augment import Augment, AugmentationSettings, blur_kernel_size
+from mmbench.resample import apply_matrices, blur_matrix, resize_matrix
 
 CPU = torch.device("cpu")
 UINT8 = torch.randint(0, 256, (9, 3, 40, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -67,7 +68,7 @@ def test_no_blur_is_the_identity() -> None:
 def test_crop_resize_and_flip() -> None:
     augment = Augment(AugmentationSettings(**{**OFF, "flip": 1}), Preprocessing(image_size=32), CPU)
     generator = torch.Generator().manual_seed(3)
-    crops = draw_crops(len(UINT8), (40, 36), AugmentationSettings(crop_scale=(0.1, 1.0)), generator)
+    crops = draw_crops(len(UINT8), (40, 36), (0.1, 1.0), (3 / 4, 4 / 3), generator)
     views = augment.crop_and_flip(UINT8, crops, generator)
     for index, (image, view) in enumerate(zip(IMAGES, views, strict=True)):
         box = [int(value[index]) for value in crops]
@@ -84,7 +85,9 @@ def test_rows_of_a_resize_matrix_add_up_to_one_and_stay_inside_the_crop() -> Non
 
 def test_crops_have_the_asked_areas_and_aspects_and_lie_inside() -> None:
     settings = AugmentationSettings(crop_scale=(0.3, 1.0))
-    crops: Crops = draw_crops(4000, (400, 400), settings, torch.Generator().manual_seed(0))
+    crops: Crops = draw_crops(
+        4000, (400, 400), settings.crop_scale, settings.crop_aspect, torch.Generator().manual_seed(0)
+    )
     assert (crops.top >= 0).all()
     assert (crops.top + crops.height <= 400).all()
     assert (crops.left + crops.width <= 400).all()

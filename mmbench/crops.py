@@ -1,0 +1,58 @@
+"""Random resized crops and flips, batched: every image has its own rectangle."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from mmbench.resample import apply_matrices, resize_matrix
+
+
+class Crops(NamedTuple):
+    """Crop rectangles in pixels of the source; each field has shape (B,)."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+def draw_crops(
+    batch: int,
+    source: tuple[int, int],
+    scale: tuple[float, float],
+    aspect: tuple[float, float],
+    generator: Generator,
+) -> Crops:
+    """Draw crops of random area, aspect and place that lie inside the source (H, W).
+
+    Area (as a share, `scale`) and width / height (`aspect`, log-uniform) are drawn as in torchvision's
+    RandomResizedCrop; where the crop would not fit, its longer side is cut to the image instead of drawing
+    again (whole numbers of pixels, as there).
+    """
+    height, width = source
+    draws = torch.rand((4, batch), generator=generator, device=generator.device)
+    area = (draws[0] * (scale[1] - scale[0]) + scale[0]) * (height * width)
+    low, high = (math.log(value) for value in aspect)
+    ratio = torch.exp(draws[1] * (high - low) + low)
+    wide = (area * ratio).sqrt().round().clamp_(1, width)
+    tall = (area / ratio).sqrt().round().clamp_(1, height)
+    top = (draws[2] * (height - tall + 1)).floor()
+    left = (draws[3] * (width - wide + 1)).floor()
+    return Crops(top, left, tall, wide)
+
+
+def resized_crops(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> Tensor:
+    """Cut, resize and flip: uint8 (B, 3, H, W) -> float32 (B, 3, size, size) in [0, 1].
+
+    Args:
+        flipped: bool (B,), which images are mirrored left to right.
+    """
+    height, width = images.shape[-2:]
+    rows = resize_matrix(crops.top, crops.height, height, size)
+    columns = resize_matrix(crops.left, crops.width, width, size)
+    columns = torch.where(flipped.view(-1, 1, 1), columns.flip(1), columns)
+    return apply_matrices(images.float().div_(255), rows, columns)
