@@ -1,0 +1,22 @@
+"""Task `finetune`: finetune every layer on the whole training split."""
+
+from __future__ import annotations
+
+from mmbench.data.dataset import Split
+from mmbench.transfer.accuracy import classification_metrics
+from mmbench.transfer.finetuning import FinetuneSettings, finetune, scores
+from mmbench.transfer.task import Measurement, TransferJob, task
+
+
+@task("finetune", FinetuneSettings, default_protocol="finetune/patterns@1")
+def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
+    """Finetune on every labelled training image, measure once on the evaluated split."""
+    evaluated: Split = job.protocol.split  # type: ignore[assignment]
+    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
+    model, seen = finetune(job, train, settings)
+    return Measurement(
+        metrics=classification_metrics(scores(model, test.images, job), test.labels),
+        split_sizes={"train": len(train), evaluated: len(test)},
+        effective_lr=settings.backbone_learning_rate,
+        images_seen=seen + len(test),
+    )

@@ -1,0 +1,37 @@
+"""Task `semisup`: finetune every layer on a class-balanced share of the labels."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mmbench.data import ImageSplit
+from mmbench.data.dataset import Split
+from mmbench.data.subsets import class_balanced_subset
+from mmbench.transfer.accuracy import classification_metrics
+from mmbench.transfer.finetuning import FinetuneSettings, finetune, scores
+from mmbench.transfer.task import Measurement, TransferJob, task
+
+
+class SemisupSettings(FinetuneSettings):
+    """Finetuning on `fraction` of the labels."""
+
+    fraction: float = Field(gt=0, le=1)
+
+
+@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@1")
+def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
+    """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
+    evaluated: Split = job.protocol.split  # type: ignore[assignment]
+    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
+    indices = class_balanced_subset(train.labels, settings.fraction, job.seed)
+    labelled = ImageSplit(train.images[indices], train.labels[indices])
+    # A run that silently sees more labels is this protocol's classic error.
+    assert len(labelled) <= settings.fraction * len(train) + len(job.dataset.classes) / 2
+    model, seen = finetune(job, labelled, settings)
+    return Measurement(
+        metrics=classification_metrics(scores(model, test.images, job), test.labels),
+        split_sizes={"train": len(labelled), evaluated: len(test)},
+        effective_lr=settings.backbone_learning_rate,
+        images_seen=seen + len(test),
+        notes=(f"{len(labelled)} of {len(train)} labels, class-balanced, drawn with seed {job.seed}",),
+    )
