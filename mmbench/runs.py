@@ -165,8 +165,9 @@ class RunFolder:
             try:
                 state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
             except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-                say(f"{path} cannot be read ({str(error).partition(chr(10))[0][:80] or 'it is empty'}); an older state is tried")
-                path.unlink()  # it would count as one of the newest and push out a good one
+                reason = str(error).partition("\n")[0][:80] or "it is empty"
+                say(f"{path} cannot be read ({reason}); an older state is tried")
+                path.replace(path.with_suffix(".unreadable"))  # else it would push out a good one
                 continue
             return state
         return None
