@@ -98,7 +98,8 @@ root_option = click.option(
 @click.option("--force", is_flag=True, help="Render anew, and replace what is there.")
 def prepare_command(name: str, root: Path, seed: int, force: bool) -> None:
     """Make the data set NAME ready. Patterns are rendered; others are looked for."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(name, total=None)
         line = prepare_dataset(
             name,

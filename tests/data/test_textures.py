@@ -80,7 +80,8 @@ def test_seed_split_and_position_each_give_other_pictures(pictures):
 def test_another_process_with_other_threads_renders_the_same_bytes(pictures):
     code = (
         "import hashlib; from mmbench.data.patterns.images import render_class; "
-        "print(hashlib.sha256(b''.join(render_class(0, 'val', c, 2).tobytes() for c in range(10))).hexdigest())"
+        "parts = [render_class(0, 'val', index, 2).tobytes() for index in range(10)]; "
+        "print(hashlib.sha256(b''.join(parts)).hexdigest())"
     )
     environment = {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "12345", "LC_ALL": "C"}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

@@ -1,0 +1,248 @@
+"""`mmbench data`, called as a user calls it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmbench import cli
+from mmbench.data import load_dataset
+from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
+from mmbench.data.patterns.textures import CLASSES
+from mmbench.tools import data as data_module
+from mmbench.tools.contact_sheet import CELL, GAP, MARGIN, class_colours
+
+SMALL = PatternsConfig(train=20, val=10, test=10, scenes_train=3, scenes_val=2, scenes_test=2)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("rendered")
+    prepare(root / "patterns", SMALL)
+    return root
+
+
+@pytest.fixture
+def root(rendered: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(rendered, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def small_and_fresh(monkeypatch):
+    monkeypatch.setattr(
+        data_module,
+        "PatternsConfig",
+        lambda seed: PatternsConfig(**{**SMALL.__dict__, "seed": seed}),
+    )
+    load_dataset.cache_clear()
+    yield
+    load_dataset.cache_clear()
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return int(end.value.code or 0), said.out, said.err
+
+
+def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
+    code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
+    assert code == 0 and "patterns is ready" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["patterns"]
+    code, out, _ = run(capsys, "data", "check", "patterns", "--root", tmp_path)
+    assert code == 0
+    assert "train: 20 images of 40 px, 10 classes, 2 per class" in out
+    assert "scenes, train: 3 pictures" in out
+    assert out.rstrip().endswith("patterns is whole")
+    before = (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns
+    code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
+    assert code == 0 and "nothing to do" in out
+    assert (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns == before
+
+
+def test_the_root_comes_from_the_environment(rendered, monkeypatch, capsys):
+    monkeypatch.setenv("MMBENCH_DATA", str(rendered))
+    code, out, _ = run(capsys, "data", "check", "patterns")
+    assert code == 0 and "whole" in out
+
+
+def test_another_seed_needs_force(root, capsys):
+    code, _, err = run(capsys, "data", "prepare", "patterns", "--root", root, "--seed", 5)
+    assert code == 2 and "seed 0, not 5" in err and "--force" in err
+    assert read_manifest(root / "patterns")["config"]["seed"] == 0
+    code, _, _ = run(capsys, "data", "prepare", "patterns", "--root", root, "--seed", 5, "--force")
+    assert code == 0
+    assert read_manifest(root / "patterns")["config"]["seed"] == 5
+    assert [path.name for path in root.iterdir()] == ["patterns"]
+
+
+def test_force_mends_a_damaged_folder(root, capsys):
+    shutil.rmtree(root / "patterns" / "train" / "arcs")
+    (root / "patterns" / "patterns.json").unlink()
+    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 2
+    assert run(capsys, "data", "prepare", "patterns", "--root", root)[0] == 2
+    assert run(capsys, "data", "prepare", "patterns", "--root", root, "--force")[0] == 0
+    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 0
+
+
+def test_force_never_deletes_what_is_not_rendered_data(tmp_path, capsys):
+    (tmp_path / "patterns").mkdir()
+    (tmp_path / "patterns" / "thesis.txt").write_text("years of work")
+    code, _, err = run(capsys, "data", "prepare", "patterns", "--root", tmp_path, "--force")
+    assert code == 2 and err.count("\n") == 1
+    assert (tmp_path / "patterns" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_failing_force_leaves_the_old_data(root, capsys, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no light")
+
+    monkeypatch.setattr(data_module, "prepare", fail)
+    with pytest.raises(RuntimeError):
+        data_module.prepare_dataset("patterns", root, force=True)
+    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 0
+    assert [path.name for path in root.iterdir()] == ["patterns"]
+
+
+def test_check_does_not_render_what_is_missing(tmp_path, capsys):
+    code, _, err = run(capsys, "data", "check", "patterns", "--root", tmp_path)
+    assert code == 2 and "mmbench data prepare patterns" in err
+    assert not (tmp_path / "patterns").exists()
+
+
+def shift_box(scenes: Path) -> None:
+    path = scenes / "voc" / "VOC2007" / "Annotations" / "val-0001.xml"
+    text = path.read_text()
+    first = text.index("<xmin>") + 6
+    end = text.index("<", first)
+    path.write_text(f"{text[:first]}{int(text[first:end]) + 7}{text[end:]}")
+
+
+def rename_object(scenes: Path) -> None:
+    path = scenes / "voc" / "VOC2007" / "Annotations" / "val-0001.xml"
+    text = path.read_text()
+    first = text.index("<name>") + 6
+    end = text.index("<", first)
+    other = CLASSES[(CLASSES.index(text[first:end]) + 1) % 10]
+    path.write_text(f"{text[:first]}{other}{text[end:]}")
+
+
+def erase_mask(scenes: Path) -> None:
+    path = scenes / "segmentation" / "val" / "val-0001.png"
+    image = Image.open(path)
+    labels = np.asarray(image).copy()
+    labels[labels > 0] = 0
+    empty = Image.fromarray(labels, mode="P")
+    empty.putpalette(image.getpalette())
+    path.unlink()  # else the link on the VOC side would change too
+    empty.save(path)
+
+
+def drop_from_list(scenes: Path) -> None:
+    path = scenes / "voc" / "VOC2007" / "ImageSets" / "Main" / "val.txt"
+    path.write_text(path.read_text().split()[0])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (shift_box, "val-0001.xml has other boxes"),
+        (rename_object, "val-0001.xml names other objects"),
+        (erase_mask, "scene val-0001: label map and polygons"),
+        (drop_from_list, "val.txt does not list"),
+        (lambda scenes: (scenes / "segmentation/val/val-0000.png").unlink(), "scene val-0000"),
+    ],
+)
+def test_layouts_that_disagree_are_found(root, capsys, damage, words):
+    damage(root / "patterns" / "scenes")
+    code, _, err = run(capsys, "data", "check", "patterns", "--root", root)
+    assert code == 2
+    assert words in err
+
+
+def test_check_finds_pictures_shared_by_train_and_test(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / split / name / "0.png")
+    assert run(capsys, "data", "check", tmp_path / "set")[0] == 0
+    shutil.copy(tmp_path / "set/train/a/0.png", tmp_path / "set/test/a/0.png")
+    load_dataset.cache_clear()
+    code, _, err = run(capsys, "data", "check", tmp_path / "set")
+    assert code == 2 and "train and test share 1 identical images" in err
+
+
+def test_unknown_names_get_a_near_match(tmp_path, capsys):
+    for command in ("prepare", "check"):
+        code, _, err = run(capsys, "data", command, "paterns", "--root", tmp_path)
+        assert code == 2 and "did you mean 'patterns'?" in err
+
+
+def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
+    code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path)
+    assert code == 2 and "download=True" in err
+
+
+def test_the_sheet_of_images_has_a_row_per_class_with_its_own_pictures(root, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    arguments = ("data", "show", "patterns", "--root", root, "--out", out, "--columns", 2)
+    assert run(capsys, *arguments)[0] == 0
+    sheet = np.asarray(Image.open(out))
+    left = sheet.shape[1] - MARGIN - 2 * (CELL + GAP)
+    train = load_dataset("patterns", root).split("train")
+    for index in range(10):
+        top = MARGIN + 40 + index * (CELL + GAP)
+        for column in range(2):
+            x = left + column * (CELL + GAP)
+            cell = sheet[top : top + CELL, x : x + CELL]
+            pixels = train.images[2 * index + column].permute(1, 2, 0).numpy()
+            middle = ((np.arange(40) + 0.5) * CELL / 40).astype(int)
+            assert np.array_equal(cell[np.ix_(middle, middle)], pixels), (index, column)
+    names = sheet[MARGIN + 40 :, : left - 2]
+    rows = names[: 10 * (CELL + GAP)].reshape(10, CELL + GAP, -1, 3)
+    assert (rows.min(axis=(1, 2, 3)) < 90).all()  # a dark name stands at every row
+
+
+def test_the_sheet_of_scenes_shows_boxes_and_masks(root, tmp_path, capsys):
+    out = tmp_path / "scenes.png"
+    code, _, _ = run(capsys, "data", "show", "patterns", "--root", root, "--scenes", "--out", out)
+    assert code == 0
+    sheet = np.asarray(Image.open(out))
+    content = json.loads((root / "patterns/scenes/annotations/train.json").read_text())
+    colours = class_colours(10)
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        column = annotation["image_id"] - 1
+        left, top = MARGIN + column * (96 * 3 + GAP), MARGIN + 40
+        edge = sheet[top + round(3 * (y + height)) - 1, left + round(3 * (x + width / 2))]
+        assert np.abs(edge.astype(int) - colours[annotation["category_id"] - 1]).max() < 8
+
+
+def test_colours_of_classes_differ():
+    colours = np.array(class_colours(20), dtype=float)
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(20)
+    assert distances.min() > 20
+
+
+@pytest.mark.parametrize("out", ["sheet.jpg", "sheet"])
+def test_only_png_is_written(root, tmp_path, capsys, out):
+    code, _, err = run(capsys, "data", "show", "patterns", "--root", root, "--out", tmp_path / out)
+    assert code == 2 and "PNG" in err
+    assert not (tmp_path / out).exists()
+
+
+def test_scenes_of_a_data_set_without_any(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "set" / name / f"{number}.png")
+    code, _, err = run(capsys, "data", "show", tmp_path / "set", "--scenes", "--out", tmp_path / "s.png")
+    assert code == 2 and "no boxes or masks" in err
