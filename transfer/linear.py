@@ -86,14 +86,14 @@ def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
         accuracies.append(float((scores.argmax(dim=1) == splits["val"].labels).float().mean()))
     best = settings.weight_decays[max(range(len(accuracies)), key=accuracies.__getitem__)]
 
-    both = torch.cat([features["train"], features["val"]])
-    both_labels = torch.cat([splits["train"].labels, splits["val"].labels])
-    both, test = standardise(both, features[evaluated])
-    weight, bias = fit_linear(both, both_labels, classes, best, settings)
+    refitted = ("train",) if evaluated == "val" else ("train", "val")
+    final, test = standardise(torch.cat([features[name] for name in refitted]), features[evaluated])
+    final_labels = torch.cat([splits[name].labels for name in refitted])
+    weight, bias = fit_linear(final, final_labels, classes, best, settings)
     job.report(total, total, "done")
     return Measurement(
         metrics=classification_metrics(F.linear(test, weight, bias), splits[evaluated].labels),
         split_sizes={name: len(split) for name, split in splits.items()},
         images_seen=sum(len(split) for split in splits.values()),
-        notes=(f"weight decay {best:g} chosen on val among {len(accuracies)}, refitted on train and val",),
+        notes=(f"weight decay {best:g} chosen on val among {len(accuracies)}, fitted on {' and '.join(refitted)}",),
     )
