@@ -105,7 +105,21 @@ def run_cell(cell: Cell, folders: DemoFolders, epochs: int) -> str:
     if cell.kind == "data":
         return str(dataset.root)
     if cell.kind == "pretrain":
-        return _pretrain(cell, folders, epochs, report)
+        from mmbench.pretrain.config import resolve_config
+        from mmbench.pretrain.engine import pretrain
+
+        config = resolve_config(
+            cell.arm,
+            arch=ARCH,
+            data=DATA,
+            data_root=folders.data,
+            epochs=epochs,
+            seed=cell.pretraining_seed,
+            device="auto",
+            threads=1,
+        )
+        out = folders.runs / pretrain_name(cell.arm, cell.pretraining_seed)
+        return str(pretrain(config, out, report, dataset=dataset).root)
 
     from mmbench.results import ResultStore
     from mmbench.transfer.run import load_backbone
