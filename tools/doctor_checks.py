@@ -155,7 +155,7 @@ def check_processor() -> Finding:
     """Tell the CPU's cores, torch's threads, and whether bfloat16 is fast."""
     import torch
 
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     bfloat16 = "native" if native else "emulated (works, but slowly)"
     detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, bfloat16 {bfloat16}"

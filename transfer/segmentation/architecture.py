@@ -80,7 +80,8 @@ def head_config(arch: str, settings: SegmentationSettings, classes: int) -> dict
     """Return `decode_head` and, where the protocol wants one, `auxiliary_head`; `classes` has background."""
     depth = plain_resnet_depth(arch)
     common = {
-        "type": "FCNHead",
+        "type": "MMBenchFCNHead",
+        "bfloat16": settings.bfloat16,
         "num_classes": classes,
         "dropout_ratio": settings.dropout,
         "norm_cfg": {"type": "SyncBN"},  # mmengine turns it into BN where there is one process

@@ -141,7 +141,11 @@ def build_config(
         "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": settings.iterations},
         "test_cfg": {"type": "TestLoop"},
         "test_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"], "ignore_index": IGNORED},
-        "optim_wrapper": {"type": "OptimWrapper", "optimizer": _optimizer(settings)},
+        "optim_wrapper": {
+            "type": "OptimWrapper",
+            "optimizer": _optimizer(settings),
+            "paramwise_cfg": {"custom_keys": {"_head": {"lr_mult": settings.head_factor}}},
+        },
         "param_scheduler": _schedule(settings),
         "default_hooks": {
             "logger": {"type": "LoggerHook", "interval": 20, "log_metric_by_epoch": False},

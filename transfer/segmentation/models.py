@@ -1,11 +1,11 @@
-"""What we register with mmsegmentation: a preprocessor that can high-pass, and a segmentor in bfloat16."""
+"""What we register with mmsegmentation: a preprocessor that can high-pass, and networks in bfloat16."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from mmseg.models import EncoderDecoder, SegDataPreProcessor
+from mmseg.models import EncoderDecoder, FCNHead, SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -13,8 +13,8 @@ from mmbench.checkpoints.card import HighPass
 from mmbench.preprocessing import high_pass
 
 
-@MODELS.register_module()  # type: ignore[untyped-decorator]
-class MMBenchPreprocessor(SegDataPreProcessor):  # type: ignore[misc]
+@MODELS.register_module()
+class MMBenchPreprocessor(SegDataPreProcessor):
     """mmsegmentation's preprocessor; where the card asks for it, normalised pictures are high-passed.
 
     mmsegmentation normalises and then pads. The filter comes between the two, so that it sees the
@@ -24,6 +24,9 @@ class MMBenchPreprocessor(SegDataPreProcessor):  # type: ignore[misc]
         filter: `kernel_size` and `sigma` of the high-pass filter, or None.
         others: SegDataPreProcessor's own; mean and std are in 0..255.
     """
+
+    _channel_conversion: bool
+    _enable_normalize: bool
 
     def __init__(self, filter: dict[str, Any] | None = None, **others: Any) -> None:
         super().__init__(**others)
@@ -45,12 +48,11 @@ class MMBenchPreprocessor(SegDataPreProcessor):  # type: ignore[misc]
             self._channel_conversion, self._enable_normalize = conversion, normalisation
 
 
-@MODELS.register_module()  # type: ignore[untyped-decorator]
-class MMBenchSegmentor(EncoderDecoder):  # type: ignore[misc]
+@MODELS.register_module()
+class MMBenchSegmentor(EncoderDecoder):
     """mmsegmentation's EncoderDecoder with a channels-last backbone, in bfloat16 if asked for.
 
     mmengine's own mixed precision refuses to run on a CPU; with this a CPU trains almost twice as fast.
-    The heads and the loss stay in float32.
     """
 
     def __init__(self, bfloat16: bool = False, **others: Any) -> None:
@@ -64,3 +66,18 @@ class MMBenchSegmentor(EncoderDecoder):  # type: ignore[misc]
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
             maps = super().extract_feat(inputs)
         return [features.float() for features in maps]
+
+
+@MODELS.register_module()
+class MMBenchFCNHead(FCNHead):
+    """mmsegmentation's FCNHead, its convolutions in bfloat16 if asked for; logits and loss in float32."""
+
+    def __init__(self, bfloat16: bool = False, **others: Any) -> None:
+        super().__init__(**others)
+        self.bfloat16 = bfloat16
+        self.to(memory_format=torch.channels_last)
+
+    def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+            features: Tensor = super()._forward_feature(inputs)
+        return features.float()

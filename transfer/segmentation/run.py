@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 from mmengine.config import ConfigDict
 
+from mmbench.data.dataset import Split
 from mmbench.errors import UserError
 from mmbench.files import write_json
 from mmbench.results import Metric
@@ -25,9 +28,10 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
     Raises:
         UserError: the weights do not arrive whole, the data do not fit, or the training diverged.
     """
-    scenes, split = job.dataset.require_scenes(), job.protocol.split
-    if split not in ("train", "val", "test"):
-        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{split}'")
+    scenes = job.dataset.require_scenes()
+    if job.protocol.split not in get_args(Split):
+        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{job.protocol.split}'")
+    split = cast(Split, job.protocol.split)
     trained, evaluated = check_scenes(scenes, "train"), check_scenes(scenes, split)
     subset = None
     if settings.train_images is not None and settings.train_images < trained:
@@ -79,12 +83,14 @@ def _notes(
         "and the background",
         f"{arrived} backbone tensors in mmsegmentation compared bit for bit before the first step",
     ]
+    if settings.head_factor != 1:
+        notes.append(f"heads learn with {settings.head_factor:g} times the learning rate")
     if placeless:
         notes.append(
             f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"
         )
     if settings.bfloat16:
-        notes.append("backbone computed in bfloat16")
+        notes.append("backbone and head computed in bfloat16, logits and loss in float32")
     high_pass = job.backbone.card.preprocessing.high_pass
     if high_pass is not None:
         notes.append(

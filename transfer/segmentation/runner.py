@@ -20,7 +20,7 @@ from mmbench.transfer.segmentation.weights import check_arrival
 LOSS_EVERY = 10  # iterations between looks at the loss
 
 
-class QuietRunner(Runner):  # type: ignore[misc]
+class QuietRunner(Runner):
     """A Runner on the device that it is told, whose words go to its log file only."""
 
     def __init__(self, device: torch.device, **arguments: Any) -> None:
@@ -35,13 +35,14 @@ class QuietRunner(Runner):  # type: ignore[misc]
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Put the model on the wanted device (mmengine takes a GPU whenever it sees one)."""
-        return super().wrap_model(model_wrapper_cfg, model).to(self._wanted_device)
+        wrapped: nn.Module = super().wrap_model(model_wrapper_cfg, model)
+        return wrapped.to(self._wanted_device)
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Leave out mmengine's survey of compilers, which takes a second; the record has the versions."""
 
 
-class ProveArrival(Hook):  # type: ignore[misc]
+class ProveArrival(Hook):
     """Before the first step: every backbone tensor is the checkpoint's, or nothing is trained."""
 
     priority = "VERY_LOW"
@@ -55,7 +56,7 @@ class ProveArrival(Hook):  # type: ignore[misc]
         self.arrived = check_arrival(self.backbone, runner.model.backbone)
 
 
-class ReportProgress(Hook):  # type: ignore[misc]
+class ReportProgress(Hook):
     """Tells the caller how far the run is, and stops it if the loss is no number any more."""
 
     def __init__(self, report: Callable[[int, int, str], None], learning_rate: float) -> None:

@@ -66,8 +66,8 @@ def draw_subset(total: int, count: int, seed: int) -> list[int]:
     return sorted(torch.randperm(total, generator=generator)[:count].tolist())
 
 
-@DATASETS.register_module()  # type: ignore[untyped-decorator]
-class MMBenchScenes(BaseSegDataset):  # type: ignore[misc]
+@DATASETS.register_module()
+class MMBenchScenes(BaseSegDataset):
     """Pictures and label maps of the same stem; label 0 is background, class i is i + 1."""
 
     def load_data_list(self) -> list[dict[str, Any]]:

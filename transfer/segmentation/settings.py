@@ -19,9 +19,10 @@ class SegmentationSettings(TaskSettings):
         iterations: length of the training.
         optimizer: "sgd" has momentum 0.9; "adamw" has PyTorch's betas.
         learning_rate: at the start (after the warm-up), for `batch_size` as it is.
+        head_factor: the heads, which start at random, learn with this many times the learning rate.
         final_learning_rate: what the polynomial decay of power 0.9 ends at.
         warmup_iterations: linear warm-up from a thousandth of the learning rate.
-        bfloat16: run the backbone (not the heads) in bfloat16; weights stay float32.
+        bfloat16: compute backbone and heads in bfloat16; weights, logits and loss stay float32.
         resize: pictures are scaled to fit into (long, short) pixels, at evaluation too; None leaves them.
         scale_range: range of the random factor on top of `resize` in training.
         crop: side of the square training crop in pixels; smaller pictures are padded.
@@ -45,6 +46,7 @@ class SegmentationSettings(TaskSettings):
     iterations: int = Field(ge=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
+    head_factor: float = Field(default=1.0, gt=0)
     final_learning_rate: float = Field(default=1e-4, ge=0)
     weight_decay: float = Field(default=5e-4, ge=0)
     warmup_iterations: int = Field(default=0, ge=0)
