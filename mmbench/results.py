@@ -108,14 +108,22 @@ class ResultStore:
         write_text(path, result.model_dump_json(indent=2) + "\n")
         return path
 
-    def __iter__(self) -> Iterator[Result]:
-        """Yield every record below the root in the order of their paths.
+    def items(self) -> Iterator[tuple[Path, Result]]:
+        """Yield (path, record) for every record below the root in the order of their paths.
+
+        Hidden files are left out: a record that another process is writing has a hidden name.
 
         Raises:
             UserError: a file is no record of a schema version that we read.
         """
         for path in sorted(self.root.rglob("*.json")):
-            yield read_result(path)
+            if path.is_file() and not path.name.startswith("."):
+                yield path, read_result(path)
+
+    def __iter__(self) -> Iterator[Result]:
+        """Yield every record below the root; see `items`."""
+        for _, result in self.items():
+            yield result
 
 
 def read_result(path: Path) -> Result:

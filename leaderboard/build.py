@@ -1,0 +1,122 @@
+"""From a folder of records to a folder with the board in every form."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from mmbench.errors import UserError
+from mmbench.leaderboard.board import Board
+from mmbench.leaderboard.csv_files import csv_text, runs_table, scores_table
+from mmbench.leaderboard.latex import render_latex
+from mmbench.leaderboard.load import load_frame
+from mmbench.leaderboard.markdown import render_markdown
+from mmbench.leaderboard.published import published_groups, published_table
+from mmbench.leaderboard.table import make_board
+
+TITLE = "mmbench leaderboard"
+INDEX = "board.json"  # holds the board as data, and the list of files that belong to it
+
+
+def read_board(
+    results: Path, baseline: str | None = None, *, published: bool = True, title: str = TITLE
+) -> Board:
+    """Return the board of the records below `results`, and write nothing.
+
+    Raises:
+        UserError: no records, unknown baseline, or records that do not compare.
+    """
+    frame = load_frame(results)
+    groups = published_groups(frame["task"].unique()) if published else ()
+    return make_board(frame, baseline, title=title, published=groups)
+
+
+def build(
+    results: Path, out: Path, baseline: str | None = None, *, published: bool = True, title: str = TITLE
+) -> Board:
+    """Write the board of the records below `results` into the folder `out`, and return it.
+
+    The folder gets index.html, leaderboard.md, leaderboard.tex, scores.csv, runs.csv, published.csv,
+    board.json and plots/*.png. It is built aside and swapped in, so `out` holds the old board or the new one,
+    never a part of either. The same records give the same bytes.
+
+    Args:
+        results: folder of records, as `ResultStore` writes them.
+        out: folder of the board; an older board there is replaced.
+        baseline: the arm that differences refer to; None for a board without differences.
+        published: put published numbers beside the measured ones, in tables of their own.
+        title: heading of the page.
+
+    Raises:
+        UserError: no records, unknown baseline, records that do not compare, or `out` holds other things.
+    """
+    _require_own_folder(results, out)
+    frame = load_frame(results)
+    groups = published_groups(frame["task"].unique()) if published else ()
+    board = make_board(frame, baseline, title=title, published=groups)
+
+    from mmbench.leaderboard.page import render_page  # matplotlib and Jinja2 load after the checks
+    from mmbench.leaderboard.plots import draw_plots
+
+    plots = draw_plots(board)
+    files: dict[str, bytes] = {f"plots/{plot.name}.png": plot.png for plot in plots}
+    texts = {
+        "index.html": render_page(board, plots),
+        "leaderboard.md": render_markdown(board),
+        "leaderboard.tex": render_latex(board),
+        "scores.csv": csv_text(scores_table(board, frame)),
+        "runs.csv": csv_text(runs_table(frame)),
+    }
+    if published:
+        texts["published.csv"] = csv_text(published_table())
+    files |= {name: text.encode() for name, text in texts.items()}
+    index = {"files": sorted([*files, INDEX]), **board.as_json()}
+    files[INDEX] = (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode()
+    _swap_in(files, out)
+    return board
+
+
+def _require_own_folder(results: Path, out: Path) -> None:
+    """Refuse an `out` whose contents a new board must not replace."""
+    if results.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"--out {out} lies in the results folder {results}; choose a folder outside it")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a folder")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    try:
+        known = set(json.loads((out / INDEX).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        known = set()
+    if foreign := sorted(present - known):
+        raise UserError(
+            f"--out {out} holds files that are not of a board ({foreign[0]}"
+            f"{f' and {len(foreign) - 1} more' if len(foreign) > 1 else ''}); choose an empty or new folder"
+        )
+
+
+def _swap_in(files: dict[str, bytes], out: Path) -> None:
+    """Write `files` into a folder beside `out`, then put that folder in its place."""
+    parent = out.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.resolve().name}-"))
+    try:
+        new, old = aside / "new", aside / "old"
+        for name, content in files.items():
+            path = new / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        place = out.resolve()
+        if place.exists():
+            place.rename(old)
+        try:
+            new.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""Result records to one tidy table: a row per record and metric."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mmbench.errors import UserError
+from mmbench.results import Result, ResultStore, config_digest
+
+CONTROL_FORMATS = ("random", "pixels")
+
+
+def load_frame(results: Path) -> pd.DataFrame:
+    """Read every record below `results` and return one row per record and metric.
+
+    Columns: file (relative to `results`), arm, control, task, dataset, fingerprint, split, protocol,
+    recipe (the protocol without its version), version, config (JSON), config_digest, metric, primary,
+    value, higher_is_better, unit, images (that the metric was computed on), transfer_seed,
+    pretraining_seed, weights (digest of the model card), what is known about the weights, provenance.
+
+    Raises:
+        UserError: the folder is missing or holds no record, or a file in it is no record.
+    """
+    if not results.exists():
+        raise UserError(f"no folder {results}; `mmbench transfer` writes records, into results/ by default")
+    if not results.is_dir():
+        raise UserError(f"{results} is a file; name the folder that holds the result records")
+    rows = [
+        row
+        for path, result in ResultStore(results).items()
+        for row in _rows(path.relative_to(results).as_posix(), result)
+    ]
+    if not rows:
+        raise UserError(f"no result records below {results}; `mmbench transfer` writes them")
+    return pd.DataFrame(rows)
+
+
+def _rows(file: str, result: Result) -> list[dict[str, object]]:
+    card, provenance = result.model, result.provenance
+    recipe, _, version = result.protocol.partition("@")
+    high_pass = card.preprocessing.high_pass
+    common: dict[str, object] = {
+        "file": file,
+        "arm": card.arm,
+        "control": card.source_format in CONTROL_FORMATS,
+        "task": result.task,
+        "dataset": result.dataset.name,
+        "fingerprint": result.dataset.fingerprint,
+        "split": result.dataset.evaluated_split,
+        "split_sizes": json.dumps(result.dataset.split_sizes, sort_keys=True),
+        "protocol": result.protocol,
+        "recipe": recipe,
+        "version": int(version),
+        "config": json.dumps(result.config, sort_keys=True, default=str),
+        "config_digest": config_digest(result.config),
+        "transfer_seed": result.seed,
+        "pretraining_seed": card.seed,
+        "weights": card.digest,
+        "arch": card.arch,
+        "method": card.method,
+        "masking": card.masking,
+        "pretrain_data": card.pretrain_data,
+        "pretrain_epochs": card.epochs,
+        "pretrain_seconds": card.pretrain_seconds,
+        "high_pass": None if high_pass is None else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma}",
+        "preprocessing": card.preprocessing.model_dump_json(),
+        "effective_lr": result.effective_lr,
+        "wall_seconds": result.wall_seconds,
+        "images_per_second": result.images_per_second,
+        "created": result.created.isoformat(),
+        "mmbench": provenance.mmbench,
+        "git_sha": provenance.git_sha,
+        "git_dirty": provenance.git_dirty,
+        "python": provenance.python,
+        "packages": json.dumps(provenance.packages, sort_keys=True),
+        "platform": provenance.platform,
+        "processor": provenance.processor,
+        "cpu_count": provenance.cpu_count,
+        "threads": provenance.threads,
+        "device": provenance.device,
+        "receipt_id": result.receipt_id,
+        "notes": json.dumps(result.notes),
+    }
+    return [
+        {
+            **common,
+            "metric": name,
+            "primary": name == result.primary_metric,
+            "value": metric.value,
+            "higher_is_better": metric.higher_is_better,
+            "unit": metric.unit,
+            "images": metric.n,
+        }
+        for name, metric in sorted(result.metrics.items())
+    ]

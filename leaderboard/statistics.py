@@ -1,0 +1,91 @@
+"""The statistics of one cell and of the difference between two cells.
+
+A *run* is one record. A *pretraining* is one set of weights. Runs that share their weights are not
+independent measurements of a method: they tell how a label draw or a head's seed varies, and nothing about
+another pretraining. Hence means weigh every pretraining alike, and the interval of a difference is taken over
+pretrainings wherever both arms have at least two of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, spread and counts of the runs of one arm in one column.
+
+    Attributes:
+        mean: mean over pretrainings of the mean over each one's runs (the mean over runs if balanced).
+        std: sample standard deviation (ddof 1) over all runs; None for a single run.
+        runs: number of records.
+        pretrainings: number of different weights.
+    """
+
+    mean: float
+    std: float | None
+    runs: int
+    pretrainings: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Welch's 95% interval of a difference of means.
+
+    Attributes:
+        basis: "pretrainings" if each unit is one pretraining; "runs" if an arm has a single one, so that the
+            interval speaks of these very weights and not of the method.
+        degrees: Welch-Satterthwaite degrees of freedom.
+    """
+
+    low: float
+    high: float
+    degrees: float
+    basis: Literal["pretrainings", "runs"]
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the difference is told apart from none."""
+        return self.low > 0 or self.high < 0
+
+
+def per_pretraining(runs: pd.DataFrame) -> pd.Series[float]:
+    """Return the mean value of each set of weights; `runs` has the columns value and weights."""
+    return runs.groupby("weights")["value"].mean()
+
+
+def summarise(runs: pd.DataFrame) -> Summary:
+    """Return the summary of one arm's runs (columns value and weights)."""
+    means = per_pretraining(runs)
+    std = float(runs["value"].std(ddof=1)) if len(runs) > 1 else None
+    return Summary(float(means.mean()), std, len(runs), len(means))
+
+
+def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
+    """Return the interval of mean(ours) - mean(theirs), centred on the difference of the cells' means.
+
+    None if a side has fewer than two units, or if neither varies at all (a zero-width interval would claim
+    certainty that two or three equal numbers do not give).
+    """
+    from scipy import stats
+
+    units = per_pretraining(ours).to_numpy(), per_pretraining(theirs).to_numpy()
+    centre = float(np.mean(units[0]) - np.mean(units[1]))
+    basis: Literal["pretrainings", "runs"] = "pretrainings"
+    if min(len(side) for side in units) < 2:
+        units, basis = (ours["value"].to_numpy(), theirs["value"].to_numpy()), "runs"
+    if min(len(side) for side in units) < 2 or all(np.ptp(side) == 0 for side in units):
+        return None
+    test = stats.ttest_ind(*units, equal_var=False)
+    bounds = test.confidence_interval(CONFIDENCE)
+    half = float(bounds.high - bounds.low) / 2
+    if not math.isfinite(half):
+        return None
+    return Interval(centre - half, centre + half, float(test.df), basis)

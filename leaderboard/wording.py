@@ -1,0 +1,73 @@
+"""How numbers are written, the same in every renderer."""
+
+from __future__ import annotations
+
+from mmbench.leaderboard.board import Cell, Column, Delta, Row, Summary
+
+MISSING = "–"
+
+
+def decimals(column: Column) -> int:
+    """Return how many decimals a column shows: one for percent, three for nats, none for counts."""
+    return {"percent": 1, "nats": 3, "count": 0}[column.unit]
+
+
+def metric_words(column: Column) -> str:
+    """Return the metric with its unit and, where lower is better, a word on that."""
+    unit = {"percent": " %", "nats": " nats", "count": ""}[column.unit]
+    return f"{column.metric}{unit}" + ("" if column.higher_is_better else ", lower is better")
+
+
+def score(value: float, column: Column) -> str:
+    """Return a mean or a standard deviation in the column's decimals."""
+    return f"{value:.{decimals(column)}f}"
+
+
+def count(summary: Summary) -> str:
+    """Return "n=2", or "n=6, 2 seeds" where several runs share their pretraining."""
+    if summary.pretrainings in (summary.runs, 0):
+        return f"n={summary.runs}"
+    seeds = f"{summary.pretrainings} seed{'s' if summary.pretrainings > 1 else ''}"
+    return f"n={summary.runs}, {seeds}"
+
+
+def spread(cell: Cell, column: Column) -> str:
+    """Return "± 1.2", or nothing for a single run, whose spread is unknown."""
+    std = cell.summary.std
+    return "" if std is None else f"± {score(std, column)}"
+
+
+def signed(value: float, column: Column) -> str:
+    """Return a difference with its sign, by the typographic minus."""
+    text = f"{value:+.{decimals(column)}f}"
+    return text.replace("-", "−")
+
+
+def delta_words(delta: Delta, column: Column) -> str:
+    """Return "+3.1 [−2.0, +8.2]"; a ° marks an interval over runs of a single pretraining."""
+    text = signed(delta.value, column)
+    if delta.interval is None:
+        return text
+    mark = "°" if delta.interval.basis == "runs" else ""
+    return f"{text} [{signed(delta.interval.low, column)}, {signed(delta.interval.high, column)}]{mark}"
+
+
+def rank_words(row: Row) -> str:
+    """Return the mean rank with one decimal."""
+    return f"{row.mean_rank:.1f}"
+
+
+def seconds_words(seconds: float | None) -> str:
+    """Return a duration as people say it: "35 s", "12 min", "5.3 h"."""
+    if seconds is None:
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def seeds_words(row: Row) -> str:
+    """Return the pretraining seeds of an arm, such as "0, 1"."""
+    return ", ".join(map(str, row.pretraining_seeds)) or MISSING
