@@ -11,40 +11,11 @@ from types import FrameType
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.engine import Report, Requests
+from mmbench.pretrain.engine import Requests
 from mmbench.pretrain.engine import pretrain as run_pretraining
-
-LINES_WITHOUT_TERMINAL = 20
-
-
-@contextlib.contextmanager
-def progress_report(console: Console, title: str) -> Iterator[Report]:
-    """Yield a report function that draws a progress bar, or writes about twenty lines without a terminal."""
-    if not console.is_terminal:
-        last = -1
-
-        def lines(done: int, total: int, words: str) -> None:
-            nonlocal last
-            share = done * LINES_WITHOUT_TERMINAL // total
-            if share != last:
-                last = share
-                console.print(f"{title}: step {done} of {total}  {words}", highlight=False)
-
-        yield lines
-        return
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(title, total=None, words="loading")
-        yield lambda done, total, words: progress.update(bar, completed=done, total=total, words=words)
+from mmbench.progress import progress_report
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from mmbench.data import Dataset, load_dataset
+from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
@@ -91,23 +92,6 @@ def pretrain(
         draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
         export(trainer.framework.backbone, folder, config, trainer.views.preprocessing, dataset, seconds)
     return folder
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the torch device; "auto" is the GPU where there is one.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device '{name}' cannot be used: {reason}; use --device auto or cpu") from None
-    return device
 
 
 def _resume(trainer: Trainer, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> float:

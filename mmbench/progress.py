@@ -1,0 +1,39 @@
+"""Progress of one long piece of work: a bar on a terminal, a few lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Report = Callable[[int, int, str], None]
+LINES_WITHOUT_TERMINAL = 20
+
+
+@contextlib.contextmanager
+def progress_report(console: Console, title: str) -> Iterator[Report]:
+    """Yield a report function (done, total, words) that draws a bar, or at most about twenty lines."""
+    if not console.is_terminal:
+        last = -1
+
+        def lines(done: int, total: int, words: str) -> None:
+            nonlocal last
+            share = done * LINES_WITHOUT_TERMINAL // max(1, total)
+            if share != last:
+                last = share
+                console.print(f"{title}: step {done} of {total}  {words}", highlight=False, markup=False)
+
+        yield lines
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(title, total=None, words="loading")
+        yield lambda done, total, words: progress.update(bar, completed=done, total=total, words=words)
