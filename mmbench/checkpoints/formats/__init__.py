@@ -1,0 +1,1 @@
+"""Checkpoint formats: how each names a backbone's tensors, and what it holds beside them."""

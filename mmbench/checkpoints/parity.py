@@ -1,0 +1,55 @@
+"""Proof of a conversion: the target library's own model gives the source's features at every stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.target import Target
+from mmbench.errors import UserError
+
+TOLERANCE = 1e-5  # relative, float32; different kernels and orders of summation stay far below it
+SIDE = 64
+
+
+def fixed_batch() -> Tensor:
+    """Return the images (2, 3, 64, 64) that every comparison uses."""
+    return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Return max |found - expected| / max |expected|."""
+    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+
+
+def compare(backbone: Backbone, target: Target, path: Path) -> dict[str, float]:
+    """Return the relative error after every stage; the deepest stage is called "stage N".
+
+    Libraries that give no stem map are compared from the first stage on.
+
+    Raises:
+        UserError: a shape differs, or an error exceeds 1e-5.
+    """
+    images = fixed_batch()
+    expected = timm_stages(backbone.build().eval(), images)
+    found = target.features(backbone, path, images)
+    skipped = len(expected) - len(found)
+    errors: dict[str, float] = {}
+    for number, (ours, theirs) in enumerate(zip(expected[skipped:], found, strict=True), start=skipped):
+        stage = "stem" if number == 0 else f"stage {number}"
+        if ours.shape != theirs.shape:
+            raise UserError(
+                f"{target.name}'s {stage} gives {tuple(theirs.shape)}, the source {tuple(ours.shape)}"
+            )
+        errors[stage] = relative_error(theirs, ours)
+    worst = max(errors, key=errors.__getitem__)
+    if not errors[worst] <= TOLERANCE:  # also catches NaN
+        raise UserError(
+            f"converted to {target.name}, {worst} differs by {errors[worst]:.2e} (relative; at most "
+            f"{TOLERANCE:g} is allowed): the conversion was not kept"
+        )
+    return errors

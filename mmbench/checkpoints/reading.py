@@ -1,0 +1,188 @@
+"""Read any supported checkpoint into a Backbone: all of it, or an error that says what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from mmbench.checkpoints.architecture import COUNTER, differences, recognise, wanted_shapes
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.format import Format, detect
+from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.receipt import Reading, TensorFate
+from mmbench.errors import UserError
+from mmbench.files import sha256_of
+from mmbench.runs import RunFolder
+
+SourceFormat = Literal["run", "moco", "torchvision", "timm"]
+
+
+@dataclass(frozen=True)
+class ReadCheckpoint:
+    """A backbone and how it was read."""
+
+    backbone: Backbone
+    reading: Reading
+    facts: dict[str, Any]
+
+
+def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
+    """Return the backbone of a checkpoint; see `read_checkpoint`."""
+    return read_checkpoint(path, arch).backbone
+
+
+def read_checkpoint(path: str | Path, arch: str | None = None) -> ReadCheckpoint:
+    """Read a run folder, a timm folder, or a MoCo, torchvision or timm file.
+
+    The format is told from the keys, the architecture from names and shapes unless `arch` names one.
+
+    Raises:
+        UserError: no such file, no checkpoint, not the whole backbone, or weights that are not finite.
+    """
+    path = Path(path)
+    weights, card_path, hub_config = _locate(path)
+    stored, facts = open_checkpoint(weights)
+    if path.is_dir() and not card_path.is_file() and not hub_config.is_file():
+        raise UserError(f"{path} has weights but neither card.json nor config.json; name the file itself")
+    card = _card(card_path) if card_path.is_file() else None
+    hub = _hub_config(hub_config) if card is None and hub_config.is_file() else {}
+    arch = arch or (card.arch if card else hub.get("architecture"))
+
+    entry = detect(stored)
+    if entry is None and arch is None:
+        raise UserError(
+            f"{weights} is no ResNet checkpoint of a known format (its keys begin "
+            f"{', '.join(sorted(stored)[:3])}); if timm has this network, name it by --arch"
+        )
+    named, fates, dropped = _rename(entry or Format("timm", prefix=""), stored, arch)
+    tensors, changed = _as_float32(named, weights)
+    what = f"{weights}"
+    if arch is None:
+        arch = recognise(tensors, what)
+    elif problems := differences(arch, tensors):
+        raise UserError(f"{what} does not cover {arch}: {'; '.join(problems)}; check the file and --arch")
+    filled = tuple(name for name in wanted_shapes(arch) if name not in tensors)
+    tensors |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
+    ordered = {name: tensors[name] for name in wanted_shapes(arch)}
+
+    format_name = "run" if card else "timm" if hub else (entry.name if entry else "timm")
+    sha256 = sha256_of(weights)
+    card = card or _new_card(path, arch, cast(SourceFormat, format_name), facts, hub)
+    reading = Reading(
+        source=path.name,
+        sha256=sha256,
+        format=format_name,
+        arch=arch,
+        tensors=tuple(fates),
+        dropped=dropped,
+        filled=filled,
+        changed=tuple(changed),
+    )
+    backbone = Backbone(arch, ordered, card.model_copy(update={"source_sha256": sha256}))
+    return ReadCheckpoint(backbone, reading, facts)
+
+
+def _locate(path: Path) -> tuple[Path, Path, Path]:
+    """Return where weights, our card and timm's config would be."""
+    folder = path if path.is_dir() else path.parent
+    names = RunFolder(folder)
+    weights = names.weights if path.is_dir() and names.weights.is_file() else path
+    ours = path.is_dir() or path.name == names.weights.name
+    nothing = folder / ".none"
+    return weights, names.card if ours else nothing, names.hub_config if ours else nothing
+
+
+def _card(path: Path) -> ModelCard:
+    try:
+        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{path} is no model card ({first}); restore it, or convert the bare file") from None
+
+
+def _hub_config(path: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config["architecture"].strip()
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        raise UserError(f"{path} is not timm's config.json (no architecture in it)") from None
+    return config
+
+
+def _rename(
+    entry: Format, stored: dict[str, Tensor], arch: str | None
+) -> tuple[dict[str, Tensor], list[TensorFate], dict[str, str]]:
+    """Return tensors under torchvision's names, each one's fate, and what was dropped and why."""
+    wanted = wanted_shapes(arch) if arch else {}
+    named: dict[str, Tensor] = {}
+    fates: list[TensorFate] = []
+    dropped: dict[str, str] = {}
+    heads = ("head.", "classifier.")  # of timm's other networks, where --arch names one
+    for key, tensor in stored.items():
+        name, why = entry.fate(key)
+        if name is None and wanted and key in wanted:
+            name = key
+        if name is not None and wanted and name not in wanted and name.startswith(heads):
+            name, why = None, "classifier"
+        if name is None:
+            dropped[key] = why
+            continue
+        named[name] = tensor
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        fates.append(TensorFate(source=key, canonical=name, shape=tuple(tensor.shape), dtype=dtype))
+    return named, fates, dropped
+
+
+def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors in float32 (counters stay whole numbers), and a line per kind of change.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity.
+    """
+    counts: dict[str, int] = {}
+    converted = {}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{path}: tensor {name} holds NaN or infinity; the training of this file broke down"
+            )
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            counts[str(tensor.dtype)] = counts.get(str(tensor.dtype), 0) + 1
+            tensor = tensor.float()
+        elif name.endswith(COUNTER):
+            tensor = tensor.to(torch.int64).reshape(())
+        converted[name] = tensor.contiguous()
+    return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
+
+
+def _new_card(
+    path: Path, arch: str, source_format: SourceFormat, facts: dict[str, Any], hub: dict[str, Any]
+) -> ModelCard:
+    """Return a card with what the file itself tells."""
+    origins = {
+        "arch": "names and shapes",
+        "preprocessing": "ImageNet mean and std, since the file names none",
+    }
+    fields: dict[str, Any] = {}
+    cfg = hub.get("pretrained_cfg", {})
+    if "mean" in cfg and "std" in cfg:
+        size = cfg.get("input_size", (3, 224, 224))[-1]
+        fields["preprocessing"] = Preprocessing(
+            mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), image_size=size
+        )
+        origins["preprocessing"] = "config.json"
+    if source_format == "moco":
+        fields |= {"method": "moco", "framework": "moco"}
+        origins["method"] = "the keys of the file; MixMask's released files have the same"
+    if isinstance(facts.get("epoch"), int):
+        fields["epochs"] = facts["epoch"]
+        origins["epochs"] = "epoch stored in the file"
+    stem = path.name.split(".")[0] or path.resolve().name
+    return ModelCard(arm=stem, arch=arch, source_format=source_format, origins=origins, **fields)

@@ -1,0 +1,77 @@
+"""Receipt: what became of every tensor of a checkpoint, and the proof that nothing else changed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from mmbench.files import write_text
+
+
+class TensorFate(BaseModel):
+    """One tensor's way: its name in the source, under torchvision's naming, and in the target."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    canonical: str
+    target: str | None = None
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Reading(BaseModel):
+    """How a checkpoint was read.
+
+    Attributes:
+        dropped: stored name -> why it is not part of the backbone.
+        filled: tensors that the file lacks and that no output depends on (batch-norm counters).
+        changed: facts such as "float16 became float32".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    sha256: str
+    format: str
+    arch: str
+    tensors: tuple[TensorFate, ...]
+    dropped: dict[str, str]
+    filled: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class Receipt(BaseModel):
+    """One conversion.
+
+    Attributes:
+        covered, wanted: backbone tensors that arrived, and that the architecture has: always equal.
+        left_out: canonical names that the target has no place for -> why.
+        parity: stage -> largest relative error of its features; None where it was not compared.
+        verification: how it was checked, in words.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reading: Reading | None
+    arch: str
+    target: str
+    output: str
+    output_sha256: str
+    covered: int
+    wanted: int
+    names: dict[str, str]
+    left_out: dict[str, str] = {}
+    parity: dict[str, float] | None = None
+    verification: str
+
+    @property
+    def id(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the receipt's JSON."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def write(self, path: Path) -> None:
+        """Write the receipt as JSON, atomically."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")

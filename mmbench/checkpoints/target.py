@@ -1,0 +1,65 @@
+"""What a target library is: names for its tensors, a file it reads, and its own model to compare with."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from torch import Tensor
+
+from mmbench.checkpoints.architecture import COUNTER
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.registry import Registry
+
+PLAIN_DEPTHS = {f"mixmask_resnet{depth}": depth for depth in (18, 34, 50, 101)} | {
+    f"resnet{depth}": depth for depth in (18, 34, 50, 101)
+}
+WITHOUT_COUNTERS = "batch-norm counter: the target keeps none, and no output depends on it"
+
+
+def plain_depth(arch: str) -> int | None:
+    """Return the depth of a plain ResNet as torchvision builds it; None for every other network."""
+    return PLAIN_DEPTHS.get(arch.partition(".")[0])
+
+
+class Target(ABC):
+    """One library that can take a backbone.
+
+    Attributes:
+        name: as in `--to`.
+        library: the module that must import for the comparison.
+        ending: what file names must end with for the library to read them; empty where it does not care.
+    """
+
+    name: str
+    library: str
+    ending: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the library is here to compare with."""
+        return importlib.util.find_spec(self.library) is not None
+
+    @abstractmethod
+    def names(self, backbone: Backbone) -> dict[str, str]:
+        """Return canonical name -> the target's name; what is absent has no place there.
+
+        Raises:
+            UserError: the library has no such network.
+        """
+
+    @abstractmethod
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+        """Write the tensors, under the target's names, and return the file that holds them."""
+
+    @abstractmethod
+    def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
+        """Load `path` into the library's own model, strictly, and return the maps of its stages."""
+
+    def without_counters(self, backbone: Backbone) -> list[str]:
+        """Return the backbone's tensors without the counters of batch norms."""
+        return [name for name in backbone.state_dict if not name.endswith(COUNTER)]
+
+
+TARGETS: Registry[Target] = Registry("target", package="mmbench.checkpoints.targets")

@@ -1,0 +1,1 @@
+"""Target libraries, one module each."""

@@ -1,0 +1,75 @@
+"""`mmbench convert`: a checkpoint for another library, with a receipt and a proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mmbench.checkpoints.reading import read_checkpoint
+from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.writing import convert as convert_backbone
+from mmbench.checkpoints.writing import receipt_path, refuse_existing
+from mmbench.errors import UserError
+
+
+def convert_checkpoint(
+    source: Path, out: Path, to: str, *, arch: str | None = None, verify: bool = True, force: bool = False
+) -> Receipt:
+    """Read `source`, write it to `out` for the library `to`, and return the receipt.
+
+    Raises:
+        UserError: unreadable or incomplete source, existing output, unknown target, or a failed proof.
+    """
+    refuse_existing(out, force)
+    if out.is_dir() and not (out / "config.json").is_file():
+        raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
+    read = read_checkpoint(source, arch)
+    return convert_backbone(read.backbone, out, to, verify=verify, reading=read.reading)
+
+
+def print_receipt(receipt: Receipt, console: Console) -> None:
+    """Print what was read, what was dropped and why, and the proof."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    if receipt.reading is not None:
+        reading = receipt.reading
+        table.add_row("read", f"{reading.source} ({reading.format} format, sha256 {reading.sha256[:12]})")
+        reasons: dict[str, int] = {}
+        for why in reading.dropped.values():
+            reasons[why] = reasons.get(why, 0) + 1
+        for why, count in reasons.items():
+            table.add_row("dropped", f"{count} tensors: {why}")
+        for line in reading.changed:
+            table.add_row("changed", line)
+        if reading.filled:
+            table.add_row("filled", f"{len(reading.filled)} batch-norm counters that the file lacks, with 0")
+    table.add_row("backbone", f"{receipt.arch}: {receipt.covered} of {receipt.wanted} tensors (100%)")
+    table.add_row("written", f"{receipt.output} for {receipt.target}")
+    if receipt.left_out:
+        table.add_row("left out", f"{len(receipt.left_out)}: {next(iter(receipt.left_out.values()))}")
+    table.add_row("checked", receipt.verification)
+    for stage, error in (receipt.parity or {}).items():
+        table.add_row("", f"{stage}: largest relative error {error:.1e}")
+    console.print(table, highlight=False)
+
+
+@click.command(epilog="Example: mmbench convert runs/mixmask backbone.pkl --to detectron2")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", required=True, help="timm, torchvision, detectron2 or mmseg.")
+@click.option("--arch", help="timm name, where names and shapes do not tell.")
+@click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Compare features at every stage."
+)
+@click.option("--force", is_flag=True, help="Replace OUT.")
+def convert(checkpoint: Path, out: Path, to: str, arch: str | None, verify: bool, force: bool) -> None:
+    """Convert CHECKPOINT into OUT for another library, and prove that the features are the same.
+
+    Reads run folders of mmbench, MoCo-style files, torchvision files, timm files and folders.
+    """
+    receipt = convert_checkpoint(checkpoint, out, to, arch=arch, verify=verify, force=force)
+    console = Console()
+    print_receipt(receipt, console)
+    console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True)

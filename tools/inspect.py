@@ -1,0 +1,75 @@
+"""`mmbench inspect`: what a checkpoint holds, before anything is done with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
+
+
+def describe(read: ReadCheckpoint) -> dict[str, Any]:
+    """Return the facts of a checkpoint as plain values."""
+    card, reading = read.backbone.card, read.reading
+    parameters = sum(
+        tensor.numel()
+        for name, tensor in read.backbone.state_dict.items()
+        if name.rpartition(".")[2] in ("weight", "bias")
+    )
+    return {
+        "source": reading.source,
+        "sha256": reading.sha256,
+        "format": reading.format,
+        "architecture": reading.arch,
+        "parameters": parameters,
+        "method": card.method,
+        "framework": card.framework,
+        "masking": card.masking,
+        "pretraining data": card.pretrain_data,
+        "epochs": card.epochs,
+        "seed": card.seed,
+        "preprocessing": card.preprocessing.model_dump(),
+        "kept": len(reading.tensors),
+        "dropped": len(reading.dropped),
+        "changed": list(reading.changed),
+        "origins": card.origins,
+    }
+
+
+@click.command(epilog="Example: mmbench inspect runs/mixmask --keys")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--arch", help="timm name, where names and shapes do not tell.")
+@click.option("--keys", is_flag=True, help="List every tensor and what becomes of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(checkpoint: Path, arch: str | None, keys: bool, as_json: bool) -> None:
+    """Tell format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept."""
+    read = read_checkpoint(checkpoint, arch)
+    facts = describe(read)
+    kept = {
+        fate.source: {"name": fate.canonical, "shape": list(fate.shape), "dtype": fate.dtype}
+        for fate in read.reading.tensors
+    }
+    if as_json:
+        listing = {"keys": kept, "dropped keys": read.reading.dropped} if keys else {}
+        click.echo(json.dumps({**facts, **listing}, indent=2))
+        return
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in facts.items():
+        if value not in (None, [], {}):
+            words = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            table.add_row(name, words)
+    console.print(table, highlight=False)
+    if keys:
+        listing_table = Table("stored as", "becomes", "shape", "dtype")
+        for source, fate in kept.items():
+            shape = " x ".join(map(str, fate["shape"])) or "scalar"
+            listing_table.add_row(source, str(fate["name"]), shape, str(fate["dtype"]))
+        for source, why in read.reading.dropped.items():
+            listing_table.add_row(source, f"[dim]dropped: {why}[/dim]", "", "")
+        console.print(listing_table)
