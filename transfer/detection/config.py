@@ -68,6 +68,8 @@ def build_config(
 
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER = settings.batch_size, settings.iterations
     cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY = settings.learning_rate, settings.weight_decay
+    cfg.SOLVER.OPTIMIZER = settings.optimizer
+    cfg.SOLVER.BACKBONE_LR_FACTOR = settings.backbone_lr_factor
     cfg.SOLVER.STEPS, cfg.SOLVER.WARMUP_ITERS = settings.decay_at, settings.warmup_iterations
     cfg.TEST.PRECISE_BN.ENABLED = settings.precise_bn_iterations > 0
     cfg.TEST.PRECISE_BN.NUM_ITER = settings.precise_bn_iterations
@@ -88,6 +90,7 @@ def build_config(
     model.ROI_HEADS.BATCH_SIZE_PER_IMAGE = settings.roi_batch
     model.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO = settings.roi_samples
     model.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO = settings.roi_samples
+    model.ROI_HEADS.POSITIVE_FRACTION = settings.roi_positive_share
     model.RPN.BATCH_SIZE_PER_IMAGE = settings.rpn_batch
     model.RPN.PRE_NMS_TOPK_TRAIN, model.RPN.POST_NMS_TOPK_TRAIN = settings.train_proposals
     model.RPN.PRE_NMS_TOPK_TEST, model.RPN.POST_NMS_TOPK_TEST = settings.test_proposals
@@ -116,7 +119,7 @@ def _c4(cfg: CfgNode, depth: int, settings: DetectionSettings) -> None:
 
 
 def _pyramid(cfg: CfgNode, arch: str, settings: DetectionSettings) -> None:
-    """A light FPN over a timm network, with one-layer heads: what trains in minutes on small images."""
+    """The levels of a timm network with light heads: what trains in minutes on small images."""
     model = cfg.MODEL
     model.TIMM = CfgNode(
         {
@@ -125,18 +128,20 @@ def _pyramid(cfg: CfgNode, arch: str, settings: DetectionSettings) -> None:
             "BFLOAT16": settings.pyramid_bfloat16,
         }
     )
-    model.BACKBONE.NAME = "build_mmbench_timm_fpn"
+    model.BACKBONE.NAME = "build_mmbench_timm"
     model.FPN.OUT_CHANNELS = settings.pyramid_channels
     shapes = TimmBackbone(arch, settings.pyramid_finest_stride).output_shape()
     strides = [shape.stride for shape in shapes.values()]
-    levels = [f"p{stride.bit_length() - 1}" for stride in strides]
+    levels = [f"p{stride.bit_length() - 1}" for stride in strides] if len(strides) > 1 else list(shapes)
     model.RPN.IN_FEATURES = model.ROI_HEADS.IN_FEATURES = levels
+    model.RPN.CONV_DIMS = [settings.pyramid_channels]
     model.ANCHOR_GENERATOR.SIZES = [
         [scale * stride for scale in settings.pyramid_anchor_scales] for stride in strides
     ]
     model.ROI_HEADS.NAME = "StandardROIHeads"
-    model.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
+    model.ROI_BOX_HEAD.NAME = "MMBenchBoxHead"
     model.ROI_BOX_HEAD.POOLER_RESOLUTION = settings.pyramid_box_bins
-    model.ROI_BOX_HEAD.NUM_FC, model.ROI_BOX_HEAD.FC_DIM = 1, settings.pyramid_box_width
+    model.ROI_BOX_HEAD.FC_DIM = settings.pyramid_box_width
     model.ROI_MASK_HEAD.NAME, model.ROI_MASK_HEAD.NUM_CONV = "MaskRCNNConvUpsampleHead", 2
+    model.ROI_MASK_HEAD.NORM = "BN"
     model.ROI_MASK_HEAD.CONV_DIM, model.ROI_MASK_HEAD.POOLER_RESOLUTION = settings.pyramid_channels, 14

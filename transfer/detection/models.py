@@ -1,4 +1,4 @@
-"""What we register with Detectron2: two backbone and head variants, and a detector that can high-pass."""
+"""What we register with Detectron2: timm backbones, heads with an extra norm, an R-CNN that high-passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import timm
 import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec, get_norm
-from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, ROI_HEADS_REGISTRY, Backbone
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    ROI_BOX_HEAD_REGISTRY,
+    ROI_HEADS_REGISTRY,
+    Backbone,
+)
 from detectron2.modeling.backbone.fpn import FPN
 from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
 from detectron2.modeling.meta_arch import GeneralizedRCNN
@@ -82,10 +88,41 @@ class TimmBackbone(Backbone):
 
 
 @BACKBONE_REGISTRY.register()
-def build_mmbench_timm_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
-    """Return a light FPN (Lin et al. 2017) over `cfg.MODEL.TIMM.ARCH`; levels are p2 (stride 4), p3, ..."""
+def build_mmbench_timm(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Return `cfg.MODEL.TIMM.ARCH`: as it is if it has one level, else under a light FPN (Lin et al. 2017).
+
+    Levels of an FPN are called p2 (stride 4), p3, ...
+    """
     bottom_up = TimmBackbone(cfg.MODEL.TIMM.ARCH, cfg.MODEL.TIMM.FINEST_STRIDE, cfg.MODEL.TIMM.BFLOAT16)
+    if len(bottom_up.output_shape()) == 1:
+        return bottom_up
     return FPN(bottom_up, list(bottom_up.output_shape()), cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
+
+
+@ROI_BOX_HEAD_REGISTRY.register()
+class MMBenchBoxHead(nn.Module):
+    """A norm on the pooled features, then their mean beside one hidden layer of all bins.
+
+    The norm serves as MoCo's extra norm does. The mean says what texture a box
+    holds and is read linearly, as in a linear probe; the hidden layer says where in the box the thing is.
+
+    Args:
+        input_shape: of the pooled features (C, S, S).
+    """
+
+    def __init__(self, cfg: CfgNode, input_shape: ShapeSpec) -> None:
+        super().__init__()
+        channels, width = input_shape.channels, cfg.MODEL.ROI_BOX_HEAD.FC_DIM
+        self.norm = nn.BatchNorm2d(channels)
+        self.hidden = nn.Linear(channels * input_shape.height * input_shape.width, width, bias=False)
+        self.hidden_norm = nn.BatchNorm1d(width)
+        self.output_shape = ShapeSpec(channels=channels + width)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return (regions, C + width) for pooled features (regions, C, S, S)."""
+        pooled = self.norm(pooled)
+        hidden = self.hidden_norm(self.hidden(pooled.flatten(1))).relu()
+        return torch.cat([pooled.mean(dim=(2, 3)), hidden], dim=1)
 
 
 @ROI_HEADS_REGISTRY.register()

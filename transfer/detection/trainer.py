@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     build_detection_test_loader,
 )
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import COCOEvaluator
+from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, get_event_storage
+from torch import nn
+
+from mmbench.transfer.detection.weights import from_backbone
 
 LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
 TEST_BATCH = 8
@@ -57,6 +62,21 @@ class DetectionTrainer(DefaultTrainer):
         """Return Detectron2's hooks without checkpointing and without evaluation, with progress."""
         unwanted = (hooks.PeriodicCheckpointer, hooks.EvalHook)
         return [hook for hook in super().build_hooks() if not isinstance(hook, unwanted)]
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Return SGD or AdamW over Detectron2's parameter groups; no weight decay on norms, as there."""
+        solver = cfg.SOLVER
+        groups = get_default_optimizer_params(
+            model,
+            base_lr=solver.BASE_LR,
+            weight_decay=solver.WEIGHT_DECAY,
+            weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+            lr_factor_func=lambda name: solver.BACKBONE_LR_FACTOR if from_backbone(name) else 1.0,
+        )
+        if solver.OPTIMIZER == "adamw":
+            return torch.optim.AdamW(groups, lr=solver.BASE_LR)
+        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
 
     def build_writers(self) -> list[EventWriter]:
         """Return writers for the log file and for metrics.json; TensorBoard's costs seconds to import."""

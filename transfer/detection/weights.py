@@ -99,7 +99,7 @@ def check_arrival(model: nn.Module, path: Path) -> int:
             fed.add(places[0])
         else:
             lost.append(name)
-    unfed = [place for place in held if _from_backbone(place) and place not in fed]
+    unfed = [place for place in held if from_backbone(place) and place not in fed]
     if lost or unfed:
         raise UserError(
             f"the backbone did not arrive whole in Detectron2: {len(lost)} tensors were not loaded "
@@ -109,7 +109,7 @@ def check_arrival(model: nn.Module, path: Path) -> int:
     return len(fed)
 
 
-def _from_backbone(place: str) -> bool:
+def from_backbone(place: str) -> bool:
     """Whether a tensor of the detector must come from the checkpoint."""
     if place.endswith(COUNTER):
         return False
