@@ -24,7 +24,10 @@ def leaderboard() -> None:
 )
 @BASELINE
 @click.option(
-    "--published/--no-published", default=True, show_default=True, help="Published numbers beside the measured."
+    "--published/--no-published",
+    default=True,
+    show_default=True,
+    help="Published numbers beside the measured.",
 )
 @TITLE_OPTION
 def build(results: Path, out: Path, baseline: str | None, published: bool, title: str) -> None:
@@ -32,9 +35,8 @@ def build(results: Path, out: Path, baseline: str | None, published: bool, title
     from mmbench.leaderboard import build as stage
 
     board = stage.build(results, out, baseline, published=published, title=title)
-    click.echo(
-        f"{len(board.rows)} arms in {len(board.columns)} columns from {board.records} records: {out / 'index.html'}"
-    )
+    size = f"{len(board.rows)} arms in {len(board.columns)} columns"
+    click.echo(f"{size} from {board.records} records: {out / 'index.html'}")
 
 
 @leaderboard.command(epilog="Example: mmbench leaderboard show demo/results --baseline mscn")

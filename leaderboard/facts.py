@@ -27,14 +27,15 @@ def footnotes(
             f"{len(single)} of {len(cells)} cells hold a single run (n=1): their spread is unknown, "
             "and a difference to them cannot be told from chance."
         )
-    deltas = [cell.delta for cell in cells.values() if cell.delta is not None]
-    if baseline is not None and deltas:
+    pretrained = {row.arm for row in rows if not row.control}
+    deltas = [cell.delta for (arm, _), cell in cells.items() if cell.delta is not None and arm in pretrained]
+    if deltas:
         separable = sum(delta.separable for delta in deltas)
         missing = sum(delta.interval is None for delta in deltas)
-        none_there = f"; {missing} have no interval (n=1)" if missing else ""
+        without = f"; {missing} have no interval (n=1)" if missing else ""
         notes.append(
-            f"{separable} of {len(deltas)} differences to {baseline} have a 95% interval (Welch) that excludes "
-            f"zero{none_there}. No correction for the number of comparisons is made."
+            f"Of {len(deltas)} differences of pretrained arms to {baseline}, {separable} have a 95% interval "
+            f"(Welch) that excludes zero{without}. No correction for the number of comparisons is made."
         )
         on_runs = [d for d in deltas if d.interval is not None and d.interval.basis == "runs"]
         if on_runs:
@@ -45,7 +46,8 @@ def footnotes(
     incomplete = [row.arm for row in rows if not row.complete]
     if incomplete:
         notes.append(
-            f"Not measured in every column, hence below the others whatever their ranks: {', '.join(incomplete)}."
+            "Not measured in every column, hence below the others whatever their ranks: "
+            f"{', '.join(incomplete)}."
         )
     filtered = sorted({f"{row.arm} ({row.high_pass})" for row in rows if row.high_pass})
     if filtered:
@@ -64,13 +66,16 @@ def _cost(rows: tuple[Row, ...]) -> str | None:
     arms = [row for row in rows if not row.control]
     epochs = {row.epochs for row in arms}
     timed = sorted(
-        ((row.pretrain_seconds, row.arm) for row in arms if row.pretrain_seconds is not None), key=lambda x: x[0]
+        ((row.pretrain_seconds, row.arm) for row in arms if row.pretrain_seconds is not None),
+        key=lambda x: x[0],
     )
     if len(arms) < 2:
         return None
     if len(epochs) > 1:
         listing = ", ".join(f"{row.arm} {'unknown' if row.epochs is None else row.epochs}" for row in arms)
-        return f"The arms were pretrained for different numbers of epochs ({listing}): ranks mix method and budget."
+        return (
+            f"The arms had different numbers of pretraining epochs ({listing}): ranks mix method and budget."
+        )
     if len(timed) < 2 or timed[-1][0] <= UNEQUAL_TIME * timed[0][0]:
         return None
     (least, fast), (most, slow) = timed[0], timed[-1]

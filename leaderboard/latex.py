@@ -54,7 +54,7 @@ def _scores(board: Board) -> str:
     ]
     notes = " ".join(escape(note) for note in board.footnotes)
     caption = (
-        f"{escape(board.title)}: mean $\\pm$ sample standard deviation over runs, number of runs in brackets; "
+        f"{escape(board.title)}: mean $\\pm$ sample standard deviation over runs, their number in brackets; "
         f"best mean of a column in bold. {notes}"
     )
     heads = ["Arm", "Rank", *(escape(column.label) for column in board.columns)]
@@ -111,7 +111,13 @@ def _published(board: Board) -> str:
                 for metric, value in zip(group.metrics, row.values, strict=True)
                 if value is not None
             )
-            cells = (row.method, row.variant, f"{row.backbone}, {row.pretrain_data or '--'}", row.epochs, values)
+            cells = (
+                row.method,
+                row.variant,
+                f"{row.backbone}, {row.pretrain_data or '--'}",
+                row.epochs,
+                values,
+            )
             lines.append(" & ".join(escape(cell) or "--" for cell in cells) + r" \\")
     return "\n".join(
         [
@@ -132,7 +138,12 @@ def _published(board: Board) -> str:
 
 
 def _table(
-    name: str, caption: str, heads: list[list[str]], lines: Iterable[list[str]], form: str, rules: tuple[int, ...]
+    name: str,
+    caption: str,
+    heads: list[list[str]],
+    lines: Iterable[list[str]],
+    form: str,
+    rules: tuple[int, ...],
 ) -> str:
     body = []
     for place, line in enumerate(lines):

@@ -65,7 +65,9 @@ def _rows(file: str, result: Result) -> list[dict[str, object]]:
         "pretrain_data": card.pretrain_data,
         "pretrain_epochs": card.epochs,
         "pretrain_seconds": card.pretrain_seconds,
-        "high_pass": None if high_pass is None else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma}",
+        "high_pass": None
+        if high_pass is None
+        else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma}",
         "preprocessing": card.preprocessing.model_dump_json(),
         "effective_lr": result.effective_lr,
         "wall_seconds": result.wall_seconds,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mmbench.leaderboard.board import Board, Cell, Column, Row
 from mmbench.leaderboard.wording import metric_words
@@ -30,7 +31,7 @@ COLOURS = {
     "loss": "#b3261e",
 }
 ROW_HEIGHT, MARGIN_HEIGHT = 0.34, 0.85  # inches
-REACH = 1.25  # the difference plot ends at this multiple of the largest difference; longer bars are cut
+REACH = 2.0  # the difference plot ends at this multiple of the largest difference; longer bars are cut
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Plot:
 def draw_plots(board: Board) -> tuple[Plot, ...]:
     """Draw every column of the board, then the differences to the baseline if there is one."""
     plots = [_column_plot(board, column) for column in board.columns]
-    if board.baseline is not None and any(cell.delta for cell in board.cells.values()):
-        plots.append(_delta_plot(board))
+    if compared := compared_rows(board):
+        plots.append(_delta_plot(board, compared))
     return tuple(plots)
 
 
@@ -56,10 +57,19 @@ def role(row: Row) -> str:
     return "baseline" if row.baseline else "control" if row.control else "arm"
 
 
+def compared_rows(board: Board) -> list[Row]:
+    """Return the rows of the difference plot: pretrained arms except the baseline, else the controls.
+
+    Controls are many points away and would press the differences that matter into one line.
+    """
+    others = [row for row in board.rows if not row.baseline and board.baseline is not None]
+    return [row for row in others if not row.control] or others
+
+
 def _column_plot(board: Board, column: Column) -> Plot:
     """Draw every run as a dot, the mean as a bar across, the baseline's mean as a line."""
     entries = [(row, cell) for row in board.rows if (cell := board.cell(row, column)) is not None]
-    figure = Figure(figsize=(5.2, MARGIN_HEIGHT + ROW_HEIGHT * len(entries)), layout="constrained")
+    figure = Figure(figsize=(4.3, MARGIN_HEIGHT + ROW_HEIGHT * len(entries)), layout="constrained")
     axes = figure.add_subplot()
     for place, (row, cell) in enumerate(entries):
         colour = COLOURS[role(row)]
@@ -72,30 +82,32 @@ def _column_plot(board: Board, column: Column) -> Plot:
         axes.plot([cell.summary.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.2)
     _arm_axis(axes, [row for row, _ in entries])
     axes.set_xlabel(metric_words(column))
-    axes.set_title(f"{column.label}", loc="left", fontweight="bold", fontsize=11)
+    _title(axes, column.label)
     axes.margins(x=0.06)
     best = next(row.arm for row, cell in entries if cell.best)
     words = f"{column.label}: every run of {len(entries)} arms in {column.metric}; best mean: {best}"
     return _save(figure, column.name, words)
 
 
-def _delta_plot(board: Board) -> Plot:
+def _delta_plot(board: Board, rows: list[Row]) -> Plot:
     """Draw each arm's difference to the baseline with its 95% interval, a panel per column."""
-    rows = [row for row in board.rows if not row.baseline]
     across = min(3, len(board.columns))
     down = -(-len(board.columns) // across)
-    size = (1.2 + 2.7 * across, down * (MARGIN_HEIGHT + ROW_HEIGHT * len(rows)))
+    size = (1.0 + 2.5 * across, down * (MARGIN_HEIGHT + ROW_HEIGHT * len(rows)))
     figure = Figure(figsize=size, layout="constrained")
     for place, column in enumerate(board.columns):
         axes = figure.add_subplot(down, across, place + 1)
         cells = [board.cell(row, column) for row in rows]
-        reach = max((abs(cell.delta.value) for cell in cells if cell and cell.delta), default=0.0) * REACH or 1.0
+        reach = (
+            max((abs(cell.delta.value) for cell in cells if cell and cell.delta), default=0.0) * REACH or 1.0
+        )
         axes.axvline(0, color=COLOURS["baseline"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         for height, (row, cell) in enumerate(zip(rows, cells, strict=True)):
             _delta_bar(axes, height, row, cell, reach)
         axes.set_xlim(-reach, reach)
         _arm_axis(axes, rows, named=place % across == 0)
-        axes.set_title(f"{column.label}, {column.metric}", loc="left", fontsize=10, fontweight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        _title(axes, f"{column.label}, {column.metric}")
     figure.supxlabel(
         f"difference to {board.baseline}, with 95% interval",
         fontsize=9,
@@ -124,6 +136,10 @@ def _delta_bar(axes: Axes, height: int, row: Row, cell: Cell | None, reach: floa
     )
 
 
+def _title(axes: Axes, words: str) -> None:
+    axes.set_title(words, loc="left", fontsize=10, fontweight="bold", color=COLOURS["ink"], parse_math=False)
+
+
 def _arm_axis(axes: Axes, rows: list[Row], *, named: bool = True) -> None:
     axes.set_yticks(range(len(rows)), [row.arm for row in rows] if named else [""] * len(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -136,8 +152,6 @@ def _arm_axis(axes: Axes, rows: list[Row], *, named: bool = True) -> None:
     axes.tick_params(axis="x", length=0, labelsize=9, labelcolor=COLOURS["muted"])
     axes.xaxis.label.set_color(COLOURS["muted"])
     axes.xaxis.label.set_fontsize(9)
-    axes.title.set_color(COLOURS["ink"])
-    axes.title.set_parse_math(False)
     axes.patch.set_alpha(0)
     for spine in axes.spines.values():
         spine.set_visible(False)

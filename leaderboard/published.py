@@ -63,15 +63,17 @@ def published_groups(tasks: Iterable[str]) -> tuple[PublishedGroup, ...]:
         of_task = table[table["task"] == task]
         sources = set(of_task.loc[of_task["method"].isin(SUBJECTS), "source"])
         shown = of_task[of_task["source"].isin(sources)] if sources else of_task
-        groups += [_group(key, rows) for key, rows in shown.groupby(GROUP, sort=False)]
+        groups += [_group(rows) for _, rows in shown.groupby(GROUP, sort=False)]
     return tuple(groups)
 
 
-def _group(key: tuple[str, ...], rows: pd.DataFrame) -> PublishedGroup:
-    task, dataset, protocol, source = key
+def _group(rows: pd.DataFrame) -> PublishedGroup:
+    task, dataset, protocol, source = rows[GROUP].iloc[0]
     metrics = tuple(sorted(rows["metric"].unique(), key=METRIC_ORDER.index))
     listed = []
-    for facts, numbers in rows.groupby(ROW, sort=False):
+    for _, numbers in rows.groupby(ROW, sort=False):
         by_metric = dict(zip(numbers["metric"], numbers["value"], strict=True))
-        listed.append(PublishedRow(*facts, values=tuple(by_metric.get(metric) for metric in metrics)))
+        method, variant, backbone, data, epochs, batch = numbers[ROW].iloc[0]
+        values = tuple(by_metric.get(metric) for metric in metrics)
+        listed.append(PublishedRow(method, variant, backbone, data, epochs, batch, values))
     return PublishedGroup(TASK_TITLES[task], dataset, protocol, source, metrics, tuple(listed))

@@ -73,11 +73,11 @@ def _refuse_two(group: pd.DataFrame, facts: dict[str, str], where: str) -> None:
 def _refuse_repeats(rows: pd.DataFrame, where: str) -> None:
     """Refuse two weights of one pretraining seed: they are one run measured twice, not two seeds."""
     seeded = rows[rows["pretraining_seed"].notna()]
-    for seed, group in seeded.groupby("pretraining_seed"):
+    for seed, group in seeded.groupby(seeded["pretraining_seed"].astype(int)):
         if group["weights"].nunique() > 1:
             newest = group.sort_values("created")["weights"].iloc[-1]
             raise UserError(
-                f"{where} has {group['weights'].nunique()} different weights of pretraining seed {int(seed)}, "
+                f"{where} has {group['weights'].nunique()} different weights of pretraining seed {seed}, "
                 "and a seed counts once; " + _advice(group[group["weights"] != newest], "to keep the newest")
             )
     repeated = rows.duplicated(["weights", "transfer_seed"])

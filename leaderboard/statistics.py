@@ -81,11 +81,11 @@ def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
     basis: Literal["pretrainings", "runs"] = "pretrainings"
     if min(len(side) for side in units) < 2:
         units, basis = (ours["value"].to_numpy(), theirs["value"].to_numpy()), "runs"
-    if min(len(side) for side in units) < 2 or all(np.ptp(side) == 0 for side in units):
+    if min(len(side) for side in units) < 2 or sum(np.var(side, ddof=1) ** 2 for side in units) == 0:
         return None
-    test = stats.ttest_ind(*units, equal_var=False)
-    bounds = test.confidence_interval(CONFIDENCE)
-    half = float(bounds.high - bounds.low) / 2
-    if not math.isfinite(half):
-        return None
-    return Interval(centre - half, centre + half, float(test.df), basis)
+    shares = [float(np.var(side, ddof=1)) / len(side) for side in units]
+    degrees = sum(shares) ** 2 / sum(
+        share**2 / (len(side) - 1) for share, side in zip(shares, units, strict=True)
+    )
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(sum(shares))
+    return Interval(centre - half, centre + half, degrees, basis)

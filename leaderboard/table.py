@@ -90,7 +90,11 @@ def _labels(records: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 
 def _column(label: str, group: pd.DataFrame) -> Column:
     first = group.iloc[0]
-    notes = {note for notes in group["notes"] for note in json.loads(notes)}
+    noted: dict[str, set[str]] = {}
+    for arm, notes in zip(group["arm"], group["notes"], strict=True):
+        for note in json.loads(notes):
+            noted.setdefault(note, set()).add(arm)
+    everyone = set(group["arm"])
     return Column(
         label=label,
         task=first["task"],
@@ -105,7 +109,10 @@ def _column(label: str, group: pd.DataFrame) -> Column:
         config=first["config"],
         split_sizes=first["split_sizes"],
         effective_lrs=tuple(sorted(float(rate) for rate in group["effective_lr"].dropna().unique())),
-        notes=tuple(sorted(notes)),
+        notes=tuple(
+            note if arms == everyone else f"{', '.join(sorted(arms))}: {note}"
+            for note, arms in sorted(noted.items())
+        ),
     )
 
 
@@ -183,7 +190,7 @@ def _only(epochs: pd.Series[float], arm: str) -> int | None:
     values = sorted({int(value) for value in epochs.dropna()})
     if len(values) > 1:
         raise UserError(
-            f"arm {arm} has records of {' and '.join(map(str, values))} pretraining epochs in different columns, "
+            f"arm {arm} has records of {' and '.join(map(str, values))} pretraining epochs, "
             "so its row would be about different weights; keep the records of one in the results folder"
         )
     return values[0] if values else None

@@ -19,12 +19,13 @@ from mmbench.leaderboard.wording import (
     spread,
 )
 
-WIDE = 24  # characters per column from which a difference is shown with its interval
+ARM_WIDTH = 24  # characters that the first two columns take
+WIDE, NARROW = 24, 13  # characters per column: room for an interval; no room for mean and spread in a line
 
 
 def print_board(board: Board, console: Console) -> None:
     """Print the measured rows, their differences to the baseline, and the caveats."""
-    wide = console.width >= 24 + WIDE * len(board.columns)
+    share = (console.width - ARM_WIDTH) // len(board.columns)
     table = Table(title=board.title, title_justify="left", pad_edge=False, show_lines=True)
     table.add_column("arm", no_wrap=True)
     table.add_column("rank", justify="right", no_wrap=True)
@@ -32,12 +33,14 @@ def print_board(board: Board, console: Console) -> None:
         table.add_column(f"{column.label}\n{metric_words(column)}", justify="right")
     for row in board.rows:
         table.add_row(
-            _arm(row), rank_words(row), *(_cell(board, row, column, wide=wide) for column in board.columns)
+            _arm(row), rank_words(row), *(_cell(board, row, column, share) for column in board.columns)
         )
     console.print(table)
     legend = "mean ± sample std over n runs; best mean bold"
     if board.baseline is not None:
-        legend += f"; below it the difference to {board.baseline}, coloured where its 95% interval excludes zero"
+        legend += (
+            f"; below it the difference to {board.baseline}, coloured where its 95% interval excludes zero"
+        )
     console.print(Text(legend, style="dim"))
     for note in board.footnotes:
         console.print(Text(f"* {note}"))
@@ -53,18 +56,18 @@ def _arm(row: Row) -> Text:
     return text
 
 
-def _cell(board: Board, row: Row, column: Column, *, wide: bool) -> Text:
+def _cell(board: Board, row: Row, column: Column, width: int) -> Text:
     cell = board.cell(row, column)
     if cell is None:
         return Text(MISSING, style="dim")
     text = Text(score(cell.summary.mean, column), style="bold green" if cell.best else "")
     if words := spread(cell, column):
-        text.append(f" {words}", style="not bold dim")
+        text.append(f"\n{words}" if width < NARROW else f" {words}", style="not bold dim")
     text.append(f"\n{count(cell.summary)}", style="not bold dim")
     if cell.delta is not None:
         style = "not bold dim"
         if cell.delta.separable:
             style = "not bold green" if cell.delta.better else "not bold red"
-        words = delta_words(cell.delta, column) if wide else signed(cell.delta.value, column)
+        words = delta_words(cell.delta, column) if width >= WIDE else signed(cell.delta.value, column)
         text.append(f"\n{words}", style=style)
     return text

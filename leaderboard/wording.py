@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mmbench.leaderboard.board import Cell, Column, Delta, Row, Summary
+from mmbench.leaderboard.board import Cell, Column, Delta, Row
+from mmbench.leaderboard.statistics import Summary
 
 MISSING = "–"
 

@@ -19,7 +19,12 @@ PROVENANCE = Provenance(
     git_sha="0123456789abcdef0123456789abcdef01234567",
     git_dirty=False,
     python="3.11.2",
-    packages={"torch": "2.15.0", "timm": "1.0.31", "sal-detectron2": "0.7.2", "onedl-mmsegmentation": "1.4.0"},
+    packages={
+        "torch": "2.15.0",
+        "timm": "1.0.31",
+        "sal-detectron2": "0.7.2",
+        "onedl-mmsegmentation": "1.4.0",
+    },
     platform="Linux-6.1-x86_64",
     processor="A & B <Xeon> CPU @ 2.50GHz",
     cpu_count=2,
@@ -29,7 +34,13 @@ PROVENANCE = Provenance(
 CREATED = datetime.datetime(2026, 7, 1, 12, 0, tzinfo=datetime.UTC)
 PROBES = {  # protocol: (task, metrics with the primary first, images, split sizes, config)
     "knn/patterns@1": ("knn", ("top1",), 2000, {"train": 4000}, {"neighbours": 20, "temperature": 0.1}),
-    "linear/patterns@1": ("linear", ("top1", "top5"), 2000, {"train": 4000, "val": 2000}, {"weight_decays": [0.1]}),
+    "linear/patterns@1": (
+        "linear",
+        ("top1", "top5"),
+        2000,
+        {"train": 4000, "val": 2000},
+        {"weight_decays": [0.1]},
+    ),
     "semisup/patterns-1pct@1": ("semisup", ("top1",), 2000, {"train": 40}, {"fraction": 0.01, "epochs": 60}),
     "semisup/patterns-10pct@1": ("semisup", ("top1",), 2000, {"train": 400}, {"fraction": 0.1, "epochs": 30}),
     "detection/patterns@1": ("detection", ("AP50", "AP", "AP75"), 150, {"train": 300}, {"iterations": 300}),
@@ -46,7 +57,7 @@ ARMS: dict[str, tuple[int, float | None, tuple[float, ...]]] = {
 }
 
 
-def card(arm: str, seed: int, **changes: Any) -> ModelCard:
+def card(arm: str, seed: int, changes: dict[str, Any]) -> ModelCard:
     """Return the card of a synthetic arm."""
     epochs, seconds, _ = ARMS[arm]
     control = epochs == 0
@@ -84,7 +95,7 @@ def make_result(
     value = ARMS[arm][2][list(PROBES).index(protocol.split("@")[0] + "@1")] if value is None else value
     facts: dict[str, Any] = {
         "created": CREATED + datetime.timedelta(minutes=seed),
-        "model": card(arm, seed, **(card_changes or {})),
+        "model": card(arm, seed, card_changes or {}),
         "task": task,
         "dataset": DatasetReference(name="patterns", fingerprint="ab" * 32, split_sizes=sizes),
         "protocol": protocol,
@@ -117,6 +128,12 @@ def write_board_records(root: Path, *, seeds: int = 2, subsets: int = 3) -> Path
                     transfer_seed = seed * subsets + subset if "1pct" in protocol else seed
                     store.write(make_result(arm, protocol, seed, float(value), transfer_seed=transfer_seed))
     return root
+
+
+@pytest.fixture
+def record() -> Callable[..., Result]:
+    """Return `make_result`."""
+    return make_result
 
 
 @pytest.fixture

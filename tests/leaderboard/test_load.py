@@ -1,0 +1,55 @@
+"""Records to the tidy frame."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmbench.errors import UserError
+from mmbench.leaderboard.load import load_frame
+from mmbench.results import Result, config_digest
+
+Make = Callable[..., Result]
+
+
+def test_a_row_per_record_and_metric(record: Make, write: Callable[..., Path]) -> None:
+    results = [record("moco", seed=seed, transfer_seed=7) for seed in (0, 1)]
+    frame = load_frame(write(*results))
+    assert len(frame) == 4
+    assert set(frame["metric"]) == {"top1", "top5"}
+    assert frame.groupby("metric")["primary"].all().to_dict() == {"top1": True, "top5": False}
+    first = frame[(frame["pretraining_seed"] == 1) & (frame["metric"] == "top1")].iloc[0]
+    assert first["value"] == results[1].metrics["top1"].value
+    assert (first["transfer_seed"], first["recipe"], first["version"]) == (7, "linear/patterns", 1)
+    assert first["config_digest"] == config_digest(results[1].config)
+    assert first["weights"] == results[1].model.digest
+    assert json.loads(first["packages"])["torch"] == "2.15.0"
+    assert not Path(first["file"]).is_absolute()
+
+
+def test_missing_empty_and_wrong_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder"):
+        load_frame(tmp_path / "absent")
+    with pytest.raises(UserError, match="no result records below"):
+        load_frame(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        load_frame(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", ["{", "", '{"schema_version": 2}', "[1]", "\xff"])
+def test_a_damaged_file_is_named(record: Make, write: Callable[..., Path], content: str) -> None:
+    root = write(record("moco"))
+    (root / "bad.json").write_text(content, encoding="latin-1")
+    with pytest.raises(
+        UserError, match=r"bad\.json is not a result record of schema version 1.*move it out"
+    ) as caught:
+        load_frame(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_that_is_being_written_is_left_alone(record: Make, write: Callable[..., Path]) -> None:
+    root = write(record("moco"))
+    (root / ".moco-partial.json").write_text("{")
+    assert len(load_frame(root)) == 2

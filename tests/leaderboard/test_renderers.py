@@ -1,0 +1,229 @@
+"""Every renderer says the same, well-formed, and escapes what it is given."""
+
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from mmbench.leaderboard.board import Board
+from mmbench.leaderboard.build import build, read_board
+from mmbench.leaderboard.latex import escape, render_latex
+from mmbench.leaderboard.markdown import render_deltas, render_markdown, render_scores
+from mmbench.leaderboard.page import render_page
+from mmbench.leaderboard.plots import Plot, compared_rows, draw_plots
+from mmbench.leaderboard.terminal import print_board
+from mmbench.results import Result
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+NASTY = 'a_b & c% #1 {x} $y$ <i>"q"\\'
+
+
+@pytest.fixture(scope="module")
+def board(board_records: Path) -> Board:
+    return read_board(board_records, "mscn")
+
+
+@pytest.fixture(scope="module")
+def plots(board: Board) -> tuple[Plot, ...]:
+    return draw_plots(board)
+
+
+@pytest.fixture(scope="module")
+def page(board: Board, plots: tuple[Plot, ...]) -> str:
+    return render_page(board, plots)
+
+
+class Checker(HTMLParser):
+    """Check that tags close in order; collect table cells and everything that would load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[tuple[str, str, str | None]] = []
+        self.ids: list[str] = []
+        self.rows: list[list[str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "srcset", "data", "poster", "action") or (
+                name == "href" and tag != "a" and not str(value).startswith("#")
+            ):
+                self.loads.append((tag, name, value))
+            if name == "id":
+                self.ids.append(str(value))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1] and {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def parse(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def test_the_page_is_well_formed_and_loads_nothing(page: str) -> None:
+    checker = parse(page)
+    assert checker.loads == []
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert len(checker.ids) == len(set(checker.ids))
+    assert page.count("<svg") == 7
+
+
+def test_the_page_shows_every_cell(page: str, board: Board) -> None:
+    rows = {
+        row[0].split("\n")[0].strip(): [" ".join(cell.split()) for cell in row]
+        for row in parse(page).rows[1:7]
+    }
+    assert [name.removesuffix("baseline").removesuffix("control") for name in rows] == [
+        r.arm for r in board.rows
+    ]
+    pixels = rows["pixelscontrol"]
+    assert pixels[2].startswith("38.0 n=1 −") and "±" not in pixels[2]
+    assert pixels[4:] == ["–"] * 4
+    mixmask = rows["mixmask"]
+    assert re.fullmatch(r"37\.1 ± 1\.1 n=6, 2 seeds \+4\.0 \[\+1\.8, \+6\.2\]", mixmask[4]), mixmask[4]
+    assert "[" not in rows["mscnbaseline"][2]
+
+
+def test_deltas_are_coloured_by_favour_and_only_where_told_apart(page: str, board: Board) -> None:
+    deltas = [cell.delta for cell in board.cells.values() if cell.delta is not None]
+    table = page[: page.index("</tbody>")]
+    for better, word in ((True, "gain"), (False, "loss")):
+        sure = sum(delta.better is better and delta.separable for delta in deltas)
+        assert table.count(f'class="delta {word} sure"') == sure > 0
+        assert table.count(f'class="delta {word}"') == sum(d.better is better for d in deltas) - sure
+
+
+def test_published_rows_are_marked_and_below_the_measured(page: str) -> None:
+    measured, _, published = page.partition('<section class="published"')
+    assert "kirill-vish/MixMask" in published and "kirill-vish" not in measured
+    rows = sum(row[0].endswith("published") for row in parse(page).rows if row)
+    assert rows == published.count('<small class="stamp">published</small>') > 30
+
+
+def test_names_are_escaped_everywhere(record: Callable[..., Result], write: Callable[..., Path]) -> None:
+    root = write(record("moco", card_changes={"arm": "b&w<script>$x$_"}), record("mscn"))
+    board = read_board(root, "mscn", title=NASTY)
+    page = render_page(board, draw_plots(board))
+    parse(page)
+    assert page.count("<script>") == 1
+    assert r"b\&w\textless{}script\textgreater{}\$x\$\_" in render_latex(board)
+    assert r"b&w\<script\>$x$\_" in render_markdown(board)
+    check_latex(render_latex(board))
+
+
+def check_latex(source: str) -> None:
+    """Check braces, environments, maths and the number of cells per line of each tabular."""
+    bare = re.sub(r"(?m)^%.*$", "", source).replace(r"\\", "\n")
+    plain = re.sub(r"\\[&%$#_{}]", "", bare)
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("$") % 2 == 0
+    assert "#" not in plain and "%" not in plain
+    stack: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+\*?)\}", plain):
+        if kind == "begin":
+            stack.append(name)
+        else:
+            assert stack.pop() == name
+    assert stack == []
+    for form, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", plain, re.DOTALL):
+        assert all(rule in body for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+        for line in body.splitlines():
+            if "&" in line:
+                assert line.count("&") == len(form) - 1, line
+    assert not re.search(r"[^\x00-\x7f]", plain), re.findall(r"[^\x00-\x7f]", plain)
+
+
+def test_latex_is_sound_and_bolds_the_best(board: Board) -> None:
+    source = render_latex(board)
+    check_latex(source)
+    scores = source[: source.index(r"\end{tabular}")]
+    assert scores.count(r"\textbf{") == sum(cell.best for cell in board.cells.values())
+    assert r"pixels & 6.0 & 38.0 (1) & 27.3 (1) & -- & -- & -- & -- \\" in scores
+    assert "not measured here" in source and source.index("MixMask & on MoCo v2") > source.index(
+        "tab:mmbench-deltas"
+    )
+
+
+def test_every_special_character_of_latex_is_escaped() -> None:
+    assert escape("50% & $5_a^b #1 {~} \\") == (
+        r"50\% \& \$5\_a\textasciicircum{}b \#1 \{\textasciitilde{}\} \textbackslash{}"
+    )
+
+
+def test_markdown_tables_are_rectangular_and_say_the_numbers(board: Board) -> None:
+    for table in (render_scores(board), render_deltas(board)):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    scores = render_scores(board)
+    assert "| **37.1** ± 1.1 (n=6, 2 seeds) |" in scores
+    assert "| pixels (control) | 6.0 | 38.0 (n=1) | 27.3 (n=1) | – | – | – | – |" in scores
+    assert "mscn" not in render_deltas(board)
+    document = render_markdown(board)
+    assert document.index("MixMask") > document.index("## Published elsewhere, not measured here")
+
+
+def test_the_terminal_shows_scores_deltas_and_caveats_at_any_width(board: Board) -> None:
+    for width in (80, 120, 200):
+        stream = io.StringIO()
+        print_board(board, Console(file=stream, width=width))
+        text = stream.getvalue()
+        assert max(map(len, text.splitlines())) <= width
+        spread = "37.1 ± 1.1" if width > 80 else "± 1.1"
+        for words in ("mixmask", "37.1", spread, "+4.0", "n=1", "–", "Equal epochs, unequal time"):
+            assert words in text, (width, words)
+        assert ("[+1.8, +6.2]" in text) == (width == 200)
+
+
+def test_plots_are_drawings_with_every_arm_named(plots: tuple[Plot, ...], board: Board) -> None:
+    assert [plot.name for plot in plots] == [*(column.name for column in board.columns), "delta"]
+    for plot in plots:
+        image = np.asarray(Image.open(io.BytesIO(plot.png)).convert("RGB"))
+        assert image.shape[1] > 500 and len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+        assert not re.search(r"#[0-9a-f]{6}", plot.svg), "a colour that no theme defines"
+    names = ["mixmask", "erase", "moco", "mscn", "random", "pixels"]
+    assert all(f">{name}</text>" in plots[0].svg for name in names)
+    assert [row.arm for row in compared_rows(board)] == ["mixmask", "erase", "moco"]
+
+
+def test_csv_has_full_precision_and_secondary_metrics(board_records: Path, tmp_path: Path) -> None:
+    board = build(board_records, tmp_path / "board", "mscn")
+    scores = pd.read_csv(tmp_path / "board" / "scores.csv")
+    assert set(scores["kind"]) == {"measured"}
+    assert set(scores[~scores["primary"]]["metric"]) == {"top5", "AP", "AP75", "aAcc"}
+    assert scores[~scores["primary"]]["rank"].isna().all()
+    for column in board.columns:
+        for row in board.rows:
+            line = scores[
+                (scores["arm"] == row.arm) & (scores["protocol"] == column.protocol) & scores["primary"]
+            ]
+            cell = board.cell(row, column)
+            if cell is None:
+                assert line.empty
+                continue
+            assert line["mean"].item() == cell.summary.mean
+            assert line["rank"].item() == cell.rank
+            if cell.delta is not None and cell.delta.interval is not None:
+                assert line["delta"].item() == cell.delta.value
+                assert line["ci95_low"].item() == cell.delta.interval.low
+    runs = pd.read_csv(tmp_path / "board" / "runs.csv")
+    assert runs["file"].nunique() == board.records == 82

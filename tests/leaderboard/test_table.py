@@ -1,0 +1,130 @@
+"""Frame to Board: ranks, deltas, order, footnotes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmbench.leaderboard.build import read_board
+from mmbench.results import Metric, Result, ResultStore
+
+Make = Callable[..., Result]
+Write = Callable[..., Path]
+
+
+def test_cells_against_plain_loops_over_the_records(board_records: Path) -> None:
+    board = read_board(board_records, "mscn")
+    assert len(board.rows) == 6 and len(board.columns) == 6
+    for column in board.columns:
+        means = {}
+        for row in board.rows:
+            by_seed: dict[int | None, list[float]] = {}
+            for result in ResultStore(board_records):
+                if result.protocol == column.protocol and result.model.arm == row.arm:
+                    value = result.metrics[result.primary_metric].value
+                    by_seed.setdefault(result.model.seed, []).append(value)
+            cell = board.cell(row, column)
+            if not by_seed:
+                assert cell is None
+                continue
+            assert cell is not None
+            flat = [value for group in by_seed.values() for value in group]
+            means[row.arm] = sum(sum(group) / len(group) for group in by_seed.values()) / len(by_seed)
+            assert cell.summary.mean == pytest.approx(means[row.arm])
+            assert (cell.summary.runs, cell.summary.pretrainings) == (len(flat), len(by_seed))
+            assert sorted(run.value for run in cell.runs) == sorted(flat)
+            if len(flat) > 1:
+                deviation = np.sqrt(sum((v - np.mean(flat)) ** 2 for v in flat) / (len(flat) - 1))
+                assert cell.summary.std == pytest.approx(float(deviation))
+            else:
+                assert cell.summary.std is None
+        for row in board.rows:
+            if (cell := board.cell(row, column)) is None:
+                continue
+            assert cell.rank == 1 + sum(mean > means[row.arm] for mean in means.values())
+            assert cell.best == (means[row.arm] == max(means.values()))
+            if row.arm == "mscn":
+                assert cell.delta is None
+            else:
+                assert cell.delta is not None
+                assert cell.delta.value == pytest.approx(means[row.arm] - means["mscn"])
+                assert cell.delta.better == (means[row.arm] > means["mscn"])
+
+
+def test_rows_stand_by_mean_rank_and_incomplete_ones_below(board_records: Path) -> None:
+    board = read_board(board_records)
+    complete = [row for row in board.rows if row.complete]
+    assert [row.arm for row in board.rows][-1] == "pixels" and len(complete) == 5
+    assert [row.mean_rank for row in complete] == sorted(row.mean_rank for row in complete)
+    for row in board.rows:
+        ranks = [cell.rank for column in board.columns if (cell := board.cell(row, column))]
+        assert row.mean_rank == pytest.approx(sum(ranks) / len(ranks))
+
+
+def test_an_incomplete_arm_does_not_lead_by_its_one_good_column(record: Make, write: Write) -> None:
+    root = write(
+        record("moco", value=50.0),
+        record("moco", "knn/patterns@1", value=50.0),
+        record("erase", value=60.0),
+    )
+    assert [row.arm for row in read_board(root).rows] == ["moco", "erase"]
+
+
+def test_lower_is_better_turns_ranks_and_favour_but_not_the_sign(record: Make, write: Write) -> None:
+    def loss(value: float) -> dict[str, Metric]:
+        return {"nll": Metric(value=value, higher_is_better=False, n=100, unit="nats")}
+
+    root = write(
+        record("moco", metrics=loss(1.5), primary_metric="nll"),
+        record("mscn", metrics=loss(2.0), primary_metric="nll"),
+    )
+    board = read_board(root, "mscn")
+    [column] = board.columns
+    cell = board.cell(board.rows[0], column)
+    assert board.rows[0].arm == "moco" and cell is not None and cell.best and cell.rank == 1
+    assert cell.delta is not None and cell.delta.value == -0.5 and cell.delta.better is True
+
+
+def test_equal_means_share_a_rank(record: Make, write: Write) -> None:
+    root = write(*(record(arm, value=50.0) for arm in ("moco", "mscn", "erase")))
+    board = read_board(root, "moco")
+    assert {cell.rank for cell in board.cells.values()} == {2.0}
+    assert all(cell.best for cell in board.cells.values())
+    deltas = [cell.delta for cell in board.cells.values() if cell.delta is not None]
+    assert [delta.better for delta in deltas] == [None, None]
+
+
+def test_the_baseline_missing_from_a_column_leaves_no_delta_there(record: Make, write: Write) -> None:
+    root = write(record("moco"), record("moco", "knn/patterns@1"), record("mscn"))
+    board = read_board(root, "mscn")
+    found = {column.task: board.cells["moco", column.name].delta is not None for column in board.columns}
+    assert found == {"knn": False, "linear": True}
+
+
+def test_footnotes_tell_cost_single_runs_intervals_and_filters(board_records: Path) -> None:
+    notes = read_board(board_records, "mscn").footnotes
+    assert notes[0].startswith(
+        "Equal epochs, unequal time: every pretrained arm had 8 epochs, "
+        "which took 36 s (moco) to 64 s (mixmask)"
+    )
+    assert any(note.startswith("2 of 32 cells hold a single run (n=1)") for note in notes)
+    assert any(note.startswith("Of 18 differences of pretrained arms to mscn") for note in notes)
+    assert any("mscn (kernel 3, sigma 0.7)" in note and "moco" not in note for note in notes)
+    assert any(note.endswith("whatever their ranks: pixels.") for note in notes)
+
+
+def test_equal_times_are_not_warned_of_and_unequal_epochs_are(record: Make, write: Write) -> None:
+    same = {"pretrain_seconds": 30.0}
+    equal = write(record("moco", card_changes=same), record("mscn", card_changes=same))
+    assert not any("epochs" in note for note in read_board(equal).footnotes)
+    unequal = write(record("erase", card_changes={**same, "epochs": 16}))
+    assert "different numbers of pretraining epochs" in read_board(unequal).footnotes[0]
+
+
+def test_uncommitted_changes_and_two_machines_are_told(record: Make, write: Write) -> None:
+    clean = record("moco")
+    dirty = clean.provenance.model_copy(update={"git_dirty": True, "device": "NVIDIA H200"})
+    board = read_board(write(clean, record("moco", seed=1), record("mscn", provenance=dirty)))
+    assert "1 of 3 records come from a checkout with uncommitted changes." in board.footnotes
+    assert dict(board.environment)["device"] == ("cpu (2 of 3 records)", "NVIDIA H200 (1 of 3 records)")

@@ -1,0 +1,114 @@
+"""Result and ResultStore: typed, versioned, written once and whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mmbench.checkpoints.card import ModelCard
+from mmbench.environment import Provenance
+from mmbench.errors import UserError
+from mmbench.results import (
+    DatasetReference,
+    Metric,
+    Result,
+    ResultStore,
+    config_digest,
+    read_result,
+)
+
+
+def result(**changes: object) -> Result:
+    facts: dict[str, object] = {
+        "model": ModelCard(arm="moco", arch="mixmask_resnet8", seed=0),
+        "task": "linear",
+        "dataset": DatasetReference(name="patterns", fingerprint="ab" * 32, split_sizes={"train": 10}),
+        "protocol": "linear/patterns@1",
+        "metrics": {"top1": Metric(value=1 / 3, higher_is_better=True, n=10)},
+        "primary_metric": "top1",
+        "seed": 0,
+        "config": {"a": 1},
+        "provenance": Provenance(
+            mmbench="0.1.0",
+            git_sha=None,
+            git_dirty=None,
+            python="3.11",
+            packages={},
+            platform="Linux",
+            processor="x",
+            cpu_count=1,
+            threads=1,
+            device="cpu",
+        ),
+        "wall_seconds": 1.0,
+    }
+    return Result.model_validate({**facts, **changes})
+
+
+def test_a_record_survives_the_disk_exactly(tmp_path: Path) -> None:
+    store, written = ResultStore(tmp_path), result(notes=("π",), effective_lr=0.1)
+    path = store.write(written)
+    assert read_result(path) == written
+    assert list(store.items()) == [(path, written)]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert json.loads(path.read_text())["schema_version"] == 1
+
+
+def test_the_path_is_the_identity(tmp_path: Path) -> None:
+    store, first = ResultStore(tmp_path), result()
+    card = first.model.model_copy(update={"seed": 1})
+    others = [
+        result(seed=1),
+        result(config={"a": 2}),
+        result(model=card),
+        result(protocol="linear/patterns@2"),
+        result(dataset=DatasetReference(name="patterns", fingerprint="cd" * 32, split_sizes={})),
+    ]
+    paths = {store.write(entry) for entry in (first, *others)}
+    assert len(paths) == 6
+    again = result(wall_seconds=99.0, dataset=first.dataset.model_copy(update={"split_sizes": {"train": 11}}))
+    assert store.write(again) in paths
+    assert len(list(store)) == 6
+
+
+def test_records_cannot_be_edited_or_misspelt() -> None:
+    entry = result()
+    with pytest.raises(ValidationError):
+        entry.seed = 3  # type: ignore[misc]
+    for wrong in (
+        {"primary_metric": "top5"},
+        {"protocol": "linear/patterns"},
+        {"task": "lineer"},
+        {"note": "x"},
+        {"metrics": {"top1": {"value": 1.0, "higher_is_better": True, "n": 0}}},
+    ):
+        with pytest.raises(ValidationError):
+            result(**wrong)
+
+
+def test_the_digest_of_settings_ignores_their_order() -> None:
+    assert config_digest({"a": 1, "b": [2]}) == config_digest({"b": [2], "a": 1})
+    assert config_digest({"a": 1}) != config_digest({"a": 2})
+    assert len(config_digest({})) == 8
+
+
+def test_what_is_no_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no result record at"):
+        read_result(tmp_path / "absent.json")
+    for content in (b"", b"{", b"{}", b"\xff\xfe", b'{"schema_version": 2}'):
+        (tmp_path / "bad.json").write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"bad\.json is not a result record of schema version 1"
+        ) as caught:
+            list(ResultStore(tmp_path))
+        assert "\n" not in str(caught.value)
+
+
+def test_records_in_the_making_and_folders_are_passed_over(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    path = store.write(result())
+    (path.parent / ".moco-x.json").write_text("{")
+    (tmp_path / "folder.json").mkdir()
+    assert [found for found, _ in store.items()] == [path]
+    assert list(ResultStore(tmp_path / "absent")) == []
