@@ -1,0 +1,71 @@
+"""`mmbench convert` and `mmbench inspect` as people type them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from mmbench.cli import main
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    output = capsys.readouterr()
+    return int(stop.value.code or 0), output.out, output.err
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    state = {f"module.encoder_q.{n}": t for n, t in torchvision.models.resnet18().state_dict().items()}
+    torch.save({"epoch": 5, "state_dict": state}, tmp_path / "moco.pth.tar")
+    return tmp_path / "moco.pth.tar"
+
+
+def test_convert_prints_the_proof_and_writes_a_receipt(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = checkpoint.parent / "out.pkl"
+    code, text, _ = run(["convert", str(checkpoint), str(out), "--to", "detectron2"], capsys)
+    assert code == 0 and out.is_file()
+    assert "projection head" in text and "stage 4: largest relative error" in text
+    receipt = json.loads((checkpoint.parent / "out.pkl.receipt.json").read_text())
+    assert receipt["covered"] == receipt["wanted"] == 120
+    assert receipt["names"]["layer1.0.bn1.weight"] == "res2.0.conv1.norm.weight"
+    assert receipt["reading"]["dropped"]["module.encoder_q.fc.weight"].startswith("projection head")
+
+
+def test_existing_output_is_kept_without_force(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = checkpoint.parent / "out.pth"
+    out.write_text("precious")
+    arguments = ["convert", str(checkpoint), str(out), "--to", "torchvision"]
+    code, _, err = run(arguments, capsys)
+    assert code == 2 and "--force" in err and out.read_text() == "precious"
+    code, _, _ = run([*arguments, "--force"], capsys)
+    assert code == 0 and len(torch.load(out, weights_only=True)) == 120
+
+
+def test_unknown_target_gets_a_near_match(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(["convert", str(checkpoint), "o.pkl", "--to", "detectron"], capsys)
+    assert code == 2 and "did you mean 'detectron2'" in err and err.count("\n") == 1
+
+
+def test_inspect_tells_and_lists(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, _ = run(["inspect", str(checkpoint), "--keys", "--json"], capsys)
+    facts = json.loads(text)
+    assert code == 0
+    assert (facts["format"], facts["architecture"], facts["epochs"]) == ("moco", "mixmask_resnet18", 5)
+    assert facts["parameters"] == sum(
+        p.numel() for n, p in torchvision.models.resnet18().named_parameters() if not n.startswith("fc.")
+    )
+    assert facts["keys"]["module.encoder_q.conv1.weight"]["name"] == "conv1.weight"
+    assert len(facts["dropped keys"]) == 2
+    code, text, _ = run(["inspect", str(checkpoint)], capsys)
+    assert code == 0 and "mixmask_resnet18" in text
+
+
+def test_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(["inspect", "nowhere.pth"], capsys)
+    assert code == 2 and err.strip() == "mmbench: error: no checkpoint at nowhere.pth; check the path"
