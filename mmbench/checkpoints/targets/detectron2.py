@@ -56,10 +56,14 @@ class Detectron2(Target):
         return {name: detectron2_name(name) for name in kept}
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
-        """Write {"model": arrays, ...}; `__author__` keeps Detectron2 from guessing names."""
+        """Write {"model": arrays, ...}, which Detectron2 matches to a detector's names by their endings.
+
+        In a detector the stages lie at `backbone.res2` and `roi_heads.res5`; without matching, its
+        checkpointer would load nothing and only log it.
+        """
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         with path.open("wb") as stream:
-            pickle.dump({"model": arrays, "__author__": "mmbench", "matching_heuristics": False}, stream)
+            pickle.dump({"model": arrays, "__author__": "mmbench", "matching_heuristics": True}, stream)
         return path
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
