@@ -44,13 +44,16 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset) -> Back
             module.momentum = None  # a plain average over all batches
     model.train()
     prepare = Preprocess(backbone.card.preprocessing)
-    images = dataset.split("train").images[:RECALIBRATION_IMAGES]
+    # Image folders are sorted by class: the first images would be those of two or three classes.
+    images = dataset.split("train").images
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    images = images[chosen[:RECALIBRATION_IMAGES]]
     for batch in images.split(RECALIBRATION_BATCH):
         model(prepare(centre_crop(batch, dataset.image_size)))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     origins = {
         **backbone.card.origins,
-        "batch_norm": f"statistics of {len(images)} unlabelled {dataset.name} training images",
+        "batch_norm": f"statistics of {len(images)} random unlabelled training images of {dataset.name}",
     }
     card = backbone.card.model_copy(update={"origins": origins, "pretrain_fingerprint": dataset.fingerprint})
     return replace(backbone, state_dict=state, card=card)

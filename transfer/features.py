@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, centre_crop
 
-BATCH = 250
+BATCH = 128
 
 
 def is_pixels(backbone: Backbone) -> bool:
@@ -16,33 +17,57 @@ def is_pixels(backbone: Backbone) -> bool:
     return backbone.card.source_format == "pixels"
 
 
-class Prepared(nn.Module):
-    """A network behind its own preprocessing: images (N, 3, S, S) in, its output out."""
+class FrozenNetwork(nn.Module):
+    """A backbone behind its own preprocessing, in evaluation mode and without gradients.
 
-    def __init__(self, backbone: Backbone, network: nn.Module) -> None:
+    Attributes:
+        network: the timm model; for the pixels control, `nn.Flatten`.
+    """
+
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
         super().__init__()
+        self.backbone = backbone
         self.prepare = Preprocess(backbone.card.preprocessing)
-        self.network = network
+        self.network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
+        self.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the network's output for images as they are stored."""
-        prepared = self.prepare(images).contiguous(memory_format=torch.channels_last)
-        output: Tensor = self.network(prepared)
-        return output
+        """Return features (N, C) float32 of images (N, 3, S, S), uint8 or float in [0, 1]."""
+        prepared = self.prepare(images)
+        if not is_pixels(self.backbone):
+            prepared = prepared.contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.network(prepared)
+        return features.flatten(1).float()
+
+    def check_frozen(self) -> None:
+        """Check that weights and batch-norm buffers are bit for bit those of the checkpoint.
+
+        Raises:
+            RuntimeError: something trained or recalibrated the network: a bug, never the user's fault.
+        """
+        for name, tensor in self.network.state_dict().items():
+            if not torch.equal(tensor.cpu(), self.backbone.state_dict[name].cpu()):
+                raise RuntimeError(f"the frozen backbone was changed: {name} is not what was loaded")
 
 
-@torch.inference_mode()
-def extract(backbone: Backbone, images: Tensor, device: torch.device) -> Tensor:
+def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int = BATCH) -> Tensor:
     """Return pooled features (N, C) float32 on the CPU, of uint8 images (N, 3, H, W).
 
     Images are centre-cropped to the size that the card names, normalised, and high-passed if the card
-    asks for it. For the pixels control the features are the prepared pixels, flattened.
+    asks for it. For the pixels control the features are the prepared pixels, flattened. That the backbone
+    stayed as it was is checked afterwards.
+
+    Raises:
+        UserError: features that are not finite: the checkpoint is damaged.
     """
-    network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
-    model = Prepared(backbone, network).to(device, memory_format=torch.channels_last).eval()
+    network = FrozenNetwork(backbone, device)
     size = backbone.card.preprocessing.image_size
-    batches = [
-        model(centre_crop(batch, size).to(device)).flatten(1).float().cpu()
-        for batch in torch.split(images, BATCH)
-    ]
-    return torch.cat(batches)
+    with torch.inference_mode():
+        parts = [network(centre_crop(part, size).to(device)).cpu() for part in torch.split(images, batch)]
+    network.check_frozen()
+    features = torch.cat(parts).clone()  # a normal tensor: inference tensors cannot enter autograd
+    if not torch.isfinite(features).all():
+        raise UserError(
+            f"the {backbone.card.arm} checkpoint gives features that are not finite; its weights are damaged"
+        )
+    return features

@@ -13,10 +13,10 @@ def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
     """Finetune on every labelled training image, measure once on the evaluated split."""
     evaluated: Split = job.protocol.split  # type: ignore[assignment]
     train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    model, seen = finetune(job, train, settings)
+    model, seen, used = finetune(job, train, settings)
     return Measurement(
         metrics=classification_metrics(scores(model, test.images, job), test.labels),
-        split_sizes={"train": len(train), evaluated: len(test)},
+        split_sizes={"train": used, evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),
     )

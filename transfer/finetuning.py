@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbench.crops import draw_crops, resized_crops
 from mmbench.data import ImageSplit
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, centre_crop
+from mmbench.transfer.augment import augment
 from mmbench.transfer.task import TaskSettings, TransferJob
 
-EVALUATION_BATCH = 250
-ASPECT = (3 / 4, 4 / 3)
+EVALUATION_BATCH = 128
 
 
 class FinetuneSettings(TaskSettings):
-    """Settings of a finetuning run (SGD with momentum, cosine schedule to zero).
+    """Settings of a finetuning run by SGD with momentum.
 
     Attributes:
         epochs: passes over the labelled images.
         batch_size: at most this many; fewer where there are fewer images.
-        backbone_learning_rate, head_learning_rate: at the start of the cosine.
+        backbone_learning_rate, head_learning_rate: at the start; they are not scaled by anything.
         momentum, weight_decay: of SGD.
+        decay_epochs: after these epochs both rates are multiplied by `decay_factor`; where there are none,
+            both follow a cosine to zero, step by step.
         crop_scale: range of the crop's area; crops and flips are the only augmentation.
     """
 
@@ -35,8 +36,10 @@ class FinetuneSettings(TaskSettings):
     batch_size: int = Field(gt=1)
     backbone_learning_rate: float = Field(gt=0)
     head_learning_rate: float = Field(gt=0)
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    decay_epochs: tuple[int, ...] = ()
+    decay_factor: float = Field(default=0.2, gt=0)
     crop_scale: tuple[float, float] = (0.3, 1.0)
 
 
@@ -47,7 +50,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.prepare = Preprocess(job.backbone.card.preprocessing)
         self.backbone = job.backbone.build()
-        self.head = nn.Linear(int(self.backbone.num_features), classes)  # type: ignore[arg-type]
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.head = nn.Linear(int(width), classes)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -58,16 +62,38 @@ class Classifier(nn.Module):
         return logits
 
 
-def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings) -> tuple[Classifier, int]:
-    """Train every layer on the labelled images; return the model and the number of images seen.
+class Finetuned(NamedTuple):
+    """What a finetuning run leaves.
+
+    Attributes:
+        images_seen: images through the network, counted with repetitions.
+        labels_used: distinct images that took part in a step.
+    """
+
+    model: Classifier
+    images_seen: int
+    labels_used: int
+
+
+def rate_factor(step: int, per_epoch: int, settings: FinetuneSettings) -> float:
+    """Return what both learning rates are multiplied by at `step` (0-based)."""
+    if settings.decay_epochs:
+        passed = sum(step // per_epoch >= epoch for epoch in settings.decay_epochs)
+        return settings.decay_factor**passed
+    return 0.5 * (1 + math.cos(math.pi * step / (settings.epochs * per_epoch)))
+
+
+def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings) -> Finetuned:
+    """Train every layer on crops and flips of the labelled images.
+
+    Batch norm runs on batch statistics, so an incomplete batch at the end of an epoch is left out.
 
     Raises:
         UserError: the loss is no longer finite.
     """
-    classes, device = len(job.dataset.classes), job.device
     size = job.backbone.card.preprocessing.image_size
     generator = torch.Generator().manual_seed(job.seed)
-    model = Classifier(job, classes).to(device, memory_format=torch.channels_last)
+    model = Classifier(job, len(job.dataset.classes)).to(job.device, memory_format=torch.channels_last)
     groups: list[dict[str, Any]] = [
         {"params": list(model.backbone.parameters()), "lr": settings.backbone_learning_rate},
         {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
@@ -75,36 +101,35 @@ def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings)
     optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
     count = len(labelled)
     batch_size = min(settings.batch_size, count)
-    per_epoch = count // batch_size  # the incomplete batch is dropped: its batch norm would be noise
-    total = settings.epochs * per_epoch
+    per_epoch = count // batch_size
+    total, step = settings.epochs * per_epoch, 0
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / total))
+        optimiser, lambda step: rate_factor(step, per_epoch, settings)
     )
+    used = torch.zeros(count, dtype=torch.bool)
     model.train()
-    step = 0
-    for _ in range(settings.epochs):
-        order = torch.randperm(count, generator=generator)
-        for indices in torch.split(order[: per_epoch * batch_size], batch_size):
-            images, labels = labelled.images[indices], labelled.labels[indices].to(device)
-            crops = draw_crops(
-                batch_size, (images.shape[-2], images.shape[-1]), settings.crop_scale, ASPECT, generator
-            )
-            flipped = torch.rand(batch_size, generator=generator) < 0.5
-            views = resized_crops(images, crops, size, flipped).to(device)
-            loss = F.cross_entropy(model(views), labels)
-            if not torch.isfinite(loss):
-                rate = schedule.get_last_lr()[0]
-                raise UserError(
-                    f"finetuning diverged at step {step} (backbone learning rate {rate:g}); "
-                    f"lower backbone_learning_rate or head_learning_rate of {job.protocol.id}"
-                )
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            step += 1
-            job.report(step, total, f"loss {loss.item():.2f}")
-    return model, total * batch_size
+    # Architectures with dropout or stochastic depth draw from the global generator.
+    with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
+        torch.manual_seed(job.seed)
+        for _ in range(settings.epochs):
+            order = torch.randperm(count, generator=generator)
+            for indices in torch.split(order[: per_epoch * batch_size], batch_size):
+                used[indices] = True
+                views = augment(labelled.images[indices], size, settings.crop_scale, generator, job.device)
+                loss = F.cross_entropy(model(views), labelled.labels[indices].to(job.device))
+                if not torch.isfinite(loss):
+                    raise UserError(
+                        f"finetuning diverged at step {step} (backbone learning rate "
+                        f"{schedule.get_last_lr()[0]:g}); lower backbone_learning_rate or head_learning_rate "
+                        f"of {job.protocol.id}"
+                    )
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+                step += 1
+                job.report(step, total, f"loss {loss.item():.2f}")
+    return Finetuned(model, total * batch_size, int(used.sum()))
 
 
 @torch.inference_mode()

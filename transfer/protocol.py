@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -12,7 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mmbench.errors import UserError, unknown_name
 from mmbench.results import Task
 
-Settings = TypeVar("Settings", bound=BaseModel)
+
+class TaskSettings(BaseModel):
+    """Base of every task's typed settings: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the model that checks `values`; a task with several kinds of protocols overrides this."""
+        return cls
+
+
+Settings = TypeVar("Settings", bound=TaskSettings)
 
 
 class Protocol(BaseModel):
@@ -44,13 +57,15 @@ class Protocol(BaseModel):
 
 @functools.cache
 def protocols() -> dict[str, Protocol]:
-    """Return every shipped protocol by id."""
+    """Return every shipped protocol by id, sorted by id."""
     found: dict[str, Protocol] = {}
     for entry in resources.files("mmbench.transfer.protocols").iterdir():
         if entry.name.endswith(".yaml"):
             protocol = Protocol.model_validate(yaml.safe_load(entry.read_text(encoding="utf-8")))
+            if protocol.id in found:
+                raise ValueError(f"protocol '{protocol.id}' is defined twice, once in {entry.name}")
             found[protocol.id] = protocol
-    return found
+    return dict(sorted(found.items()))
 
 
 def get_protocol(protocol_id: str) -> Protocol:
@@ -70,11 +85,13 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: dict[st
     Raises:
         UserError: an override names no setting (near match named) or has a value of the wrong kind.
     """
+    values = {**protocol.settings, **overrides}
+    checked: type[Settings] = model.variant(values)  # type: ignore[assignment]
     for name in overrides:
-        if name not in model.model_fields:
-            raise unknown_name(f"setting of {protocol.id}", name, model.model_fields)
+        if name not in checked.model_fields:
+            raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
     try:
-        return model.model_validate({**protocol.settings, **overrides})
+        return checked.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

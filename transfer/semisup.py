@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 
 from mmbench.data import ImageSplit
@@ -25,13 +26,15 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     train, test = job.dataset.split("train"), job.dataset.split(evaluated)
     indices = class_balanced_subset(train.labels, settings.fraction, job.seed)
     labelled = ImageSplit(train.images[indices], train.labels[indices])
-    # A run that silently sees more labels is this protocol's classic error.
-    assert len(labelled) <= settings.fraction * len(train) + len(job.dataset.classes) / 2
-    model, seen = finetune(job, labelled, settings)
+    model, seen, used = finetune(job, labelled, settings)
+    # A run that silently sees more labels is this protocol's classic error: count what was really used.
+    allowed = sum(round(settings.fraction * int(count)) for count in torch.bincount(train.labels))
+    if used > allowed:
+        raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
     return Measurement(
         metrics=classification_metrics(scores(model, test.images, job), test.labels),
-        split_sizes={"train": len(labelled), evaluated: len(test)},
+        split_sizes={"train": used, evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),
-        notes=(f"{len(labelled)} of {len(train)} labels, class-balanced, drawn with seed {job.seed}",),
+        notes=(f"{used} of {len(train)} labels, class-balanced, drawn with seed {job.seed}",),
     )

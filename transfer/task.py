@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
@@ -17,13 +16,9 @@ from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 from mmbench.results import DatasetReference, Metric, Result, ResultStore, read_result
-from mmbench.transfer.protocol import Protocol, get_protocol, parse_settings
+from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
 
-
-class TaskSettings(BaseModel):
-    """Base of every task's typed settings: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +105,52 @@ def task(
     return decorate
 
 
+@dataclass(frozen=True)
+class TaskPlan:
+    """A run as it is identified before anything is computed.
+
+    Attributes:
+        reference: which data; the split sizes are known only after the run.
+        path: where its record is or will be.
+    """
+
+    entry: TaskEntry
+    protocol: Protocol
+    settings: TaskSettings
+    reference: DatasetReference
+    path: Path
+
+
+def plan_task(
+    name: str,
+    backbone: Backbone,
+    dataset: Dataset,
+    store: ResultStore,
+    *,
+    protocol_id: str | None = None,
+    seed: int = 0,
+    overrides: dict[str, Any] | None = None,
+) -> TaskPlan:
+    """Resolve names and settings, and say where the record of this run belongs.
+
+    Raises:
+        UserError: unknown task, protocol or setting; weights or data that the task cannot use.
+    """
+    entry = TASKS.get(name)
+    protocol = get_protocol(protocol_id or entry.default_protocol)
+    if protocol.task != name:
+        raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{name}'")
+    settings = parse_settings(entry.settings, protocol, overrides or {})
+    if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
+        raise UserError(f"task '{name}' trains a backbone, and raw pixels have none; use linear or knn")
+    fingerprint = dataset.require_scenes().fingerprint if entry.dense else dataset.fingerprint
+    reference = DatasetReference(
+        name=dataset.name, fingerprint=fingerprint, split_sizes={}, evaluated_split=protocol.split
+    )
+    path = store.path_of(backbone.card, protocol.id, reference, settings.model_dump(mode="json"), seed)
+    return TaskPlan(entry, protocol, settings, reference, path)
+
+
 def run_task(
     name: str,
     backbone: Backbone,
@@ -129,40 +170,28 @@ def run_task(
     Raises:
         UserError: unknown task, protocol or setting; weights or data that the task cannot use.
     """
-    entry = TASKS.get(name)
-    protocol = get_protocol(protocol_id or entry.default_protocol)
-    if protocol.task != name:
-        raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{name}'")
-    settings = parse_settings(entry.settings, protocol, overrides or {})
-    if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
-        raise UserError(f"task '{name}' trains a backbone, and raw pixels have none; use linear or knn")
-    fingerprint = dataset.require_scenes().fingerprint if entry.dense else dataset.fingerprint
-    config = settings.model_dump(mode="json")
-    reference = DatasetReference(
-        name=dataset.name, fingerprint=fingerprint, split_sizes={}, evaluated_split=protocol.split
-    )
-    path = store.path_of(backbone.card, protocol.id, reference, config, seed)
-    if path.exists():
-        return read_result(path)
+    plan = plan_task(name, backbone, dataset, store, protocol_id=protocol_id, seed=seed, overrides=overrides)
+    if plan.path.exists():
+        return read_result(plan.path)
 
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     job = TransferJob(
-        backbone, dataset, protocol, seed, device, work, report or (lambda done, total, words: None)
+        backbone, dataset, plan.protocol, seed, device, work, report or (lambda done, total, words: None)
     )
     work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    measured = entry.measure(job, settings)
+    measured = plan.entry.measure(job, plan.settings)
     seconds = time.perf_counter() - started
     seen = measured.images_seen
     result = Result(
         model=backbone.card,
-        task=protocol.task,
-        dataset=reference.model_copy(update={"split_sizes": measured.split_sizes}),
-        protocol=protocol.id,
+        task=plan.protocol.task,
+        dataset=plan.reference.model_copy(update={"split_sizes": measured.split_sizes}),
+        protocol=plan.protocol.id,
         metrics=measured.metrics,
-        primary_metric=protocol.metric,
+        primary_metric=plan.protocol.metric,
         seed=seed,
-        config=config,
+        config=plan.settings.model_dump(mode="json"),
         effective_lr=measured.effective_lr,
         provenance=provenance(str(device)),
         wall_seconds=seconds,

@@ -1,0 +1,31 @@
+"""The one augmentation of supervised transfer: random resized crops and flips, batched on tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from mmbench.crops import Crops, draw_crops, resized_crops
+
+ASPECT = (3 / 4, 4 / 3)  # torchvision's default for RandomResizedCrop
+
+
+def augment(
+    images: Tensor, size: int, scale: tuple[float, float], generator: Generator, device: torch.device
+) -> Tensor:
+    """Return one random crop per image, half of them mirrored, on `device`.
+
+    Args:
+        images: uint8, (B, 3, H, W).
+        size: side of the result in pixels.
+        scale: range of the crop's area as a share of the image.
+        generator: on the CPU, so that every device sees the same crops.
+
+    Returns:
+        float32, (B, 3, size, size), in [0, 1].
+    """
+    height, width = images.shape[-2:]
+    crops = draw_crops(len(images), (height, width), scale, ASPECT, generator)
+    flipped = torch.rand(len(images), generator=generator) < 0.5
+    on_device = Crops(*(field.to(device) for field in crops))
+    return resized_crops(images.to(device), on_device, size, flipped.to(device))

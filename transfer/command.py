@@ -1,0 +1,157 @@
+"""`mmbench transfer`: a thin shell over `mmbench.transfer.run.transfer`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from mmbench.errors import UserError
+from mmbench.progress import progress_report
+from mmbench.transfer.protocol import protocols
+from mmbench.transfer.run import Outcome
+from mmbench.transfer.run import transfer as run_transfer
+from mmbench.transfer.task import TASKS
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of a list such as "0,1,2".
+
+    Raises:
+        UserError: the list is empty, has a repeated seed, or one that is no whole number from 0 on.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise UserError(f"--seeds {text}: write different whole numbers with commas, such as 0,1,2")
+    return tuple(int(part) for part in parts)
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of "name=value" texts; values are YAML.
+
+    Raises:
+        UserError: a text without "=", or a value that is no YAML.
+    """
+    overrides = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set {text}: write it as name=value, such as epochs=10")
+        try:
+            overrides[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set {text}: '{value}' is no YAML value") from None
+    return overrides
+
+
+def protocol_table(task: str | None) -> Table:
+    """Return every protocol, or those of one task, as a table; * marks what a task runs by default."""
+    names = TASKS.names() if task is None else [TASKS.get(task).name]
+    defaults = {TASKS.get(name).default_protocol for name in names}
+    table = Table("task", "protocol", "metric", "title", box=None, pad_edge=False)
+    for protocol in protocols().values():
+        if protocol.task in names:
+            star = "*" if protocol.id in defaults else ""
+            table.add_row(protocol.task, protocol.id + star, protocol.metric, protocol.title)
+    return table
+
+
+def metric_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return one row per seed and one column per metric, the primary one first."""
+    first = outcomes[0].result
+    names = sorted(first.metrics, key=lambda name: (name != first.primary_metric, name))
+    table = Table("seed", *names, "n", "seconds", box=None, pad_edge=False)
+    for outcome in outcomes:
+        result = outcome.result
+        values = [f"{result.metrics[name].value:.2f}" for name in names]
+        count = str(result.metrics[result.primary_metric].n)
+        table.add_row(str(result.seed), *values, count, f"{result.wall_seconds:.1f}")
+    return table
+
+
+@click.command(
+    epilog="Example: mmbench transfer --task linear --checkpoint runs/mixmask --data patterns --seeds 0,1,2"
+)
+@click.option("--task", help="linear, knn, semisup, finetune, detection or segmentation.")
+@click.option("--checkpoint", help="Run folder, checkpoint file, or a control: random or pixels.")
+@click.option("--data", help="Data set, or path of an image folder.")
+@click.option(
+    "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
+)
+@click.option("--arch", help="timm name; needed for random weights and for files that do not tell it.")
+@click.option("--protocol", help="Id such as linear/moco@1. Default: the task's own, see --list.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the transfer."
+)
+@click.option("--seeds", help="Several seeds, such as 0,1,2; instead of --seed.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True
+)
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Keep the task's logs here.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+@click.option("--list", "listing", is_flag=True, help="List the protocols (of --task) and leave.")
+def transfer(
+    task: str | None,
+    checkpoint: str | None,
+    data: str | None,
+    data_root: Path,
+    arch: str | None,
+    protocol: str | None,
+    seed: int,
+    seeds: str | None,
+    out: Path,
+    work: Path | None,
+    device: str,
+    threads: int | None,
+    overrides: tuple[str, ...],
+    listing: bool,
+) -> None:
+    """Measure how a checkpoint transfers to a task.
+
+    Writes one result record per seed below --out; a record that is there already is reused.
+    """
+    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
+    output = Console(soft_wrap=True, highlight=False)
+    if listing:
+        output.print(protocol_table(task))
+        output.print("* what the task runs where --protocol is not given", markup=False)
+        return
+    for name, given in (("--task", task), ("--checkpoint", checkpoint), ("--data", data)):
+        if given is None:
+            raise click.UsageError(f"Missing option '{name}'.")
+    assert task is not None and checkpoint is not None and data is not None
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with progress_report(console, task) as report:
+        outcomes = run_transfer(
+            task,
+            checkpoint,
+            data,
+            data_root=data_root,
+            arch=arch,
+            protocol=protocol,
+            seeds=(seed,) if seeds is None else parse_seeds(seeds),
+            out=out,
+            device=device,
+            work=work,
+            overrides=parse_overrides(overrides),
+            report=report,
+        )
+    result = outcomes[0].result
+    output.print(f"{result.model.arm} on {result.dataset.name}, {result.protocol}", markup=False)
+    output.print(metric_table(outcomes))
+    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes):
+        output.print(f"note: {note}", markup=False)
+    for outcome in outcomes:
+        what = "reused, measured before" if outcome.reused else "written"
+        output.print(f"{outcome.path} ({what})", markup=False)

@@ -1,0 +1,62 @@
+"""Settings of the linear protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mmbench.transfer.protocol import TaskSettings
+
+
+class LinearSettings(TaskSettings):
+    """What every linear protocol says.
+
+    Attributes:
+        features: "cached": taken once, the head is fitted to its optimum; "augmented": new crops in every
+            epoch, the head is trained by SGD.
+    """
+
+    features: Literal["cached", "augmented"]
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the settings model of the protocol's kind."""
+        kinds: dict[Any, type[TaskSettings]] = {"cached": CachedProbe, "augmented": AugmentedProbe}
+        return kinds.get(values.get("features"), cls)
+
+
+class CachedProbe(LinearSettings):
+    """Settings of the probe on features taken once.
+
+    Attributes:
+        weight_decays: candidates; the one with the best top-1 on val is kept, then fitted on train and val.
+        iterations: most L-BFGS iterations per fit.
+        tolerance: a fit ends when the largest gradient entry falls below it.
+    """
+
+    weight_decays: tuple[float, ...] = Field(min_length=1)
+    iterations: int = Field(default=200, gt=0)
+    tolerance: float = Field(default=1e-5, gt=0)
+
+
+class AugmentedProbe(LinearSettings):
+    """Settings of the probe on augmented images (SGD with momentum, learning rate divided at steps).
+
+    Attributes:
+        epochs: passes over train.
+        batch_size: images per step; the last step of an epoch takes what is left.
+        learning_rate: at the start; it is not scaled by anything.
+        decay_epochs: after these epochs the rate is multiplied by `decay_factor`.
+        crop_scale: range of the crop's area.
+    """
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    decay_epochs: tuple[int, ...] = ()
+    decay_factor: float = Field(default=0.1, gt=0)
+    crop_scale: tuple[float, float] = (0.08, 1.0)
