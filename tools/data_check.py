@@ -73,7 +73,7 @@ def shared_images(dataset: Dataset) -> list[str]:
     for split in SPLITS:
         if split in dataset.splits:
             images = dataset.split(split).images.numpy()
-            seen[split] = {hashlib.blake2b(np.ascontiguousarray(image)).digest() for image in images}
+            seen[split] = {hashlib.blake2b(image.tobytes()).digest() for image in images}
     lines = []
     names = list(seen)
     for position, first in enumerate(names):
