@@ -8,13 +8,19 @@ import pytest
 import timm
 import torch
 from detectron2.config import get_cfg
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from torch.nn import functional as F
 
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import UserError
 from mmbench.transfer.detection.config import build_config, choose_detector, plain_resnet_depth
-from mmbench.transfer.detection.models import MMBenchRCNN, MMBenchRes5ROIHeads, TimmBackbone
+from mmbench.transfer.detection.models import (
+    MMBenchBoxHead,
+    MMBenchRCNN,
+    MMBenchRes5ROIHeads,
+    TimmBackbone,
+)
 from mmbench.transfer.detection.settings import DetectionSettings
 
 SMALL = DetectionSettings(
@@ -168,3 +174,36 @@ def test_configuration_leaves_detectron2s_defaults_alone(tmp_path) -> None:
     before = get_cfg().dump()
     detector_config("mixmask_resnet8", tmp_path)
     assert get_cfg().dump() == before
+
+
+def test_one_level_needs_no_fpn_and_several_get_one(tmp_path) -> None:
+    one = build_model(
+        detector_config("mixmask_resnet8", tmp_path, SMALL.model_copy(update={"pyramid_finest_stride": 8}))
+    )
+    several = build_model(detector_config("mixmask_resnet8", tmp_path))
+    assert list(one.backbone.output_shape()) == ["stride8"]
+    assert {name: shape.stride for name, shape in several.backbone.output_shape().items()} == {
+        "p2": 4,
+        "p3": 8,
+    }
+    picture = {"image": torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), "height": 64, "width": 64}
+    for model in (one, several):
+        assert model.roi_heads.box_head.norm.num_features in (64, 128)
+        with torch.no_grad():
+            assert "instances" in model.eval()([picture])[0]
+
+
+def test_box_head_reads_the_mean_of_normed_features_beside_a_hidden_layer(tmp_path) -> None:
+    cfg = detector_config("mixmask_resnet8", tmp_path)
+    head = MMBenchBoxHead(cfg, ShapeSpec(channels=6, height=3, width=3)).eval()
+    with torch.no_grad():
+        head.norm.running_mean.uniform_(-1, 1)
+        head.norm.running_var.uniform_(0.5, 2)
+        pooled = torch.randn(4, 6, 3, 3)
+        found = head(pooled)
+    normed = (pooled - head.norm.running_mean.view(6, 1, 1)) / (
+        head.norm.running_var.view(6, 1, 1) + 1e-5
+    ).sqrt()
+    assert found.shape == (4, head.output_shape.channels) == (4, 6 + cfg.MODEL.ROI_BOX_HEAD.FC_DIM)
+    torch.testing.assert_close(found[:, :6], normed.flatten(2).mean(2))
+    assert (found[:, 6:] >= 0).all()
