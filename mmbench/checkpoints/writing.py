@@ -12,7 +12,7 @@ from mmbench.checkpoints.architecture import COUNTER, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.parity import compare
 from mmbench.checkpoints.receipt import Reading, Receipt
-from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS
+from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, plain_depth
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, sha256_of
 
@@ -56,7 +56,10 @@ def convert(
         elif target.installed:
             with torch.random.fork_rng(devices=[]):
                 parity = compare(backbone, target, written)
-            words = f"features of {target.name}'s own model, every stage, fixed batch, float32"
+            model = (
+                f"{target.name}'s own model" if plain_depth(backbone.arch) else "the timm model that it wraps"
+            )
+            words = f"features of {model}, every stage, fixed batch, float32"
         left_out = {name: _why(name) for name in backbone.state_dict if name not in names}
         receipt = Receipt(
             reading=reading,
@@ -72,10 +75,11 @@ def convert(
             verification=words,
         )
         receipt.write(receipt_path(written))
-        if out.is_dir():
-            shutil.rmtree(out)
+        if out.is_dir():  # a rename replaces a file, but not a folder
+            out.rename(scratch.with_name(scratch.name + "-old"))
         for path in list(scratch.iterdir()):
             path.replace(out.parent / path.name)
+        shutil.rmtree(scratch.with_name(scratch.name + "-old"), ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return receipt
