@@ -62,7 +62,7 @@ def recognise(tensors: dict[str, Tensor], what: str) -> str:
         UserError: none; the message names the nearest and what does not fit.
     """
     names = [name for pattern in CANDIDATES for name in timm.list_models(pattern)]
-    nearest = min(names, key=lambda name: _distance(name, tensors))
+    nearest: str = min(names, key=lambda name: _distance(name, tensors))
     problems = differences(nearest, tensors)
     if problems:
         raise UserError(

@@ -31,18 +31,20 @@ class Look:
         pixel_noise: standard deviation of independent noise per pixel and channel.
     """
 
-    periods: tuple[float, float] = (5.0, 7.0)
-    warp: float = 0.14
-    contrast: tuple[float, float] = (0.8, 1.0)
+    periods: tuple[float, float] = (5.5, 8.0)
+    warp: float = 0.32
+    contrast: tuple[float, float] = (0.95, 1.0)
     colour_noise: float = 2.0
-    light: float = 0.9
+    light: float = 0.2
     pixel_noise: float = 3.0
 
 
 def reduce_area(images: Array, factor: int) -> Array:
     """Average blocks of factor x factor pixels of arrays (..., H, W)."""
     *lead, height, width = images.shape
-    return images.reshape(*lead, height // factor, factor, width // factor, factor).mean(axis=(-3, -1))
+    blocks = images.reshape(*lead, height // factor, factor, width // factor, factor)
+    reduced: Array = blocks.mean(axis=(-3, -1))
+    return reduced
 
 
 def coverage(class_index: int, count: int, size: int, look: Look, rng: Generator) -> Array:
@@ -70,7 +72,8 @@ def colour(covered: Array, look: Look, rng: Generator) -> NDArray[np.uint8]:
     x, y = np.linspace(-0.5, 0.5, width)[None, None, :], np.linspace(-0.5, 0.5, height)[None, :, None]
     light = 1 + strength * (x * np.cos(angle) + y * np.sin(angle))
     pictures = pictures * light[..., None] + rng.normal(0.0, look.pixel_noise, pictures.shape)
-    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def render_class(

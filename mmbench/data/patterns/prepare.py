@@ -21,7 +21,7 @@ from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, write_json
 
-VERSION = 1  # a change of any pixel or annotation is a new version
+VERSION = 2  # a change of any pixel or annotation is a new version
 MANIFEST = "patterns.json"
 BYTES_PER_IMAGE, BYTES_PER_SCENE = 8_000, 60_000
 
@@ -153,7 +153,7 @@ def check(root: Path) -> list[str]:
     """
     manifest = read_manifest(root)
     config = PatternsConfig(**manifest["config"])
-    problems = []
+    problems: list[str] = []
     for split in config.images():
         digest = hashlib.sha256()
         for name in CLASSES:

@@ -18,6 +18,8 @@ RADII = (11.0, 24.0)
 OUTLINE_POINTS = 48
 PLANE_SIZE = 72  # holds the largest outline: 24 px x 1.41 to either side, rounded up
 TRIES_PER_OBJECT = 25
+# Objects show fewer periods than an image that is all texture, and so are bent less.
+SCENE_LOOK = Look(periods=(5.0, 7.0), warp=0.14, contrast=(0.8, 1.0), light=0.2)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _background(rng: Generator) -> Array:
 def render_scene(seed: int, split: str, index: int) -> Scene:
     """Return scene `index` of a split: the same for the same three arguments, on every machine."""
     rng = np.random.default_rng([seed, SPLIT_CODES[split], SCENE_CODE, index])
-    look = Look(light=0.2)
+    look = SCENE_LOOK
     picture = _background(rng)
     taken = np.zeros((SCENE_SIZE, SCENE_SIZE), dtype=bool)
     objects: list[SceneObject] = []
