@@ -67,7 +67,7 @@ def _rows(file: str, result: Result) -> list[dict[str, object]]:
         "pretrain_seconds": card.pretrain_seconds,
         "high_pass": None
         if high_pass is None
-        else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma}",
+        else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma:.2g}",
         "preprocessing": card.preprocessing.model_dump_json(),
         "effective_lr": result.effective_lr,
         "wall_seconds": result.wall_seconds,
