@@ -91,7 +91,10 @@ def prepare(
             temporary / MANIFEST,
             {"version": VERSION, "config": asdict(config), "classes": CLASSES, "digests": digests},
         )
-        temporary.rename(root)
+        try:
+            temporary.rename(root)
+        except OSError:  # another process was faster; its data are the same
+            read_manifest(root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
