@@ -11,7 +11,8 @@ demo: $(READY)
 	@.venv/bin/mmbench demo --out demo
 
 test: $(READY) lint
-	@.venv/bin/python -m pytest
+	@echo "==> pytest, one process per core"
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
 setup: $(READY)
 

@@ -36,8 +36,8 @@ PROBES = (
     Probe("linear", "linear/patterns@1", 4, pixels=True),
     Probe("semisup", "semisup/patterns-1pct@1", 5, label_subsets=3),
     Probe("semisup", "semisup/patterns-10pct@1", 12),
-    Probe("detection", "detection/patterns@1", 30),
-    Probe("segmentation", "segmentation/patterns@1", 25),
+    Probe("detection", "detection/patterns@1", 30, pretraining_seeds=1),
+    Probe("segmentation", "segmentation/patterns@1", 18, pretraining_seeds=1),
 )
 
 # Seconds of pretraining per epoch on one core: MixMask sees each query twice.
