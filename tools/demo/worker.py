@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.queues import SimpleQueue
@@ -67,7 +69,7 @@ def start_worker(messages: SimpleQueue[Progress], logs: Path) -> None:
     """Prepare this process: one thread (there is one process per core), and its own log file.
 
     What libraries print goes to the log, so that the progress bars stay whole; an interrupt is the
-    parent's to handle.
+    parent's to handle, and when the parent is gone this process goes too.
     """
     global _messages
     _messages = messages
@@ -76,9 +78,19 @@ def start_worker(messages: SimpleQueue[Progress], logs: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
 
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
     import torch
 
     torch.set_num_threads(1)
+
+
+def _leave_with_parent() -> None:
+    """Wait for the parent's end, however it comes, and end at once; states on disk are always whole."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _reporter(cell: Cell) -> Callable[[int, int, str], None]:
