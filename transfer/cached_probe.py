@@ -18,7 +18,11 @@ L_BFGS_HISTORY = 20
 
 
 class Head(NamedTuple):
-    """A linear classifier: weight (classes, C), bias (classes,)."""
+    """A linear classifier: weight (classes, C), bias (classes,).
+
+    Attributes:
+        converged: whether every entry of the gradient is within the tolerance.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -43,16 +47,18 @@ def fit_linear(
     result depends neither on a seed nor on a learning rate, and `start` only saves time.
 
     Args:
-        features: float32, (N, C).
+        features: (N, C), float32; float64 where the optimum is wanted to more than about 1e-4.
         labels: int64, (N,).
     """
     width = features.shape[1]
-    weight = torch.zeros(classes, width) if start is None else start.weight.clone()
-    bias = torch.zeros(classes) if start is None else start.bias.clone()
+    weight = torch.zeros(classes, width, dtype=features.dtype) if start is None else start.weight.clone()
+    bias = torch.zeros(classes, dtype=features.dtype) if start is None else start.bias.clone()
     optimiser = torch.optim.LBFGS(
         [weight.requires_grad_(), bias.requires_grad_()],
         max_iter=settings.iterations,
+        max_eval=2 * settings.iterations,
         tolerance_grad=settings.tolerance,
+        tolerance_change=1e-14,  # a small step is no reason to stop, only a loss that stands still
         history_size=L_BFGS_HISTORY,
         line_search_fn="strong_wolfe",
     )
@@ -65,8 +71,10 @@ def fit_linear(
         return loss
 
     optimiser.step(closure)  # type: ignore[arg-type]
-    steps = int(optimiser.state[weight]["n_iter"])
-    return Head(weight.detach(), bias.detach(), converged=steps < settings.iterations)
+    closure()
+    assert weight.grad is not None and bias.grad is not None
+    steepest = max(float(weight.grad.abs().max()), float(bias.grad.abs().max()))
+    return Head(weight.detach(), bias.detach(), converged=steepest <= settings.tolerance)
 
 
 def standardise(reference: Tensor, *others: Tensor) -> list[Tensor]:
@@ -88,16 +96,21 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
         features[name] = extract(job.backbone, split.images, job.device)
 
     train, val = standardise(features["train"], features["val"])
-    accuracies, heads = [], []
+    accuracies: list[float] = []
+    heads: list[Head] = []
+    best = 0
     for done, decay in enumerate(decays):
         job.report(len(splits) + done, total, f"weight decay {decay:g}")
         # From strong to weak decay, each fit starts where the one before it ended.
-        start = heads[-1] if heads else None
-        heads.append(fit_linear(train, splits["train"].labels, classes, decay, settings, start))
+        heads.append(
+            fit_linear(train, splits["train"].labels, classes, decay, settings, heads[-1] if heads else None)
+        )
         hits = heads[-1].scores(val).argmax(dim=1) == splits["val"].labels
         accuracies.append(float(hits.float().mean()))
-    # Of equal accuracies the first one counts: the strongest decay.
-    best = max(range(len(decays)), key=accuracies.__getitem__)
+        if accuracies[done] > accuracies[best]:
+            best = done  # of equal accuracies the strongest decay counts
+        if done - best == settings.patience:
+            break
 
     job.report(total - 1, total, "fit on train and val")
     refitted = ("train",) if evaluated == "val" else ("train", "val")
@@ -105,7 +118,7 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     labels = torch.cat([splits[name].labels for name in refitted])
     head = fit_linear(final, labels, classes, decays[best], settings, heads[best])
     job.report(total, total, "done")
-    words = f"weight decay {decays[best]:g} chosen on val among {len(decays)}"
+    words = f"weight decay {decays[best]:g} chosen on val among {len(heads)}"
     notes = [f"{words}, then fitted on {' and '.join(refitted)}"]
     if not head.converged:
         notes.append(f"the last fit was stopped after {settings.iterations} iterations")

@@ -37,7 +37,8 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset) -> Back
     weaker than random weights are. The card says what was done.
     """
     backbone = random_backbone(arch, seed, Preprocessing(image_size=dataset.image_size))
-    model = backbone.build()
+    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+        model = backbone.build()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()

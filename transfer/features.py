@@ -64,10 +64,10 @@ def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int
     size = backbone.card.preprocessing.image_size
     with torch.inference_mode():
         parts = [network(centre_crop(part, size).to(device)).cpu() for part in torch.split(images, batch)]
-    network.check_frozen()
     features = torch.cat(parts).clone()  # a normal tensor: inference tensors cannot enter autograd
     if not torch.isfinite(features).all():
         raise UserError(
             f"the {backbone.card.arm} checkpoint gives features that are not finite; its weights are damaged"
         )
+    network.check_frozen()
     return features

@@ -31,14 +31,17 @@ class CachedProbe(LinearSettings):
     """Settings of the probe on features taken once.
 
     Attributes:
-        weight_decays: candidates; the one with the best top-1 on val is kept, then fitted on train and val.
+        weight_decays: candidates, tried from the strongest on; the one with the best top-1 on val is kept,
+            then fitted on train and val.
+        patience: the search ends after so many candidates in a row that are no better than the best.
         iterations: most L-BFGS iterations per fit.
         tolerance: a fit ends when the largest gradient entry falls below it.
     """
 
     weight_decays: tuple[float, ...] = Field(min_length=1)
+    patience: int = Field(default=2, gt=0)
     iterations: int = Field(default=200, gt=0)
-    tolerance: float = Field(default=1e-5, gt=0)
+    tolerance: float = Field(default=1e-4, gt=0)
 
 
 class AugmentedProbe(LinearSettings):

@@ -1,0 +1,148 @@
+"""`mmbench transfer` from the command line, on a small image folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmbench.cli import main
+from mmbench.results import read_result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder: horizontal and vertical stripes, 24 + 8 + 8 pictures per class."""
+    root = tmp_path_factory.mktemp("stripes")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("val", 8), ("test", 8)):
+        for name in ("horizontal", "vertical"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(count):
+                wave = 128 + 90 * np.sin(np.arange(40) / rng.uniform(0.8, 1.6) + rng.uniform(0, 6))
+                picture = np.repeat(wave[:, None], 40, axis=1) + rng.normal(0, 8, (40, 40))
+                if name == "vertical":
+                    picture = picture.T
+                image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+                image.convert("RGB").save(root / split / name / f"{index}.png")
+    return root
+
+
+class Answer:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
+    with pytest.raises(SystemExit) as stop:
+        main(["transfer", *arguments])
+    output = capsys.readouterr()
+    return Answer(int(stop.value.code or 0), output.out, output.err)
+
+
+def test_records_are_written_then_reused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "knn", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    arguments += ["--data", str(folder), "--out", str(tmp_path / "results"), "--seeds", "0,1"]
+    first = run(capsys, *arguments)
+    assert first.code == 0 and first.out.count("(written)") == 2
+    paths = sorted((tmp_path / "results").rglob("*.json"))
+    assert len(paths) == 2 and all(str(path) in first.out for path in paths)
+    results = [read_result(path) for path in paths]
+    assert sorted(result.seed for result in results) == [0, 1]
+    assert sorted(result.model.seed or 0 for result in results) == [0, 1]  # other random weights per seed
+    for result in results:
+        assert f"{result.metrics['top1'].value:.2f}" in first.out
+        assert result.metrics["top1"].n == 16 and "top5" not in result.metrics
+    before = [path.read_bytes() for path in paths]
+    again = run(capsys, *arguments)
+    assert again.code == 0 and again.out.count("(reused, measured before)") == 2
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_settings_and_protocol_can_be_chosen(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = run(
+        capsys,
+        *("--task", "linear", "--protocol", "linear/moco@1", "--checkpoint", "random"),
+        *("--arch", "mixmask_resnet8", "--data", str(folder), "--out", str(tmp_path), "--seed", "4"),
+        *("--set", "epochs=2", "--set", "learning_rate=0.1", "--set", "decay_epochs=[1]"),
+        *("--device", "cpu", "--threads", "1"),
+    )
+    assert answer.code == 0, answer.err
+    (path,) = tmp_path.rglob("*.json")
+    result = read_result(path)
+    assert (result.protocol, result.seed, result.effective_lr) == ("linear/moco@1", 4, 0.1)
+    assert result.config["epochs"] == 2 and result.config["decay_epochs"] == [1]
+    assert "lineartransfer: step" not in answer.out and "epoch 2, loss" in answer.out
+
+
+def test_the_list_names_every_protocol_of_a_task(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(capsys, "--list", "--task", "semisup")
+    assert answer.code == 0
+    assert "semisup/patterns-1pct@1*" in answer.out and "semisup/10pct@1" in answer.out
+    assert "knn/" not in answer.out
+    assert "detection/patterns@1*" in run(capsys, "--list").out
+
+
+KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "lineer", *KNN[2:], "FOLDER"], "unknown task 'lineer'; did you mean 'linear'?"),
+        ([*KNN, "paterns"], "unknown data set 'paterns'; did you mean 'patterns'?"),
+        ([*KNN, "no/such/folder"], "no data folder at no/such/folder"),
+        ([*KNN, "FOLDER", "--protocol", "knn/instdsc@1"], "did you mean 'knn/instdisc@1'?"),
+        ([*KNN, "FOLDER", "--protocol", "linear/moco@1"], "is for task 'linear', not for 'knn'"),
+        ([*KNN, "FOLDER", "--set", "neighbors=3"], "did you mean 'neighbours'?"),
+        ([*KNN, "FOLDER", "--set", "neighbours"], "--set neighbours: write it as name=value"),
+        ([*KNN, "FOLDER", "--set", "neighbours=[3"], "'[3' is no YAML value"),
+        ([*KNN, "FOLDER", "--set", "neighbours=999"], "the bank holds 48 images"),
+        ([*KNN, "FOLDER", "--seeds", "0,1,1"], "--seeds 0,1,1: write different whole numbers"),
+        ([*KNN, "FOLDER", "--seeds", "0,x"], "--seeds 0,x: write different whole numbers"),
+        ([*KNN, "FOLDER", "--device", "gpu"], "device 'gpu' cannot be used"),
+        ([*KNN, "FOLDER", "--seed", "-1"], "--seed"),
+        (KNN[:4], "Missing option '--data'"),
+        (["--task", "semisup", *KNN[2:], "FOLDER"], "raw pixels have none"),
+        (["--task", "detection", *KNN[2:], "FOLDER"], "raw pixels have none"),
+        (
+            ["--task", "knn", "--checkpoint", "random", "--data", "FOLDER"],
+            "random weights need an architecture",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    given = [str(folder) if word == "FOLDER" else word for word in arguments]
+    answer = run(capsys, *given, "--out", str(tmp_path), "--data-root", str(tmp_path / "data"))
+    assert answer.code == 2
+    assert message in answer.err and "Traceback" not in answer.err
+    assert answer.err.startswith(("mmbench: error: ", "Usage:"))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_checkpoint_that_is_not_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "nothing.pth")
+    answer = run(capsys, "--task", "knn", "--checkpoint", missing, "--data", str(folder))
+    assert answer.code == 2 and missing in answer.err and answer.err.count("\n") == 1
+
+
+def test_a_damaged_record_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*KNN, str(folder), "--out", str(tmp_path)]
+    assert run(capsys, *arguments).code == 0
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(json.dumps({"schema_version": 1}))
+    answer = run(capsys, *arguments)
+    assert answer.code == 2 and str(path) in answer.err and "is not a result record" in answer.err

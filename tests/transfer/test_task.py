@@ -1,0 +1,119 @@
+"""The frame of every task: records are written once, whole, and come back as they were."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset, Scenes
+from mmbench.errors import MissingExtraError, UserError
+from mmbench.results import Result, ResultStore, read_result
+from mmbench.transfer.control import pixels_backbone
+from mmbench.transfer.task import TASKS, plan_task, run_task
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> Run:
+    def run(task: str = "knn", **arguments: Any) -> Result:
+        values = {"backbone": backbone, "dataset": gratings, "store": ResultStore(tmp_path / "results")}
+        return run_task(task, **{**values, "work": tmp_path / "work", **arguments})
+
+    return run
+
+
+def test_all_six_tasks_are_there() -> None:
+    assert TASKS.names() == ["detection", "finetune", "knn", "linear", "segmentation", "semisup"]
+
+
+def test_a_record_comes_back_as_it_was_written(
+    run: Run, backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    result = run(seed=3, receipt_id="abc")
+    store = ResultStore(tmp_path / "results")
+    path = plan_task("knn", backbone, gratings, store, seed=3).path
+    assert read_result(path) == result
+    assert [found for _, found in store.items()] == [result]
+    assert result.model == backbone.card and result.seed == 3 and result.receipt_id == "abc"
+    assert result.dataset.fingerprint == gratings.fingerprint
+    assert result.config == {"neighbours": 20, "temperature": 0.1, "chunk": 512}
+    assert result.provenance.device == "cpu" and "torch" in result.provenance.packages
+    assert result.wall_seconds > 0
+    assert result.images_per_second == pytest.approx(180 / result.wall_seconds)
+
+
+def test_a_record_that_is_there_is_not_measured_again(run: Run) -> None:
+    calls: list[str] = []
+    first = run(report=lambda done, total, words: calls.append(words))
+    assert calls
+    calls.clear()
+    assert run(report=lambda done, total, words: calls.append(words)) == first
+    assert not calls
+
+
+def test_another_seed_or_setting_is_another_record(run: Run, tmp_path: Path) -> None:
+    run()
+    run(seed=1)
+    run(overrides={"neighbours": 5})
+    run(protocol_id="knn/instdisc@1", overrides={"neighbours": 100})
+    assert len(list((tmp_path / "results").rglob("*.json"))) == 4
+
+
+def test_nothing_is_left_of_a_run_that_failed(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="k=200 neighbours"):
+        run(protocol_id="knn/instdisc@1")
+    assert not list((tmp_path / "results").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "lineer"}, "unknown task 'lineer'; did you mean 'linear'"),
+        ({"protocol_id": "knn/pattern@1"}, "unknown protocol 'knn/pattern@1'; did you mean 'knn/patterns@1'"),
+        ({"protocol_id": "linear/moco@1"}, "protocol linear/moco@1 is for task 'linear', not for 'knn'"),
+        (
+            {"overrides": {"neighbors": 5}},
+            "unknown setting of knn/patterns@1 'neighbors'; did you mean 'neighbours'",
+        ),
+        ({"overrides": {"neighbours": "many"}}, "setting 'neighbours' of knn/patterns@1"),
+        ({"task": "detection"}, "data set 'gratings' has no boxes or masks"),
+        ({"task": "segmentation"}, "data set 'gratings' has no boxes or masks"),
+    ],
+)
+def test_bad_requests_are_one_line(run: Run, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        run(**arguments)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["semisup", "finetune"])
+def test_pixels_cannot_be_finetuned(run: Run, task: str) -> None:
+    with pytest.raises(UserError, match="raw pixels have none; use linear or knn"):
+        run(task, backbone=pixels_backbone(16))
+
+
+def test_a_split_that_is_not_there_is_named(run: Run, gratings: Dataset) -> None:
+    cut = replace(gratings, splits={"train": gratings.splits["train"]})
+    with pytest.raises(UserError, match=r"has no test split \(it has: train\)"):
+        run(dataset=cut)
+
+
+@pytest.mark.parametrize(("task", "module"), [("detection", "detectron2"), ("segmentation", "mmseg")])
+def test_a_missing_library_is_told_with_the_command(
+    run: Run, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, module: str
+) -> None:
+    find_spec = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> Any:
+        return None if name.partition(".")[0] == module else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    (tmp_path / "scenes").mkdir()
+    dataset = replace(gratings, scenes=Scenes(tmp_path / "scenes", gratings.classes))
+    with pytest.raises(MissingExtraError, match=f"{task} needs .* which is not installed; run: pip install"):
+        run(task, dataset=dataset)
