@@ -63,17 +63,18 @@ def test_small_network_trains_evaluates_and_writes_a_record(scenes_dataset, tmp_
             ResultStore(tmp_path / name),
             work=tmp_path / f"{name}-work",
             seed=3,
-            overrides=FEW,
+            overrides={**FEW, "iterations": 60},
             report=lambda *report: reports.append(report),
         )
 
     result = measure("first")
     assert capfd.readouterr() == ("", ""), "the terminal belongs to the progress bar"
     assert logging.getLogger("detectron2").handlers == loggers_before
-    assert [done for done, *_ in reports] == [*range(1, 21), 20]
-    assert all(total == 20 for _, total, _ in reports)
-    losses = [float(words.removeprefix("detection: loss ")) for _, _, words in reports if "loss" in words]
-    assert losses[-1] < losses[0]
+    assert [done for done, *_ in reports] == [*range(1, 61), 60]
+    assert all(total == 60 for _, total, _ in reports)
+    assert any(words.startswith("detection: loss ") for *_, words in reports)
+    # A detector that learned nothing finds next to nothing; coloured rectangles are easy.
+    assert result.metrics["AP50"].value > 20
 
     assert set(result.metrics) == {"AP", "AP50", "AP75"}
     assert result.primary_metric == "AP50"
