@@ -60,7 +60,7 @@ def train_head(
                     f"the linear head diverged in epoch {epoch + 1}; lower learning_rate of {job.protocol.id}"
                 )
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             step += 1
             job.report(step, total, f"epoch {epoch + 1}, loss {loss.item():.2f}")

@@ -67,10 +67,10 @@ def fit_linear(
         optimiser.zero_grad()
         loss = F.cross_entropy(F.linear(features, weight, bias), labels)
         loss = loss + weight_decay / 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimiser.step(closure)
     closure()
     assert weight.grad is not None and bias.grad is not None
     steepest = max(float(weight.grad.abs().max()), float(bias.grad.abs().max()))
@@ -86,7 +86,7 @@ def standardise(reference: Tensor, *others: Tensor) -> list[Tensor]:
 def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     """Choose the weight decay on val, refit on train and val, measure once on the evaluated split."""
     evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    splits = {name: job.dataset.split(name) for name in ("train", "val", evaluated)}  # type: ignore[arg-type]
+    splits = {name: job.dataset.split(name) for name in ("train", "val", evaluated)}
     classes = len(job.dataset.classes)
     decays = sorted(settings.weight_decays, reverse=True)
     total = len(splits) + len(decays) + 1
@@ -113,7 +113,7 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
             break
 
     job.report(total - 1, total, "fit on train and val")
-    refitted = ("train",) if evaluated == "val" else ("train", "val")
+    refitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
     final, test = standardise(torch.cat([features[name] for name in refitted]), features[evaluated])
     labels = torch.cat([splits[name].labels for name in refitted])
     head = fit_linear(final, labels, classes, decays[best], settings, heads[best])

@@ -29,7 +29,7 @@ class FrozenNetwork(nn.Module):
         self.backbone = backbone
         self.prepare = Preprocess(backbone.card.preprocessing)
         self.network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
-        self.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, C) float32 of images (N, 3, S, S), uint8 or float in [0, 1]."""

@@ -93,7 +93,7 @@ def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings)
     """
     size = job.backbone.card.preprocessing.image_size
     generator = torch.Generator().manual_seed(job.seed)
-    model = Classifier(job, len(job.dataset.classes)).to(job.device, memory_format=torch.channels_last)
+    model = Classifier(job, len(job.dataset.classes)).to(job.device).to(memory_format=torch.channels_last)
     groups: list[dict[str, Any]] = [
         {"params": list(model.backbone.parameters()), "lr": settings.backbone_learning_rate},
         {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
@@ -124,7 +124,7 @@ def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings)
                         f"of {job.protocol.id}"
                     )
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 schedule.step()
                 step += 1
