@@ -29,10 +29,17 @@ def stop(words: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def run(*command: str | Path) -> None:
-    """Run a command; its failure ends the set-up with the command's own words above ours."""
+def run(*command: str | Path, show: bool = False) -> None:
+    """Run a command; its failure ends the set-up with the command's own words above ours.
+
+    Args:
+        show: let its words through as they come; otherwise they are seen only if it fails.
+    """
     words = [str(part) for part in command]
-    if subprocess.run(words, cwd=ROOT).returncode != 0:
+    done = subprocess.run(words, cwd=ROOT, capture_output=not show, text=True)
+    if done.returncode != 0:
+        if not show:
+            print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
         stop(f"`{' '.join(words)}` failed (see above); mend that and run make again")
 
 
@@ -95,7 +102,7 @@ def set_up(folder: Path) -> None:
     run(*install, "--no-build-isolation", "-e", ".[all]")
     mend_opencv(python)
     say("installing Detectron2")
-    run(python, "tools/install_detectron2.py")
+    run(python, "tools/install_detectron2.py", show=True)
     (folder / ".ready").touch()
     say(f"ready after {time.monotonic() - started:.0f} s; the next call starts at once")
 
