@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -104,6 +104,11 @@ def test_broken_files_end_in_one_clear_line(tmp_path: Path) -> None:
         assert words in message and "\n" not in message, (name, message)
 
 
+# Each ends in another exception inside torch's unpickler: struct.error, TypeError, KeyError, EOFError.
+@example(garbage=b"X")
+@example(garbage=b"}}KJ\x80\x85s")
+@example(garbage=b"h(")
+@example(garbage=b"")
 @given(garbage=st.binary(max_size=300))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_end_in_a_traceback(garbage: bytes, tmp_path: Path) -> None:
