@@ -39,8 +39,8 @@ def spread(cell: Cell, column: Column) -> str:
 
 
 def signed(value: float, column: Column) -> str:
-    """Return a difference with its sign, by the typographic minus."""
-    text = f"{value:+.{decimals(column)}f}"
+    """Return a difference with its sign, by the typographic minus; what rounds to zero is +0.0."""
+    text = f"{value:+z.{decimals(column)}f}"
     return text.replace("-", "−")
 
 

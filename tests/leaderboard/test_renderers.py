@@ -19,6 +19,7 @@ from mmbench.leaderboard.markdown import render_deltas, render_markdown, render_
 from mmbench.leaderboard.page import render_page
 from mmbench.leaderboard.plots import Plot, compared_rows, draw_plots
 from mmbench.leaderboard.terminal import print_board
+from mmbench.leaderboard.wording import signed
 from mmbench.results import Result
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -227,3 +228,8 @@ def test_csv_has_full_precision_and_secondary_metrics(board_records: Path, tmp_p
                 assert line["ci95_low"].item() == cell.delta.interval.low
     runs = pd.read_csv(tmp_path / "board" / "runs.csv")
     assert runs["file"].nunique() == board.records == 82
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus(board: Board) -> None:
+    column = board.columns[0]
+    assert [signed(value, column) for value in (-0.04, 0.04, -0.06, 3.14)] == ["+0.0", "+0.0", "−0.1", "+3.1"]

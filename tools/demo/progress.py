@@ -40,6 +40,9 @@ class DemoProgress:
             console=console,
             disable=not console.is_terminal,
             transient=True,
+            # The scheduler draws: rich's refreshing thread may overtake a printed line while
+            # the number of bars changes, and then erases the wrong rows.
+            auto_refresh=False,
         )
         self._whole = self._display.add_task("[bold]demo", total=sum(self._costs.values()) or 1, words="")
 
@@ -49,6 +52,10 @@ class DemoProgress:
 
     def __exit__(self, *exception: object) -> None:
         self._display.stop()
+
+    def draw(self) -> None:
+        """Draw the bars anew; call it some times a second."""
+        self._display.refresh()
 
     @property
     def finished(self) -> int:

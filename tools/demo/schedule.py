@@ -69,6 +69,7 @@ def run_cells(
             done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             while not messages.empty():
                 progress.receive(messages.get())
+            progress.draw()
             for future in done:
                 cell = running.pop(future)
                 try:

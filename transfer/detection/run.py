@@ -79,7 +79,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
                 f"detection diverged ({str(error).splitlines()[0]}); lower learning_rate "
                 f"(now {settings.learning_rate}) or lengthen warmup_iterations"
             ) from None
-        job.report(settings.iterations, settings.iterations, "detection: evaluating")
+        job.report(settings.iterations, settings.iterations, "evaluating")
         results = trainer.test(cfg, trainer.model)
     metrics = {
         prefix + name: Metric(value=_percent(results[kind][name]), higher_is_better=True, n=evaluated)

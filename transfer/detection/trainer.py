@@ -29,14 +29,14 @@ class ReportProgress(HookBase):
 
     def __init__(self, report: Callable[[int, int, str], None]) -> None:
         self.report = report
-        self.words = "detection"
+        self.words = "no loss yet"
 
     def after_step(self) -> None:
         """Report the iteration just finished."""
         done, total = self.trainer.iter + 1, self.trainer.max_iter
         if done % LOSS_EVERY == 0 or done == total:
             loss = get_event_storage().history("total_loss").median(LOSS_EVERY)
-            self.words = f"detection: loss {loss:.2f}"
+            self.words = f"loss {loss:.2f}"
         self.report(done, total, self.words)
 
 

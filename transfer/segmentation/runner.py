@@ -62,7 +62,7 @@ class ReportProgress(Hook):
     def __init__(self, report: Callable[[int, int, str], None], learning_rate: float) -> None:
         self.report = report
         self.learning_rate = learning_rate
-        self.words = "segmentation"
+        self.words = "no loss yet"
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -80,7 +80,7 @@ class ReportProgress(Hook):
                     f"segmentation diverged (loss {loss} at iteration {done}); lower learning_rate "
                     f"(now {self.learning_rate}) or lengthen warmup_iterations"
                 )
-            self.words = f"segmentation: loss {loss:.2f}"
+            self.words = f"loss {loss:.2f}"
         self.report(done, total, self.words)
 
     def after_test_iter(
@@ -88,4 +88,4 @@ class ReportProgress(Hook):
     ) -> None:
         """Report the evaluation."""
         batches = len(runner.test_dataloader)
-        self.report(runner.max_iters, runner.max_iters, f"segmentation: evaluating {batch_idx + 1}/{batches}")
+        self.report(runner.max_iters, runner.max_iters, f"evaluating {batch_idx + 1}/{batches}")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,29 @@ def test_wrong_input_is_refused_before_anything_is_made(
     with pytest.raises(UserError, match=message):
         run_demo(tmp_path / "demo", **arguments)  # type: ignore[arg-type]
     assert not (tmp_path / "demo").exists()
+
+
+def test_on_a_terminal_no_finished_part_is_erased_by_the_bars() -> None:
+    cells = [Cell(f"cell{number}", "transfer", 1) for number in range(6)]
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, height=30)
+    with DemoProgress(cells, workers=2, total=6, console=console) as progress:
+        for cell in cells:
+            progress.begin(cell)
+            progress.draw()
+            progress.end(cell)
+    # What stays on a screen: a terminal that knows the codes of the bars (up, erase line, return).
+    rows, row = [""], 0
+    for part in re.split(r"(\x1b\[\d*A|\x1b\[2K|\x1b\[[\d;?]*[a-zA-Z]|\r|\n)", output.getvalue()):
+        if part == "\n":
+            row += 1
+            rows += [""] * (row + 1 - len(rows))
+        elif re.fullmatch(r"\x1b\[\d*A", part):
+            row -= int(part[2:-1] or 1)
+        elif part == "\x1b[2K":
+            rows[row] = ""
+        elif part and not part.startswith("\x1b") and part != "\r":
+            rows[row] += part
+    assert [text.split(":")[0] for text in rows if text.strip()] == [
+        f"[  {n + 1}/6] cell{n}" for n in range(6)
+    ]
