@@ -52,7 +52,7 @@ def footnotes(
     filtered = sorted({f"{row.arm} ({row.high_pass})" for row in rows if row.high_pass})
     if filtered:
         notes.append(
-            f"Images are high-pass filtered before the backbone in pretraining and in every task: "
+            f"Images are high-pass filtered before the backbone, in pretraining and in every task: "
             f"{', '.join(filtered)}."
         )
     dirty = records[records["git_dirty"].map(lambda flag: flag is True)]

@@ -79,7 +79,9 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     epilog="Example: mmbench transfer --task linear --checkpoint runs/mixmask --data patterns --seeds 0,1,2"
 )
 @click.option("--task", help="linear, knn, semisup, finetune, detection or segmentation.")
-@click.option("--checkpoint", help="Run folder, checkpoint file, or a control: random or pixels.")
+@click.option(
+    "--checkpoint", help="Run folder, checkpoint file, or a control: random, random-high-pass or pixels."
+)
 @click.option("--data", help="Data set, or path of an image folder.")
 @click.option(
     "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True

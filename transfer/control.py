@@ -1,4 +1,4 @@
-"""The controls that every pretrained backbone is compared with: random weights and raw pixels."""
+"""The controls of pretrained backbones: random weights, plain and behind MSCN's filter, and raw pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import nn
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
-from mmbench.preprocessing import Preprocess, centre_crop
+from mmbench.preprocessing import Preprocess, centre_crop, high_pass_for
 
-CONTROLS = ("random", "pixels")
+RANDOM_CONTROLS = ("random", "random-high-pass")
+CONTROLS = (*RANDOM_CONTROLS, "pixels")
 RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 1024, 128
 
 
@@ -30,13 +31,19 @@ def pixels_backbone(image_size: int) -> Backbone:
 
 
 @torch.no_grad()
-def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset) -> Backbone:
+def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset, high_pass: bool = False) -> Backbone:
     """Return random weights whose batch-norm statistics were set on unlabelled training images.
 
     Untrained batch norms would let activations drift from layer to layer, which makes the control
     weaker than random weights are. The card says what was done.
+
+    Args:
+        high_pass: put MSCN's filter before the weights. The filter alone costs accuracy, so this is what
+            tells whether MSCN-style pretraining adds to random weights that see the same images.
     """
-    backbone = random_backbone(arch, seed, Preprocessing(image_size=dataset.image_size))
+    size = dataset.image_size
+    preprocessing = Preprocessing(image_size=size, high_pass=high_pass_for(size) if high_pass else None)
+    backbone = random_backbone(arch, seed, preprocessing)
     with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
         model = backbone.build()
     for module in model.modules():
@@ -56,5 +63,7 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset) -> Back
         **backbone.card.origins,
         "batch_norm": f"statistics of {len(images)} random unlabelled training images of {dataset.name}",
     }
-    card = backbone.card.model_copy(update={"origins": origins, "pretrain_fingerprint": dataset.fingerprint})
+    arm = RANDOM_CONTROLS[high_pass]
+    facts = {"arm": arm, "origins": origins, "pretrain_fingerprint": dataset.fingerprint}
+    card = backbone.card.model_copy(update=facts)
     return replace(backbone, state_dict=state, card=card)

@@ -13,7 +13,12 @@ from mmbench.data import Dataset, load_dataset
 from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.control import CONTROLS, pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.control import (
+    CONTROLS,
+    RANDOM_CONTROLS,
+    pixels_backbone,
+    recalibrated_random_backbone,
+)
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.task import TASKS, plan_task, run_task
 
@@ -33,8 +38,8 @@ def load_backbone(spec: str, arch: str | None, dataset: Dataset, seed: int) -> B
     """Return the backbone that `spec` names.
 
     Args:
-        spec: path of a checkpoint or run folder, or a control: "random" or "pixels".
-        arch: timm name; needed for "random", otherwise a check or a help for files that do not tell.
+        spec: path of a checkpoint or run folder, or a control: "random", "random-high-pass" or "pixels".
+        arch: timm name; needed for random weights, otherwise a check or a help for files that do not tell.
         dataset: the controls take their image size, and random weights their batch-norm statistics, from it.
         seed: seed of random weights.
 
@@ -43,12 +48,12 @@ def load_backbone(spec: str, arch: str | None, dataset: Dataset, seed: int) -> B
     """
     if spec == "pixels":
         return pixels_backbone(dataset.image_size)
-    if spec == "random":
+    if spec in RANDOM_CONTROLS:
         if arch is None:
             raise UserError(
                 "random weights need an architecture; add --arch, such as --arch mixmask_resnet18"
             )
-        return recalibrated_random_backbone(arch, seed, dataset)
+        return recalibrated_random_backbone(arch, seed, dataset, high_pass=spec == "random-high-pass")
     from mmbench.checkpoints.reading import read_backbone
 
     return read_backbone(spec, arch)
@@ -72,7 +77,7 @@ def transfer(
     """Measure one task for every seed; records that are there already are reused.
 
     Args:
-        checkpoint, arch: see `load_backbone`. With "random", the seed of the run is that of the weights too.
+        checkpoint, arch: see `load_backbone`. With random weights, `seeds` are those of the weights too.
         protocol: id; the task's own default where it is None.
         out: folder of the records.
         work: keeps the logs of detection and segmentation, one folder per seed; None throws them away.
@@ -89,7 +94,7 @@ def transfer(
     outcomes = []
     backbone = None
     for seed in seeds:
-        if backbone is None or checkpoint == "random":
+        if backbone is None or checkpoint in RANDOM_CONTROLS:
             backbone = load_backbone(checkpoint, arch, dataset, seed)
         plan = plan_task(task, backbone, dataset, store, protocol_id=protocol, seed=seed, overrides=overrides)
         reused = plan.path.exists()

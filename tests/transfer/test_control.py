@@ -10,7 +10,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess, centre_crop
+from mmbench.preprocessing import Preprocess, centre_crop, high_pass, high_pass_for
 from mmbench.transfer.control import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.features import FrozenNetwork
 from mmbench.transfer.run import load_backbone
@@ -72,6 +72,18 @@ def test_statistics_come_from_every_class(gratings: Dataset) -> None:
     halfway = conv1.mean(dim=(0, 2, 3))
     spread = (conv1[1] - conv1[0]).mean(dim=(1, 2)).abs()
     assert ((control.state_dict["bn1.running_mean"] - halfway).abs() < 0.1 * spread + 1e-3).all()
+
+
+def test_the_filtered_control_has_the_same_weights_behind_the_filter(gratings: Dataset) -> None:
+    plain = load_backbone("random", ARCH, gratings, 3)
+    filtered = load_backbone("random-high-pass", ARCH, gratings, 3)
+    filter_ = high_pass_for(gratings.image_size)
+    assert (filtered.card.arm, filtered.card.preprocessing.high_pass) == ("random-high-pass", filter_)
+    assert torch.equal(filtered.state_dict["conv1.weight"], plain.state_dict["conv1.weight"])
+    images = high_pass(prepared(gratings.split("train").images), filter_)
+    conv1 = nn.functional.conv2d(images, plain.state_dict["conv1.weight"], stride=2, padding=1)
+    variance = conv1.var(dim=(0, 2, 3))
+    torch.testing.assert_close(filtered.state_dict["bn1.running_var"], variance, rtol=1e-3, atol=1e-4)
 
 
 def test_the_control_depends_on_its_seed_alone(gratings: Dataset) -> None:

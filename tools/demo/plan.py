@@ -7,7 +7,8 @@ from typing import Literal
 
 ARCH = "mixmask_resnet8"
 ARMS = ("mixmask", "moco", "erase", "mscn")
-CONTROLS = ("random", "pixels")
+# MSCN-style weights see filtered images, so their control does too.
+FILTERED_ARM, FILTERED_CONTROL = "mscn", "random-high-pass"
 DATA = "patterns"
 
 
@@ -20,7 +21,7 @@ class Probe:
         seconds: rough cost on one core, for the order of work and the first guess of the time left.
         label_subsets: how many draws of labels (or seeds of the head) per pretraining seed.
         pretraining_seeds: how many of the pretraining seeds are measured; None means all.
-        pixels: whether raw pixels take part.
+        controls: what takes part beside the arms; the filtered control only beside the filtered arm.
     """
 
     task: str
@@ -28,16 +29,16 @@ class Probe:
     seconds: float
     label_subsets: int = 1
     pretraining_seeds: int | None = None
-    pixels: bool = False
+    controls: tuple[str, ...] = ("random", FILTERED_CONTROL)
 
 
 PROBES = (
-    Probe("knn", "knn/patterns@1", 3, pixels=True),
-    Probe("linear", "linear/patterns@1", 4, pixels=True),
+    Probe("knn", "knn/patterns@1", 3, controls=("random", FILTERED_CONTROL, "pixels")),
+    Probe("linear", "linear/patterns@1", 4, controls=("random", FILTERED_CONTROL, "pixels")),
     Probe("semisup", "semisup/patterns-1pct@1", 5, label_subsets=3),
     Probe("semisup", "semisup/patterns-10pct@1", 12),
-    Probe("detection", "detection/patterns@1", 30, pretraining_seeds=1),
-    Probe("segmentation", "segmentation/patterns@1", 18, pretraining_seeds=1),
+    Probe("detection", "detection/patterns@1", 15, pretraining_seeds=1, controls=("random",)),
+    Probe("segmentation", "segmentation/patterns@1", 19, pretraining_seeds=1, controls=("random",)),
 )
 
 # Seconds of pretraining per epoch on one core: MixMask sees each query twice.
@@ -100,9 +101,11 @@ def plan(
             )
     for probe in probes:
         for position, seed in enumerate(seeds[: probe.pretraining_seeds]):
-            for arm in (*arms, *CONTROLS):
-                if arm == "pixels" and (not probe.pixels or position > 0):
+            for arm in (*arms, *probe.controls):
+                if arm == "pixels" and position > 0:
                     continue  # pixels have no weights, hence no seed
+                if arm == FILTERED_CONTROL and FILTERED_ARM not in arms:
+                    continue
                 waits_for = pretrain_name(arm, seed) if arm in arms else cells[0].name
                 for draw in range(probe.label_subsets):
                     # Every arm meets the same label subsets; different pretraining seeds meet different ones.

@@ -21,11 +21,11 @@ def test_a_small_demo_ends_in_a_board_and_is_reused(tmp_path: Path) -> None:
     assert page == out / "leaderboard" / "index.html" and page.is_file()
     records = sorted((out / "results").rglob("*.json"))
     arms = sorted(json.loads(path.read_text())["model"]["arm"] for path in records)
-    assert arms == ["mixmask", "mscn", "pixels", "random"]
+    assert arms == ["mixmask", "mscn", "pixels", "random", "random-high-pass"]
     text = first.file.getvalue()  # type: ignore[attr-defined]
-    assert "mixmask" in text and "index.html" in text and "7/7" in text
+    assert "mixmask" in text and "index.html" in text and "8/8" in text
 
     before = {path: path.stat().st_mtime_ns for path in records}
     run_demo(out, console=second, **arguments)  # type: ignore[arg-type]
-    assert "all 7 parts are done already" in second.file.getvalue()  # type: ignore[attr-defined]
+    assert "all 8 parts are done already" in second.file.getvalue()  # type: ignore[attr-defined]
     assert {path: path.stat().st_mtime_ns for path in sorted((out / "results").rglob("*.json"))} == before

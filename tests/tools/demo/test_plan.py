@@ -29,6 +29,12 @@ def test_pixels_are_measured_once_and_only_where_nothing_is_trained() -> None:
     assert sorted(cell.task for cell in cells) == ["knn", "linear"]
 
 
+def test_the_filtered_control_stands_beside_mscn_alone() -> None:
+    cells = [cell for cell in plan(ARMS, None, (0, 1), 8) if cell.arm == "random-high-pass"]
+    assert {cell.task for cell in cells} == {"knn", "linear", "semisup"}
+    assert not [cell for cell in plan(("moco",), None, (0,), 8) if cell.arm == "random-high-pass"]
+
+
 def test_probes_have_at_least_two_seeds() -> None:
     cells = plan(ARMS, None, (0, 1), 8)
     for task in {probe.task for probe in PROBES} - {"detection", "segmentation"}:
