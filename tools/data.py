@@ -16,6 +16,7 @@ from mmbench.data import DATASETS, load_dataset
 from mmbench.data.dataset import Split
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.errors import UserError
+from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
 
@@ -45,9 +46,9 @@ def prepare_dataset(
         return f"{name} is ready in {target} (seed {seed}); nothing to do"
     config = PatternsConfig(seed=seed)
     if target.exists():
-        _replace(target, lambda fresh: prepare(fresh, config, report))
+        _replace(target, lambda fresh: prepare(fresh, config, report, processes=cores()))
     else:
-        prepare(target, config, report)
+        prepare(target, config, report, processes=cores())
     load_dataset.cache_clear()
     return f"{name} is ready in {target} (seed {seed})"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
 from mmbench.data.subsets import split_by_class
 from mmbench.errors import UserError
+from mmbench.processes import cores
 
 IMAGE_SIZE = 32
 STORED_OVER_FED = 1.25  # stored images leave room for crops
@@ -90,7 +90,7 @@ def picture_paths(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
 
 def decode(items: Sequence[tuple[Path, int]], size: int) -> ImageSplit:
     """Return the pictures as one split (N, 3, size, size), decoded by a few threads."""
-    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         images = list(pool.map(lambda item: read_image(item[0], size), items, chunksize=64))
     return ImageSplit(
         torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),

@@ -81,6 +81,17 @@ def test_an_interrupted_rendering_leaves_nothing(tmp_path, moment):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_processes_render_the_same_bytes(tmp_path):
+    config = PatternsConfig(train=20, val=10, test=10, scenes_train=3, scenes_val=1, scenes_test=1)
+    prepare(tmp_path / "one", config)
+    prepare(tmp_path / "two", config, processes=2)
+    files = [
+        {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        for root in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert files[0] == files[1] and len(files[0]) > 45
+
+
 def test_progress_reaches_its_end(tmp_path):
     reports = []
     config = PatternsConfig(train=10, val=10, test=10, scenes_train=2, scenes_val=1, scenes_test=1)

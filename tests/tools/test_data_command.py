@@ -100,7 +100,7 @@ def test_force_never_deletes_what_is_not_rendered_data(tmp_path, capsys):
 
 
 def test_a_failing_force_leaves_the_old_data(root, capsys, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise RuntimeError("no light")
 
     monkeypatch.setattr(data_module, "prepare", fail)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.files import require_free_space
+from mmbench.processes import cores
 from mmbench.tools.demo.plan import ARMS, PROBES, plan
 from mmbench.tools.demo.schedule import run_cells
 from mmbench.tools.demo.worker import DemoFolders
@@ -56,7 +56,7 @@ def run_demo(
         raise UserError(f"the demo needs at least one epoch and one seed, not {epochs} and {list(seeds)}")
     require_free_space(out, NEEDED_BYTES, "the demo")
     folders = DemoFolders(out)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     cells = plan(arms, tasks, seeds, epochs)
     console.print(
         f"demo: {len(cells)} parts on {workers} worker{'s' if workers > 1 else ''} in {out}/ "

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
+from mmbench.processes import cores, end_with_parent
 from mmbench.tools.demo.plan import ARCH, DATA, Cell, pretrain_name
 
 REPORT_EVERY_SECONDS = 0.25
@@ -78,19 +77,11 @@ def start_worker(messages: SimpleQueue[Progress], logs: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
 
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    end_with_parent()
 
     import torch
 
     torch.set_num_threads(1)
-
-
-def _leave_with_parent() -> None:
-    """Wait for the parent's end, however it comes, and end at once; states on disk are always whole."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _reporter(cell: Cell) -> Callable[[int, int, str], None]:
@@ -113,9 +104,14 @@ def run_cell(cell: Cell, folders: DemoFolders, epochs: int) -> str:
 
     report = _reporter(cell)
     report(0, 1, "starting")
-    dataset = load_dataset(DATA, folders.data)
     if cell.kind == "data":
-        return str(dataset.root)
+        from mmbench.data.patterns import prepare
+
+        root = folders.data / DATA
+        if not root.exists():
+            prepare(root, report=report, processes=cores())  # the other workers wait for it
+        return str(load_dataset(DATA, folders.data).root)
+    dataset = load_dataset(DATA, folders.data)
     if cell.kind == "pretrain":
         from mmbench.pretrain.config import resolve_config
         from mmbench.pretrain.engine import pretrain

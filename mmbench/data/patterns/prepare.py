@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
+import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,11 @@ from PIL import Image
 
 from mmbench.data.patterns.annotations import write_coco, write_label_map, write_voc
 from mmbench.data.patterns.images import render_class
-from mmbench.data.patterns.scenes import render_scene
+from mmbench.data.patterns.scenes import Scene, render_scene
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, write_json
+from mmbench.processes import end_with_parent
 
 VERSION = 2  # a change of any pixel or annotation is a new version
 MANIFEST = "patterns.json"
@@ -48,7 +53,11 @@ class PatternsConfig:
 
 
 def prepare(
-    root: Path, config: PatternsConfig | None = None, report: Callable[[int, int, str], None] | None = None
+    root: Path,
+    config: PatternsConfig | None = None,
+    report: Callable[[int, int, str], None] | None = None,
+    *,
+    processes: int = 1,
 ) -> None:
     """Render everything below `root`, which must not exist; it appears only when it is complete.
 
@@ -56,6 +65,8 @@ def prepare(
         root: becomes root/{train,val,test}/{class}/{number}.png, root/scenes and root/patterns.json.
         config: sizes and seed.
         report: called with (done, total, words).
+        processes: how many render at a time; the bytes are the same. More than one needs an importable main
+            module, as every spawned process does, so scripts stay at one unless they ask.
 
     Raises:
         UserError: sizes that do not divide by the ten classes, or too little disk.
@@ -71,22 +82,32 @@ def prepare(
     temporary.chmod(0o755)
     total, done = images + scenes, 0
     try:
-        digests: dict[str, str] = {}
-        for split, count in config.images().items():
-            digest = hashlib.sha256()
-            for index, name in enumerate(CLASSES):
-                pictures = render_class(config.seed, split, index, count // len(CLASSES))
-                digest.update(pictures.tobytes())
-                _write_images(temporary / split / name, pictures)
-                done += len(pictures)
+        hashes = {split: hashlib.sha256() for split in config.images()}
+        classes = [(split, index) for split in config.images() for index in range(len(CLASSES))]
+        counts = [config.images()[split] // len(CLASSES) for split, _ in classes]
+        numbered = [(split, number) for split, count in config.scenes().items() for number in range(count)]
+        with _renderers(processes) as render:
+            images_ahead = render(
+                _render_images,
+                [
+                    (temporary, config.seed, *entry, count)
+                    for entry, count in zip(classes, counts, strict=True)
+                ],
+                1,
+            )
+            scenes_ahead = render(_render_scene, [(config.seed, *scene) for scene in numbered], 8)
+            for (split, _), count, pixels in zip(classes, counts, images_ahead, strict=True):
+                hashes[split].update(pixels)
+                done += count
                 if report is not None:
                     report(done, total, f"rendering {split} images")
-            digests[split] = digest.hexdigest()
-        for split, count in config.scenes().items():
-            digests[f"scenes/{split}"] = _write_scenes(temporary / "scenes", config.seed, split, count)
-            done += count
-            if report is not None:
-                report(done, total, f"rendering {split} scenes")
+            digests = {split: digest.hexdigest() for split, digest in hashes.items()}
+            for split, count in config.scenes().items():
+                rendered = list(itertools.islice(scenes_ahead, count))
+                digests[f"scenes/{split}"] = _write_scenes(temporary / "scenes", split, rendered)
+                done += count
+                if report is not None:
+                    report(done, total, f"rendering {split} scenes")
         write_json(
             temporary / MANIFEST,
             {"version": VERSION, "config": asdict(config), "classes": CLASSES, "digests": digests},
@@ -99,16 +120,40 @@ def prepare(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_images(folder: Path, pictures: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+Render = Callable[[Callable[[Any], Any], list[Any], int], Iterator[Any]]
+
+
+@contextlib.contextmanager
+def _renderers(processes: int) -> Iterator[Render]:
+    """Yield a `map` (function, jobs, jobs per message) in order: lazy in one process, or ahead in several."""
+    if processes == 1:
+        yield lambda function, jobs, _: map(function, jobs)
+        return
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
+    try:
+        yield lambda function, jobs, chunk: pool.map(function, jobs, chunksize=chunk)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _render_images(job: tuple[Path, int, str, int, int]) -> bytes:
+    """Render and write one class of one split; return its pixels for the digest."""
+    root, seed, split, index, count = job
+    pictures = render_class(seed, split, index, count)
+    folder = root / split / CLASSES[index]
     folder.mkdir(parents=True)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{number:04d}.png")
+    return pictures.tobytes()
 
 
-def _write_scenes(root: Path, seed: int, split: str, count: int) -> str:
+def _render_scene(job: tuple[int, str, int]) -> Scene:
+    return render_scene(*job)
+
+
+def _write_scenes(root: Path, split: str, scenes: list[Scene]) -> str:
     """Write one split of the scenes in every layout; return the digest of pixels, masks and annotations."""
-    names = [f"{split}-{number:04d}" for number in range(count)]
-    scenes = [render_scene(seed, split, number) for number in range(count)]
+    names = [f"{split}-{number:04d}" for number in range(len(scenes))]
     digest = hashlib.sha256()
     (root / "images" / split).mkdir(parents=True)
     for name, scene in zip(names, scenes, strict=True):
