@@ -43,7 +43,9 @@ def signals_as_requests() -> Iterator[Requests]:
 @click.command(
     epilog="Example: mmbench pretrain --method mixmask --data patterns --epochs 8 --out runs/mixmask"
 )
-@click.option("--method", required=True, help="Recipe: mixmask, moco, mscn, erase, or an id as mixmask@1.")
+@click.option("--method", required=True, help="Recipe: mixmask, moco, mscn, erase, simclr, ...")
+@click.option("--framework", help="Another framework than the recipe's: moco, simclr, byol, simsiam.")
+@click.option("--masking", help="Another masking: none, mixmask, unmix, unmix+mixmask, erase, mscn.")
 @click.option("--arch", help="timm name of the backbone. Default: the recipe's.")
 @click.option("--data", help="Data set, or path of an image folder. Default: the recipe's.")
 @click.option(
@@ -57,6 +59,8 @@ def signals_as_requests() -> Iterator[Requests]:
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 def pretrain(
     method: str,
+    framework: str | None,
+    masking: str | None,
     arch: str | None,
     data: str | None,
     data_root: Path,
@@ -72,6 +76,8 @@ def pretrain(
     The same command goes on after an interruption. `kill -USR1` makes it save a training state at once.
     """
     console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
+    axes = {"framework.name": framework, "masking.name": masking}
+    chosen = tuple(f"{axis}={name}" for axis, name in axes.items() if name is not None)
     config = resolve_config(
         method,
         arch=arch,
@@ -81,7 +87,7 @@ def pretrain(
         seed=seed,
         device=device,
         threads=threads,
-        overrides=overrides,
+        overrides=(*chosen, *overrides),
     )
 
     def say(words: str) -> None:

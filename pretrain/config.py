@@ -13,7 +13,7 @@ from mmbench.errors import UserError, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
-from mmbench.pretrain.recipes import get_recipe
+from mmbench.pretrain.recipes import get_recipe, recipes
 
 # May differ between the sittings of one run: where it runs and how fast, not what it computes.
 RUNTIME_SETTINGS = ("data_root", "device", "threads")
@@ -136,7 +136,8 @@ def resolve_config(
 
     Args:
         method: name of a recipe ("mixmask") or its id ("mixmask@1").
-        overrides: settings such as "optimiser.lr=0.001"; values are YAML.
+        overrides: settings such as "optimiser.lr=0.001"; values are YAML. "framework.name" and "masking.name"
+            put another one in place, with its own settings.
 
     Raises:
         UserError: unknown method or setting (near match named), or a value that cannot be.
@@ -163,6 +164,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"--set {override}: '{text}' is no YAML value") from None
+    if path in ("framework.name", "masking.name"):
+        _choose(values, path.partition(".")[0], str(value))
+        return
     *parents, last = path.split(".")
     known: Mapping[str, Any] = PretrainConfig.model_fields
     place: dict[str, Any] = values
@@ -177,6 +181,30 @@ def _apply(values: dict[str, Any], override: str) -> None:
         known = _fields_of(values, name, override)
         place[name] = dict(place.get(name) or {})
         place = place[name]
+
+
+def _choose(values: dict[str, Any], axis: str, name: str) -> None:
+    """Put another framework or masking in place, with the settings of the recipe that is named after it.
+
+    The method, which is the arm's name, becomes the pair's.
+
+    Raises:
+        UserError: there is no such framework or masking (near match named).
+    """
+    if values[axis]["name"] == name:
+        return
+    (FRAMEWORKS if axis == "framework" else MASKINGS).names()
+    _axis_model(axis, name)
+    example = next(
+        (r for r in recipes().values() if r.method == name and r.settings[axis]["name"] == name), None
+    )
+    values[axis] = dict(example.settings[axis]) if example else {"name": name}
+    framework, masking = values["framework"]["name"], values["masking"]["name"]
+    parts = [
+        framework if framework != "moco" or masking == "none" else "",
+        masking if masking != "none" else "",
+    ]
+    values["method"] = "+".join(part for part in parts if part)
 
 
 def _fields_of(values: dict[str, Any], section: str, override: str) -> Mapping[str, Any]:

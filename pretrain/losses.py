@@ -1,4 +1,4 @@
-"""Contrastive losses on normalised embeddings, per sample, so that each sample may have its own weight."""
+"""Losses on normalised embeddings, per sample, so that each sample may have its own weight."""
 
 from __future__ import annotations
 
@@ -32,22 +32,28 @@ def info_nce(query: Tensor, key: Tensor, energy: Tensor, temperature: float) -> 
     return softplus(energy - positive)
 
 
-def mixed_info_nce(
-    mixed: Tensor, key: Tensor, energy: Tensor, lam: Tensor, partner: Tensor, temperature: float
-) -> Tensor:
-    """Return MixMask's asymmetric loss of mixed queries, averaged over the batch: a scalar.
+def nt_xent(query: Tensor, key: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return NT-Xent's denominators in logarithm, of the queries and of the keys: two times (B,).
 
-    lam * NCE(q_mix, k) + (1 - lam) * NCE(P^-1(q_mix), k), with one lam per sample.
-    Row partner[i] of P^-1(q_mix) is q_mix[i]. Taken in the order of i, its positive is k[partner[i]], its
-    negatives are those of q_mix[i] and its weight is 1 - lam[i]: no second pass over the queue.
-    Source: MixMask, arXiv 2210.11456, equation of the flexible loss; released code at 392a0e7.
+    Every one of the 2 B embeddings is compared with the 2 B - 1 others; which of them is the positive does
+    not matter here. Source: SimCLR (Chen et al. 2020), equation 1.
 
     Args:
-        mixed, key: (B, D), unit length.
-        energy: (B,), the negatives of each mixed query.
-        lam: (B,), share of own pixels.
-        partner: (B,), permutation: mixed[i] holds pixels of image partner[i].
+        query, key: (B, D), unit length.
     """
-    own = info_nce(mixed, key, energy, temperature)
-    swapped = info_nce(mixed, key[partner], energy, temperature)
-    return (lam * own + (1 - lam) * swapped).mean()
+    everyone = torch.cat([query, key])
+    with torch.autocast(query.device.type, enabled=False):
+        similarity = (everyone @ everyone.t()) / temperature
+    similarity = similarity.masked_fill(
+        torch.eye(len(everyone), dtype=torch.bool, device=query.device), -torch.inf
+    )
+    of_queries, of_keys = similarity.logsumexp(1).chunk(2)
+    return of_queries, of_keys
+
+
+def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return minus the cosine of prediction and target, both (B, D) of unit length: (B,).
+
+    Source: SimSiam (Chen & He 2021), equation 1; BYOL's squared distance is 2 + 2 times it.
+    """
+    return -(prediction * target).sum(1)

@@ -24,12 +24,14 @@ class Masked:
         lam: float (B,), the mask's mean: the share of own pixels.
         partner: int64 (B,), a permutation: the gaps of image i hold pixels of image partner[i];
             None where the gaps hold nothing of another image.
+        name: of the branch, and of its loss term.
     """
 
     images: Tensor
     mask: Tensor
     lam: Tensor
     partner: Tensor | None = None
+    name: str = "masked"
 
 
 class MaskingSettings(BaseModel):
@@ -56,8 +58,8 @@ class Masking(ABC):
     def __init__(self, settings: MaskingSettings, image_size: int) -> None: ...
 
     @abstractmethod
-    def __call__(self, images: Tensor, generator: Generator) -> Masked | None:
-        """Corrupt normalised (and filtered) images (B, 3, H, W); None where nothing is to be corrupted."""
+    def __call__(self, images: Tensor, generator: Generator) -> tuple[Masked, ...]:
+        """Corrupt normalised (and filtered) images (B, 3, H, W), once per branch of the loss."""
 
 
 MASKINGS: Registry[type[Masking]] = Registry("masking", package="mmbench.pretrain.maskings")

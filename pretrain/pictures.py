@@ -16,7 +16,12 @@ from mmbench.pretrain.views import ViewMaker
 from mmbench.runs import read_metrics
 
 INK, FAINT, ACCENT = "#1f2430", "#8a90a0", ("#2563a8", "#d9772b", "#3f8f5b")
-TERM_NAMES = {"loss_clean": "clean query", "loss_masked": "masked query"}
+TERM_NAMES = {
+    "loss_clean": "clean query",
+    "loss_masked": "masked query",
+    "loss_unmix": "Un-Mix",
+    "loss_mixmask": "MixMask",
+}
 
 
 def displayable(images: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -49,16 +54,16 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
         (f"query view{filtered}", displayable(views.query, preprocessing)),
         (f"key view{filtered}", displayable(views.key, preprocessing)),
     ]
-    shares: list[str] = []
-    if views.masked is not None:
-        masked = views.masked
+    shares: dict[int, list[str]] = {}  # by the row that they stand under
+    for masked in views.masked:
         mask = masked.mask.detach().float().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+        shares[len(rows)] = [f"λ = {value:.2f}" for value in masked.lam.tolist()]
         rows.append(("mask\nwhite: own pixels", mask))
         what = "masked query" if masked.partner is None else "mixed query"
+        what += f"\n{TERM_NAMES[f'loss_{masked.name}']}" if len(views.masked) > 1 else ""
         rows.append((what, displayable(masked.images, preprocessing)))
         if masked.partner is not None:
             rows.append(("partner's view", displayable(views.query[masked.partner], preprocessing)))
-        shares = [f"λ = {value:.2f}" for value in masked.lam.tolist()]
     figure = Figure(figsize=(1.35 + 1.12 * len(images), 0.55 + 1.16 * len(rows)), facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(images), squeeze=False)
@@ -71,8 +76,8 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
             for spine in axis.spines.values():
                 spine.set_color(FAINT)
                 spine.set_linewidth(0.6)
-            if label.startswith("mask\n"):
-                axis.set_xlabel(shares[column], fontsize=7.5, color=INK, labelpad=2)
+            if row in shares:
+                axis.set_xlabel(shares[row][column], fontsize=7.5, color=INK, labelpad=2)
         axes[row][0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=9, color=INK)
     figure.suptitle(f"{method}: what the network is shown", x=0.01, ha="left", fontsize=12, color=INK)
     figure.tight_layout(pad=0.4, h_pad=0.3, w_pad=0.3, rect=(0, 0, 1, 0.985))
@@ -107,7 +112,7 @@ def draw_curves(metrics: Path, path: Path, title: str) -> None:
     rate.set_ylim(bottom=0)
     speed.plot(epochs, [record["images_per_second"] for record in records], color=INK, linewidth=1.6)
     speed.set_ylim(bottom=0)
-    for axis, name in ((loss, "InfoNCE (nats)"), (rate, "learning rate"), (speed, "images per second")):
+    for axis, name in ((loss, "loss"), (rate, "learning rate"), (speed, "images per second")):
         axis.set_title(name, loc="left", fontsize=10, color=INK)
         axis.set_xlabel("epoch", fontsize=9, color=INK)
         ticks = MaxNLocator(9, integer=True).tick_values(0, epochs[-1])

@@ -118,6 +118,7 @@ class Trainer:
         lr = learning_rate(self.step_number, self.steps_per_epoch, self.config.epochs, self.config.optimiser)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
+        self.framework.begin_step(self.step_number / self.total_steps)
         views = self.views(self.next_batch(), self.view_generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             loss, terms = self.framework.loss(views)

@@ -34,4 +34,4 @@ class ViewMaker:
             views = high_pass(views, self.preprocessing.high_pass)
         query, key = views.chunk(2)
         masked = self.masking(query, generator)
-        return Views(query, key, masked, compare_clean=masked is None or self.masking.keeps_clean_query)
+        return Views(query, key, masked, compare_clean=not masked or self.masking.keeps_clean_query)

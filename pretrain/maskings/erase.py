@@ -39,7 +39,7 @@ class Erase(Masking):
     def __init__(self, settings: MaskingSettings, image_size: int) -> None:
         self.settings = cast(EraseSettings, settings)
 
-    def __call__(self, images: Tensor, generator: Generator) -> Masked:
+    def __call__(self, images: Tensor, generator: Generator) -> tuple[Masked, ...]:
         """Erase part of each image."""
         mask, lam = self.settings.draw(images, generator)
         if self.settings.fill == "noise":
@@ -49,4 +49,4 @@ class Erase(Masking):
             fill = images.mean((2, 3), keepdim=True)
         else:
             fill = images.new_zeros(())
-        return Masked(torch.where(mask > 0, images, fill), mask, lam)
+        return (Masked(torch.where(mask > 0, images, fill), mask, lam),)

@@ -27,8 +27,8 @@ class MixMask(Masking):
     def __init__(self, settings: MaskingSettings, image_size: int) -> None:
         self.settings = cast(MixMaskSettings, settings)
 
-    def __call__(self, images: Tensor, generator: Generator) -> Masked:
+    def __call__(self, images: Tensor, generator: Generator) -> tuple[Masked, ...]:
         """Mix each image with its partner."""
         mask, lam = self.settings.draw(images, generator)
         partner = draw_partners(len(images), self.settings.partner, generator)
-        return Masked(torch.where(mask > 0, images, images[partner]), mask, lam, partner)
+        return (Masked(torch.where(mask > 0, images, images[partner]), mask, lam, partner),)

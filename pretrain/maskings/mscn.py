@@ -70,10 +70,10 @@ class Mscn(Masking):
         mask = torch.where(kind < chosen.focal + chosen.spatial, spatial, kept)
         return torch.where(kind < chosen.focal, focal, mask)
 
-    def __call__(self, images: Tensor, generator: Generator) -> Masked:
+    def __call__(self, images: Tensor, generator: Generator) -> tuple[Masked, ...]:
         """Mask filtered images."""
         height, width = images.shape[-2:]
         mask = self.draw(len(images), (height, width), generator)
         noise = torch.randn(images.shape, generator=generator, device=generator.device)
         filled = torch.where(mask > 0, images, noise * self.settings.noise_std)
-        return Masked(filled, mask, mask.mean((1, 2, 3)))
+        return (Masked(filled, mask, mask.mean((1, 2, 3))),)

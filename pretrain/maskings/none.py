@@ -23,6 +23,6 @@ class NoMasking(Masking):
     def __init__(self, settings: MaskingSettings, image_size: int) -> None:
         pass
 
-    def __call__(self, images: Tensor, generator: Generator) -> Masked | None:
-        """Return None: the clean query is all there is."""
-        return None
+    def __call__(self, images: Tensor, generator: Generator) -> tuple[Masked, ...]:
+        """Return no branch: the clean query is all there is."""
+        return ()

@@ -39,11 +39,16 @@ class Recipe(BaseModel):
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` on top, section by section."""
+    """Return `base` with the values of `over` on top, section by section.
+
+    A section that names another thing (`name: simclr` over `name: moco`) replaces the whole section.
+    """
     result = dict(base)
     for name, value in over.items():
         old = result.get(name)
-        result[name] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        result[name] = value
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("name") in (None, old.get("name")):
+            result[name] = merged(old, value)
     return result
 
 
@@ -65,9 +70,12 @@ def recipes() -> dict[str, Recipe]:
 def get_recipe(name: str) -> Recipe:
     """Return a recipe by id ("mixmask@1") or by name ("mixmask": its newest version).
 
+    The "+" of "unmix+mixmask" may stand for the "-" of its recipe.
+
     Raises:
         UserError: there is none (near match named).
     """
+    name = name.replace("+", "-")
     if name in recipes():
         return recipes()[name]
     versions = [recipe for recipe in recipes().values() if recipe.id.partition("@")[0] == name]

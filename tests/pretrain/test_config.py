@@ -93,7 +93,39 @@ def test_bad_settings_are_one_clear_line(method: str, overrides: list[str], word
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "overrides", "arm", "framework", "masking"),
+    [
+        ("mixmask", ["framework.name=simclr"], "simclr+mixmask", "simclr", "mixmask"),
+        ("simsiam", ["masking.name=mixmask"], "simsiam+mixmask", "simsiam", "mixmask"),
+        ("simclr", ["framework.name=moco"], "moco", "moco", "none"),
+        ("byol", ["framework.name=moco", "masking.name=mscn"], "mscn", "moco", "mscn"),
+        ("unmix-mixmask", [], "unmix+mixmask", "moco", "unmix+mixmask"),
+        ("unmix+mixmask", ["framework.name=byol"], "byol+unmix+mixmask", "byol", "unmix+mixmask"),
+    ],
+)
+def test_another_axis_comes_with_the_settings_of_its_own_recipe(
+    method: str, overrides: list[str], arm: str, framework: str, masking: str
+) -> None:
+    config = resolve_config(method, overrides=overrides)
+    assert (config.method, config.framework["name"], config.masking["name"]) == (arm, framework, masking)
+    assert config.framework == resolve_config(framework).framework
+    assert config.masking == resolve_config(masking if masking != "none" else "moco").masking
+
+
+def test_settings_of_the_new_axis_can_be_changed_and_those_of_the_old_one_are_refused() -> None:
+    config = resolve_config("mixmask", overrides=["framework.name=simclr", "framework.temperature=0.5"])
+    assert config.framework["temperature"] == 0.5
+    with pytest.raises(UserError, match="unknown setting of framework 'queue'"):
+        resolve_config("mixmask", overrides=["framework.name=simclr", "framework.queue=9"])
+    with pytest.raises(UserError, match="did you mean 'simclr'"):
+        resolve_config("mixmask", overrides=["framework.name=simcl"])
+
+
 def test_merged_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merged(base, {"a": {"b": 9}}) == {"a": {"b": 9, "c": 2}, "d": 3}
+    named = {"a": {"name": "x", "b": 1}}
+    assert merged(named, {"a": {"b": 2}}) == {"a": {"name": "x", "b": 2}}
+    assert merged(named, {"a": {"name": "y"}}) == {"a": {"name": "y"}}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}

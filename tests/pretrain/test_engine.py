@@ -139,6 +139,38 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert [record["loss"] for record in ours] == [record["loss"] for record in theirs]
 
 
+@pytest.mark.parametrize("framework", ["simclr", "byol", "simsiam"])
+def test_every_framework_trains_on_mixed_views_and_goes_on_in_mid_epoch(
+    tiny: Dataset, tmp_path: Path, framework: str
+) -> None:
+    def config() -> PretrainConfig:
+        overrides = ("masking.name=unmix+mixmask", "batch_size=32", "log_every=2")
+        return resolve_config(framework, epochs=2, device="cpu", threads=1, overrides=overrides)
+
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == 8
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config(), tmp_path / "parts", stop, dataset=tiny, requests=requests)
+    parts = pretrain(config(), tmp_path / "parts", dataset=tiny)
+    whole = pretrain(config(), tmp_path / "whole", dataset=tiny)
+    assert same(parts, whole)
+    card = ModelCard.model_validate_json(whole.card.read_text())
+    assert (card.arm, card.framework, card.masking) == (
+        f"{framework}+unmix+mixmask",
+        framework,
+        "unmix+mixmask",
+    )
+    records = read_metrics(whole.metrics)
+    for record in records:
+        terms = record["loss_clean"] + record["loss_unmix"] + record["loss_mixmask"]
+        assert record["loss"] == pytest.approx(terms, rel=1e-5)
+    before = random_backbone("mixmask_resnet8", 0).state_dict
+    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(whole).items())
+
+
 def test_a_truncated_newest_state_is_skipped_and_the_result_is_the_same(
     finished: RunFolder, tiny: Dataset, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What each masking makes of a batch."""
 
+import pytest
 import torch
 
 from mmbench.preprocessing import high_pass_for
@@ -13,13 +14,13 @@ IMAGES = torch.randn((12, 3, 32, 32), generator=torch.Generator().manual_seed(0)
 
 def masked_by(name: str, seed: int = 0, **settings: object) -> Masked:
     entry = MASKINGS.get(name)
-    masked = entry(entry.Settings.model_validate(settings), 32)(IMAGES, torch.Generator().manual_seed(seed))
-    assert masked is not None
-    return masked
+    branches = entry(entry.Settings.model_validate(settings), 32)(IMAGES, torch.Generator().manual_seed(seed))
+    assert len(branches) == 1
+    return branches[0]
 
 
 def test_every_module_registers_its_masking() -> None:
-    assert MASKINGS.names() == ["erase", "mixmask", "mscn", "none"]
+    assert MASKINGS.names() == ["erase", "mixmask", "mscn", "none", "unmix", "unmix+mixmask"]
 
 
 def test_mixmask_takes_every_pixel_from_the_image_or_its_partner() -> None:
@@ -89,9 +90,9 @@ def test_mscn_filters_both_views_and_masks_only_the_query() -> None:
     assert not views.compare_clean
     assert maker.preprocessing.high_pass == high_pass_for(32)
     assert abs(views.key.mean().item()) < 0.02  # a high-passed picture has no brightness
-    assert views.masked is not None
-    kept = views.masked.mask.expand_as(views.query) == 1
-    assert torch.equal(views.masked.images[kept], views.query[kept])
+    (masked,) = views.masked
+    kept = masked.mask.expand_as(views.query) == 1
+    assert torch.equal(masked.images[kept], views.query[kept])
 
 
 def test_the_other_methods_keep_their_clean_query_and_their_brightness() -> None:
@@ -102,6 +103,53 @@ def test_the_other_methods_keep_their_clean_query_and_their_brightness() -> None
         assert views.compare_clean
         assert maker.preprocessing.high_pass is None
         assert views.key.mean().item() > 0.5
+
+
+def test_unmix_mixes_all_or_a_box_and_lambda_is_the_share_of_own_pixels() -> None:
+    for seed in range(20):
+        masked = masked_by("unmix", seed=seed, global_share=0.5, per_sample=True)
+        assert masked.partner is not None
+        for row in range(12):
+            mask, partner = masked.mask[row, 0], IMAGES[11 - row]
+            assert int(masked.partner[row]) == 11 - row
+            assert masked.lam[row].item() == pytest.approx(mask.mean().item(), abs=1e-6)
+            levels = mask.unique().tolist()
+            if len(levels) == 2 or levels[0] in (0.0, 1.0):
+                gap = mask == 0
+                ys, xs = gap.any(1).nonzero().flatten().tolist(), gap.any(0).nonzero().flatten().tolist()
+                assert gap.sum() == len(ys) * len(xs)  # a rectangle without holes
+                assert ys == list(range(ys[0], ys[-1] + 1)) if ys else True
+                assert torch.equal(masked.images[row][:, gap], partner[:, gap])
+                assert torch.equal(masked.images[row][:, ~gap], IMAGES[row][:, ~gap])
+            else:
+                (level,) = levels
+                expected = level * IMAGES[row] + (1 - level) * partner
+                torch.testing.assert_close(masked.images[row], expected, rtol=0, atol=1e-5)
+
+
+def test_unmix_draws_its_kinds_and_lambdas_as_the_source_says() -> None:
+    entry = MASKINGS.get("unmix")
+    masking = entry(entry.Settings(per_sample=True), 32)  # type: ignore[call-arg]
+    masks = masking.draw(4000, (32, 32), torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
+    whole = masks.flatten(1).std(1) == 0
+    assert abs(whole.float().mean().item() - 0.5) < 0.03
+    level = masks[whole].mean((1, 2, 3))
+    assert abs(level.mean().item() - 0.5) < 0.03  # U(0, 1)
+    assert abs(level.std().item() - 12**-0.5) < 0.02
+    # A box of share s = 1 - lambda centred anywhere keeps on average (1 - sqrt(s) / 4)^2 of itself inside.
+    share = torch.linspace(0, 1, 10001, dtype=torch.float64)
+    expected = 1 - (share * (1 - share.sqrt() / 4) ** 2).mean().item()
+    assert abs(masks[~whole].mean().item() - expected) < 0.03
+    one = entry(entry.Settings(), 32)  # type: ignore[call-arg]
+    shared = one.draw(6, (32, 32), torch.Generator().manual_seed(1))  # type: ignore[attr-defined]
+    assert (shared == shared[:1]).all()
+
+
+def test_unmix_and_mixmask_are_two_branches_of_different_masks() -> None:
+    entry = MASKINGS.get("unmix+mixmask")
+    branches = entry(entry.Settings(), 32)(IMAGES, torch.Generator().manual_seed(0))
+    assert [masked.name for masked in branches] == ["unmix", "mixmask"]
+    assert not torch.equal(branches[0].images, branches[1].images)
 
 
 def test_uniform_stays_in_its_range() -> None:

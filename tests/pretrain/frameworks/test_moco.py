@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mmbench.pretrain.framework import Views
+from mmbench.pretrain.frameworks.moco import Moco, MocoSettings
 from mmbench.pretrain.masking import Masked
-from mmbench.pretrain.moco import Moco, MocoSettings
 
 
 class Backbone(nn.Module):
@@ -32,7 +32,7 @@ def images(seed: int, batch: int = 6) -> torch.Tensor:
     return torch.randn((batch, 3, 2, 2), generator=torch.Generator().manual_seed(seed))
 
 
-def views(masked: Masked | None = None, compare_clean: bool = True) -> Views:
+def views(*masked: Masked, compare_clean: bool = True) -> Views:
     return Views(images(1), images(2), masked, compare_clean)
 
 
@@ -115,7 +115,7 @@ def test_the_loss_of_each_kind_of_masking(kind: str) -> None:
     query, key = images(1).double(), images(2).double()
     mix = mixed()
     masked = Masked(mix.images.double(), mix.mask, mix.lam.double(), mix.partner if kind == "mixed" else None)
-    given = Views(query, key, None if kind == "none" else masked, kind != "masked instead")
+    given = Views(query, key, () if kind == "none" else (masked,), kind != "masked instead")
     total, terms = moco.loss(given)
 
     def nce(embedded: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from mmbench.pretrain.framework import FRAMEWORKS, Framework, FrameworkSettings, Views
-from mmbench.pretrain.losses import info_nce, mixed_info_nce, negative_energy
+from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
+from mmbench.pretrain.losses import info_nce, negative_energy
 
 
 class MocoSettings(FrameworkSettings):
@@ -36,7 +36,7 @@ class MocoSettings(FrameworkSettings):
 
 @FRAMEWORKS.register("moco")
 class Moco(Framework):
-    """MoCo v2 with room for a masked query.
+    """MoCo v2 in one process.
 
     The key encoder starts as a copy, follows by exponential moving average of the parameters, gets no
     gradient, and keeps batch-norm statistics of its own: it runs on batch statistics, as in MoCo's code.
@@ -87,27 +87,29 @@ class Moco(Framework):
         self.queue[: len(keys) - fits] = keys[fits:]
         self.queue_position.fill_((start + len(keys)) % len(self.queue))
 
-    def loss(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the sum of the clean query's and the masked query's loss against the same keys and queue."""
-        temperature = self.settings.temperature
+    def begin_step(self, progress: float) -> None:
+        """Let the key encoder follow."""
         self.update_key_encoder()
-        key = self.embed_keys(views.key)
-        terms: dict[str, Tensor] = {}
-        if views.compare_clean:
-            query = self.embed(views.query)
-            energy = negative_energy(query, self.queue, temperature)
-            terms["clean"] = info_nce(query, key, energy, temperature).mean()
-        if views.masked is not None:
-            masked, partner = self.embed(views.masked.images), views.masked.partner
-            energy = negative_energy(masked, self.queue, temperature)
-            if partner is None:
-                terms["masked"] = info_nce(masked, key, energy, temperature).mean()
-            else:
-                lam = views.masked.lam
-                terms["masked"] = mixed_info_nce(masked, key, energy, lam, partner, temperature)
-        self._fresh_keys = key
-        total = torch.stack(list(terms.values())).sum()
-        return total, {name: term.detach() for name, term in terms.items()}
+
+    def targets(self, images: Tensor) -> Tensor:
+        """Return the keys, and keep them for the queue."""
+        self._fresh_keys = self.embed_keys(images)
+        return self._fresh_keys
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the queries."""
+        return self.embed(images)
+
+    def compare(self, predictions: Tensor, targets: Tensor) -> Compare:
+        """Return InfoNCE against the queue; all that it needs of the negatives is computed here, once."""
+        temperature = self.settings.temperature
+        energy = negative_energy(predictions, self.queue, temperature)
+
+        def against(partner: Tensor | None) -> Tensor:
+            keys = targets if partner is None else targets[partner]
+            return info_nce(predictions, keys, energy, temperature)
+
+        return against
 
     def after_step(self) -> None:
         """Enqueue the step's keys; not before, as the backward pass reads the queue, which is not cloned."""

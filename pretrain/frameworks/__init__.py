@@ -1,0 +1,1 @@
+"""The frameworks, one module each; importing a module registers its framework."""

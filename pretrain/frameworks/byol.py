@@ -1,0 +1,88 @@
+"""BYOL (arXiv 2006.07733): predict the embedding of a slowly moving copy of the encoder; no negatives."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import ClassVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
+from mmbench.pretrain.heads import mlp, unit
+from mmbench.pretrain.losses import negative_cosine
+
+
+class ByolSettings(FrameworkSettings):
+    """BYOL's own numbers; defaults of the paper, section 3.2.
+
+    Attributes:
+        dim: length of an embedding.
+        hidden: width of the heads' hidden layer.
+        momentum: share that the target keeps of itself at the first step; it rises to 1 by a half cosine.
+        symmetric: the clean views are compared in both directions, and averaged.
+    """
+
+    dim: int = Field(256, ge=2)
+    hidden: int = Field(4096, ge=2)
+    momentum: float = Field(0.996, ge=0, le=1)
+    symmetric: bool = True
+
+
+@FRAMEWORKS.register("byol")
+class Byol(Framework):
+    """Online encoder, projector and predictor; target encoder and projector by moving average.
+
+    The target takes no gradient and runs on batch statistics of its own.
+    """
+
+    Settings: ClassVar[type[FrameworkSettings]] = ByolSettings
+
+    def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
+        super().__init__(backbone, settings)
+        self.settings = cast(ByolSettings, settings)
+        self.backbone = backbone
+        features = int(cast(int, backbone.num_features))
+        hidden, dim = self.settings.hidden, self.settings.dim
+        self.projector = mlp(features, hidden, dim, batch_norm=True)
+        self.predictor = mlp(dim, hidden, dim, batch_norm=True)
+        self.target_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+
+    def momentum_at(self, progress: float) -> float:
+        """Return the share that the target keeps: 1 - (1 - m) (cos(pi progress) + 1) / 2."""
+        return 1 - (1 - self.settings.momentum) * (math.cos(math.pi * progress) + 1) / 2
+
+    @torch.no_grad()
+    def begin_step(self, progress: float) -> None:
+        """Let the target follow."""
+        targets: list[Tensor] = [*self.target_backbone.parameters(), *self.target_projector.parameters()]
+        online: list[Tensor] = [*self.backbone.parameters(), *self.projector.parameters()]
+        torch._foreach_lerp_(targets, online, 1 - self.momentum_at(progress))
+
+    @torch.no_grad()
+    def targets(self, images: Tensor) -> Tensor:
+        """Return the target's embeddings, without gradient: (B, dim), unit length."""
+        return unit(self.target_projector(self.target_backbone(images)), self.backbone)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the online predictions: (B, dim), unit length."""
+        return unit(self.predictor(self.projector(self.backbone(images))), self.backbone)
+
+    def compare(self, predictions: Tensor, targets: Tensor) -> Compare:
+        """Return the squared distance of unit vectors, 2 - 2 cos (equation 2)."""
+
+        def against(partner: Tensor | None) -> Tensor:
+            return 2 + 2 * negative_cosine(predictions, targets if partner is None else targets[partner])
+
+        return against
+
+    def clean_loss(self, views: Views, targets: Tensor) -> Tensor:
+        """Return the mean of both directions, or the query's alone."""
+        forth = super().clean_loss(views, targets)
+        if not self.settings.symmetric:
+            return forth
+        back = self.compare(self.predict(views.key), self.targets(views.query))(None)
+        return (forth + back) / 2

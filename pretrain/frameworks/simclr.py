@@ -1,0 +1,61 @@
+"""SimCLR (arXiv 2002.05709): one encoder, and the batch's other embeddings as negatives."""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
+from mmbench.pretrain.heads import mlp, unit
+from mmbench.pretrain.losses import nt_xent
+
+
+class SimclrSettings(FrameworkSettings):
+    """SimCLR's own numbers; defaults of the paper, section 2.2 and appendix B.
+
+    Attributes:
+        dim: length of an embedding.
+        temperature: divides the cosine similarities.
+    """
+
+    dim: int = Field(128, ge=2)
+    temperature: float = Field(0.1, gt=0)
+
+
+@FRAMEWORKS.register("simclr")
+class Simclr(Framework):
+    """Both views go through the one encoder and take a gradient; the loss is symmetric in them."""
+
+    Settings: ClassVar[type[FrameworkSettings]] = SimclrSettings
+
+    def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
+        super().__init__(backbone, settings)
+        self.settings = cast(SimclrSettings, settings)
+        self.backbone = backbone
+        features = int(cast(int, backbone.num_features))
+        self.head = mlp(features, features, self.settings.dim)
+
+    def targets(self, images: Tensor) -> Tensor:
+        """Return the key views' embeddings, with gradient: (B, dim), unit length."""
+        return self.predict(images)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return embeddings (B, dim), unit length."""
+        return unit(self.head(self.backbone(images)), self.backbone)
+
+    def compare(self, predictions: Tensor, targets: Tensor) -> Compare:
+        """Return NT-Xent of a positive pair, the mean of its two directions.
+
+        The denominators hold everyone but oneself, so they are the same whoever the positive is.
+        """
+        temperature = self.settings.temperature
+        of_queries, of_keys = nt_xent(predictions, targets, temperature)
+
+        def against(partner: Tensor | None) -> Tensor:
+            keys, normaliser = (targets, of_keys) if partner is None else (targets[partner], of_keys[partner])
+            positive = (predictions * keys).sum(1) / temperature
+            return (of_queries + normaliser) / 2 - positive
+
+        return against
