@@ -17,10 +17,15 @@ from mmbench.pretrain.engine import Requests
 from mmbench.pretrain.engine import pretrain as run_pretraining
 from mmbench.progress import progress_report
 
+RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
+
 
 @contextlib.contextmanager
 def signals_as_requests() -> Iterator[Requests]:
-    """Ctrl-C and SIGTERM save and stop, SIGUSR1 saves and goes on; a second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM save and stop, SIGUSR1 saves and goes on; a second Ctrl-C stops at once.
+
+    SIGTERM is what Slurm sends before it takes a machine back; it asks for a new submission too.
+    """
     requests = Requests()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -31,7 +36,10 @@ def signals_as_requests() -> Iterator[Requests]:
     def save(number: int, frame: FrameType | None) -> None:
         requests.save = True
 
-    wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: save}
+    def give_way(number: int, frame: FrameType | None) -> None:
+        requests.stop = requests.resubmit = True
+
+    wanted = {signal.SIGINT: stop, signal.SIGTERM: give_way, signal.SIGUSR1: save}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield requests
@@ -74,6 +82,7 @@ def pretrain(
     """Pretrain a backbone without labels.
 
     The same command goes on after an interruption. `kill -USR1` makes it save a training state at once.
+    SIGTERM makes it save and leave with exit code 75: submit the same command again.
     """
     console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
     axes = {"framework.name": framework, "masking.name": masking}
@@ -93,6 +102,13 @@ def pretrain(
     def say(words: str) -> None:
         console.print(words, highlight=False, markup=False, soft_wrap=True)
 
-    with signals_as_requests() as requests, progress_report(console, config.method) as report:
-        folder = run_pretraining(config, out, report, requests=requests, say=say)
+    with signals_as_requests() as requests:
+        try:
+            with progress_report(console, config.method) as report:
+                folder = run_pretraining(config, out, report, requests=requests, say=say)
+        except KeyboardInterrupt:
+            if not requests.resubmit:
+                raise
+            say(f"stopped by SIGTERM; the training state is saved in {out}, the same command goes on with it")
+            sys.exit(RESUBMIT)
     say(f"{folder.root}: model.safetensors (timm), card.json, curves.png, views.png")

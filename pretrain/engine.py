@@ -33,10 +33,12 @@ class Requests:
     Attributes:
         save: write a training state now.
         stop: write a training state and leave with KeyboardInterrupt.
+        resubmit: the stop is a scheduler's, who should start the same command again.
     """
 
     save: bool = False
     stop: bool = False
+    resubmit: bool = False
 
 
 def pretrain(

@@ -11,6 +11,7 @@ from PIL import Image
 from mmbench.cli import main
 from mmbench.data import Dataset
 from mmbench.pretrain.command import signals_as_requests
+from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import RunFolder
 
 
@@ -35,6 +36,37 @@ def test_pretrain_runs_and_a_second_call_says_so(
     assert RunFolder(tmp_path / "run").finished
 
 
+def test_sigterm_saves_and_asks_to_be_submitted_again(
+    loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.step
+
+    def terminated(trainer: Trainer) -> StepReport:
+        if trainer.step_number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(trainer)
+
+    arguments = [
+        "pretrain",
+        "--method",
+        "mixmask",
+        "--framework",
+        "simsiam",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    arguments += ["--threads", "1", "--set", "batch_size=64", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(Trainer, "step", terminated)
+    for code, words in ((75, "the same command goes on"), (0, "at step 2 of 3")):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == code
+        assert words in capsys.readouterr().out.replace("\n", " ")
+        assert RunFolder(tmp_path / "run").finished == (code == 0)
+
+
 def test_bad_input_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["--method", "mixmsk"], "did you mean 'mixmask'"),
@@ -50,7 +82,7 @@ def test_bad_input_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("method", ["moco", "mixmask", "erase", "mscn"])
+@pytest.mark.parametrize("method", ["moco", "mixmask", "erase", "mscn", "unmix+mixmask"])
 def test_preview_draws_every_method(
     method: str, loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +119,7 @@ def test_signals_save_or_stop_and_a_second_interrupt_stops_at_once() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert (requests.save, requests.stop) == (True, False)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert requests.stop
+        assert (requests.stop, requests.resubmit) == (True, True)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
