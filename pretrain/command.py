@@ -102,6 +102,7 @@ def pretrain(
     def say(words: str) -> None:
         console.print(words, highlight=False, markup=False, soft_wrap=True)
 
+    say(config.in_words())
     with signals_as_requests() as requests:
         try:
             with progress_report(console, config.method) as report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,10 @@ class OptimiserSettings(BaseModel):
     """The optimiser and its schedule: linear warm-up, then a cosine to zero.
 
     Attributes:
-        lr: peak learning rate, for the recipe's batch size (not scaled with the batch).
+        lr: peak learning rate at `reference_batch`, or at any batch where that is None.
+        reference_batch: images per step that `lr` is meant for.
+        scaling: how the rate follows the batch: "linear" for SGD (Goyal et al. 2017, arXiv 1706.02677),
+            "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
         momentum: of SGD.
         warmup_epochs: may be a fraction; 0 starts at the peak.
     """
@@ -32,9 +36,18 @@ class OptimiserSettings(BaseModel):
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0)
+    reference_batch: int | None = Field(None, ge=1)
+    scaling: Literal["linear", "sqrt"] = "linear"
     weight_decay: float = Field(1e-4, ge=0)
     momentum: float = Field(0.9, ge=0, le=1)
     warmup_epochs: float = Field(1.0, ge=0)
+
+    def effective_lr(self, batch_size: int) -> float:
+        """Return the peak learning rate at `batch_size` images per step."""
+        if self.reference_batch is None or batch_size == self.reference_batch:
+            return self.lr
+        ratio = batch_size / self.reference_batch
+        return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
 
 
 class PretrainConfig(BaseModel):
@@ -90,6 +103,22 @@ class PretrainConfig(BaseModel):
                 raise UserError(_first_problem(error, f"{axis}.")) from None
             filled[axis] = {"name": name, **settings.model_dump(mode="json")}
         return filled
+
+    @property
+    def effective_lr(self) -> float:
+        """The peak learning rate at this batch size."""
+        return self.optimiser.effective_lr(self.batch_size)
+
+    def in_words(self) -> str:
+        """Return one line about what is going to be run."""
+        given = self.optimiser
+        rate = f"peak learning rate {self.effective_lr:.3g}"
+        if self.effective_lr != given.lr:
+            rate += f" ({given.lr:.3g} at batch {given.reference_batch}, {given.scaling} rule)"
+        return (
+            f"{self.method}: framework {self.framework['name']}, masking {self.masking['name']}, "
+            f"{self.arch} on {self.data}, {self.epochs} epochs, batch {self.batch_size}, {given.name}, {rate}"
+        )
 
     @property
     def framework_settings(self) -> FrameworkSettings:

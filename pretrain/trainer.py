@@ -89,13 +89,15 @@ class Trainer:
                 f"({len(images)} images); use --set batch_size={max(2, len(images) // 4)}"
             )
         self.total_steps = self.steps_per_epoch * config.epochs
+        # From here on `lr` is that of this batch size.
+        self.schedule = config.optimiser.model_copy(update={"lr": config.effective_lr})
         self.images = images.to(device)
         self.views = ViewMaker(config, config.image_size or dataset.image_size, device)
         self.framework = framework.to(device)
         if config.channels_last:
             for module in framework.children():
                 module.to(memory_format=torch.channels_last)
-        self.optimiser = make_optimiser(self.framework, config.optimiser)
+        self.optimiser = make_optimiser(self.framework, self.schedule)
         self.order_generator = Generator().manual_seed(config.seed)
         self.view_generator = Generator(device).manual_seed(config.seed)
         self.step_number = 0
@@ -115,7 +117,7 @@ class Trainer:
         Raises:
             FloatingPointError: the loss is not finite; the weights are those before the step.
         """
-        lr = learning_rate(self.step_number, self.steps_per_epoch, self.config.epochs, self.config.optimiser)
+        lr = learning_rate(self.step_number, self.steps_per_epoch, self.config.epochs, self.schedule)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.framework.begin_step(self.step_number / self.total_steps)

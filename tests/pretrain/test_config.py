@@ -122,6 +122,25 @@ def test_settings_of_the_new_axis_can_be_changed_and_those_of_the_old_one_are_re
         resolve_config("mixmask", overrides=["framework.name=simcl"])
 
 
+@pytest.mark.parametrize(
+    ("recipe", "batch", "expected"),
+    [
+        ("mixmask", 128, 2e-3),  # as the recipe has it
+        ("mixmask", 512, 4e-3),  # four times the batch, Adam: twice the rate
+        ("mixmask", 32, 1e-3),
+        ("mixmask-imagenet", 256, 0.03),
+        ("mixmask-imagenet", 1024, 0.12),  # SGD: in proportion
+    ],
+)
+def test_the_learning_rate_follows_the_batch(recipe: str, batch: int, expected: float) -> None:
+    config = resolve_config(recipe, overrides=[f"batch_size={batch}"])
+    assert config.effective_lr == pytest.approx(expected)
+    assert f"batch {batch}," in config.in_words()
+    assert f"peak learning rate {expected:.3g}" in config.in_words()
+    free = resolve_config(recipe, overrides=[f"batch_size={batch}", "optimiser.reference_batch=null"])
+    assert free.effective_lr == free.optimiser.lr
+
+
 def test_merged_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merged(base, {"a": {"b": 9}}) == {"a": {"b": 9, "c": 2}, "d": 3}
