@@ -222,7 +222,6 @@ def _choose(values: dict[str, Any], axis: str, name: str) -> None:
     """
     if values[axis]["name"] == name:
         return
-    (FRAMEWORKS if axis == "framework" else MASKINGS).names()
     _axis_model(axis, name)
     example = next(
         (r for r in recipes().values() if r.method == name and r.settings[axis]["name"] == name), None

@@ -63,7 +63,10 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset, high_pa
         **backbone.card.origins,
         "batch_norm": f"statistics of {len(images)} random unlabelled training images of {dataset.name}",
     }
-    arm = RANDOM_CONTROLS[high_pass]
-    facts = {"arm": arm, "origins": origins, "pretrain_fingerprint": dataset.fingerprint}
+    facts = {
+        "arm": "random-high-pass" if high_pass else "random",
+        "origins": origins,
+        "pretrain_fingerprint": dataset.fingerprint,
+    }
     card = backbone.card.model_copy(update=facts)
     return replace(backbone, state_dict=state, card=card)

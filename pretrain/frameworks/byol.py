@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import negative_cosine
+from mmbench.pretrain.momentum import follow
 
 
 class ByolSettings(FrameworkSettings):
@@ -55,12 +56,10 @@ class Byol(Framework):
         """Return the share that the target keeps: 1 - (1 - m) (cos(pi progress) + 1) / 2."""
         return 1 - (1 - self.settings.momentum) * (math.cos(math.pi * progress) + 1) / 2
 
-    @torch.no_grad()
     def begin_step(self, progress: float) -> None:
         """Let the target follow."""
-        targets: list[Tensor] = [*self.target_backbone.parameters(), *self.target_projector.parameters()]
-        online: list[Tensor] = [*self.backbone.parameters(), *self.projector.parameters()]
-        torch._foreach_lerp_(targets, online, 1 - self.momentum_at(progress))
+        targets = [self.target_backbone, self.target_projector]
+        follow(targets, [self.backbone, self.projector], self.momentum_at(progress))
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:

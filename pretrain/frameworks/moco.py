@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
+from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import info_nce, negative_energy
+from mmbench.pretrain.momentum import follow
 
 
 class MocoSettings(FrameworkSettings):
@@ -49,9 +51,7 @@ class Moco(Framework):
         self.settings = cast(MocoSettings, settings)
         self.backbone = backbone
         features = int(cast(int, backbone.num_features))
-        self.head = nn.Sequential(
-            nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, self.settings.dim)
-        )
+        self.head = mlp(features, features, self.settings.dim)
         self.key_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("queue", normalize(torch.randn(self.settings.queue, self.settings.dim)))
@@ -61,21 +61,15 @@ class Moco(Framework):
     queue: Tensor
     queue_position: Tensor
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Return the query encoder's embeddings of images (B, 3, H, W): (B, dim), unit length."""
-        return normalize(self.head(self.backbone(images)).to(self.queue.dtype))
-
     @torch.no_grad()
     def embed_keys(self, images: Tensor) -> Tensor:
         """Return the key encoder's embeddings, without gradient: (B, dim), unit length."""
-        return normalize(self.key_head(self.key_backbone(images)).to(self.queue.dtype))
+        return unit(self.key_head(self.key_backbone(images)), self.backbone)
 
-    @torch.no_grad()
     def update_key_encoder(self) -> None:
         """Move the key encoder's parameters towards the query encoder's: k <- m k + (1 - m) q."""
-        keys: list[Tensor] = [*self.key_backbone.parameters(), *self.key_head.parameters()]
-        queries: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
-        torch._foreach_lerp_(keys, queries, 1 - self.settings.momentum)
+        followers: list[nn.Module] = [self.key_backbone, self.key_head]
+        follow(followers, [self.backbone, self.head], self.settings.momentum)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
@@ -97,8 +91,8 @@ class Moco(Framework):
         return self._fresh_keys
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return the queries."""
-        return self.embed(images)
+        """Return the query encoder's embeddings: (B, dim), unit length."""
+        return unit(self.head(self.backbone(images)), self.backbone)
 
     def compare(self, predictions: Tensor, targets: Tensor) -> Compare:
         """Return InfoNCE against the queue; all that it needs of the negatives is computed here, once."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.errors import UserError
 from mmbench.transfer.detection.models import TimmBackbone
+from mmbench.transfer.feature_names import feature_tensors
 
 # Counters that batch norms keep and that some of Detectron2's norms do not have; no output depends on them.
 COUNTER = "num_batches_tracked"
@@ -35,35 +36,18 @@ def write_timm_weights(
 ) -> tuple[Path, tuple[str, ...]]:
     """Write any timm ConvNet under the names of TimmBackbone.
 
-    timm's feature extractors call a stage `stages_0` where the network says `stages.0`; apart from dots and
-    underscores the names are equal, which is how they are matched.
-
     Returns:
-        The file, and the names of the tensors that belong behind the last feature map (a final norm or a
-        classifier's own layers), for which a detector has no place.
+        The file, and the names of the tensors for which a detector has no place (`feature_tensors`).
 
     Raises:
         UserError: the backbone does not cover the architecture.
     """
     backbone.build()  # raises unless the weights are exactly those of the architecture
-    by_flat_name = {name.replace(".", "_"): name for name in backbone.state_dict}
-    target = TimmBackbone(backbone.arch, finest_stride).timm_model.state_dict()
-    named = {name: by_flat_name.get(name.replace(".", "_")) for name in target}
-    missing = sorted(name for name, source in named.items() if source is None)
-    if missing:
-        raise UserError(
-            f"{len(missing)} tensors of '{backbone.arch}' as a feature extractor are not in the checkpoint "
-            f"({', '.join(missing[:4])}); this architecture cannot be used for detection"
-        )
-    tensors = {
-        f"timm_model.{name}": backbone.state_dict[source]
-        for name, source in named.items()
-        if source is not None
-    }
+    timm_model = TimmBackbone(backbone.arch, finest_stride).timm_model
+    tensors, left_over = feature_tensors(backbone, timm_model, "detection")
     path = folder / "backbone.pth"
     torch.save({"model": tensors, "matching_heuristics": True}, path)
-    used = set(named.values())
-    return path, tuple(sorted(name for name in backbone.state_dict if name not in used))
+    return path, left_over
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

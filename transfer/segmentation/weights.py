@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.errors import UserError
+from mmbench.transfer.feature_names import feature_tensors
 from mmbench.transfer.segmentation.architecture import plain_resnet_depth
 
 
@@ -31,13 +32,10 @@ def write_weights(backbone: Backbone, folder: Path) -> Path | None:
 def expected_tensors(backbone: Backbone, target: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return what mmsegmentation's backbone `target` must hold, by its own names.
 
-    mmsegmentation's `ResNet` has torchvision's names, as the checkpoint has. timm's feature extractors
-    call a stage `stages_0` where the network says `stages.0`; apart from dots and underscores their
-    names are equal.
+    mmsegmentation's `ResNet` has torchvision's names, as the checkpoint has.
 
     Returns:
-        The tensors, and the names of those that belong behind the last feature map (a final norm or a
-        classifier's own layers), for which a segmentor has no place.
+        The tensors, and the names of those for which a segmentor has no place (`feature_tensors`).
 
     Raises:
         UserError: a tensor of `target` is not in the checkpoint.
@@ -45,21 +43,7 @@ def expected_tensors(backbone: Backbone, target: nn.Module) -> tuple[dict[str, T
     timm_model = getattr(target, "timm_model", None)
     if timm_model is None:
         return dict(backbone.state_dict), ()
-    by_flat_name = {name.replace(".", "_"): name for name in backbone.state_dict}
-    sources = {name: by_flat_name.get(name.replace(".", "_")) for name in timm_model.state_dict()}
-    missing = sorted(name for name, source in sources.items() if source is None)
-    if missing:
-        raise UserError(
-            f"{len(missing)} tensors of '{backbone.arch}' as a feature extractor are not in the checkpoint "
-            f"({', '.join(missing[:4])}); this architecture cannot be used for segmentation"
-        )
-    tensors = {
-        f"timm_model.{name}": backbone.state_dict[source]
-        for name, source in sources.items()
-        if source is not None
-    }
-    used = set(sources.values())
-    return tensors, tuple(sorted(name for name in backbone.state_dict if name not in used))
+    return feature_tensors(backbone, timm_model, "segmentation")
 
 
 def feed_timm_backbone(backbone: Backbone, target: nn.Module) -> None:

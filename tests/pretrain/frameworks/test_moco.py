@@ -123,7 +123,7 @@ def test_the_loss_of_each_kind_of_masking(kind: str) -> None:
         return cross_entropy(logits, torch.zeros(6, dtype=torch.int64), reduction="none")
 
     keys = moco.embed_keys(key)
-    clean, corrupted = moco.embed(query), moco.embed(masked.images)
+    clean, corrupted = moco.predict(query), moco.predict(masked.images)
     if kind == "none":
         expected = nce(clean, keys).mean()
     elif kind == "erased beside":
