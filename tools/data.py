@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from mmbench.data import DATASETS, load_dataset
+from mmbench.data import DATASETS, download_dataset, load_dataset
 from mmbench.data.dataset import Split
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.errors import UserError
@@ -24,12 +24,19 @@ Report = Callable[[int, int, str], None]
 
 
 def prepare_dataset(
-    name: str, root: Path, *, seed: int = 0, force: bool = False, report: Report | None = None
+    name: str,
+    root: Path,
+    *,
+    seed: int = 0,
+    force: bool = False,
+    download: bool = False,
+    report: Report | None = None,
 ) -> str:
     """Make the data set `name` ready in `root/name`; return one line about what was done.
 
     Patterns are rendered (again with `force`: the old folder stays until the new one is complete). Other
-    data sets cannot be made here; they are looked for, and the error says how to get them.
+    data sets cannot be made here; they are fetched with `download` where their authors offer them, else
+    looked for, and the error says how to get them.
 
     Raises:
         UserError: unknown name; files that are missing; a folder that holds something else; a full disk.
@@ -37,6 +44,8 @@ def prepare_dataset(
     DATASETS.get(name)
     target = root / name
     if name != "patterns":
+        if download:
+            download_dataset(name, root)
         found = load_dataset(name, root)
         return f"{found.name} is ready in {found.root}: {len(found.classes)} classes"
     if target.exists() and not force:
@@ -97,8 +106,9 @@ root_option = click.option(
 @root_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rendering.")
 @click.option("--force", is_flag=True, help="Render anew, and replace what is there.")
-def prepare_command(name: str, root: Path, seed: int, force: bool) -> None:
-    """Make the data set NAME ready. Patterns are rendered; others are looked for."""
+@click.option("--download", is_flag=True, help="Fetch it from its authors: cifar10, cifar100, tiny-imagenet.")
+def prepare_command(name: str, root: Path, seed: int, force: bool, download: bool) -> None:
+    """Make the data set NAME ready. Patterns are rendered; others are fetched or looked for."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(name, total=None)
@@ -107,6 +117,7 @@ def prepare_command(name: str, root: Path, seed: int, force: bool) -> None:
             root,
             seed=seed,
             force=force,
+            download=download,
             report=lambda done, total, words: progress.update(
                 bar, completed=done, total=total, description=words
             ),

@@ -9,25 +9,37 @@ from typing import Any
 import torch
 import torchvision
 
-from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit
 from mmbench.data.subsets import split_by_class
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32
+READERS = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
 HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters; test stays untouched
 
 
 @functools.lru_cache(maxsize=2)
 def _read(name: str, root: Path, train: bool) -> Any:
     """Return torchvision's data set, checked by torchvision's own MD5 sums."""
-    reader = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
     try:
-        return reader(str(root), train=train, download=False)
+        return READERS[name](str(root), train=train, download=False)
     except RuntimeError:
         raise UserError(
             f"{name} is not in {root} (or is corrupted); unpack the authors' python archive there, or run: "
-            f"python -c \"import torchvision; torchvision.datasets.{name.upper()}('{root}', download=True)\""
+            f"mmbench data prepare {name} --root {root.parent} --download"
         ) from None
+
+
+@DOWNLOADERS.register("cifar10")
+def download_cifar10(root: Path) -> None:
+    """Let torchvision fetch and unpack CIFAR-10 in `root`."""
+    READERS["cifar10"](str(root), download=True)
+
+
+@DOWNLOADERS.register("cifar100")
+def download_cifar100(root: Path) -> None:
+    """Let torchvision fetch and unpack CIFAR-100 in `root`."""
+    READERS["cifar100"](str(root), download=True)
 
 
 def _split(name: str, root: Path, split: str) -> ImageSplit:

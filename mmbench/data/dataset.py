@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,32 @@ class ImageSplit:
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.contiguous().numpy().data)
         digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """One split as files, for those who read pictures at another size or not all at once.
+
+    Attributes:
+        root: the folder that all paths are below.
+        paths: one per picture, relative to `root`.
+        labels: int64, (N,), indices into the data set's classes.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, sizes in bytes and labels of the files; their contents are not read."""
+        digest = hashlib.sha256()
+        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
+            digest.update(f"{path}:{(self.root / path).stat().st_size}:{label}\n".encode())
         return digest.hexdigest()
 
 
@@ -90,6 +116,7 @@ class Dataset:
 
     Attributes:
         splits: loader per split; a split is decoded when first asked for and then kept.
+        files: the same splits as files, where they are pictures on disk.
         scenes: the dense part, where there is one.
         image_size: side in pixels at which the data set's images are fed to a small backbone
             (they may be stored larger, so that crops have room).
@@ -101,6 +128,7 @@ class Dataset:
     splits: Mapping[str, Callable[[], ImageSplit]]
     image_size: int
     scenes: Scenes | None = None
+    files: Mapping[str, Callable[[], PictureFiles]] = field(default_factory=dict)
 
     def split(self, name: Split) -> ImageSplit:
         """Return one split, decoded once per process.
@@ -147,6 +175,32 @@ DatasetLoader = Callable[[Path], Dataset]
 
 # name -> loader(folder of that data set). A new data set is one new module in mmbench.data.
 DATASETS: Registry[DatasetLoader] = Registry("data set", package="mmbench.data")
+
+# name -> fetch it into the folder of that data set, through torchvision, and check its digest.
+DOWNLOADERS: Registry[Callable[[Path], None]] = Registry("data set to download", package="mmbench.data")
+
+
+def download_dataset(name: str, root: Path = Path("data")) -> None:
+    """Fetch the data set called `name` into `root/name`; what is there and whole is not fetched again.
+
+    Raises:
+        UserError: it is not offered for download by its authors, or the download failed.
+    """
+    if name not in DOWNLOADERS.names():
+        DATASETS.get(name)
+        raise UserError(
+            f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
+            f"put its files into {root / name} and leave --download away"
+        )
+    try:
+        DOWNLOADERS.get(name)(root / name)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"the download of '{name}' failed ({reason}); check the network, or put its files "
+            f"into {root / name}"
+        ) from None
+    load_dataset.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)

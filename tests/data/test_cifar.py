@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from mmbench.data import cifar, load_dataset
+from mmbench.data import cifar, download_dataset, load_dataset
 from mmbench.errors import UserError
 
 PER_CLASS = 20
@@ -64,7 +64,7 @@ def test_splits_of_cifar10(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_missing_files_name_the_command_that_gets_them(tmp_path, name):
-    with pytest.raises(UserError, match=f"{name} is not in .*{name.upper()}.*download=True"):
+    with pytest.raises(UserError, match=f"{name} is not in .*mmbench data prepare {name} .* --download"):
         load_dataset(name, tmp_path)
 
 
@@ -74,3 +74,18 @@ def test_a_corrupted_batch_is_refused(tmp_path, monkeypatch):
     batch.write_bytes(batch.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match="corrupted"):
         load_dataset("cifar10", tmp_path)
+
+
+def test_download_goes_through_torchvision(tmp_path, monkeypatch):
+    asked = []
+
+    def fetch(self, root, train=True, download=False):
+        asked.append((type(self).__name__, root, download))
+        if type(self).__name__ == "CIFAR100":
+            raise RuntimeError("no network")
+
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "__init__", fetch)
+    download_dataset("cifar10", tmp_path)
+    assert asked == [("CIFAR10", str(tmp_path / "cifar10"), True)]
+    with pytest.raises(UserError, match=r"download of 'cifar100' failed \(no network\)"):
+        download_dataset("cifar100", tmp_path)

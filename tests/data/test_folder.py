@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from mmbench.data import load_dataset
-from mmbench.data.folder import load_folder, read_image
+from mmbench.data.folder import load_folder, picture_files
+from mmbench.data.pictures import decode, read_image
 from mmbench.errors import UserError
 
 
@@ -134,10 +135,47 @@ def test_missing_folder(tmp_path):
         load_folder(tmp_path / "nowhere")
 
 
-def test_folder_without_classes(tmp_path):
-    write(tmp_path / "loose.png")
-    with pytest.raises(UserError, match="class"):
+def test_loose_pictures_are_train_without_labels(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.png", (number, number, number))
+    (tmp_path / "notes.txt").write_text("no picture")
+    dataset = load_folder(tmp_path)
+    assert dataset.classes == ("unlabelled",)
+    assert levels(dataset.split("train")) == {0, 1, 2}
+    with pytest.raises(UserError, match=r"no test split \(it has: train\)"):
+        dataset.split("test")
+
+
+def test_folder_without_pictures(tmp_path):
+    with pytest.raises(UserError, match="no class folders"):
         load_folder(tmp_path)
+
+
+def test_unreadable_pictures_can_be_left_out_and_named(tmp_path):
+    make_tree(tmp_path, {"a": 4, "b": 4})
+    (tmp_path / "a" / "2.png").write_bytes(b"<html>")
+    files = picture_files(tmp_path, ("a", "b"))
+    assert files.paths[2] == "a/2.png"
+    with pytest.raises(UserError, match=r"2\.png"):
+        decode(files, 40)
+    unreadable = []
+    split = decode(files, 40, unreadable)
+    assert unreadable == ["a/2.png"]
+    assert split.images[:, 0, 20, 20].tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert split.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    for path in files.paths:
+        (tmp_path / path).write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 8 pictures"):
+        decode(files, 40, [])
+
+
+def test_the_fingerprint_of_files_tells_names_sizes_and_labels(tmp_path):
+    make_tree(tmp_path, {"a": 2, "b": 2})
+    first = picture_files(tmp_path, ("a", "b")).fingerprint
+    assert picture_files(tmp_path, ("a", "b")).fingerprint == first
+    assert picture_files(tmp_path, ("b", "a")).fingerprint != first
+    write(tmp_path / "a" / "0.png", size=(100, 90))
+    assert picture_files(tmp_path, ("a", "b")).fingerprint != first
 
 
 def test_empty_class(tmp_path):

@@ -6,15 +6,20 @@ import functools
 import sys
 from pathlib import Path
 
-from mmbench.data.dataset import DATASETS, Dataset, Scenes
-from mmbench.data.folder import read_split
+from mmbench.data.dataset import DATASETS, Dataset, ImageSplit, Scenes
+from mmbench.data.folder import picture_files
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
+from mmbench.data.pictures import decode
 
 FED_SIZE = 32
 
 __all__ = ["CLASSES", "FED_SIZE", "PatternsConfig", "prepare"]
+
+
+def _read_split(folder: Path) -> ImageSplit:
+    return decode(picture_files(folder, CLASSES), STORED_SIZE)
 
 
 @DATASETS.register("patterns")
@@ -28,8 +33,5 @@ def load_patterns(root: Path) -> Dataset:
         print(f"rendering the Patterns data into {root} (about 20 s, once)", file=sys.stderr, flush=True)
         prepare(root)
     read_manifest(root)
-    splits = {
-        split: functools.partial(read_split, root / split, CLASSES, STORED_SIZE)
-        for split in ("train", "val", "test")
-    }
+    splits = {split: functools.partial(_read_split, root / split) for split in ("train", "val", "test")}
     return Dataset("patterns", root, CLASSES, splits, FED_SIZE, Scenes(root / "scenes", CLASSES))

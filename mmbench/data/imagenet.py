@@ -1,0 +1,85 @@
+"""ImageNet-1K as torchvision unpacks it, and ImageNet-100, the part of it that a class list names."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import torchvision
+
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.folder import carved_from, class_names, picture_files
+from mmbench.data.pictures import dataset_of_files
+from mmbench.errors import UserError
+
+IMAGE_SIZE = 224
+HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 pictures per class
+CLASS_LIST = "classes.txt"
+
+
+def _unpack(root: Path) -> None:
+    """Let torchvision unpack the official archives in `root`, checked by its MD5 sums.
+
+    Raises:
+        UserError: neither the folders nor the archives are there, or an archive is damaged.
+    """
+    for split in ("train", "val"):
+        if not (root / split).is_dir():
+            try:
+                torchvision.datasets.ImageNet(str(root), split=split)
+            except (RuntimeError, OSError) as error:
+                reason = " ".join(str(error).split())[:160]
+                raise UserError(
+                    f"imagenet is not in {root} ({reason}); put ILSVRC2012_devkit_t12.tar.gz, "
+                    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there, or train/ and val/ with one "
+                    "folder per class"
+                ) from None
+
+
+def _load(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
+    train = functools.partial(picture_files, root / "train", classes)
+    test = functools.partial(picture_files, root / "val", classes)
+    return dataset_of_files(
+        name, root, classes, {**carved_from(train, HELD_OUT_SHARE), "test": test}, IMAGE_SIZE
+    )
+
+
+@DATASETS.register("imagenet")
+def load_imagenet(root: Path) -> Dataset:
+    """Return ImageNet-1K: its val pictures are the test split, 1% of each class of train are val.
+
+    Raises:
+        UserError: the files are missing or damaged.
+    """
+    _unpack(root)
+    return _load("imagenet", root, class_names(root / "train"))
+
+
+@DATASETS.register("imagenet-100")
+def load_imagenet_100(root: Path) -> Dataset:
+    """Return the classes of ImageNet that `root`/classes.txt lists, one folder name per line.
+
+    Pictures are looked for in `root` and then in `imagenet` beside it. Published lists of 100 classes
+    differ, so none is built in: take that of the work to compare with.
+
+    Raises:
+        UserError: no list; a class listed twice or not in ImageNet; files that are missing.
+    """
+    listing = root / CLASS_LIST
+    if not listing.is_file():
+        raise UserError(
+            f"{listing} is missing; write the folder names of the 100 classes there (n01440764, ...), one "
+            "per line; published lists differ, so take that of the work to compare with"
+        )
+    lines = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    classes = tuple(sorted(set(lines)))
+    if len(classes) != len(lines) or not classes:
+        raise UserError(
+            f"{listing} must name each class once; it has {len(lines)} lines, {len(classes)} names"
+        )
+    source = root if (root / "train").is_dir() else root.parent / "imagenet"
+    _unpack(source)
+    unknown = sorted(set(classes) - set(class_names(source / "train")))
+    if unknown:
+        raise UserError(f"{listing}: not in {source / 'train'}: {', '.join(unknown[:5])}")
+    return _load("imagenet-100", source, classes)

@@ -1,0 +1,71 @@
+"""Where and in what precision a run computes, by Hugging Face Accelerate: devices, processes, trackers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
+
+from mmbench.device import resolve_device
+from mmbench.errors import MissingExtraError, UserError, unknown_name
+from mmbench.pretrain.config import PretrainConfig
+
+# Statistics and queue are kept equal by the frameworks themselves, so buffers are not sent at every step.
+DDP = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def launched_processes() -> int:
+    """Return how many processes `torchrun` or `accelerate launch` started together; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def make_accelerator(config: PretrainConfig, folder: Path | None = None) -> Accelerator:
+    """Return the accelerator of one run; under `torchrun` and `accelerate launch`, one of several.
+
+    Args:
+        folder: the run folder, where local trackers write.
+
+    Raises:
+        UserError: a device, a precision or a tracker that cannot be used here.
+    """
+    check_trackers(config.trackers)
+    device = resolve_device(config.device)
+    if config.precision == "fp16" and device.type == "cpu":
+        raise UserError("precision fp16 needs a GPU; use --set precision=bf16 or fp32 on the CPU")
+    # Accelerate keeps one state per process; a second run in the same process may want another device.
+    AcceleratorState._reset_state(reset_partial_state=launched_processes() == 1)
+    chosen: dict[str, Any] = {}
+    if launched_processes() == 1:
+        chosen["accelerate_torch_device"] = str(device)
+    elif PartialState._shared_state and PartialState().device.type != device.type:
+        raise UserError(f"processes that began on {PartialState().device.type} cannot go on on {device.type}")
+    with patch_environment(**chosen):
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no" if config.precision == "fp32" else config.precision,
+            gradient_accumulation_steps=config.accumulation,
+            log_with=list(config.trackers) if folder is not None else None,
+            project_config=ProjectConfiguration(
+                project_dir=None if folder is None else str(folder),
+                logging_dir=None if folder is None else str(folder),
+            ),
+            kwargs_handlers=[DDP],
+        )
+
+
+def check_trackers(names: tuple[str, ...]) -> None:
+    """Check that every tracker is known to Accelerate and installed.
+
+    Raises:
+        UserError: unknown (near match named), or not installed.
+    """
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            raise unknown_name("tracker", name, LOGGER_TYPE_TO_CLASS)
+        if name not in [str(available) for available in get_available_trackers()]:
+            raise MissingExtraError(name, f"--set trackers=[{name}]", f"pip install {name.replace('_', '-')}")

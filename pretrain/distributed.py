@@ -1,0 +1,66 @@
+"""What processes that train together exchange; with one process, every function here changes nothing.
+
+Every process holds an equal part of the batch: process r has rows r B ... (r + 1) B - 1 of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.nn import functional as with_gradient
+
+
+def process_count() -> int:
+    """Return how many processes train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """Return this process's number, from 0."""
+    return distributed.get_rank() if process_count() > 1 else 0
+
+
+def own_rows(everyone: Tensor) -> Tensor:
+    """Return this process's rows (B, ...) of the whole batch (W B, ...)."""
+    return everyone.chunk(process_count())[process_rank()]
+
+
+@torch.no_grad()
+def gather(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, (B, ...) -> (W B, ...), without gradient."""
+    if process_count() == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(process_count())]
+    distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, (B, ...) -> (W B, ...).
+
+    The backward pass adds up what all processes' losses say about a row. As gradients of parameters are
+    averaged over processes, the result is the gradient of the mean of their losses.
+    """
+    return rows if process_count() == 1 else torch.cat(with_gradient.all_gather(rows))
+
+
+def all_sum(values: Tensor) -> Tensor:
+    """Return the sum over processes, same shape, with gradient."""
+    return values if process_count() == 1 else cast(Tensor, with_gradient.all_reduce(values))
+
+
+def encode_in_order(encode: Callable[[Tensor], Tensor], rows: Tensor, order: Tensor) -> Tensor:
+    """Return encode(rows), (B, ...) -> (B, D), with the whole batch spread anew over processes meanwhile.
+
+    Source: MoCo's shuffling BN (arXiv 1911.05722, section 3.3). Images go through `encode` beside others
+    than before, so that its batch norm's statistics tell nothing about who belongs together; the results
+    come back in the rows' own order. No gradient passes.
+
+    Args:
+        order: a permutation (W B,) of the whole batch, the same in every process.
+    """
+    shuffled = own_rows(gather(rows)[order])
+    return own_rows(gather(encode(shuffled))[order.argsort()])

@@ -1,0 +1,81 @@
+"""The optimiser, its learning rate, and how that follows the batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmbench.pretrain.framework import Framework
+
+
+class OptimiserSettings(BaseModel):
+    """The optimiser and its schedule: linear warm-up, then a cosine to zero.
+
+    Attributes:
+        lr: peak learning rate at `reference_batch`, or at any batch where that is None.
+        reference_batch: images per step that `lr` is meant for.
+        scaling: how the rate follows the batch: "linear" for SGD (Goyal et al. 2017, arXiv 1706.02677),
+            "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
+        momentum: of SGD.
+        warmup_epochs: may be a fraction; 0 starts at the peak.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    reference_batch: int | None = Field(None, ge=1)
+    scaling: Literal["linear", "sqrt"] = "linear"
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, le=1)
+    warmup_epochs: float = Field(1.0, ge=0)
+
+    def effective_lr(self, batch_size: int) -> float:
+        """Return the peak learning rate at `batch_size` images per step."""
+        if self.reference_batch is None or batch_size == self.reference_batch:
+            return self.lr
+        ratio = batch_size / self.reference_batch
+        return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
+
+
+def learning_rate(step: int, steps_per_epoch: int, epochs: int, settings: OptimiserSettings) -> float:
+    """Return the learning rate of step `step` (from 0): linear warm-up, then half a cosine to zero."""
+    warmup, total = settings.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
+    if step < warmup:
+        return settings.lr * (step + 1) / warmup if warmup > 1 else settings.lr
+    progress = (step - warmup) / max(1.0, total - warmup)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """Return the optimiser of all parameters that take a gradient.
+
+    Parameters whose rate the framework keeps constant form a second group, marked by "constant_lr".
+    """
+    constant = {id(parameter) for parameter in framework.constant_lr_parameters()}
+    trained = [parameter for parameter in framework.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if id(parameter) not in constant]}
+    ]
+    if constant:
+        kept = [parameter for parameter in trained if id(parameter) in constant]
+        groups.append({"params": kept, "constant_lr": True})
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.SGD(
+        groups,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Give all groups but the constant ones the learning rate of the step."""
+    for group in optimiser.param_groups:
+        if not group.get("constant_lr"):
+            group["lr"] = lr
