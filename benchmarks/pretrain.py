@@ -19,7 +19,9 @@ import torch
 from textbook import TextbookLoop
 
 from mmbench.data import Dataset, load_dataset
+from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.source import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 
 # name of the architecture, goal against the textbook loop
@@ -30,7 +32,9 @@ PREFETCHED, REFILL_SECONDS = 4, 3  # two batches for each of two workers
 
 def trainer(method: str, arch: str, dataset: Dataset) -> Trainer:
     config = resolve_config(method, arch=arch, epochs=50, device="cpu")
-    return Trainer(config, build_framework(config), dataset, torch.device("cpu"))
+    accelerator = make_accelerator(config)
+    source = open_source(config, dataset, accelerator.device)
+    return Trainer(config, build_framework(config), source, accelerator)
 
 
 def bare(of: Trainer, mixed: bool) -> Callable[[], None]:

@@ -154,7 +154,7 @@ class RunFolder:
             old.unlink()
         return path
 
-    def load_newest_state(self, device: torch.device, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def newest_state(self, say: Callable[[str], None]) -> Path | None:
         """Return the newest training state that can be read, or None; `say` is told of those skipped.
 
         What a killed process left half-written is removed.
@@ -163,14 +163,20 @@ class RunFolder:
             leftover.unlink()
         for path in self.state_paths():
             try:
-                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+                self.load_state(path, torch.device("cpu"))
             except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 reason = str(error).partition("\n")[0][:80] or "it is empty"
                 say(f"{path} cannot be read ({reason}); an older state is tried")
                 path.replace(path.with_suffix(".unreadable"))  # else it would push out a good one
                 continue
-            return state
+            return path
         return None
+
+    def load_state(self, path: Path, device: torch.device) -> dict[str, Any]:
+        """Return the training state at `path`, its tensors on `device`."""
+        where = "cpu" if device.type == "cpu" else device  # torch.load knows no "cpu:0"
+        state: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
+        return state
 
 
 def read_settings(path: Path) -> dict[str, Any]:

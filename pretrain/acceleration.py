@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -14,6 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from mmbench.device import resolve_device
 from mmbench.errors import MissingExtraError, UserError, unknown_name
 from mmbench.pretrain.config import PretrainConfig
+from mmbench.runs import RunFolder
 
 # Statistics and queue are kept equal by the frameworks themselves, so buffers are not sent at every step.
 DDP = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
@@ -24,7 +24,7 @@ def launched_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def make_accelerator(config: PretrainConfig, folder: Path | None = None) -> Accelerator:
+def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) -> Accelerator:
     """Return the accelerator of one run; under `torchrun` and `accelerate launch`, one of several.
 
     Args:
@@ -49,13 +49,30 @@ def make_accelerator(config: PretrainConfig, folder: Path | None = None) -> Acce
             cpu=device.type == "cpu",
             mixed_precision="no" if config.precision == "fp32" else config.precision,
             gradient_accumulation_steps=config.accumulation,
-            log_with=list(config.trackers) if folder is not None else None,
+            log_with=list(config.trackers) if folder is not None and config.trackers else None,
             project_config=ProjectConfiguration(
-                project_dir=None if folder is None else str(folder),
-                logging_dir=None if folder is None else str(folder),
+                project_dir=None if folder is None else str(folder.root),
+                logging_dir=None if folder is None else str(folder.tensorboard),
             ),
             kwargs_handlers=[DDP],
         )
+
+
+def start_trackers(accelerator: Accelerator, config: PretrainConfig, resumed_step: int) -> None:
+    """Start the run's trackers; what TensorBoard was told of steps past `resumed_step` is forgotten."""
+    only_tensorboard = set(config.trackers) <= {"tensorboard"}  # it would make a folder of the settings
+    settings = None if only_tensorboard else _flat(config.model_dump(mode="json"))
+    options = {"tensorboard": {"purge_step": resumed_step + 1}}
+    accelerator.init_trackers("mmbench", config=settings, init_kwargs=options)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as "optimiser.lr": value."""
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, dict)
+        values |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
+    return values
 
 
 def check_trackers(names: tuple[str, ...]) -> None:

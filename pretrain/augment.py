@@ -81,14 +81,23 @@ class Augment:
         self.mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return one view of each image: uint8 (B, 3, H, W) -> float32 (B, 3, S, S), normalised."""
+    def __call__(self, images: Tensor, generator: Generator, *, cropped: bool = False) -> Tensor:
+        """Return one view of each image: uint8 (B, 3, H, W) -> float32 (B, 3, S, S), normalised.
+
+        Args:
+            cropped: the images are random crops of the right size already; nothing more is cut off.
+        """
         if images.device.type == "cpu" and len(images) > CPU_CHUNK:
-            return torch.cat([self(chunk, generator) for chunk in images.split(CPU_CHUNK)])
+            parts = [self(chunk, generator, cropped=cropped) for chunk in images.split(CPU_CHUNK)]
+            return torch.cat(parts)
         batch, device = len(images), generator.device
-        source = (images.shape[-2], images.shape[-1])
-        scale, aspect = self.settings.crop_scale, self.settings.crop_aspect
-        views = self.crop_and_flip(images, draw_crops(batch, source, scale, aspect, generator), generator)
+        if cropped:
+            flipped = torch.rand(batch, generator=generator, device=device) < self.settings.flip
+            views = torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images).float().div_(255)
+        else:
+            source = (images.shape[-2], images.shape[-1])
+            scale, aspect = self.settings.crop_scale, self.settings.crop_aspect
+            views = self.crop_and_flip(images, draw_crops(batch, source, scale, aspect, generator), generator)
         views = self.jitter(views, generator)
         chosen = torch.rand(batch, generator=generator, device=device) < self.settings.grayscale
         views = colour.grayscale(views, chosen)

@@ -78,7 +78,7 @@ class SynchronisedBatchNorm(_BatchNorm):
         """Normalise (N, C, ...)."""
         if not self.training or process_count() == 1:
             return super().forward(input)
-        values = input.float()
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
         dims = [0, *range(2, input.dim())]
         count = values.numel() // values.shape[1] * process_count()
         shape = (1, -1) + (1,) * (input.dim() - 2)
@@ -135,8 +135,9 @@ def _replace(model: nn.Module, kind: type[_BatchNorm]) -> None:
                 "synchronised here; use batch_norm.splits=1 and batch_norm.synchronised=false"
             )
         fresh = kind(child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)
+        if child.running_mean is not None:
+            fresh.to(child.running_mean)  # its device and precision
         fresh.load_state_dict(child.state_dict())
-        fresh.to(next(iter(child.state_dict().values()), torch.empty(0)).device)
         for own, other in zip(fresh.parameters(), child.parameters(), strict=True):
             own.requires_grad_(other.requires_grad)
         fresh.train(child.training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from mmbench.data import download_dataset
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.engine import Requests
 from mmbench.pretrain.engine import pretrain as run_pretraining
+from mmbench.pretrain.sitting import Requests
 from mmbench.progress import progress_report
 
 RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
@@ -64,6 +66,8 @@ def signals_as_requests() -> Iterator[Requests]:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
+@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile speed the encoders up.")
+@click.option("--download", is_flag=True, help="Fetch the data set from its authors if it is not there.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 def pretrain(
     method: str,
@@ -77,16 +81,22 @@ def pretrain(
     out: Path,
     device: str,
     threads: int | None,
+    compiled: bool,
+    download: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Pretrain a backbone without labels.
 
     The same command goes on after an interruption. `kill -USR1` makes it save a training state at once.
     SIGTERM makes it save and leave with exit code 75: submit the same command again.
+
+    Several GPUs or machines: `torchrun --nproc-per-node 8 -m mmbench pretrain ...`, or `accelerate launch`.
     """
-    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
+    rank = int(os.environ.get("RANK", "0"))  # of the processes that torchrun started
+    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty(), quiet=rank > 0)
     axes = {"framework.name": framework, "masking.name": masking}
     chosen = tuple(f"{axis}={name}" for axis, name in axes.items() if name is not None)
+    chosen += ("compile=true",) if compiled else ()
     config = resolve_config(
         method,
         arch=arch,
@@ -103,6 +113,8 @@ def pretrain(
         console.print(words, highlight=False, markup=False, soft_wrap=True)
 
     say(config.in_words())
+    if download and rank == 0:
+        download_dataset(config.data, data_root)
     with signals_as_requests() as requests:
         try:
             with progress_report(console, config.method) as report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,42 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
+from mmbench.pretrain.batch_norm import BatchNormSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
+from mmbench.pretrain.optimiser import OptimiserSettings
 from mmbench.pretrain.recipes import get_recipe, recipes
 
 # May differ between the sittings of one run: where it runs and how fast, not what it computes.
-RUNTIME_SETTINGS = ("data_root", "device", "threads")
-
-
-class OptimiserSettings(BaseModel):
-    """The optimiser and its schedule: linear warm-up, then a cosine to zero.
-
-    Attributes:
-        lr: peak learning rate at `reference_batch`, or at any batch where that is None.
-        reference_batch: images per step that `lr` is meant for.
-        scaling: how the rate follows the batch: "linear" for SGD (Goyal et al. 2017, arXiv 1706.02677),
-            "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
-        momentum: of SGD.
-        warmup_epochs: may be a fraction; 0 starts at the peak.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(2e-3, gt=0)
-    reference_batch: int | None = Field(None, ge=1)
-    scaling: Literal["linear", "sqrt"] = "linear"
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, le=1)
-    warmup_epochs: float = Field(1.0, ge=0)
-
-    def effective_lr(self, batch_size: int) -> float:
-        """Return the peak learning rate at `batch_size` images per step."""
-        if self.reference_batch is None or batch_size == self.reference_batch:
-            return self.lr
-        ratio = batch_size / self.reference_batch
-        return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
+RUNTIME_SETTINGS = (
+    "data_root",
+    "device",
+    "threads",
+    "workers",
+    "compile",
+    "trackers",
+    "keep_states",
+    "log_every",
+    "knn_every",
+    "effective",  # what `Trainer.effective` says; told, not chosen
+)
 
 
 class PretrainConfig(BaseModel):
@@ -60,10 +42,20 @@ class PretrainConfig(BaseModel):
         data: name of the data set, or path of an image folder; its train split is used, without labels.
         image_size: side of a view in pixels; None takes the data set's own.
         framework, masking: `name` of a registered one and its own settings.
-        precision: "bf16" runs the encoders under autocast; weights, losses and queue stay float32.
+        batch_size: images per step, over all processes and all parts of an accumulated step.
+        accumulation: parts of a process's share that pass one after the other, to save memory; batch norm
+            sees one part at a time.
+        precision: "bf16" and "fp16" (GPU only) run the encoders under autocast; weights, losses and queue
+            stay float32.
+        compile: let torch.compile speed the encoders up.
+        loading: "memory" decodes pictures once, "files" as they are needed, "auto" by their size.
+        workers: processes that decode files, for each process that trains.
         device: "auto" takes the GPU where there is one.
         threads: of the CPU; None leaves torch's choice. Bit-exact repetition needs the same number.
         log_every: steps between two records of metrics.jsonl.
+        knn_every: epochs between two kNN measurements on the val split; 0 leaves them out.
+        keep_states: how many training states are kept.
+        trackers: names that Accelerate knows, such as "tensorboard" and "wandb".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,11 +73,19 @@ class PretrainConfig(BaseModel):
     masking: dict[str, Any]
     optimiser: OptimiserSettings
     augmentation: AugmentationSettings
-    precision: Literal["bf16", "fp32"] = "bf16"
+    batch_norm: BatchNormSettings = BatchNormSettings()
+    accumulation: int = Field(1, ge=1)
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     channels_last: bool = True
+    compile: bool = False
+    loading: Literal["auto", "memory", "files"] = "auto"
+    workers: int = Field(2, ge=0)
     device: str = "auto"
     threads: int | None = Field(None, ge=1)
     log_every: int = Field(10, ge=1)
+    knn_every: int = Field(0, ge=0)
+    keep_states: int = Field(2, ge=1)
+    trackers: tuple[str, ...] = ("tensorboard",)
 
     @model_validator(mode="before")
     @classmethod
@@ -243,6 +243,7 @@ def _fields_of(values: dict[str, Any], section: str, override: str) -> Mapping[s
     models: dict[str, type[BaseModel]] = {
         "optimiser": OptimiserSettings,
         "augmentation": AugmentationSettings,
+        "batch_norm": BatchNormSettings,
     }
     if section not in models:
         raise UserError(f"--set {override}: '{section}' holds no settings of its own")

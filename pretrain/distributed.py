@@ -5,12 +5,16 @@ Every process holds an equal part of the batch: process r has rows r B ... (r + 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.nn import functional as with_gradient
+
+from mmbench.errors import UserError
+
+Result = TypeVar("Result")
 
 
 def process_count() -> int:
@@ -64,3 +68,32 @@ def encode_in_order(encode: Callable[[Tensor], Tensor], rows: Tensor, order: Ten
     """
     shuffled = own_rows(gather(rows)[order])
     return own_rows(gather(encode(shuffled))[order.argsort()])
+
+
+def on_main(work: Callable[[], Result]) -> Result:
+    """Let the first process work, and return its result, which must pickle, in every process.
+
+    Raises:
+        UserError: the work raised it; it is raised in every process.
+    """
+    if process_count() == 1:
+        return work()
+    outcome: list[Result | UserError | None] = [None]
+    if process_rank() == 0:
+        try:
+            outcome = [work()]
+        except UserError as error:
+            outcome = [error]
+    distributed.broadcast_object_list(outcome)
+    if isinstance(outcome[0], UserError):
+        raise outcome[0]
+    return cast(Result, outcome[0])
+
+
+def any_process(wishes: Sequence[bool], device: torch.device) -> list[bool]:
+    """Return for each wish whether any process has it."""
+    if process_count() == 1:
+        return list(wishes)
+    counted = torch.tensor(wishes, dtype=torch.int64, device=device)
+    distributed.all_reduce(counted)
+    return [bool(count) for count in counted.tolist()]

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from mmbench.data import Dataset, load_dataset
-from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
+from mmbench.pretrain.acceleration import make_accelerator, start_trackers
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
+from mmbench.pretrain.distributed import on_main, process_rank
 from mmbench.pretrain.export import export
-from mmbench.pretrain.pictures import draw_curves, draw_views, spread
-from mmbench.pretrain.trainer import StepReport, Trainer, build_framework
-from mmbench.runs import MetricsLog, RunFolder
+from mmbench.pretrain.knn_monitor import KnnMonitor
+from mmbench.pretrain.pictures import draw_curves, draw_views
+from mmbench.pretrain.sitting import Report, Requests, Sitting, list_unreadable
+from mmbench.pretrain.source import open_source
+from mmbench.pretrain.trainer import Trainer, build_framework
+from mmbench.runs import RunFolder
 
-KEEP_STATES = 2
 PICTURED = 8
-Report = Callable[[int, int, str], None]
 logger = logging.getLogger("mmbench.pretrain")
-
-
-@dataclass
-class Requests:
-    """What may be asked of a running pretraining from outside, at any moment; heeded after the step.
-
-    Attributes:
-        save: write a training state now.
-        stop: write a training state and leave with KeyboardInterrupt.
-        resubmit: the stop is a scheduler's, who should start the same command again.
-    """
-
-    save: bool = False
-    stop: bool = False
-    resubmit: bool = False
 
 
 def pretrain(
@@ -53,7 +39,8 @@ def pretrain(
     """Pretrain a backbone in the run folder `out`; called again with the same configuration, go on.
 
     A finished run is returned as it is. From a state saved at the end of an epoch or on request the result
-    is bit-identical to that of an uninterrupted run, on the CPU with the same number of threads.
+    is bit-identical to that of an uninterrupted run, on the CPU with the same number of threads. Under
+    `torchrun` or `accelerate launch` the processes share each batch; the first one writes the folder.
 
     Args:
         report: called after each step with (steps done, steps in all, words with loss, LR and images/s).
@@ -66,113 +53,83 @@ def pretrain(
         KeyboardInterrupt: `requests.stop` was set; the state is saved.
     """
     folder = RunFolder(out)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    settings = config.model_dump(mode="json")
+    settings: dict[str, object] = config.model_dump(mode="json")
     if folder.finished:
         folder.open(settings, runtime=RUNTIME_SETTINGS)
         say(f"{out} is finished already; nothing to do")
         return folder
-    device = resolve_device(config.device)
+    accelerator = make_accelerator(config, folder)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     framework = build_framework(config)
     dataset = dataset or load_dataset(config.data, config.data_root)
-    trainer = Trainer(config, framework, dataset, device)
-    require_free_space(out, (KEEP_STATES + 1) * trainer.state_bytes() + 2**22, "training states")
-    with folder.locked():
-        folder.open(settings, runtime=RUNTIME_SETTINGS)
+    source = open_source(config, dataset, accelerator.device)
+    trainer = Trainer(config, framework, source, accelerator)
+    monitor = None
+    if config.knn_every:
+        monitor = KnnMonitor(dataset, trainer.views.preprocessing, accelerator.device)
+    settings["effective"] = effective = trainer.effective()
+    require_free_space(out, (config.keep_states + 1) * trainer.state_bytes() + 2**22, "training states")
+    is_main = process_rank() == 0
+    if is_main:
+        say(
+            f"{effective['images']} images, {effective['steps']} steps of {effective['batch']} "
+            f"({effective['images_per_pass']} at a time in {effective['processes']} processes), "
+            f"peak learning rate {effective['lr']:.3g}, {effective['device']}, {config.precision}"
+        )
+    with contextlib.ExitStack() as held:
+        on_main(lambda: _enter(held, folder, settings))
         seconds = _resume(trainer, folder, dataset, say)
-        if not trainer.step_number:
-            generator = torch.Generator(device).manual_seed(config.seed)
-            draw_views(
-                trainer.views,
-                spread(trainer.images, PICTURED),
-                generator,
-                folder.root / "views.png",
-                config.method,
-            )
-        seconds = _train(trainer, folder, dataset, seconds, report, requests or Requests())
-        draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
-        export(trainer.framework.backbone, folder, config, trainer.views.preprocessing, dataset, seconds)
+        if is_main:
+            list_unreadable(trainer, folder, 0, say)
+        if is_main and not trainer.step_number:
+            generator = torch.Generator(trainer.device).manual_seed(config.seed)
+            pictures = source.samples(PICTURED)
+            draw_views(trainer.views, pictures, generator, folder.root / "views.png", config.method)
+        start_trackers(accelerator, config, trainer.step_number)
+        sitting = Sitting(
+            trainer,
+            folder,
+            seconds,
+            report=report if is_main else None,
+            requests=requests or Requests(),
+            say=say,
+            monitor=monitor,
+        )
+        try:
+            seconds = sitting.run()
+        finally:
+            for tracker in accelerator.trackers:
+                tracker.finish()
+        if is_main:
+            draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
+            export(trainer, folder, dataset, seconds)
+        on_main(lambda: None)  # nobody leaves before the folder is whole
     return folder
 
 
+def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, object]) -> None:
+    """Lock the folder until `held` ends, and begin or go on with the run in it."""
+    held.enter_context(folder.locked())
+    folder.open(settings, runtime=RUNTIME_SETTINGS)
+
+
 def _resume(trainer: Trainer, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> float:
-    """Load the newest state, if any; return the seconds that earlier sittings took."""
-    state = folder.load_newest_state(trainer.device, say)
-    if state is None:
+    """Load the newest state, if any; return the seconds that earlier sittings took.
+
+    Raises:
+        UserError: the state is of other data, or of another number of processes.
+    """
+    path = on_main(lambda: folder.newest_state(say))
+    if path is None:
         return 0.0
-    if state["fingerprint"] != dataset.fingerprint:
+    state = folder.load_state(path, trainer.device)
+    if state["fingerprint"] != trainer.source.fingerprint:
         raise UserError(
             f"data set '{dataset.name}' is not the one that {folder.root} was begun with "
             "(its fingerprint changed); restore the data, or choose another folder by --out"
         )
     trainer.load(state)
-    say(f"going on with {folder.root} at step {trainer.step_number} of {trainer.total_steps}")
+    if process_rank() == 0:
+        say(f"going on with {folder.root} at step {trainer.step_number} of {trainer.total_steps}")
     return float(state["seconds"])
-
-
-def _train(
-    trainer: Trainer,
-    folder: RunFolder,
-    dataset: Dataset,
-    seconds_before: float,
-    report: Report | None,
-    requests: Requests,
-) -> float:
-    """Take the remaining steps; return the seconds of all sittings."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    config, first = trainer.config, trainer.step_number
-    metrics = MetricsLog(folder.metrics, resumed_step=first)
-    board = SummaryWriter(str(folder.tensorboard), purge_step=first + 1)
-    started = time.perf_counter()
-
-    def save() -> None:
-        seconds = seconds_before + time.perf_counter() - started
-        state = {**trainer.state(), "seconds": seconds, "fingerprint": dataset.fingerprint}
-        folder.save_state(state, trainer.step_number, KEEP_STATES)
-
-    try:
-        while trainer.step_number < trainer.total_steps:
-            done = _step(trainer, folder)
-            speed = (done.step - first) * config.batch_size / (time.perf_counter() - started)
-            epoch_ends = done.step % trainer.steps_per_epoch == 0
-            if epoch_ends or done.step % config.log_every == 0:
-                record = {
-                    "step": done.step,
-                    "epoch": round(done.epoch, 4),
-                    "loss": done.loss,
-                    **{f"loss_{name}": value for name, value in done.terms.items()},
-                    "lr": done.lr,
-                    "images_per_second": round(speed, 1),
-                }
-                metrics.write(record)
-                for name, value in record.items():
-                    if name != "step":
-                        board.add_scalar(name, value, done.step)
-            if report is not None:
-                words = f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s"
-                report(done.step, trainer.total_steps, words)
-            stop = requests.stop
-            if epoch_ends or requests.save or stop:
-                requests.save = False
-                save()
-            if stop and done.step < trainer.total_steps:
-                raise KeyboardInterrupt
-    finally:
-        metrics.close()
-        board.close()
-    return seconds_before + time.perf_counter() - started
-
-
-def _step(trainer: Trainer, folder: RunFolder) -> StepReport:
-    """Take one step; a loss that is not finite ends the run with advice."""
-    try:
-        return trainer.step()
-    except FloatingPointError as error:
-        states = folder.state_paths()
-        good = f"the last good state is {states[0]}" if states else "no state was saved yet"
-        raise UserError(
-            f"{error}; {good}; try a lower learning rate in a new folder, such as "
-            f"--set optimiser.lr={trainer.config.optimiser.lr / 3:.2g}, or --set precision=fp32"
-        ) from None

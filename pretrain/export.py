@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
-from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset
 from mmbench.files import atomic_path, write_text
-from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.trainer import Trainer
 from mmbench.runs import RunFolder
 
 README = """---
@@ -37,10 +37,9 @@ Measure it with `mmbench transfer --task linear --checkpoint THIS_FOLDER --data 
 """
 
 
-def model_card(
-    config: PretrainConfig, preprocessing: Preprocessing, dataset: Dataset, seconds: float
-) -> ModelCard:
+def model_card(trainer: Trainer, dataset: Dataset, seconds: float) -> ModelCard:
     """Return the card of the finished weights."""
+    config = trainer.config
     return ModelCard(
         arm=config.method,
         arch=config.arch,
@@ -48,11 +47,11 @@ def model_card(
         framework=config.framework["name"],
         masking=config.masking["name"],
         pretrain_data=dataset.name,
-        pretrain_fingerprint=dataset.fingerprint,
+        pretrain_fingerprint=trainer.source.fingerprint,
         epochs=config.epochs,
         seed=config.seed,
         pretrain_seconds=round(seconds, 2),
-        preprocessing=preprocessing,
+        preprocessing=trainer.views.preprocessing,
         source_format="run",
         origins={
             "method": f"recipe {config.recipe}",
@@ -81,18 +80,11 @@ def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop
         json.loads(temporary.read_text(encoding="utf-8"))
 
 
-def export(
-    model: nn.Module,
-    folder: RunFolder,
-    config: PretrainConfig,
-    preprocessing: Preprocessing,
-    dataset: Dataset,
-    seconds: float,
-) -> ModelCard:
+def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float) -> ModelCard:
     """Write config.json, README.md, card.json and, last of all, model.safetensors; return the card."""
-    card = model_card(config, preprocessing, dataset, seconds)
-    stored = min(dataset.split("train").images.shape[-2:])
-    write_timm_config(model, folder, card, crop_pct=round(min(1.0, preprocessing.image_size / stored), 4))
+    model, config, preprocessing = trainer.framework.backbone, trainer.config, trainer.views.preprocessing
+    card = model_card(trainer, dataset, seconds)
+    write_timm_config(model, folder, card, crop_pct=round(trainer.source.crop_pct, 4))
     high_pass = preprocessing.high_pass
     words = README.format(
         arch=config.arch,

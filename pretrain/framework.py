@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,18 +33,23 @@ class Views:
         key: the other view of the same images, never masked.
         masked: the query view, corrupted, once per branch; empty where the masking is "none".
         compare_clean: whether the query takes part as it is; otherwise the masked view takes its place.
+        key_order: the order (W B,) of all processes' images in which key encoders that shuffle see them;
+            None: as they come.
     """
 
     query: Tensor
     key: Tensor
     masked: tuple[Masked, ...]
     compare_clean: bool
+    key_order: Tensor | None = None
 
 
 class Framework(nn.Module, ABC):
     """Owns the encoders and the comparison of a prediction with a target.
 
-    A step calls `begin_step`, then `loss`, and after the optimiser's step `after_step`.
+    A step calls `begin_step`, then `forward`, which is the loss, for each part of the batch, and after the
+    optimiser's step `after_step`. Where several processes train together, each has its part of the batch,
+    and the mean of their losses is what is minimised.
 
     Attributes:
         Settings: the typed settings that a recipe fills.
@@ -59,8 +64,12 @@ class Framework(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def targets(self, images: Tensor) -> Tensor:
-        """Return what views are compared with, from key views (B, 3, H, W): (B, D)."""
+    def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
+        """Return what views are compared with, from key views (B, 3, H, W): (B, D).
+
+        Args:
+            order: `Views.key_order`; frameworks whose statistics leak nothing have no use for it.
+        """
 
     @abstractmethod
     def predict(self, images: Tensor) -> Tensor:
@@ -78,6 +87,14 @@ class Framework(nn.Module, ABC):
         """Return the loss per sample (B,) of the clean query; frameworks that compare both ways extend it."""
         return self.compare(self.predict(views.query), targets)(None)
 
+    def forward(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms; what is called where several processes train together."""
+        return self.loss(views)
+
+    def constant_lr_parameters(self) -> Iterable[nn.Parameter]:
+        """Return the parameters whose learning rate does not follow the schedule."""
+        return ()
+
     def loss(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss (a scalar) and its terms (detached scalars) by name.
 
@@ -87,7 +104,7 @@ class Framework(nn.Module, ABC):
         its weight 1 - lam[i]: the last term needs neither a forward pass nor a second look at the negatives.
         Source: MixMask, arXiv 2210.11456, the flexible loss; released code at 392a0e7.
         """
-        targets = self.targets(views.key)
+        targets = self.targets(views.key, views.key_order)
         terms: dict[str, Tensor] = {}
         if views.compare_clean:
             terms["clean"] = self.clean_loss(views, targets).mean()

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from mmbench.pretrain.distributed import gather_with_gradient, own_rows
+
 
 def negative_energy(query: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """Return log sum_j exp(query . queue_j / T), shape (B,): all that InfoNCE needs of the negatives.
@@ -35,18 +37,20 @@ def info_nce(query: Tensor, key: Tensor, energy: Tensor, temperature: float) -> 
 def nt_xent(query: Tensor, key: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return NT-Xent's denominators in logarithm, of the queries and of the keys: two times (B,).
 
-    Every one of the 2 B embeddings is compared with the 2 B - 1 others; which of them is the positive does
-    not matter here. Source: SimCLR (Chen et al. 2020), equation 1.
+    Each of this process's 2 B embeddings is compared with all processes' others, 2 W B - 1; which of them is
+    the positive does not matter here. Source: SimCLR (Chen et al. 2020), equation 1.
 
     Args:
         query, key: (B, D), unit length.
     """
-    everyone = torch.cat([query, key])
+    own = torch.cat([query, key])
+    queries, keys = gather_with_gradient(query), gather_with_gradient(key)
     with torch.autocast(query.device.type, enabled=False):
-        similarity = (everyone @ everyone.t()) / temperature
-    similarity = similarity.masked_fill(
-        torch.eye(len(everyone), dtype=torch.bool, device=query.device), -torch.inf
-    )
+        similarity = (own @ torch.cat([queries, keys]).t()) / temperature
+    place = torch.arange(len(queries), device=query.device)  # in the whole batch
+    oneself = torch.cat([own_rows(place), own_rows(place) + len(queries)]).unsqueeze(1)
+    others = torch.arange(similarity.shape[1], device=query.device)
+    similarity = similarity.masked_fill(others == oneself, -torch.inf)
     of_queries, of_keys = similarity.logsumexp(1).chunk(2)
     return of_queries, of_keys
 

@@ -38,12 +38,6 @@ def displayable(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return pixels.clamp(0, 1).permute(0, 2, 3, 1)
 
 
-def spread(images: Tensor, count: int) -> Tensor:
-    """Return up to `count` images, evenly spread: where a split is sorted by class, of many classes."""
-    count = min(count, len(images))
-    return images[torch.linspace(0, len(images) - 1, count).round().long().to(images.device)]
-
-
 def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Path, method: str) -> None:
     """Draw one column per image, uint8 (N, 3, H, W): original, views, mask, masked query, partner."""
     views = maker(images, generator)

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.backbone import create_headless
-from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.pretrain.config import OptimiserSettings, PretrainConfig
-from mmbench.pretrain.framework import FRAMEWORKS, Framework
+from mmbench.pretrain.batch_norm import arrange_batch_norm
+from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.distributed import gather, own_rows, process_count, process_rank
+from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
+from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
+from mmbench.pretrain.source import EpochOrders, ImageSource, Part
 from mmbench.pretrain.views import ViewMaker
 
-
-def learning_rate(step: int, steps_per_epoch: int, epochs: int, settings: OptimiserSettings) -> float:
-    """Return the learning rate of step `step` (from 0): linear warm-up, then half a cosine to zero."""
-    warmup, total = settings.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
-    if step < warmup:
-        return settings.lr * (step + 1) / warmup if warmup > 1 else settings.lr
-    progress = (step - warmup) / max(1.0, total - warmup)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """Return the optimiser of all parameters that take a gradient."""
-    parameters = [parameter for parameter in framework.parameters() if parameter.requires_grad]
-    if settings.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.SGD(
-        parameters,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+# Far apart, so that no two generators of a run are seeded alike.
+PROCESS_SEEDS, SHUFFLE_SEEDS = 1_000_003, 15_485_863
 
 
 def build_framework(config: PretrainConfig) -> Framework:
@@ -55,61 +42,91 @@ def build_framework(config: PretrainConfig) -> Framework:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did; losses are plain numbers."""
+    """What one step did; losses are plain numbers, means over all processes and parts.
+
+    Attributes:
+        waited: seconds that this process waited for images.
+    """
 
     step: int
     epoch: float
     loss: float
     terms: dict[str, float]
     lr: float
+    waited: float
 
 
 class Trainer:
-    """One run in memory.
+    """One run in memory, or one process's share of it.
 
-    Randomness comes from two generators (order of the images; views and masks), parts of the state.
+    Randomness comes from three places: the order of the images is a function of seed and epoch, the order
+    in which key encoders see a batch one of seed and step, and views and masks come from a generator, one
+    for each process, that is part of the state.
 
     Args:
         framework: what `build_framework` made of the same configuration; trained in place.
 
+    Attributes:
+        framework: the same, with its batch norms as the configuration says.
+        steps_per_epoch: whole batches; what remains of an epoch is left out.
+
     Raises:
-        UserError: a batch larger than the data.
+        UserError: a batch that cannot be: larger than the data, or not to be shared out evenly.
     """
 
     def __init__(
-        self, config: PretrainConfig, framework: Framework, dataset: Dataset, device: torch.device
+        self, config: PretrainConfig, framework: Framework, source: ImageSource, accelerator: Accelerator
     ) -> None:
         self.config = config
-        self.device = device
-        images = dataset.split("train").images
-        self.steps_per_epoch = len(images) // config.batch_size
-        if not self.steps_per_epoch:
-            raise UserError(
-                f"a batch of {config.batch_size} is larger than the train split of '{dataset.name}' "
-                f"({len(images)} images); use --set batch_size={max(2, len(images) // 4)}"
-            )
+        self.source = source
+        self.accelerator = accelerator
+        self.device = accelerator.device
+        self.part_size = _part_size(config, source)
+        self.steps_per_epoch = len(source) // config.batch_size
         self.total_steps = self.steps_per_epoch * config.epochs
         # From here on `lr` is that of this batch size.
         self.schedule = config.optimiser.model_copy(update={"lr": config.effective_lr})
-        self.images = images.to(device)
-        self.views = ViewMaker(config, config.image_size or dataset.image_size, device)
-        self.framework = framework.to(device)
+        self.views = ViewMaker(config, source.image_size, self.device)
+        arranged = arrange_batch_norm(framework, config.batch_norm, self.device)
+        assert isinstance(arranged, Framework)
+        self.framework = arranged.to(self.device)
         if config.channels_last:
-            for module in framework.children():
+            for module in self.framework.children():
                 module.to(memory_format=torch.channels_last)
-        self.optimiser = make_optimiser(self.framework, self.schedule)
-        self.order_generator = Generator().manual_seed(config.seed)
-        self.view_generator = Generator(device).manual_seed(config.seed)
+        if config.compile:
+            for module in self.framework.children():
+                module.compile()
+        self.model = accelerator.prepare_model(self.framework)
+        self.optimiser = accelerator.prepare_optimizer(make_optimiser(self.framework, self.schedule))
+        self.orders = EpochOrders(len(source), config.seed)
+        seed = config.seed + PROCESS_SEEDS * process_rank()
+        self.view_generator = Generator(self.device).manual_seed(seed)
         self.step_number = 0
-        self.order = torch.empty(0, dtype=torch.int64)
+        self._batches: Iterator[Tensor] | None = None
 
-    def next_batch(self) -> Tensor:
-        """Return the step's uint8 images (B, 3, H, W); a new order is drawn when an epoch begins."""
-        position = self.step_number % self.steps_per_epoch
-        if position == 0:
-            self.order = torch.randperm(len(self.images), generator=self.order_generator)
-        start = position * self.config.batch_size
-        return self.images[self.order[start : start + self.config.batch_size].to(self.device)]
+    def plan(self) -> Iterator[Part]:
+        """Yield this process's parts of all batches that are still to come."""
+        for step in range(self.step_number, self.total_steps):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            start = position * self.config.batch_size
+            batch = self.orders.of(epoch)[start : start + self.config.batch_size]
+            for indices in batch.chunk(self.config.accumulation):
+                yield Part(epoch, own_rows(indices))
+
+    def next_images(self) -> Tensor:
+        """Return the images of this process's next part, uint8."""
+        if self._batches is None:
+            self._batches = self.source.batches(self.plan())
+        return next(self._batches)
+
+    def key_orders(self) -> list[Tensor | None]:
+        """Return for each part of the step the order (W B,) for key encoders, None if any will do."""
+        settings, parts = self.config.batch_norm, self.config.accumulation
+        if not settings.shuffle or settings.groups == 1:
+            return [None] * parts
+        generator = Generator().manual_seed(self.config.seed + SHUFFLE_SEEDS * (self.step_number + 1))
+        count = self.part_size * process_count()
+        return [torch.randperm(count, generator=generator).to(self.device) for _ in range(parts)]
 
     def step(self) -> StepReport:
         """Take one step.
@@ -118,47 +135,109 @@ class Trainer:
             FloatingPointError: the loss is not finite; the weights are those before the step.
         """
         lr = learning_rate(self.step_number, self.steps_per_epoch, self.config.epochs, self.schedule)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self.optimiser, lr)
         self.framework.begin_step(self.step_number / self.total_steps)
-        views = self.views(self.next_batch(), self.view_generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            loss, terms = self.framework.loss(views)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {self.step_number + 1} (lr {lr:.3g})")
+        waited, losses = 0.0, []
         self.optimiser.zero_grad()
-        loss.backward()
+        for number, order in enumerate(self.key_orders(), 1):
+            started = time.perf_counter()
+            images = self.next_images()
+            waited += time.perf_counter() - started
+            views = self.views(images, self.view_generator, key_order=order)
+            last = number == self.config.accumulation
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                losses.append(self._learn(views, lr))
         self.optimiser.step()
         self.framework.after_step()
         self.step_number += 1
-        numbers = {name: float(term) for name, term in terms.items()}
-        return StepReport(self.step_number, self.step_number / self.steps_per_epoch, value, numbers, lr)
+        terms = {name: sum(part[name] for part in losses) / len(losses) for name in losses[0]}
+        total = terms.pop("total")
+        epoch = self.step_number / self.steps_per_epoch
+        return StepReport(self.step_number, epoch, total, terms, lr, waited)
+
+    def _learn(self, views: Views, lr: float) -> dict[str, float]:
+        """Pass views forward and backward; return the loss, "total", and its terms.
+
+        Raises:
+            FloatingPointError: the loss is not finite, in this process or in another.
+        """
+        loss, terms = self.model(views)
+        mean = gather(torch.stack([loss.detach(), *terms.values()]).unsqueeze(0)).mean(0)
+        numbers = dict(zip(["total", *terms], mean.tolist(), strict=True))
+        if not math.isfinite(numbers["total"]):
+            raise FloatingPointError(
+                f"the loss is {numbers['total']} at step {self.step_number + 1} (lr {lr:.3g})"
+            )
+        self.accelerator.backward(loss)
+        return numbers
 
     def state(self) -> dict[str, Any]:
-        """Return everything that `load` needs to go on with the very next step."""
+        """Return everything that `load` needs to go on with the very next step; all processes must ask."""
+        scaler = self.accelerator.scaler
         return {
             "step": self.step_number,
-            "order": self.order,
             "framework": self.framework.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "generators": {
-                "order": self.order_generator.get_state(),
-                "views": self.view_generator.get_state(),
-            },
+            "scaler": {} if scaler is None else scaler.state_dict(),
+            "view_generators": gather(self.view_generator.get_state().unsqueeze(0).to(self.device)).cpu(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state` returned."""
+        """Take over a state that `state` returned.
+
+        Raises:
+            UserError: it was saved by another number of processes.
+        """
+        generators = state["view_generators"].cpu()
+        if len(generators) != process_count():
+            raise UserError(
+                f"this run was begun with {len(generators)} processes and cannot go on with "
+                f"{process_count()}; start as many, or choose another folder by --out"
+            )
         self.framework.load_state_dict(state["framework"], strict=True)
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step_number = int(state["step"])
-        self.order = state["order"].cpu()
-        self.order_generator.set_state(state["generators"]["order"].cpu())
-        self.view_generator.set_state(state["generators"]["views"].cpu())
+        self.view_generator.set_state(generators[process_rank()].clone())
+        self._batches = None
+
+    def effective(self) -> dict[str, float | int | str]:
+        """Return what the settings come to with these data, on this device, in so many processes."""
+        return {
+            "images": len(self.source),
+            "batch": self.config.batch_size,
+            "processes": process_count(),
+            "images_per_pass": self.part_size,
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps": self.total_steps,
+            "lr": self.schedule.lr,
+            "device": self.device.type,
+        }
 
     def state_bytes(self) -> int:
         """Return about how large a saved state is: the framework, and two moments per parameter."""
         tensors: int = sum(tensor.nbytes for tensor in self.framework.state_dict().values())
         moments: int = 2 * sum(p.nbytes for p in self.framework.parameters() if p.requires_grad)
         return tensors + moments
+
+
+def _part_size(config: PretrainConfig, source: ImageSource) -> int:
+    """Return how many images a process sees at a time.
+
+    Raises:
+        UserError: the batch is larger than the data, cannot be shared out evenly, or in too small parts.
+    """
+    if len(source) < config.batch_size:
+        raise UserError(
+            f"a batch of {config.batch_size} is larger than the train split of '{source.name}' "
+            f"({len(source)} images); use --set batch_size={max(2, len(source) // 4)}"
+        )
+    shares = process_count() * config.accumulation * config.batch_norm.splits
+    if config.batch_size % shares or config.batch_size // shares < 2:
+        raise UserError(
+            f"a batch of {config.batch_size} cannot be shared out among {process_count()} processes x "
+            f"{config.accumulation} accumulated parts x {config.batch_norm.splits} batch-norm splits of at "
+            f"least two images each; use --set batch_size={max(2, config.batch_size // shares) * shares}"
+        )
+    return config.batch_size // (process_count() * config.accumulation)

@@ -27,11 +27,19 @@ class ViewMaker:
         self.augment = Augment(config.augmentation, self.preprocessing, device)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, generator: Generator) -> Views:
-        """Return the views of uint8 images (B, 3, H, W): normalise, then filter, then mask, nothing after."""
-        views = self.augment(torch.cat([images, images]), generator)
+    def __call__(self, images: Tensor, generator: Generator, *, key_order: Tensor | None = None) -> Views:
+        """Return the views of uint8 images: normalise, then filter, then mask, nothing after.
+
+        Args:
+            images: whole pictures (B, 3, H, W), or two crops of each (2, B, 3, S, S).
+            key_order: handed on in the views.
+        """
+        cropped = images.dim() == 5
+        pairs = images.flatten(0, 1) if cropped else torch.cat([images, images])
+        views = self.augment(pairs, generator, cropped=cropped)
         if self.preprocessing.high_pass is not None:
             views = high_pass(views, self.preprocessing.high_pass)
         query, key = views.chunk(2)
         masked = self.masking(query, generator)
-        return Views(query, key, masked, compare_clean=not masked or self.masking.keeps_clean_query)
+        compare_clean = not masked or self.masking.keeps_clean_query
+        return Views(query, key, masked, compare_clean, key_order)

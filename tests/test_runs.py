@@ -47,7 +47,9 @@ def test_the_newest_two_states_are_kept(tmp_path: Path) -> None:
     for step in (10, 20, 100000):
         folder.save_state({"step": step}, step)
     assert [path.name for path in folder.state_paths()] == ["step-00100000.pth", "step-00000020.pth"]
-    state = folder.load_newest_state(CPU, print)
+    newest = folder.newest_state(print)
+    assert newest is not None
+    state = folder.load_state(newest, CPU)
     assert state == {"step": 100000}
 
 
@@ -59,7 +61,9 @@ def test_an_unreadable_state_is_skipped_with_a_word(tmp_path: Path, damage: str)
     whole = newest.read_bytes()
     newest.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "nonsense": b"x" * 99}[damage])
     said: list[str] = []
-    state = folder.load_newest_state(CPU, said.append)
+    newest = folder.newest_state(said.append)
+    assert newest is not None
+    state = folder.load_state(newest, CPU)
     assert state is not None
     assert state["step"] == 1
     assert len(said) == 1
@@ -71,7 +75,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     folder.training.mkdir()
     leftover = folder.training / ".step-00000001-abc.pth"
     leftover.write_bytes(b"half")
-    assert folder.load_newest_state(CPU, print) is None
+    assert folder.newest_state(print) is None
     assert not leftover.exists()
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from mmbench.data import load_dataset
+from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.pictures import draw_views, spread
+from mmbench.pretrain.pictures import draw_views
+from mmbench.pretrain.source import spread
 from mmbench.pretrain.views import ViewMaker
 
 PICTURE_SIZE = 160  # side at which photographs are read; their views are as large
@@ -26,16 +26,8 @@ def read_images(paths: Sequence[Path], size: int) -> Tensor:
     Raises:
         UserError: a file is missing or no image.
     """
-    squares = []
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                pixels = transforms.pil_to_tensor(picture.convert("RGB"))
-        except (OSError, UnidentifiedImageError):
-            raise UserError(f"{path} is missing or no image; name a PNG or JPEG file") from None
-        square = transforms.center_crop(pixels, [min(pixels.shape[-2:])] * 2)
-        squares.append(transforms.resize(square, [size, size], antialias=True))
-    return torch.stack(squares)
+    squares = [torch.from_numpy(read_image(path, size).copy()) for path in paths]
+    return torch.stack(squares).permute(0, 3, 1, 2)
 
 
 def draw_preview(
@@ -65,7 +57,8 @@ def draw_preview(
     else:
         dataset = load_dataset(data, data_root)
         image_size = dataset.image_size
-        pixels = spread(dataset.split("train").images, count)
+        train = dataset.split("train").images
+        pixels = train[spread(len(train), count)]
     maker = ViewMaker(config, config.image_size or image_size, torch.device("cpu"))
     draw_views(maker, pixels, torch.Generator().manual_seed(seed), out, config.method)
     return out

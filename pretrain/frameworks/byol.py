@@ -62,7 +62,7 @@ class Byol(Framework):
         follow(targets, [self.backbone, self.projector], self.momentum_at(progress))
 
     @torch.no_grad()
-    def targets(self, images: Tensor) -> Tensor:
+    def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
         """Return the target's embeddings, without gradient: (B, dim), unit length."""
         return unit(self.target_projector(self.target_backbone(images)), self.backbone)
 

@@ -1,7 +1,7 @@
 """MoCo v2 (arXiv 1911.05722, 2003.04297): a momentum encoder, a queue of keys and an MLP head.
 
-One process only, so MoCo's shuffling of the batch between GPUs is left out: with all images in one batch
-norm it would change nothing.
+Where parts of the batch have batch-norm statistics of their own, in several processes or by splitting, the
+key encoder sees the images in another order than the query encoder (shuffling BN, section 3.3 of the first).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmbench.pretrain.distributed import encode_in_order, gather
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import info_nce, negative_energy
@@ -38,7 +39,7 @@ class MocoSettings(FrameworkSettings):
 
 @FRAMEWORKS.register("moco")
 class Moco(Framework):
-    """MoCo v2 in one process.
+    """MoCo v2.
 
     The key encoder starts as a copy, follows by exponential moving average of the parameters, gets no
     gradient, and keeps batch-norm statistics of its own: it runs on batch statistics, as in MoCo's code.
@@ -56,7 +57,7 @@ class Moco(Framework):
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("queue", normalize(torch.randn(self.settings.queue, self.settings.dim)))
         self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
-        self._fresh_keys: Tensor | None = None
+        self._fresh_keys: list[Tensor] = []
 
     queue: Tensor
     queue_position: Tensor
@@ -85,10 +86,11 @@ class Moco(Framework):
         """Let the key encoder follow."""
         self.update_key_encoder()
 
-    def targets(self, images: Tensor) -> Tensor:
+    def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
         """Return the keys, and keep them for the queue."""
-        self._fresh_keys = self.embed_keys(images)
-        return self._fresh_keys
+        keys = self.embed_keys(images) if order is None else encode_in_order(self.embed_keys, images, order)
+        self._fresh_keys.append(keys)
+        return keys
 
     def predict(self, images: Tensor) -> Tensor:
         """Return the query encoder's embeddings: (B, dim), unit length."""
@@ -106,7 +108,7 @@ class Moco(Framework):
         return against
 
     def after_step(self) -> None:
-        """Enqueue the step's keys; not before, as the backward pass reads the queue, which is not cloned."""
-        if self._fresh_keys is not None:
-            self.enqueue(self._fresh_keys)
-            self._fresh_keys = None
+        """Enqueue all processes' keys; not before, as the backward pass reads the queue, not a clone."""
+        for keys in self._fresh_keys:
+            self.enqueue(gather(keys))
+        self._fresh_keys.clear()

@@ -37,7 +37,7 @@ class Simclr(Framework):
         features = int(cast(int, backbone.num_features))
         self.head = mlp(features, features, self.settings.dim)
 
-    def targets(self, images: Tensor) -> Tensor:
+    def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
         """Return the key views' embeddings, with gradient: (B, dim), unit length."""
         return self.predict(images)
 

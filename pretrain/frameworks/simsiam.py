@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, cast
 
 from pydantic import Field
@@ -19,11 +20,13 @@ class SimsiamSettings(FrameworkSettings):
         dim: length of an embedding, and width of the projector.
         hidden: the predictor's bottleneck.
         symmetric: the clean views are compared in both directions, and averaged.
+        constant_predictor: the predictor's learning rate stays at its peak ("Baseline settings").
     """
 
     dim: int = Field(2048, ge=2)
     hidden: int = Field(512, ge=2)
     symmetric: bool = True
+    constant_predictor: bool = True
 
 
 @FRAMEWORKS.register("simsiam")
@@ -31,8 +34,7 @@ class Simsiam(Framework):
     """The target is the same encoder's projection, and takes no gradient.
 
     Projector of three layers with a batch norm after each, the last one without scale and shift; predictor of
-    two (section 3, "Baseline settings"). The paper keeps the predictor's learning rate constant; here it
-    follows the schedule as everything else does.
+    two (section 3, "Baseline settings").
     """
 
     Settings: ClassVar[type[FrameworkSettings]] = SimsiamSettings
@@ -55,10 +57,13 @@ class Simsiam(Framework):
             nn.ReLU(inplace=True),
             nn.Linear(hidden, dim),
         )
-
         self._key_projections: Tensor | None = None
 
-    def targets(self, images: Tensor) -> Tensor:
+    def constant_lr_parameters(self) -> Iterable[nn.Parameter]:
+        """Return the predictor's."""
+        return self.predictor.parameters() if self.settings.constant_predictor else ()
+
+    def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
         """Return projections, without gradient: (B, dim), unit length; kept for the other direction."""
         self._key_projections = self.projector(self.backbone(images))
         return unit(self._key_projections.detach(), self.backbone)

@@ -188,7 +188,7 @@ def test_unknown_names_get_a_near_match(tmp_path, capsys):
 
 def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
     code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path)
-    assert code == 2 and "download=True" in err
+    assert code == 2 and "--download" in err
 
 
 def test_the_sheet_of_images_has_a_row_per_class_with_its_own_pictures(root, tmp_path, capsys):

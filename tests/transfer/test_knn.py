@@ -12,10 +12,10 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.neighbours import knn_scores
 from mmbench.results import ResultStore
 from mmbench.transfer.control import pixels_backbone
 from mmbench.transfer.features import extract
-from mmbench.transfer.knn import KnnSettings, knn_scores
 from mmbench.transfer.task import run_task
 
 
@@ -55,9 +55,7 @@ def test_knn_equals_a_brute_force_loop(
     queries = torch.randn((query_count, width), generator=generator)
     labels = torch.randint(4, (bank_size,), generator=generator)
     k = data.draw(st.integers(1, bank_size))
-    found = knn_scores(
-        queries, bank, labels, 4, KnnSettings(neighbours=k, temperature=temperature, chunk=chunk)
-    )
+    found = knn_scores(queries, bank, labels, 4, neighbours=k, temperature=temperature, chunk=chunk)
     expected = brute_force(queries, bank, labels, 4, k, temperature)
     torch.testing.assert_close(found.double(), expected, rtol=2e-4, atol=1e-4)
 
@@ -69,7 +67,8 @@ def test_more_neighbours_than_images_are_refused() -> None:
             torch.rand(5, 3),
             torch.zeros(5).long(),
             2,
-            KnnSettings(neighbours=6, temperature=1),
+            neighbours=6,
+            temperature=1,
         )
 
 

@@ -1,0 +1,175 @@
+"""Pictures that do not fit into memory: workers decode and crop them as uint8, the device does the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from mmbench.crops import draw_crops
+from mmbench.data import PictureFiles
+from mmbench.data.pictures import open_rgb, read_image
+from mmbench.errors import UserError
+from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.source import ImageSource, Part, spread
+
+UNREADABLE_SHARE, UNREADABLE_AT_LEAST = 0.01, 10
+VIEWS = 2
+
+
+def check_unreadable(unreadable: list[str], total: int, place: str, share: float = UNREADABLE_SHARE) -> None:
+    """Stop a run whose data are damaged.
+
+    Raises:
+        UserError: more than `share` of the pictures, and more than ten, cannot be read.
+    """
+    if len(unreadable) > max(UNREADABLE_AT_LEAST, share * total):
+        raise UserError(
+            f"{len(unreadable)} of {total} pictures in {place} cannot be read ({', '.join(unreadable[:3])}, "
+            "...); mend or remove them"
+        )
+
+
+class Crop(NamedTuple):
+    """A picture's two crops, uint8 (2, 3, S, S).
+
+    Attributes:
+        unreadable: indices of the damaged pictures that were met on the way.
+        lost: nothing was found that can be read, and the crops are empty.
+    """
+
+    pair: Tensor
+    unreadable: list[int]
+    lost: bool = False
+
+
+class CroppedPictures(TorchDataset[Crop]):
+    """Two random crops of each picture. What is drawn depends on seed, epoch and picture alone.
+
+    So the number of workers changes nothing, and a run goes on in the middle of an epoch exactly.
+    """
+
+    def __init__(self, files: PictureFiles, size: int, config: PretrainConfig) -> None:
+        self.files, self.size = files, size
+        self.scale, self.aspect = config.augmentation.crop_scale, config.augmentation.crop_aspect
+        self.seed = config.seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
+        """Return crops of picture `index` in `epoch`, or of the next one that can be read."""
+        epoch, index = key
+        unreadable: list[int] = []
+        while len(unreadable) <= UNREADABLE_AT_LEAST:
+            try:
+                return Crop(self.crop(epoch, index), unreadable)
+            except UserError:
+                unreadable.append(index)
+                index = (index + 1) % len(self.files)
+        empty = torch.zeros((VIEWS, 3, self.size, self.size), dtype=torch.uint8)
+        return Crop(empty, unreadable, lost=True)
+
+    def crop(self, epoch: int, index: int) -> Tensor:
+        """Return two random resized crops, uint8 (2, 3, S, S), antialiased bilinear.
+
+        Raises:
+            UserError: the picture cannot be read.
+        """
+        drawn = hashlib.blake2b(f"{self.seed}/{epoch}/{index}".encode(), digest_size=8)
+        generator = Generator().manual_seed(int.from_bytes(drawn.digest(), "big") >> 1)
+        place, sizes = generator.get_state(), []
+
+        def at_least(size: tuple[int, int]) -> tuple[int, int]:
+            """Return the size at which the smaller crop still has S pixels a side."""
+            width, height = size
+            crops = draw_crops(VIEWS, (height, width), self.scale, self.aspect, generator)
+            generator.set_state(place)
+            enlarge = self.size / min(float(crops.height.min()), float(crops.width.min()))
+            sizes.append(size)
+            return math.ceil(width * min(1.0, enlarge)), math.ceil(height * min(1.0, enlarge))
+
+        image = open_rgb(self.files.root / self.files.paths[index], at_least)
+        width, height = sizes[0] if sizes else image.size  # before a JPEG was decoded smaller
+        crops = draw_crops(VIEWS, (height, width), self.scale, self.aspect, generator)
+        across, down = image.width / width, image.height / height
+        pair = []
+        for top, left, tall, wide in zip(*(value.tolist() for value in crops), strict=True):
+            right, bottom = min(image.width, (left + wide) * across), min(image.height, (top + tall) * down)
+            box = (left * across, top * down, right, bottom)
+            resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+            pair.append(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1))
+        return torch.stack(pair)
+
+
+def collate(crops: list[Crop]) -> Crop:
+    """Return the crops of a part, uint8 (2, B, 3, S, S)."""
+    return Crop(
+        torch.stack([crop.pair for crop in crops], dim=1),
+        [index for crop in crops for index in crop.unreadable],
+        any(crop.lost for crop in crops),
+    )
+
+
+class FileSource(ImageSource):
+    """Pictures on disk, read by `config.workers` processes ahead of the step."""
+
+    def __init__(
+        self, name: str, files: PictureFiles, size: int, config: PretrainConfig, device: torch.device
+    ) -> None:
+        self.name = name
+        self.files = files
+        self.fingerprint = files.fingerprint
+        self.image_size = size
+        self.crop_pct = 0.875  # the middle 224 of 256 pixels, as in ImageNet's usual evaluation
+        self.unreadable: list[str] = []
+        self.device = device
+        self.workers = config.workers
+        self.pictures = CroppedPictures(files, size, config)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batches(self, plan: Iterable[Part]) -> Iterator[Tensor]:
+        """Yield pairs of crops.
+
+        Raises:
+            UserError: too many pictures cannot be read.
+        """
+        keys = ([(part.epoch, index) for index in part.indices.tolist()] for part in plan)
+        loader: DataLoader[Crop] = DataLoader(
+            self.pictures,
+            batch_sampler=keys,
+            num_workers=self.workers,
+            collate_fn=collate,
+            pin_memory=self.device.type == "cuda",
+        )
+        known = set(self.unreadable)
+        for crop in loader:
+            for index in crop.unreadable:
+                path = self.files.paths[index]
+                if path not in known:
+                    known.add(path)
+                    self.unreadable.append(path)
+            share = 0.0 if crop.lost else UNREADABLE_SHARE
+            check_unreadable(self.unreadable, len(self), str(self.files.root), share)
+            yield crop.pair.to(self.device, non_blocking=True)
+
+    def samples(self, count: int) -> Tensor:
+        """Return some pictures, a little larger than a view."""
+        size, found = round(self.image_size * 1.25), []
+        for index in spread(len(self), count).tolist():
+            try:
+                found.append(
+                    torch.from_numpy(read_image(self.files.root / self.files.paths[index], size).copy())
+                )
+            except UserError:
+                continue  # the run itself counts and lists it
+        if not found:
+            raise UserError(f"none of the pictures tried in {self.files.root} can be read")
+        return torch.stack(found).permute(0, 3, 1, 2)

@@ -1,0 +1,182 @@
+"""One sitting of a run: the steps from where it stands to its end or to a request, and what is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmbench.errors import UserError
+from mmbench.files import write_text
+from mmbench.pretrain.distributed import any_process, on_main, process_rank
+from mmbench.pretrain.knn_monitor import KnnMonitor
+from mmbench.pretrain.trainer import StepReport, Trainer
+from mmbench.runs import MetricsLog, RunFolder
+
+Report = Callable[[int, int, str], None]
+WAIT_HINT_SHARE, WAIT_HINT_STEPS = 0.1, 50
+
+
+@dataclass
+class Requests:
+    """What may be asked of a running pretraining from outside, at any moment; heeded after the step.
+
+    Attributes:
+        save: write a training state now.
+        stop: write a training state and leave with KeyboardInterrupt.
+        resubmit: the stop is a scheduler's, who should start the same command again.
+    """
+
+    save: bool = False
+    stop: bool = False
+    resubmit: bool = False
+
+
+class Sitting:
+    """Takes steps, logs them, saves states.
+
+    Args:
+        fingerprint: of the data, for the states.
+        seconds_before: what earlier sittings took.
+        monitor: measures the backbone now and then, if wanted.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: RunFolder,
+        seconds_before: float,
+        *,
+        report: Report | None,
+        requests: Requests,
+        say: Callable[[str], None],
+        monitor: KnnMonitor | None,
+    ) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.seconds_before = seconds_before
+        self.report, self.requests, self.say, self.monitor = report, requests, say, monitor
+        self.first, self.waited, self.hinted = trainer.step_number, 0.0, False
+        self.listed = len(trainer.source.unreadable)
+        self.started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all sittings so far."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def run(self) -> float:
+        """Take the remaining steps; return the seconds of all sittings.
+
+        Raises:
+            UserError: the loss is not finite; the disk is full.
+            KeyboardInterrupt: a stop was requested; the state is saved.
+        """
+        metrics = MetricsLog(self.folder.metrics, resumed_step=self.first) if process_rank() == 0 else None
+        try:
+            while self.trainer.step_number < self.trainer.total_steps:
+                self._one_step(metrics)
+        finally:
+            if metrics is not None:
+                metrics.close()
+        return self.seconds
+
+    def _one_step(self, metrics: MetricsLog | None) -> None:
+        trainer, requests = self.trainer, self.requests
+        done = _step(trainer, self.folder)
+        self.waited += done.waited
+        elapsed = time.perf_counter() - self.started
+        speed = (done.step - self.first) * trainer.config.batch_size / elapsed
+        epoch_ends = done.step % trainer.steps_per_epoch == 0
+        if epoch_ends or done.step % trainer.config.log_every == 0:
+            self._record(done, speed, self.waited / elapsed, metrics, epoch_ends)
+        self._tell(done, speed, self.waited / elapsed)
+        wishes = [requests.save, requests.stop, requests.resubmit]
+        save, stop, resubmit = any_process(wishes, trainer.device)
+        requests.stop, requests.resubmit = stop, resubmit
+        if epoch_ends or save or stop:
+            requests.save = False
+            self._save()
+        if stop and done.step < trainer.total_steps:
+            raise KeyboardInterrupt
+
+    def _record(
+        self, done: StepReport, speed: float, waiting: float, metrics: MetricsLog | None, epoch_ends: bool
+    ) -> None:
+        """Write one record to metrics.jsonl and to the trackers."""
+        record = {
+            "step": done.step,
+            "epoch": round(done.epoch, 4),
+            "loss": done.loss,
+            **{f"loss_{name}": value for name, value in done.terms.items()},
+            "lr": done.lr,
+            "images_per_second": round(speed, 1),
+            "data_wait": round(waiting, 4),
+        }
+        if self.monitor is not None and epoch_ends and process_rank() == 0:
+            epoch = done.step // self.trainer.steps_per_epoch
+            if epoch % self.trainer.config.knn_every == 0 or done.step == self.trainer.total_steps:
+                record["knn"] = self.monitor.measure(self.trainer.framework.backbone)
+        if metrics is not None:
+            metrics.write(record)
+        values = {name: value for name, value in record.items() if name != "step"}
+        self.trainer.accelerator.log(values, step=done.step)
+
+    def _tell(self, done: StepReport, speed: float, waiting: float) -> None:
+        """Report the step; say once if the data are slow, and which pictures were left out."""
+        if self.report is not None:
+            words = f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s  data {waiting:.0%}"
+            self.report(done.step, self.trainer.total_steps, words)
+        slow = waiting > WAIT_HINT_SHARE and done.step - self.first >= WAIT_HINT_STEPS
+        if slow and not self.hinted:
+            self.hinted = True
+            workers = self.trainer.config.workers
+            self.say(
+                f"{waiting:.0%} of the time is spent waiting for data; try --set workers={2 * workers or 2}"
+            )
+        self.listed = list_unreadable(self.trainer, self.folder, self.listed, self.say)
+
+    def _save(self) -> None:
+        """Write a training state.
+
+        Raises:
+            UserError: it cannot be written; the states before are as they were.
+        """
+        trainer, folder = self.trainer, self.folder
+        fingerprint = trainer.source.fingerprint
+        state = {**trainer.state(), "seconds": self.seconds, "fingerprint": fingerprint}
+
+        def write() -> None:
+            try:
+                folder.save_state(state, trainer.step_number, trainer.config.keep_states)
+            except (OSError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(
+                    f"the training state of step {trainer.step_number} cannot be written to "
+                    f"{folder.training} ({reason}); free some space and start the same command again"
+                ) from None
+
+        on_main(write)
+
+
+def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Callable[[str], None]) -> int:
+    """Write the paths of pictures that were left out to the run folder, if there are new ones; count them."""
+    paths = trainer.source.unreadable
+    if len(paths) > listed:
+        rank = process_rank()
+        place = folder.root / (f"unreadable-{rank}.txt" if rank else "unreadable.txt")
+        write_text(place, "".join(f"{path}\n" for path in paths))
+        say(f"{len(paths)} pictures cannot be read and are left out, the last is {paths[-1]}; see {place}")
+    return len(paths)
+
+
+def _step(trainer: Trainer, folder: RunFolder) -> StepReport:
+    """Take one step; a loss that is not finite ends the run with advice."""
+    try:
+        return trainer.step()
+    except FloatingPointError as error:
+        states = folder.state_paths()
+        good = f"the last good state is {states[0]}" if states else "no state was saved yet"
+        raise UserError(
+            f"{error}; {good}; try a lower learning rate in a new folder, such as "
+            f"--set optimiser.lr={trainer.config.optimiser.lr / 3:.2g}, or --set precision=fp32"
+        ) from None

@@ -1,0 +1,196 @@
+"""Folders that are read as they are needed: crops, workers, damaged pictures, exact resume."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from mmbench.crops import draw_crops
+from mmbench.data import Dataset, PictureFiles, load_dataset
+from mmbench.errors import UserError
+from mmbench.pretrain import source as source_module
+from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.file_source import CroppedPictures, FileSource, check_unreadable
+from mmbench.pretrain.sitting import Requests
+from mmbench.pretrain.source import EpochOrders, MemorySource, Part, open_source
+from mmbench.runs import RunFolder, read_metrics
+
+CPU = torch.device("cpu")
+
+
+def write_pictures(folder: Path, count: int = 48, side: int = 60) -> Path:
+    """Write two classes of JPEGs; the grey level of picture i is about 5 i."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        noise = generator.integers(0, 10, (side, side + 8, 3), dtype=np.uint8)
+        path = folder / "ab"[number % 2] / f"{number:03d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise + np.uint8(5 * number)).save(path, quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+def config(folder: Path, *more: str, epochs: int = 2) -> PretrainConfig:
+    overrides = ("loading=files", "batch_size=8", "framework.queue=20", "log_every=1", *more)
+    return resolve_config(
+        "mixmask", data=str(folder), epochs=epochs, device="cpu", threads=1, overrides=overrides
+    )
+
+
+def opened(folder: Path, *more: str) -> FileSource:
+    chosen = config(folder, *more)
+    source = open_source(chosen, load_dataset(str(folder)), CPU)
+    assert isinstance(source, FileSource)
+    return source
+
+
+def test_crops_are_those_of_the_whole_picture(folder: Path) -> None:
+    """Independent: full decode, crop, resize; the JPEG may be decoded smaller, so a little differs."""
+    source = opened(folder)
+    for epoch, index in ((0, 3), (4, 20)):
+        pair = source.pictures.crop(epoch, index)
+        assert pair.shape == (2, 3, 32, 32)
+        assert torch.equal(pair, source.pictures.crop(epoch, index))
+        assert not torch.equal(pair[0], pair[1])
+        assert not torch.equal(pair, source.pictures.crop(epoch + 1, index))
+    picture = Image.open(folder / source.files.paths[3]).convert("RGB")
+    whole = torch.from_numpy(np.asarray(picture).copy()).float()
+    pair = source.pictures.crop(0, 3).float()
+    assert abs(pair.mean() - whole.mean()) < 3
+
+
+def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
+    """In a picture whose colours are its coordinates, a crop tells its rectangle."""
+    down, across = np.meshgrid(np.arange(240), np.arange(200), indexing="ij")
+    pixels = np.stack([across, down, 0 * down], axis=2).astype(np.uint8)
+    for name, tolerance in (("a.png", 1.5), ("a.jpg", 6.0)):
+        Image.fromarray(pixels).save(tmp_path / name, **({"quality": 100} if name.endswith("jpg") else {}))
+        files = PictureFiles(tmp_path, [name], torch.zeros(1, dtype=torch.int64))
+        pictures = CroppedPictures(files, 32, config(tmp_path))
+        seen: list[object] = []
+
+        def remember(*arguments: object, seen: list[object] = seen) -> object:
+            crops = draw_crops(*arguments)  # type: ignore[arg-type]
+            seen.append(crops)
+            return crops
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mmbench.pretrain.file_source.draw_crops", remember)
+            pair = pictures.crop(0, 0).float()
+        top, left, tall, wide = (values.tolist() for values in seen[-1])  # type: ignore[attr-defined]
+        for view in range(2):
+            # The centre of the first and of the last of 32 pixels lies half a pixel inside the rectangle.
+            for channel, start, length in ((0, left[view], wide[view]), (1, top[view], tall[view])):
+                line = pair[view, channel].mean(dim=1 if channel == 1 else 0)
+                step = length / 32
+                expected = start + (torch.arange(32) + 0.5) * step - 0.5
+                assert (line - expected)[2:-2].abs().max() < tolerance
+
+
+def test_the_number_of_workers_changes_nothing(folder: Path) -> None:
+    plan = [Part(epoch, torch.tensor([5 * epoch, 1, 7])) for epoch in range(3)]
+    alone = list(opened(folder, "workers=0").batches(plan))
+    helped = list(opened(folder, "workers=2").batches(plan))
+    assert [part.shape for part in alone] == [(2, 3, 3, 32, 32)] * 3
+    assert all(torch.equal(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+def test_stopped_and_resumed_with_workers_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
+    whole = pretrain(config(folder, "workers=0"), tmp_path / "whole")
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == 5
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config(folder, "workers=2"), tmp_path / "parts", stop, requests=requests)
+    parts = pretrain(config(folder, "workers=1"), tmp_path / "parts")
+    ours, theirs = load_file(parts.weights), load_file(whole.weights)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    record = read_metrics(parts.metrics)[-1]
+    assert 0 <= record["data_wait"] <= 1
+    assert (parts.root / "views.png").stat().st_size > 10_000
+
+
+def test_damaged_pictures_are_left_out_counted_and_listed(folder: Path, tmp_path: Path) -> None:
+    damaged = write_pictures(tmp_path / "pictures")
+    files = load_dataset(str(damaged)).files["train"]()
+    for path in files.paths[2:5]:
+        (damaged / path).write_bytes((damaged / path).read_bytes()[:300])
+    for loading in ("files", "memory"):
+        said: list[str] = []
+        load_dataset.cache_clear()
+        run = pretrain(config(damaged, f"loading={loading}", epochs=1), tmp_path / loading, say=said.append)
+        assert any("3 pictures cannot be read" in words for words in said)
+        listed = (run.root / "unreadable.txt").read_text().split()
+        assert sorted(listed) == sorted(files.paths[2:5])
+
+
+def test_too_many_damaged_pictures_stop_the_run(tmp_path: Path) -> None:
+    damaged = write_pictures(tmp_path / "pictures")
+    for path in load_dataset(str(damaged)).files["train"]().paths[:12]:
+        (damaged / path).write_bytes(b"<html>")
+    for loading in ("files", "memory"):
+        load_dataset.cache_clear()
+        with pytest.raises(UserError, match=r"1[12] of 32 pictures in .* cannot be read"):
+            pretrain(config(damaged, f"loading={loading}", "workers=0", epochs=8), tmp_path / loading)
+
+
+def test_the_limit_is_a_share_of_many_pictures() -> None:
+    check_unreadable(["a"] * 10, 20, "here")
+    check_unreadable(["a"] * 100, 10_000, "here")
+    with pytest.raises(UserError, match="101 of 10000"):
+        check_unreadable(["a"] * 101, 10_000, "here")
+
+
+def test_what_fits_is_kept_in_memory_unless_told_otherwise(
+    folder: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(str(folder))
+    auto = config(folder, "loading=auto")
+    source = open_source(auto, dataset, CPU)
+    assert isinstance(source, MemorySource)
+    assert source.images.shape == (32, 3, 40, 40)
+    larger = open_source(config(folder, "loading=auto", "image_size=48"), dataset, CPU)
+    assert isinstance(larger, MemorySource)
+    assert larger.images.shape == (32, 3, 60, 60)  # read again at the size that is asked for
+    monkeypatch.setattr(source_module, "MEMORY_LIMIT", 32 * 3 * 40 * 40 - 1)
+    assert isinstance(open_source(auto, dataset, CPU), FileSource)
+    with pytest.raises(UserError, match="'stripes' is not read from files"):
+        open_source(config(folder), tiny, CPU)
+
+
+def test_orders_are_those_of_one_generator_in_any_sequence() -> None:
+    generator = torch.Generator().manual_seed(5)
+    expected = [torch.randperm(20, generator=generator) for _ in range(4)]
+    orders = EpochOrders(20, 5)
+    for epoch in (0, 3, 1, 1, 2, 0):
+        assert torch.equal(orders.of(epoch), expected[epoch])
+
+
+def test_unlabelled_pictures_are_enough(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "source", 24)
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for path in sorted((tmp_path / "source").rglob("*.jpg")):
+        path.rename(loose / path.name)
+    run = pretrain(config(loose, "loading=auto", epochs=1), tmp_path / "run")
+    assert run.finished
+    with pytest.raises(UserError, match="knn_every needs a val split and two classes"):
+        pretrain(config(loose, "knn_every=1"), tmp_path / "watched")
+    assert not (tmp_path / "watched").exists()
+
+
+def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no class folders"):
+        pretrain(config(tmp_path / "empty"), tmp_path / "run")
+    assert not RunFolder(tmp_path / "run").root.exists()
