@@ -3,11 +3,15 @@
 python benchmarks/pretrain.py [--json PATH] [--rounds N]
 
 - over_textbook: mmbench over the textbook loop beside this file, end to end (augmentation included);
+- over_lightly: mmbench over lightly's modules and transform in an ordinary loop (`pip install lightly`);
 - share_of_bare: mmbench end to end over bare forward, backward and optimiser steps of the same networks;
-- mixmask_cost: seconds of a MixMask step over those of a MoCo step (7/4 is inherent).
+- mixmask_cost: seconds of a MixMask step over those of a MoCo step (7/4 is inherent);
+- augmentation: views per second on one core over torchvision's per-image transforms on PIL images;
+- memory: MiB by which the process grew from step 100 to step 1,100.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -15,8 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import torch
-from textbook import TextbookLoop
+from textbook import TextbookLoop, TwoViews
+from torch import Generator
 
 from mmbench.data import Dataset, load_dataset
 from mmbench.pretrain.acceleration import make_accelerator
@@ -24,10 +30,12 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.source import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 
-# name of the architecture, goal against the textbook loop
-ARCHITECTURES = {"mixmask_resnet8": 3.0, "mixmask_resnet18": 2.0}
+# architecture: goals against the textbook loop and against lightly
+ARCHITECTURES = {"mixmask_resnet8": (3.0, 2.5), "mixmask_resnet18": (2.0, 1.8)}
 BATCH, STEPS = 128, 6
 PREFETCHED, REFILL_SECONDS = 4, 3  # two batches for each of two workers
+MEMORY_STEPS = 1000
+Rows = dict[str, dict[str, object]]
 
 
 def trainer(method: str, arch: str, dataset: Dataset) -> Trainer:
@@ -51,6 +59,7 @@ def bare(of: Trainer, mixed: bool) -> Callable[[], None]:
         of.optimiser.zero_grad()
         total.backward()
         of.optimiser.step()
+        framework.after_step()
 
     return step
 
@@ -73,6 +82,87 @@ def seconds(step: Callable[[], object], loader: bool) -> float:
     return taken
 
 
+def row(value: float, goal: float, better: str = "higher") -> dict[str, object]:
+    return {"value": value, "goal": goal, "better": better}
+
+
+def measure_steps(arch: str, dataset: Dataset, rounds: int, cores: int) -> Rows:
+    """Time whole steps of every kind, interleaved, so that a noisy minute meets all of them."""
+    images = dataset.split("train").images
+    steps: dict[str, Callable[[], object]] = {}
+    for method in ("moco", "mixmask"):
+        mixed = method == "mixmask"
+        steps[method] = trainer(method, arch, dataset).step
+        steps[f"bare {method}"] = bare(trainer(method, arch, dataset), mixed)
+        steps[f"textbook {method}"] = TextbookLoop(images, arch, 32, BATCH, mixed, workers=cores).step
+    with_lightly = importlib.util.find_spec("lightly") is not None
+    if with_lightly:
+        from lightly_loop import LightlyLoop
+
+        steps["lightly moco"] = LightlyLoop(images, arch, 32, BATCH, workers=cores).step
+    else:
+        print("lightly is not installed: over_lightly is left out")
+    for step in steps.values():
+        step()  # warm up
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(seconds(step, loader=name.startswith(("textbook", "lightly"))))
+
+    def ratio(over: str, under: str) -> float:
+        return statistics.median(a / b for a, b in zip(times[over], times[under], strict=True))
+
+    for name, values in times.items():
+        print(f"{arch:18} {name:18} {BATCH / statistics.median(values):7.0f} images/s")
+    textbook_goal, lightly_goal = ARCHITECTURES[arch]
+    rows: Rows = {}
+    for method in ("moco", "mixmask"):
+        rows[f"{arch} {method} over_textbook"] = row(ratio(f"textbook {method}", method), textbook_goal)
+        rows[f"{arch} {method} share_of_bare"] = row(ratio(f"bare {method}", method), 0.9)
+    if with_lightly:
+        rows[f"{arch} moco over_lightly"] = row(ratio("lightly moco", "moco"), lightly_goal)
+    rows[f"{arch} mixmask_cost"] = row(ratio("mixmask", "moco"), 1.8, "lower")
+    return rows
+
+
+def measure_augmentation(dataset: Dataset, rounds: int) -> Rows:
+    """Time the augmentation alone, on one core each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images = dataset.split("train").images[:BATCH]
+    views = trainer("moco", "mixmask_resnet8", dataset).views
+    per_image, generator = TwoViews(images, 32), Generator().manual_seed(0)
+    ratios = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        for index in range(BATCH):
+            per_image[index]
+        slow = time.perf_counter() - started
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            views(images, generator)
+        fast = (time.perf_counter() - started) / STEPS
+        ratios.append(slow / fast)
+    print(
+        f"augmentation       batched {2 * BATCH / fast:.0f} views/s, per image {2 * BATCH / slow:.0f} views/s"
+    )
+    torch.set_num_threads(threads)
+    return {"augmentation": row(statistics.median(ratios), 15)}
+
+
+def measure_memory(dataset: Dataset) -> Rows:
+    """Measure how the process grows while it trains."""
+    long = trainer("mixmask", "mixmask_resnet8", dataset)
+    process = psutil.Process()
+    for _ in range(100):
+        long.step()
+    before = process.memory_info().rss
+    for _ in range(MEMORY_STEPS):
+        long.step()
+    growth = (process.memory_info().rss - before) / 2**20
+    return {"memory growth over 1000 steps, MiB": row(growth, 16, "lower")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -82,43 +172,16 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     options = parser.parse_args()
     dataset = load_dataset("patterns", options.data_root)
-    images = dataset.split("train").images
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}, batch {BATCH}")
-    rows: dict[str, dict[str, object]] = {}
-    for arch, goal in ARCHITECTURES.items():
-        steps: dict[str, Callable[[], object]] = {}
-        for method in ("moco", "mixmask"):
-            steps[method] = trainer(method, arch, dataset).step
-            steps[f"bare {method}"] = bare(trainer(method, arch, dataset), method == "mixmask")
-            steps[f"textbook {method}"] = TextbookLoop(
-                images, arch, 32, BATCH, method == "mixmask", workers=cores
-            ).step
-        for step in steps.values():
-            step()  # warm up
-        times: dict[str, list[float]] = {name: [] for name in steps}
-        for _ in range(options.rounds):  # interleaved, so that a noisy minute meets all of them
-            for name, step in steps.items():
-                times[name].append(seconds(step, loader=name.startswith("textbook")))
-
-        def ratio(over: str, under: str, times: dict[str, list[float]] = times) -> float:
-            return statistics.median(a / b for a, b in zip(times[over], times[under], strict=True))
-
-        for name, values in times.items():
-            print(f"{arch:18} {name:18} {BATCH / statistics.median(values):7.0f} images/s")
-        for method in ("moco", "mixmask"):
-            rows[f"{arch} {method} over_textbook"] = {
-                "value": ratio(f"textbook {method}", method),
-                "goal": goal,
-                "better": "higher",
-            }
-            share = ratio(f"bare {method}", method)
-            rows[f"{arch} {method} share_of_bare"] = {"value": share, "goal": 0.9, "better": "higher"}
-        cost = ratio("mixmask", "moco")
-        rows[f"{arch} mixmask_cost"] = {"value": cost, "goal": 1.8, "better": "lower"}
-    for name, row in rows.items():
-        bound = "at least" if row["better"] == "higher" else "at most"
-        print(f"{name}: {row['value']:.2f} (goal: {bound} {row['goal']})")
+    rows: Rows = {}
+    for arch in ARCHITECTURES:
+        rows |= measure_steps(arch, dataset, options.rounds, cores)
+    rows |= measure_augmentation(dataset, options.rounds)
+    rows |= measure_memory(dataset)
+    for name, found in rows.items():
+        bound = "at least" if found["better"] == "higher" else "at most"
+        print(f"{name}: {found['value']:.2f} (goal: {bound} {found['goal']})")
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -130,9 +130,13 @@ class Augment:
         return images
 
     def blur(self, images: Tensor, generator: Generator) -> Tensor:
-        """Blur some images; sigma 0 leaves an image as it is."""
+        """Blur some images in place; sigma 0 leaves an image as it is."""
         batch = len(images)
         applied = torch.rand(batch, generator=generator, device=generator.device) < self.settings.blur
         sigma = uniform((batch,), *self.settings.blur_sigma, generator) * applied
-        matrix = blur_matrix(sigma, self.size, blur_kernel_size(self.size))
-        return apply_matrices(images, matrix, matrix)
+        if images.device.type != "cpu":  # where to find the blurred ones is not worth a wait for the GPU
+            matrix = blur_matrix(sigma, self.size, blur_kernel_size(self.size))
+            return apply_matrices(images, matrix, matrix)
+        blurred = applied.nonzero().flatten()
+        matrix = blur_matrix(sigma[blurred], self.size, blur_kernel_size(self.size))
+        return images.index_copy_(0, blurred, apply_matrices(images[blurred], matrix, matrix))
