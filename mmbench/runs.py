@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import pickle
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,19 @@ import yaml
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, write_text
+
+# Locks of this process. A forked data worker inherits their descriptors and outlives a killed parent by
+# seconds; if it kept them, the same command could not go on at once.
+_held: set[int] = set()
+
+
+def _let_go_of_locks() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_of_locks)
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,11 @@ class RunFolder:
                 raise UserError(
                     f"another process is training in {self.root}; wait for it, or choose another folder"
                 ) from None
-            yield
+            _held.add(stream.fileno())
+            try:
+                yield
+            finally:
+                _held.discard(stream.fileno())
 
     def state_paths(self) -> list[Path]:
         """Return the training states that are there, the newest first."""

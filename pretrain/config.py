@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
@@ -103,6 +103,11 @@ class PretrainConfig(BaseModel):
                 raise UserError(_first_problem(error, f"{axis}.")) from None
             filled[axis] = {"name": name, **settings.model_dump(mode="json")}
         return filled
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _one_tracker_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @property
     def effective_lr(self) -> float:
@@ -223,9 +228,8 @@ def _choose(values: dict[str, Any], axis: str, name: str) -> None:
     if values[axis]["name"] == name:
         return
     _axis_model(axis, name)
-    example = next(
-        (r for r in recipes().values() if r.method == name and r.settings[axis]["name"] == name), None
-    )
+    named_after = [r for r in recipes().values() if r.id.partition("@")[0] == name.replace("+", "-")]
+    example = next((r for r in named_after if r.settings[axis]["name"] == name), None)
     values[axis] = dict(example.settings[axis]) if example else {"name": name}
     framework, masking = values["framework"]["name"], values["masking"]["name"]
     parts = [

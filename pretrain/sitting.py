@@ -55,7 +55,7 @@ class Sitting:
         self.trainer, self.folder = trainer, folder
         self.seconds_before = seconds_before
         self.report, self.requests, self.say, self.monitor = report, requests, say, monitor
-        self.first, self.waited, self.hinted = trainer.step_number, 0.0, False
+        self.first, self.waited, self.hinted, self.knn = trainer.step_number, 0.0, False, ""
         self.listed = len(trainer.source.unreadable)
         self.started = time.perf_counter()
 
@@ -116,6 +116,7 @@ class Sitting:
             epoch = done.step // self.trainer.steps_per_epoch
             if epoch % self.trainer.config.knn_every == 0 or done.step == self.trainer.total_steps:
                 record["knn"] = self.monitor.measure(self.trainer.framework.backbone)
+                self.knn = f"  kNN {record['knn']:.1f}"
         if metrics is not None:
             metrics.write(record)
         values = {name: value for name, value in record.items() if name != "step"}
@@ -124,7 +125,9 @@ class Sitting:
     def _tell(self, done: StepReport, speed: float, waiting: float) -> None:
         """Report the step; say once if the data are slow, and which pictures were left out."""
         if self.report is not None:
-            words = f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s  data {waiting:.0%}"
+            words = (
+                f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s  data {waiting:.0%}{self.knn}"
+            )
             self.report(done.step, self.trainer.total_steps, words)
         slow = waiting > WAIT_HINT_SHARE and done.step - self.first >= WAIT_HINT_STEPS
         if slow and not self.hinted:

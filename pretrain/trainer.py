@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.errors import UserError
@@ -71,7 +71,8 @@ class Trainer:
         steps_per_epoch: whole batches; what remains of an epoch is left out.
 
     Raises:
-        UserError: a batch that cannot be: larger than the data, or not to be shared out evenly.
+        UserError: a batch that is larger than the data or cannot be shared out evenly; a backbone that does
+            not take the images.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Trainer:
         # From here on `lr` is that of this batch size.
         self.schedule = config.optimiser.model_copy(update={"lr": config.effective_lr})
         self.views = ViewMaker(config, source.image_size, self.device)
+        _check_fit(framework.backbone, config.arch, source.image_size)
         arranged = arrange_batch_norm(framework, config.batch_norm, self.device)
         assert isinstance(arranged, Framework)
         self.framework = arranged.to(self.device)
@@ -220,6 +222,24 @@ class Trainer:
         tensors: int = sum(tensor.nbytes for tensor in self.framework.state_dict().values())
         moments: int = 2 * sum(p.nbytes for p in self.framework.parameters() if p.requires_grad)
         return tensors + moments
+
+
+@torch.no_grad()
+def _check_fit(backbone: nn.Module, arch: str, image_size: int) -> None:
+    """Pass an empty image through the backbone, in evaluation mode so that nothing changes.
+
+    Raises:
+        UserError: the backbone does not take images of this size.
+    """
+    training = backbone.training
+    try:
+        backbone.eval()(next(backbone.parameters()).new_zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{arch} does not take images of {image_size} px ({reason}); choose another --arch or image_size"
+        ) from None
+    backbone.train(training)
 
 
 def _part_size(config: PretrainConfig, source: ImageSource) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 from mmbench.pretrain.augment import Augment
 from mmbench.pretrain.config import PretrainConfig
@@ -19,9 +20,18 @@ class ViewMaker:
     Attributes:
         masking: the configuration's masking.
         preprocessing: what every view went through, and what finished weights will expect.
+
+    Raises:
+        UserError: the mask has more cells than the image has pixels.
     """
 
     def __init__(self, config: PretrainConfig, image_size: int, device: torch.device) -> None:
+        grid = getattr(config.masking_settings, "grid", 1)
+        if grid > image_size:
+            raise UserError(
+                f"a mask of {grid} x {grid} cells does not fit images of {image_size} px; use --set "
+                f"masking.grid={max(2, image_size // 8)}"
+            )
         self.masking = MASKINGS.get(config.masking["name"])(config.masking_settings, image_size)
         self.preprocessing = Preprocessing(image_size=image_size, high_pass=self.masking.high_pass)
         self.augment = Augment(config.augmentation, self.preprocessing, device)

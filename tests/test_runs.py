@@ -1,5 +1,6 @@
 """The run folder: settings, states, metrics, lock."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,18 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with RunFolder(tmp_path).locked():
         pass
+
+
+def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
+    """As a data worker does, the child lives on after the parent has let go."""
+    folder = RunFolder(tmp_path / "run")
+    until, wake = os.pipe()
+    with folder.locked():
+        child = os.fork()
+        if child == 0:
+            os.read(until, 1)
+            os._exit(0)
+    with folder.locked():
+        pass
+    os.write(wake, b"x")
+    assert os.waitpid(child, 0)[1] == 0

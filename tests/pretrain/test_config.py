@@ -148,3 +148,11 @@ def test_merged_leaves_its_arguments_alone() -> None:
     assert merged(named, {"a": {"b": 2}}) == {"a": {"name": "x", "b": 2}}
     assert merged(named, {"a": {"name": "y"}}) == {"a": {"name": "y"}}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_an_axis_is_taken_from_the_recipe_of_its_own_name_whatever_the_base() -> None:
+    for base in ("moco", "mixmask-cifar100", "mixmask-imagenet"):
+        config = resolve_config(base, overrides=["masking.name=erase", "masking.name=mixmask"])
+        assert config.masking == resolve_config("mixmask").masking
+    plain = resolve_config("mixmask-cifar100", overrides=["masking.name=none"])
+    assert (plain.method, plain.batch_norm.splits, plain.framework["queue"]) == ("moco", 8, 4096)

@@ -259,6 +259,8 @@ def test_bad_input_leaves_nothing_behind(
         (small(overrides=("batch_size=193",)), r"larger than the train split of 'stripes' \(192 images\)"),
         (small(arch="mixmask_resnet19"), "did you mean 'mixmask_resnet"),
         (small().model_copy(update={"device": "cuda:77"}), "device 'cuda:77' cannot be used"),
+        (small(arch="vit_tiny_patch16_224"), "vit_tiny_patch16_224 does not take images of 32 px"),
+        (small(overrides=("masking.grid=64",)), r"64 x 64 cells does not fit .* 32 px; .*masking\.grid=4"),
     ]
     for config, words in cases:
         with pytest.raises(UserError, match=words):
@@ -434,6 +436,7 @@ def test_a_full_disk_ends_the_run_with_the_older_state_whole(
 
 
 def test_trackers_by_name(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert small(overrides=("trackers=tensorboard",)).trackers == ("tensorboard",)
     with pytest.raises(UserError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
         pretrain(small(overrides=("trackers=[wandbb]",)), tmp_path / "run", dataset=tiny)
     monkeypatch.setattr("mmbench.pretrain.acceleration.get_available_trackers", lambda: ["tensorboard"])

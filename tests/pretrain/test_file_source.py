@@ -194,3 +194,40 @@ def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no class folders"):
         pretrain(config(tmp_path / "empty"), tmp_path / "run")
     assert not RunFolder(tmp_path / "run").root.exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "side", "more"),
+    [
+        ("mixmask-tiny-imagenet", "tiny-imagenet", 64, ()),
+        ("mixmask-imagenet", "imagenet", 80, ("image_size=64", "loading=files")),
+        ("mixmask-imagenet", "imagenet-100", 80, ("image_size=64",)),
+    ],
+)
+def test_the_papers_recipes_run_on_data_in_their_own_layouts(
+    tmp_path: Path, recipe: str, data: str, side: int, more: tuple[str, ...]
+) -> None:
+    """A small network, three classes and one epoch; the settings are otherwise the recipe's."""
+    home = "imagenet" if data == "imagenet-100" else data
+    for index in range(60):
+        wnid = f"n0000000{index % 3}"
+        inside = "images" if data == "tiny-imagenet" else ""
+        path = tmp_path / home / "train" / wnid / inside / f"{wnid}_{index}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+    (tmp_path / home / "val").mkdir()
+    if data == "imagenet-100":
+        (tmp_path / data).mkdir()
+        (tmp_path / data / "classes.txt").write_text("n00000001\nn00000002\n")
+    small = ("batch_size=16", "framework.queue=24", "workers=1", "log_every=1", *more)
+    chosen = resolve_config(
+        recipe, arch="mixmask_resnet8", data=data, data_root=tmp_path, epochs=1, threads=1, overrides=small
+    )
+    if chosen.batch_norm.splits > 1:
+        chosen = chosen.model_copy(update={"batch_norm": chosen.batch_norm.model_copy(update={"splits": 4})})
+    run = pretrain(chosen, tmp_path / "run")
+    records = read_metrics(run.metrics)
+    assert len(records) == (2 if data == "imagenet-100" else 3)
+    assert all(np.isfinite(record["loss"]) for record in records)
+    assert f"on {data} for 1 epochs" in run.readme.read_text()

@@ -14,28 +14,41 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchvision.transforms.functional import to_pil_image
 
 from mmbench.data import Dataset
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.runs import RunFolder, read_metrics
 
-KILLS, EPOCHS, STEPS_PER_EPOCH = 10, 20, 6
+EPOCHS, STEPS_PER_EPOCH = 20, 6
 
 
-def configuration(framework: str) -> PretrainConfig:
+def configuration(framework: str, folder: Path | None) -> PretrainConfig:
+    """The settings; `folder` holds pictures that data workers read, else the data are in memory."""
     overrides = [f"framework.name={framework}", "batch_size=32", "log_every=1"]
     if framework == "moco":
         overrides.append("framework.queue=100")  # no multiple of the batch
-    return resolve_config("mixmask", epochs=EPOCHS, device="cpu", threads=1, overrides=overrides)
+    data = None
+    if folder is not None:
+        overrides += ["loading=files", "workers=2"]
+        data = str(folder)
+    return resolve_config("mixmask", data=data, epochs=EPOCHS, device="cpu", threads=1, overrides=overrides)
 
 
-def run_until_killed(framework: str, out: Path, chance: random.Random) -> bool:
+def write_pictures(folder: Path, dataset: Dataset) -> Path:
+    """Write the train split as loose PNG files."""
+    folder.mkdir()
+    for number, image in enumerate(dataset.split("train").images):
+        to_pil_image(image).save(folder / f"{number:03d}.png")
+    return folder
+
+
+def run_until_killed(framework: str, out: Path, folder: Path | None, chance: random.Random) -> bool:
     """Run, and kill at a random moment within the next steps; return whether the run ended before."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, __file__, framework, str(out)], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, __file__, framework, str(out), *([str(folder)] if folder else [])]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for _ in range(chance.randint(1, 2 * STEPS_PER_EPOCH)):
         if not process.stdout.readline():
@@ -45,19 +58,22 @@ def run_until_killed(framework: str, out: Path, chance: random.Random) -> bool:
     return process.wait() == 0
 
 
-@pytest.mark.parametrize("framework", ["moco", "simsiam"])
+@pytest.mark.parametrize(
+    ("framework", "workers", "kills"), [("moco", False, 10), ("simsiam", False, 10), ("moco", True, 5)]
+)
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
-    framework: str, tiny: Dataset, tmp_path: Path
+    framework: str, workers: bool, kills: int, tiny: Dataset, tmp_path: Path
 ) -> None:
     chance = random.Random(framework)
     killed = RunFolder(tmp_path / "killed")
-    ended = [run_until_killed(framework, killed.root, chance) for _ in range(KILLS)]
-    assert sum(not end for end in ended) >= KILLS - 2  # nearly every kill met a running process
+    folder = write_pictures(tmp_path / "pictures", tiny) if workers else None
+    ended = [run_until_killed(framework, killed.root, folder, chance) for _ in range(kills)]
+    assert sum(not end for end in ended) >= kills - 2  # nearly every kill met a running process
     said: list[str] = []
-    config = configuration(framework)
-    pretrain(config, killed.root, dataset=tiny, say=said.append)
+    config, dataset = configuration(framework, folder), None if workers else tiny
+    pretrain(config, killed.root, dataset=dataset, say=said.append)
     assert any("going on" in words or "finished already" in words for words in said)
-    whole = pretrain(config, tmp_path / "whole", dataset=tiny)
+    whole = pretrain(config, tmp_path / "whole", dataset=dataset)
     ours, theirs = load_file(killed.weights), load_file(whole.weights)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -72,4 +88,10 @@ if __name__ == "__main__":
     def tell(done: int, total: int, words: str) -> None:
         print(done, flush=True)
 
-    pretrain(configuration(sys.argv[1]), Path(sys.argv[2]), tell, dataset=make_tiny_dataset())
+    pictures = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    pretrain(
+        configuration(sys.argv[1], pictures),
+        Path(sys.argv[2]),
+        tell,
+        dataset=None if pictures else make_tiny_dataset(),
+    )
