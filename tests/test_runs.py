@@ -113,12 +113,17 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     """As a data worker does, the child lives on after the parent has let go."""
     folder = RunFolder(tmp_path / "run")
     until, wake = os.pipe()
+    ready, say = os.pipe()
     with folder.locked():
         child = os.fork()
         if child == 0:
+            os.write(say, b"x")
             os.read(until, 1)
             os._exit(0)
-    with folder.locked():
-        pass
-    os.write(wake, b"x")
+    os.read(ready, 1)
+    try:
+        with folder.locked():
+            pass
+    finally:
+        os.write(wake, b"x")
     assert os.waitpid(child, 0)[1] == 0
