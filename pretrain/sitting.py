@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.files import write_text
@@ -36,7 +37,6 @@ class Sitting:
     """Takes steps, logs them, saves states.
 
     Args:
-        fingerprint: of the data, for the states.
         seconds_before: what earlier sittings took.
         monitor: measures the backbone now and then, if wanted.
     """
@@ -56,7 +56,7 @@ class Sitting:
         self.seconds_before = seconds_before
         self.report, self.requests, self.say, self.monitor = report, requests, say, monitor
         self.first, self.waited, self.hinted, self.knn = trainer.step_number, 0.0, False, ""
-        self.listed = len(trainer.source.unreadable)
+        self.listed = recall_unreadable(trainer, folder)
         self.started = time.perf_counter()
 
     @property
@@ -91,10 +91,11 @@ class Sitting:
             self._record(done, speed, self.waited / elapsed, metrics, epoch_ends)
         self._tell(done, speed, self.waited / elapsed)
         wishes = [requests.save, requests.stop, requests.resubmit]
+        requests.save = False  # a signal may set it again from here on
         save, stop, resubmit = any_process(wishes, trainer.device)
-        requests.stop, requests.resubmit = stop, resubmit
+        requests.stop |= stop
+        requests.resubmit |= resubmit
         if epoch_ends or save or stop:
-            requests.save = False
             self._save()
         if stop and done.step < trainer.total_steps:
             raise KeyboardInterrupt
@@ -161,12 +162,25 @@ class Sitting:
         on_main(write)
 
 
+def _unreadable_list(folder: RunFolder) -> Path:
+    """Return where this process lists the pictures that it left out."""
+    rank = process_rank()
+    return folder.root / (f"unreadable-{rank}.txt" if rank else "unreadable.txt")
+
+
+def recall_unreadable(trainer: Trainer, folder: RunFolder) -> int:
+    """Take over what an earlier sitting listed; return how many pictures are left out so far."""
+    known, place = trainer.source.unreadable, _unreadable_list(folder)
+    if place.is_file():
+        known += [path for path in place.read_text(encoding="utf-8").splitlines() if path not in known]
+    return len(known)
+
+
 def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Callable[[str], None]) -> int:
     """Write the paths of pictures that were left out to the run folder, if there are new ones; count them."""
     paths = trainer.source.unreadable
     if len(paths) > listed:
-        rank = process_rank()
-        place = folder.root / (f"unreadable-{rank}.txt" if rank else "unreadable.txt")
+        place = _unreadable_list(folder)
         write_text(place, "".join(f"{path}\n" for path in paths))
         say(f"{len(paths)} pictures cannot be read and are left out, the last is {paths[-1]}; see {place}")
     return len(paths)

@@ -1,5 +1,6 @@
-"""A small data set of coloured stripes in memory, and a thread count that tests may change."""
+"""A small data set of coloured stripes in memory, a finished run, and threads that tests may change."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 import torch
 
 from mmbench.data import Dataset, ImageSplit
+from mmbench.pretrain.engine import pretrain
+from mmbench.runs import RunFolder
+
+sys.path.insert(0, str(Path(__file__).parent))  # small_runs, two_processes
 
 
 def make_tiny_dataset(count: int = 192) -> Dataset:
@@ -34,3 +39,11 @@ def same_threads_after() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run of `small()`; nothing may change it."""
+    from small_runs import small
+
+    return pretrain(small(), tmp_path_factory.mktemp("runs") / "mixmask", dataset=tiny)

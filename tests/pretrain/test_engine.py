@@ -1,60 +1,24 @@
 """Whole small runs: what they leave, how they go on, how they fail."""
 
 import json
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
 import torch
-import yaml
 from PIL import Image
-from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from small_runs import same, small, weights
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.data import Dataset, ImageSplit
+from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass_for
-from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.knn_monitor import KnnMonitor
-from mmbench.pretrain.optimiser import learning_rate
 from mmbench.pretrain.sitting import Requests
-from mmbench.pretrain.source import MemorySource, open_source
-from mmbench.pretrain.trainer import Trainer, build_framework
+from mmbench.pretrain.trainer import build_framework
 from mmbench.runs import RunFolder, read_metrics
-
-SMALL = ("batch_size=32", "framework.queue=100", "log_every=2")  # 6 steps per epoch; 100 is no multiple of 32
-
-
-def small(method: str = "mixmask", epochs: int = 2, **more: Any) -> PretrainConfig:
-    overrides = (*SMALL, *more.pop("overrides", ()))
-    return resolve_config(method, epochs=epochs, device="cpu", threads=1, overrides=overrides, **more)
-
-
-def make_trainer(config: PretrainConfig, dataset: Dataset) -> Trainer:
-    accelerator = make_accelerator(config)
-    source = open_source(config, dataset, accelerator.device)
-    return Trainer(config, build_framework(config), source, accelerator)
-
-
-def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    return load_file(folder.weights)
-
-
-def same(first: RunFolder, second: RunFolder) -> bool:
-    ours, theirs = weights(first), weights(second)
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-@pytest.fixture(scope="module")
-def finished(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return pretrain(small(), tmp_path_factory.mktemp("runs") / "mixmask", dataset=tiny)
 
 
 def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: Dataset) -> None:
@@ -284,211 +248,3 @@ def test_report_counts_every_step(tiny: Dataset, tmp_path: Path) -> None:
     pretrain(config, tmp_path / "run", lambda *words: seen.append(words), dataset=tiny)
     assert [done for done, _, _ in seen] == [1, 2, 3, 4, 5, 6]
     assert all(total == 6 and "loss" in words and "images/s" in words for _, total, words in seen)
-
-
-def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
-    config = small("moco")
-    trainer = make_trainer(config, tiny)
-    epochs: list[list[int]] = [[], []]
-    for part in trainer.plan():
-        assert len(part.indices) == 32
-        epochs[part.epoch] += part.indices.tolist()
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(192))
-    assert epochs[0] != epochs[1]
-    trainer.step_number = 8
-    rest = [index for part in trainer.plan() for index in part.indices.tolist()]
-    assert rest == epochs[1][64:]
-    first = next(trainer.source.batches(trainer.plan()))
-    assert torch.equal(first, tiny.split("train").images[rest[:32]])
-
-
-def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
-    settings = small().optimiser
-    rates = [learning_rate(step, 10, 5, settings) for step in range(50)]
-    assert rates[0] == pytest.approx(settings.lr / 10)
-    assert max(rates) == rates[10] == rates[9] == settings.lr
-    assert rates[30] == pytest.approx(settings.lr / 2)
-    assert rates[11:] == sorted(rates[11:], reverse=True)
-    assert 0 < rates[-1] < settings.lr / 500
-
-
-def test_what_the_settings_come_to_is_told_and_recorded(finished: RunFolder, tiny: Dataset) -> None:
-    recorded = yaml.safe_load(finished.settings.read_text())
-    assert recorded["effective"] == {
-        "images": 192,
-        "batch": 32,
-        "processes": 1,
-        "images_per_pass": 32,
-        "steps_per_epoch": 6,
-        "steps": 12,
-        "lr": pytest.approx(0.002 * (32 / 128) ** 0.5),
-        "device": "cpu",
-    }
-
-
-def test_an_accumulated_step_is_the_mean_of_its_parts(tiny: Dataset) -> None:
-    """Against a loop: SimCLR, plain SGD, two parts of 16, each with batch statistics of its own."""
-    sgd = ("optimiser.name=sgd", "optimiser.momentum=0", "optimiser.weight_decay=0", "precision=fp32")
-    chosen = resolve_config(
-        "simclr", epochs=2, device="cpu", threads=1, overrides=(*sgd, "batch_size=32", "accumulation=2")
-    )
-    trainer, other = make_trainer(chosen, tiny), make_trainer(chosen, tiny)
-    before = [parameter.clone() for parameter in other.framework.parameters()]
-    report = trainer.step()
-    losses = []
-    for images in tiny.split("train").images[trainer.orders.of(0)[:32]].chunk(2):
-        loss, _ = other.framework.loss(other.views(images, other.view_generator))
-        losses.append(loss)
-    (sum(losses) / 2).backward()  # type: ignore[union-attr]
-    assert report.loss == pytest.approx(sum(float(loss.detach()) for loss in losses) / 2, rel=1e-5)
-    for start, ours, theirs in zip(
-        before, trainer.framework.parameters(), other.framework.parameters(), strict=True
-    ):
-        assert theirs.grad is not None
-        torch.testing.assert_close(ours, start - report.lr * theirs.grad, rtol=1e-4, atol=1e-6)
-
-
-def test_accumulated_keys_enter_the_queue_once_each(tiny: Dataset) -> None:
-    config = small("moco", overrides=("accumulation=4",))
-    trainer = make_trainer(config, tiny)
-    trainer.step()
-    assert int(trainer.framework.queue_position) == 32
-    with pytest.raises(UserError, match="cannot be shared out among 1 processes x 3 accumulated parts"):
-        make_trainer(small(overrides=("accumulation=3",)), tiny)
-    with pytest.raises(UserError, match="use --set batch_size=64"):
-        make_trainer(small(overrides=("accumulation=4", "batch_norm.splits=8")), tiny)
-
-
-def test_the_predictor_of_simsiam_keeps_its_rate(tiny: Dataset) -> None:
-    trainer = make_trainer(resolve_config("simsiam", epochs=2, device="cpu", overrides=SMALL[:1]), tiny)
-    for _ in range(3):
-        trainer.step()
-    scheduled, constant = trainer.optimiser.param_groups
-    assert constant["lr"] == trainer.schedule.lr
-    assert scheduled["lr"] == pytest.approx(trainer.schedule.lr * 3 / 6)
-    predictor = {id(parameter) for parameter in trainer.framework.predictor.parameters()}
-    assert {id(parameter) for parameter in constant["params"]} == predictor
-
-
-def test_knn_is_watched_and_changes_nothing(tiny: Dataset, finished: RunFolder, tmp_path: Path) -> None:
-    split = tiny.split("train")
-    watched = replace(tiny, splits={**tiny.splits, "val": lambda: split})
-    run = pretrain(small(overrides=("knn_every=1",)), tmp_path / "run", dataset=watched)
-    values = [record["knn"] for record in read_metrics(run.metrics) if "knn" in record]
-    assert len(values) == 2
-    assert all(50 < value <= 100 for value in values)  # stripes, and every query is in the bank
-    assert same(run, finished)
-
-
-def test_the_monitor_equals_a_loop_over_neighbours(tiny: Dataset) -> None:
-    split = tiny.split("train")
-    bank, queries = (
-        ImageSplit(split.images[:150], split.labels[:150]),
-        ImageSplit(split.images[150:], split.labels[150:]),
-    )
-    dataset = replace(tiny, splits={"train": lambda: bank, "val": lambda: queries})
-    trainer = make_trainer(small("moco"), dataset)
-    trainer.step()
-    monitor = KnnMonitor(dataset, trainer.views.preprocessing, trainer.device)
-    found = monitor.measure(trainer.framework.backbone)
-    assert trainer.framework.backbone.training
-    backbone = trainer.framework.backbone.eval()
-    with torch.no_grad():
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        pixels = (split.images[:, :, 4:36, 4:36] / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-        features = torch.cat([backbone(part) for part in pixels.split(50)])
-    correct = 0
-    for query in range(150, 192):
-        similar = torch.cosine_similarity(features[query : query + 1], features[:150])
-        near = similar.argsort(descending=True)[:20]
-        votes = [0.0, 0.0]
-        for index in near.tolist():
-            votes[int(split.labels[index])] += float((similar[index] / 0.1).exp())
-        correct += votes.index(max(votes)) == int(split.labels[query])
-    assert found == pytest.approx(100 * correct / 42)
-
-
-def test_as_many_states_are_kept_as_asked_for(tiny: Dataset, tmp_path: Path) -> None:
-    run = pretrain(small(epochs=4, overrides=("keep_states=3",)), tmp_path / "run", dataset=tiny)
-    assert [path.stem for path in run.state_paths()] == ["step-00000024", "step-00000018", "step-00000012"]
-
-
-def test_a_full_disk_ends_the_run_with_the_older_state_whole(
-    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save = torch.save
-
-    def fill(state: dict[str, Any], path: Path) -> None:
-        if state["step"] == 12:
-            Path(path).write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-        save(state, path)
-
-    monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(UserError, match=r"state of step 12 cannot be written .*No space left on device"):
-        pretrain(small(), tmp_path / "run", dataset=tiny)
-    monkeypatch.undo()
-    folder = RunFolder(tmp_path / "run")
-    assert [path.name for path in folder.training.iterdir()] == ["step-00000006.pth"]
-    said: list[str] = []
-    assert pretrain(small(), folder.root, dataset=tiny, say=said.append).finished
-    assert any("at step 6 of 12" in words for words in said)
-
-
-def test_trackers_by_name(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert small(overrides=("trackers=tensorboard",)).trackers == ("tensorboard",)
-    with pytest.raises(UserError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
-        pretrain(small(overrides=("trackers=[wandbb]",)), tmp_path / "run", dataset=tiny)
-    monkeypatch.setattr("mmbench.pretrain.acceleration.get_available_trackers", lambda: ["tensorboard"])
-    with pytest.raises(UserError, match="wandb, which is not installed; run: pip install wandb"):
-        pretrain(small(overrides=("trackers=[wandb]",)), tmp_path / "run", dataset=tiny)
-    assert not (tmp_path / "run").exists()
-    run = pretrain(small(epochs=1, overrides=("trackers=[]",)), tmp_path / "run", dataset=tiny)
-    assert not run.tensorboard.exists()
-
-
-def test_tensorboard_holds_what_the_metrics_hold(finished: RunFolder) -> None:
-    events = EventAccumulator(str(finished.tensorboard / "mmbench"))
-    events.Reload()
-    logged = [(event.step, event.value) for event in events.Scalars("loss")]
-    expected = [(record["step"], record["loss"]) for record in read_metrics(finished.metrics)]
-    assert [step for step, _ in logged] == [step for step, _ in expected]
-    assert [value for _, value in logged] == pytest.approx([value for _, value in expected], rel=1e-6)
-
-
-def test_half_precision_of_gpus_is_refused_on_the_cpu(tiny: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="precision fp16 needs a GPU"):
-        pretrain(small(overrides=("precision=fp16",)), tmp_path / "run", dataset=tiny)
-
-
-@pytest.mark.gpu
-def test_half_precision_on_a_gpu_scales_the_loss(tiny: Dataset, tmp_path: Path) -> None:
-    config = small(overrides=("precision=fp16",)).model_copy(update={"device": "cuda"})
-    run = pretrain(config, tmp_path / "run", dataset=tiny)
-    assert torch.load(run.state_paths()[0], weights_only=True)["scaler"]["scale"] > 1
-
-
-def test_slow_data_are_told_once(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = MemorySource.batches
-
-    def slowly(self: MemorySource, plan: Any) -> Any:
-        for images in batches(self, plan):
-            time.sleep(0.05)
-            yield images
-
-    monkeypatch.setattr(MemorySource, "batches", slowly)
-    monkeypatch.setattr("mmbench.pretrain.sitting.WAIT_HINT_STEPS", 5)
-    said: list[str] = []
-    run = pretrain(small(), tmp_path / "run", dataset=tiny, say=said.append)
-    assert sum("of the time is spent waiting for data; try --set workers=4" in words for words in said) == 1
-    assert read_metrics(run.metrics)[-1]["data_wait"] > 0.1
-
-
-def test_compiled_encoders_learn_what_plain_ones_learn(tiny: Dataset) -> None:
-    plain, compiled = (
-        make_trainer(small("moco", overrides=("precision=fp32", f"compile={value}")), tiny)
-        for value in ("false", "true")
-    )
-    assert compiled.framework.state_dict().keys() == plain.framework.state_dict().keys()
-    assert compiled.framework.backbone._compiled_call_impl is not None
-    assert compiled.step().loss == pytest.approx(plain.step().loss, rel=1e-3)

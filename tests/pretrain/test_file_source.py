@@ -134,6 +134,26 @@ def test_damaged_pictures_are_left_out_counted_and_listed(folder: Path, tmp_path
         assert sorted(listed) == sorted(files.paths[2:5])
 
 
+def test_what_an_earlier_sitting_left_out_stays_on_the_list(folder: Path, tmp_path: Path) -> None:
+    damaged = write_pictures(tmp_path / "pictures")
+    chosen = config(damaged, "workers=0", epochs=1)
+    files = load_dataset(str(damaged)).files["train"]()
+    order = EpochOrders(len(files), 0).of(0).tolist()
+    early, late = files.paths[order[0]], files.paths[order[-1]]
+    for path in (early, late):  # one is met in the first step, one in the last
+        (damaged / path).write_bytes(b"x" * (damaged / path).stat().st_size)
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == 1
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(chosen, tmp_path / "run", stop, requests=requests)
+    assert (tmp_path / "run" / "unreadable.txt").read_text().split() == [early]
+    run = pretrain(chosen, tmp_path / "run")
+    assert (run.root / "unreadable.txt").read_text().split() == [early, late]
+
+
 def test_too_many_damaged_pictures_stop_the_run(tmp_path: Path) -> None:
     damaged = write_pictures(tmp_path / "pictures")
     for path in load_dataset(str(damaged)).files["train"]().paths[:12]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import two_processes
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,9 +19,6 @@ from mmbench.pretrain.framework import Views
 from mmbench.pretrain.masking import Masked
 from mmbench.pretrain.trainer import PROCESS_SEEDS, SHUFFLE_SEEDS, Trainer
 from mmbench.runs import RunFolder, read_metrics
-
-sys.path.insert(0, str(Path(__file__).parent))
-import two_processes
 
 Found = list[dict[str, dict[str, Tensor]]]
 

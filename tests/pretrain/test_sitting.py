@@ -1,0 +1,165 @@
+"""What a run tells, measures and writes on its way."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from small_runs import make_trainer, same, small
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mmbench.data import Dataset, ImageSplit
+from mmbench.errors import UserError
+from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.knn_monitor import KnnMonitor
+from mmbench.pretrain.sitting import Requests
+from mmbench.pretrain.source import MemorySource
+from mmbench.runs import RunFolder, read_metrics
+
+
+def test_what_the_settings_come_to_is_told_and_recorded(finished: RunFolder, tiny: Dataset) -> None:
+    recorded = yaml.safe_load(finished.settings.read_text())
+    assert recorded["effective"] == {
+        "images": 192,
+        "batch": 32,
+        "processes": 1,
+        "images_per_pass": 32,
+        "steps_per_epoch": 6,
+        "steps": 12,
+        "lr": pytest.approx(0.002 * (32 / 128) ** 0.5),
+        "device": "cpu",
+    }
+
+
+def test_knn_is_watched_and_changes_nothing(tiny: Dataset, finished: RunFolder, tmp_path: Path) -> None:
+    split = tiny.split("train")
+    watched = replace(tiny, splits={**tiny.splits, "val": lambda: split})
+    run = pretrain(small(overrides=("knn_every=1",)), tmp_path / "run", dataset=watched)
+    values = [record["knn"] for record in read_metrics(run.metrics) if "knn" in record]
+    assert len(values) == 2
+    assert all(50 < value <= 100 for value in values)  # stripes, and every query is in the bank
+    assert same(run, finished)
+
+
+def test_the_monitor_equals_a_loop_over_neighbours(tiny: Dataset) -> None:
+    split = tiny.split("train")
+    bank, queries = (
+        ImageSplit(split.images[:150], split.labels[:150]),
+        ImageSplit(split.images[150:], split.labels[150:]),
+    )
+    dataset = replace(tiny, splits={"train": lambda: bank, "val": lambda: queries})
+    trainer = make_trainer(small("moco"), dataset)
+    trainer.step()
+    monitor = KnnMonitor(dataset, trainer.views.preprocessing, trainer.device)
+    found = monitor.measure(trainer.framework.backbone)
+    assert trainer.framework.backbone.training
+    backbone = trainer.framework.backbone.eval()
+    with torch.no_grad():
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        pixels = (split.images[:, :, 4:36, 4:36] / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        features = torch.cat([backbone(part) for part in pixels.split(50)])
+    correct = 0
+    for query in range(150, 192):
+        similar = torch.cosine_similarity(features[query : query + 1], features[:150])
+        near = similar.argsort(descending=True)[:20]
+        votes = [0.0, 0.0]
+        for index in near.tolist():
+            votes[int(split.labels[index])] += float((similar[index] / 0.1).exp())
+        correct += votes.index(max(votes)) == int(split.labels[query])
+    assert found == pytest.approx(100 * correct / 42)
+
+
+def test_as_many_states_are_kept_as_asked_for(tiny: Dataset, tmp_path: Path) -> None:
+    run = pretrain(small(epochs=4, overrides=("keep_states=3",)), tmp_path / "run", dataset=tiny)
+    assert [path.stem for path in run.state_paths()] == ["step-00000024", "step-00000018", "step-00000012"]
+
+
+def test_a_full_disk_ends_the_run_with_the_older_state_whole(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def fill(state: dict[str, Any], path: Path) -> None:
+        if state["step"] == 12:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(UserError, match=r"state of step 12 cannot be written .*No space left on device"):
+        pretrain(small(), tmp_path / "run", dataset=tiny)
+    monkeypatch.undo()
+    folder = RunFolder(tmp_path / "run")
+    assert [path.name for path in folder.training.iterdir()] == ["step-00000006.pth"]
+    said: list[str] = []
+    assert pretrain(small(), folder.root, dataset=tiny, say=said.append).finished
+    assert any("at step 6 of 12" in words for words in said)
+
+
+def test_trackers_by_name(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert small(overrides=("trackers=tensorboard",)).trackers == ("tensorboard",)
+    with pytest.raises(UserError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
+        pretrain(small(overrides=("trackers=[wandbb]",)), tmp_path / "run", dataset=tiny)
+    monkeypatch.setattr("mmbench.pretrain.acceleration.get_available_trackers", lambda: ["tensorboard"])
+    with pytest.raises(UserError, match="wandb, which is not installed; run: pip install wandb"):
+        pretrain(small(overrides=("trackers=[wandb]",)), tmp_path / "run", dataset=tiny)
+    assert not (tmp_path / "run").exists()
+    run = pretrain(small(epochs=1, overrides=("trackers=[]",)), tmp_path / "run", dataset=tiny)
+    assert not run.tensorboard.exists()
+
+
+def test_tensorboard_holds_what_the_metrics_hold(finished: RunFolder) -> None:
+    events = EventAccumulator(str(finished.tensorboard / "mmbench"))
+    events.Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("loss")]
+    expected = [(record["step"], record["loss"]) for record in read_metrics(finished.metrics)]
+    assert [step for step, _ in logged] == [step for step, _ in expected]
+    assert [value for _, value in logged] == pytest.approx([value for _, value in expected], rel=1e-6)
+
+
+def test_half_precision_of_gpus_is_refused_on_the_cpu(tiny: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="precision fp16 needs a GPU"):
+        pretrain(small(overrides=("precision=fp16",)), tmp_path / "run", dataset=tiny)
+
+
+@pytest.mark.gpu
+def test_half_precision_on_a_gpu_scales_the_loss(tiny: Dataset, tmp_path: Path) -> None:
+    config = small(overrides=("precision=fp16",)).model_copy(update={"device": "cuda"})
+    run = pretrain(config, tmp_path / "run", dataset=tiny)
+    assert torch.load(run.state_paths()[0], weights_only=True)["scaler"]["scale"] > 1
+
+
+def test_slow_data_are_told_once(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = MemorySource.batches
+
+    def slowly(self: MemorySource, plan: Any) -> Any:
+        for images in batches(self, plan):
+            time.sleep(0.05)
+            yield images
+
+    monkeypatch.setattr(MemorySource, "batches", slowly)
+    monkeypatch.setattr("mmbench.pretrain.sitting.WAIT_HINT_STEPS", 5)
+    said: list[str] = []
+    run = pretrain(small(), tmp_path / "run", dataset=tiny, say=said.append)
+    assert sum("of the time is spent waiting for data; try --set workers=4" in words for words in said) == 1
+    assert read_metrics(run.metrics)[-1]["data_wait"] > 0.1
+
+
+def test_a_signal_during_the_step_before_is_not_forgotten(tiny: Dataset, tmp_path: Path) -> None:
+    """A request that arrives while the state is being written is heeded after the next step."""
+    requests = Requests()
+    steps: list[int] = []
+
+    def ask(done: int, total: int, words: str) -> None:
+        steps.append(done)
+        if done == 3:
+            requests.save = requests.resubmit = requests.stop = True
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(), tmp_path / "run", ask, dataset=tiny, requests=requests)
+    assert steps == [1, 2, 3]
+    assert (requests.save, requests.stop, requests.resubmit) == (False, True, True)
+    assert RunFolder(tmp_path / "run").state_paths()[0].stem == "step-00000003"

@@ -1,0 +1,90 @@
+"""Single steps against loops, and the plan of a run."""
+
+import pytest
+import torch
+from small_runs import SMALL, make_trainer, small
+
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.optimiser import learning_rate
+
+
+def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
+    config = small("moco")
+    trainer = make_trainer(config, tiny)
+    epochs: list[list[int]] = [[], []]
+    for part in trainer.plan():
+        assert len(part.indices) == 32
+        epochs[part.epoch] += part.indices.tolist()
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(192))
+    assert epochs[0] != epochs[1]
+    trainer.step_number = 8
+    rest = [index for part in trainer.plan() for index in part.indices.tolist()]
+    assert rest == epochs[1][64:]
+    first = next(trainer.source.batches(trainer.plan()))
+    assert torch.equal(first, tiny.split("train").images[rest[:32]])
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    settings = small().optimiser
+    rates = [learning_rate(step, 10, 5, settings) for step in range(50)]
+    assert rates[0] == pytest.approx(settings.lr / 10)
+    assert max(rates) == rates[10] == rates[9] == settings.lr
+    assert rates[30] == pytest.approx(settings.lr / 2)
+    assert rates[11:] == sorted(rates[11:], reverse=True)
+    assert 0 < rates[-1] < settings.lr / 500
+
+
+def test_an_accumulated_step_is_the_mean_of_its_parts(tiny: Dataset) -> None:
+    """Against a loop: SimCLR, plain SGD, two parts of 16, each with batch statistics of its own."""
+    sgd = ("optimiser.name=sgd", "optimiser.momentum=0", "optimiser.weight_decay=0", "precision=fp32")
+    chosen = resolve_config(
+        "simclr", epochs=2, device="cpu", threads=1, overrides=(*sgd, "batch_size=32", "accumulation=2")
+    )
+    trainer, other = make_trainer(chosen, tiny), make_trainer(chosen, tiny)
+    before = [parameter.clone() for parameter in other.framework.parameters()]
+    report = trainer.step()
+    losses = []
+    for images in tiny.split("train").images[trainer.orders.of(0)[:32]].chunk(2):
+        loss, _ = other.framework.loss(other.views(images, other.view_generator))
+        losses.append(loss)
+    (sum(losses) / 2).backward()  # type: ignore[union-attr]
+    assert report.loss == pytest.approx(sum(float(loss.detach()) for loss in losses) / 2, rel=1e-5)
+    for start, ours, theirs in zip(
+        before, trainer.framework.parameters(), other.framework.parameters(), strict=True
+    ):
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours, start - report.lr * theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_keys_enter_the_queue_once_each(tiny: Dataset) -> None:
+    config = small("moco", overrides=("accumulation=4",))
+    trainer = make_trainer(config, tiny)
+    trainer.step()
+    assert int(trainer.framework.queue_position) == 32
+    with pytest.raises(UserError, match="cannot be shared out among 1 processes x 3 accumulated parts"):
+        make_trainer(small(overrides=("accumulation=3",)), tiny)
+    with pytest.raises(UserError, match="use --set batch_size=64"):
+        make_trainer(small(overrides=("accumulation=4", "batch_norm.splits=8")), tiny)
+
+
+def test_the_predictor_of_simsiam_keeps_its_rate(tiny: Dataset) -> None:
+    trainer = make_trainer(resolve_config("simsiam", epochs=2, device="cpu", overrides=SMALL[:1]), tiny)
+    for _ in range(3):
+        trainer.step()
+    scheduled, constant = trainer.optimiser.param_groups
+    assert constant["lr"] == trainer.schedule.lr
+    assert scheduled["lr"] == pytest.approx(trainer.schedule.lr * 3 / 6)
+    predictor = {id(parameter) for parameter in trainer.framework.predictor.parameters()}
+    assert {id(parameter) for parameter in constant["params"]} == predictor
+
+
+def test_compiled_encoders_learn_what_plain_ones_learn(tiny: Dataset) -> None:
+    plain, compiled = (
+        make_trainer(small("moco", overrides=("precision=fp32", f"compile={value}")), tiny)
+        for value in ("false", "true")
+    )
+    assert compiled.framework.state_dict().keys() == plain.framework.state_dict().keys()
+    assert compiled.framework.backbone._compiled_call_impl is not None
+    assert compiled.step().loss == pytest.approx(plain.step().loss, rel=1e-3)
