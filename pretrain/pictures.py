@@ -80,12 +80,14 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
 
 
 def draw_curves(metrics: Path, path: Path, title: str) -> None:
-    """Draw the loss terms, the learning rate and the speed of metrics.jsonl over epochs."""
+    """Draw loss terms, learning rate, speed and, where watched, kNN of metrics.jsonl over epochs."""
     records = read_metrics(metrics)
     epochs = [record["epoch"] for record in records]
     figure = Figure(figsize=(9.6, 3.4), facecolor="white")
     FigureCanvasAgg(figure)
-    loss, rate, speed = figure.subplots(1, 3, gridspec_kw={"width_ratios": (2.2, 1, 1)})
+    watched = [(record["epoch"], record["knn"]) for record in records if "knn" in record]
+    widths = (2.2, 1, 1, 1) if watched else (2.2, 1, 1)
+    loss, rate, speed, *rest = figure.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
     terms = [name for name in TERM_NAMES if name in records[-1]]
     for name, colour in zip(terms, ACCENT, strict=False):
         values = [record[name] for record in records]
@@ -106,7 +108,11 @@ def draw_curves(metrics: Path, path: Path, title: str) -> None:
     rate.set_ylim(bottom=0)
     speed.plot(epochs, [record["images_per_second"] for record in records], color=INK, linewidth=1.6)
     speed.set_ylim(bottom=0)
-    for axis, name in ((loss, "loss"), (rate, "learning rate"), (speed, "images per second")):
+    panels = [(loss, "loss"), (rate, "learning rate"), (speed, "images per second")]
+    for axis in rest:
+        axis.plot(*zip(*watched, strict=True), color=INK, linewidth=1.6, marker="o", markersize=3)
+        panels.append((axis, "kNN on val, %"))
+    for axis, name in panels:
         axis.set_title(name, loc="left", fontsize=10, color=INK)
         axis.set_xlabel("epoch", fontsize=9, color=INK)
         ticks = MaxNLocator(9, integer=True).tick_values(0, epochs[-1])
