@@ -31,6 +31,7 @@ def test_full_disk_is_refused_before_anything_is_made(
 
 
 def test_a_failing_step_leaves_no_stamp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
     commands: list[str] = []
 
     def fail_at_torch(command: list[str], **_: object) -> SimpleNamespace:
