@@ -1,4 +1,4 @@
-"""The MixMask ResNets, registered with timm.
+"""The MixMask ResNets and the original MSRA ones, registered with timm.
 
 Each is timm's own ResNet, so `features_only`, `num_classes`, `in_chans` and `checkpoint_path` work as
 they do for timm's models, and state dicts carry torchvision's names. They differ from timm's in two
@@ -37,6 +37,20 @@ class SmallImageResNet(ResNet):
             self.layer4 = nn.Identity()
 
 
+class EarlyStrideResNet(ResNet):
+    """A ResNet that strides in the first 1 x 1 convolution of a block, as the original MSRA networks do.
+
+    Names and shapes are those of a plain ResNet, so nothing in a file tells the two apart but its format.
+    Source: He et al. 2016; Detectron2 calls it STRIDE_IN_1X1, OpenMMLab style="caffe".
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for stage in (self.layer2, self.layer3, self.layer4):
+            first = stage[0]
+            first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
+
+
 def _cfg(image_size: int) -> dict[str, Any]:
     """Return timm's pretrained_cfg for square images of `image_size` px, without classifier."""
     return {
@@ -56,7 +70,9 @@ def _cfg(image_size: int) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "mixmask_resnet8.patterns": _cfg(32),
-        **{f"mixmask_resnet{depth}.in1k": _cfg(224) for depth in (18, 34, 50, 101)},
+        **{f"mixmask_resnet{depth}.in1k": _cfg(224) for depth in (18, 34, 50, 101, 152)},
+        **{f"mixmask_wide_resnet{depth}_2.in1k": _cfg(224) for depth in (50, 101)},
+        **{f"msra_resnet{depth}.in1k": _cfg(224) for depth in (50, 101, 152)},
         **{f"mixmask_resnet{depth}_cifar.c100": _cfg(32) for depth in (18, 34, 50, 101)},
     }
 )
@@ -67,6 +83,7 @@ STAGES: dict[int, dict[str, Any]] = {
     34: {"block": BasicBlock, "layers": (3, 4, 6, 3)},
     50: {"block": Bottleneck, "layers": (3, 4, 6, 3)},
     101: {"block": Bottleneck, "layers": (3, 4, 23, 3)},
+    152: {"block": Bottleneck, "layers": (3, 8, 36, 3)},
 }
 
 
@@ -107,6 +124,42 @@ def mixmask_resnet50(pretrained: bool = False, **kwargs: Any) -> ResNet:
 def mixmask_resnet101(pretrained: bool = False, **kwargs: Any) -> ResNet:
     """ResNet-101."""
     return _build(ResNet, "mixmask_resnet101", pretrained, **STAGES[101], **kwargs)
+
+
+@register_model
+def mixmask_resnet152(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """ResNet-152."""
+    return _build(ResNet, "mixmask_resnet152", pretrained, **STAGES[152], **kwargs)
+
+
+@register_model
+def mixmask_wide_resnet50_2(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """ResNet-50 whose 3 x 3 convolutions are twice as wide (Zagoruyko and Komodakis 2016)."""
+    return _build(ResNet, "mixmask_wide_resnet50_2", pretrained, base_width=128, **STAGES[50], **kwargs)
+
+
+@register_model
+def mixmask_wide_resnet101_2(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """ResNet-101 whose 3 x 3 convolutions are twice as wide (Zagoruyko and Komodakis 2016)."""
+    return _build(ResNet, "mixmask_wide_resnet101_2", pretrained, base_width=128, **STAGES[101], **kwargs)
+
+
+@register_model
+def msra_resnet50(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """The original ResNet-50, with early strides."""
+    return _build(EarlyStrideResNet, "msra_resnet50", pretrained, **STAGES[50], **kwargs)
+
+
+@register_model
+def msra_resnet101(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """The original ResNet-101, with early strides."""
+    return _build(EarlyStrideResNet, "msra_resnet101", pretrained, **STAGES[101], **kwargs)
+
+
+@register_model
+def msra_resnet152(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """The original ResNet-152, with early strides."""
+    return _build(EarlyStrideResNet, "msra_resnet152", pretrained, **STAGES[152], **kwargs)
 
 
 @register_model

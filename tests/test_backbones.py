@@ -12,17 +12,20 @@ from torch import nn
 import mmbench.backbones  # noqa: F401  (registers)
 
 DEPTHS = (18, 34, 50, 101)
-NAMES = ["mixmask_resnet8", *(f"mixmask_resnet{d}{stem}" for d in DEPTHS for stem in ("", "_cifar"))]
+NAMES = ["mixmask_resnet8", "mixmask_resnet152", *(f"mixmask_wide_resnet{d}_2" for d in (50, 101))]
+NAMES += [*(f"mixmask_resnet{d}{stem}" for d in DEPTHS for stem in ("", "_cifar"))]
 
 
 def test_timm_lists_exactly_our_models() -> None:
     assert sorted(timm.list_models("mixmask*")) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_state_dict_is_torchvisions(depth: int) -> None:
-    ours = timm.create_model(f"mixmask_resnet{depth}", num_classes=1000).state_dict()
-    theirs = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+@pytest.mark.parametrize(
+    "name", [*(f"resnet{d}" for d in (*DEPTHS, 152)), "wide_resnet50_2", "wide_resnet101_2"]
+)
+def test_state_dict_is_torchvisions(name: str) -> None:
+    ours = timm.create_model(f"mixmask_{name}", num_classes=1000).state_dict()
+    theirs = getattr(torchvision.models, name)().state_dict()
     assert {n: t.shape for n, t in ours.items()} == {n: t.shape for n, t in theirs.items()}
 
 
@@ -40,6 +43,15 @@ def test_features_only_gives_what_feature_info_promises(name: str) -> None:
     images = torch.randn(1, 3, 64, 64)
     maps = model(images)
     assert [m.shape[1] for m in maps] == model.feature_info.channels()
+    assert [64 // m.shape[-1] for m in maps] == model.feature_info.reduction()
+
+
+def test_original_networks_stride_in_the_first_convolution_of_a_block() -> None:
+    model = timm.create_model("msra_resnet50", features_only=True)
+    for stage in (2, 3, 4):
+        first = model[f"layer{stage}"][0]
+        assert (first.conv1.stride, first.conv2.stride) == ((2, 2), (1, 1))
+    maps = model(torch.randn(1, 3, 64, 64))
     assert [64 // m.shape[-1] for m in maps] == model.feature_info.reduction()
 
 

@@ -8,15 +8,25 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.hub import check_name, push
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import convert as convert_backbone
 from mmbench.checkpoints.writing import receipt_path, refuse_existing
 from mmbench.errors import UserError
+from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
 
 def convert_checkpoint(
-    source: Path, out: Path, to: str, *, arch: str | None = None, verify: bool = True, force: bool = False
+    source: Path,
+    out: Path,
+    to: str,
+    *,
+    arch: str | None = None,
+    encoder: Encoder = "default",
+    verify: bool = True,
+    force: bool = False,
 ) -> Receipt:
     """Read `source`, write it to `out` for the library `to`, and return the receipt.
 
@@ -26,7 +36,7 @@ def convert_checkpoint(
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
-    read = read_checkpoint(source, arch)
+    read = read_checkpoint(source, arch, encoder)
     return convert_backbone(read.backbone, out, to, verify=verify, reading=read.reading)
 
 
@@ -58,18 +68,41 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 @click.command(epilog="Example: mmbench convert runs/mixmask backbone.pkl --to detectron2")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", required=True, help="timm, torchvision, detectron2 or mmseg.")
-@click.option("--arch", help="timm name, where names and shapes do not tell.")
+@click.option(
+    "--to", required=True, help="timm, torchvision, safetensors, detectron2, mmseg, mmdet, mmpretrain."
+)
+@arch_option
+@encoder_option
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Compare features at every stage."
 )
 @click.option("--force", is_flag=True, help="Replace OUT.")
-def convert(checkpoint: Path, out: Path, to: str, arch: str | None, verify: bool, force: bool) -> None:
+@click.option("--push", "repository", metavar="USER/NAME", help="Upload the timm folder to the model hub.")
+@click.option("--private", is_flag=True, help="Where --push makes a new repository, make it private.")
+def convert(
+    checkpoint: Path,
+    out: Path,
+    to: str,
+    arch: str | None,
+    encoder: Encoder,
+    verify: bool,
+    force: bool,
+    repository: str | None,
+    private: bool,
+) -> None:
     """Convert CHECKPOINT into OUT for another library, and prove that the features are the same.
 
-    Reads run folders of mmbench, MoCo-style files, torchvision files, timm files and folders.
+    Reads run folders of mmbench, timm and torchvision files, and those of MoCo, SimSiam, Barlow Twins,
+    VICReg, SwAV, DINO, OpenMMLab, VISSL, solo-learn, lightly and Detectron2.
     """
-    receipt = convert_checkpoint(checkpoint, out, to, arch=arch, verify=verify, force=force)
+    if repository is not None:
+        if to != "timm":
+            raise UserError("--push takes the folder that --to timm writes; convert --to timm")
+        check_name(repository)
+    receipt = convert_checkpoint(checkpoint, out, to, arch=arch, encoder=encoder, verify=verify, force=force)
     console = Console()
     print_receipt(receipt, console)
     console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True)
+    if repository is not None:
+        address = push(out, repository, private=private)
+        console.print(f"pushed to {address}", highlight=False, soft_wrap=True)

@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
+from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
 
 def describe(read: ReadCheckpoint) -> dict[str, Any]:
@@ -43,12 +45,13 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
 
 @click.command(epilog="Example: mmbench inspect runs/mixmask --keys")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--arch", help="timm name, where names and shapes do not tell.")
+@arch_option
+@encoder_option
 @click.option("--keys", is_flag=True, help="List every tensor and what becomes of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(checkpoint: Path, arch: str | None, keys: bool, as_json: bool) -> None:
+def inspect(checkpoint: Path, arch: str | None, encoder: Encoder, keys: bool, as_json: bool) -> None:
     """Tell format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept."""
-    read = read_checkpoint(checkpoint, arch)
+    read = read_checkpoint(checkpoint, arch, encoder)
     facts = describe(read)
     kept = {
         fate.source: {"name": fate.canonical, "shape": list(fate.shape), "dtype": fate.dtype}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import timm
 import torch
 from torch import Tensor
 
+from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.errors import UserError, unknown_name
 
-CANDIDATES = ("mixmask_resnet*",)
-COUNTER = "num_batches_tracked"
+DEPTH = re.compile(r"resnet(\d+)")
 
 
 @functools.cache
-def wanted_shapes(arch: str) -> dict[str, tuple[int, ...]]:
+def wanted_shapes(arch: str) -> Shapes:
     """Return name -> shape of every tensor of the headless architecture, without allocating it.
 
     Raises:
@@ -25,21 +26,17 @@ def wanted_shapes(arch: str) -> dict[str, tuple[int, ...]]:
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
     with torch.device("meta"):
         model = timm.create_model(arch, pretrained=False, num_classes=0)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return shapes_of(model.state_dict())
 
 
-def differences(arch: str, tensors: dict[str, Tensor]) -> list[str]:
-    """Return what keeps the tensors from being exactly this architecture, one phrase per kind.
-
-    Counters of batch norms may be missing (old files have none): no output depends on them.
-    """
-    wanted = wanted_shapes(arch)
-    missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER)]
-    unexpected = [n for n in tensors if n not in wanted]
+def mismatches(wanted: Shapes, found: Shapes) -> list[str]:
+    """Return what keeps the tensors found from being exactly those wanted, one phrase per kind."""
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
     misshapen = [
-        f"{n} {tuple(tensors[n].shape)} instead of {shape}"
-        for n, shape in wanted.items()
-        if n in tensors and tuple(tensors[n].shape) != shape
+        f"{name} {found[name]} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
     ]
     kinds = (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
     return [
@@ -49,24 +46,54 @@ def differences(arch: str, tensors: dict[str, Tensor]) -> list[str]:
     ]
 
 
+def shapes_of(tensors: dict[str, Tensor]) -> Shapes:
+    """Return name -> shape."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def differences(arch: str, tensors: dict[str, Tensor]) -> list[str]:
+    """Return what keeps the tensors from being exactly this architecture, one phrase per kind.
+
+    Counters of batch norms may be missing (old files have none): no output depends on them.
+    """
+    found, wanted = shapes_of(tensors), wanted_shapes(arch)
+    absent = {name for name in wanted if name.endswith(COUNTER) and name not in found}
+    return mismatches({name: shape for name, shape in wanted.items() if name not in absent}, found)
+
+
 def _distance(arch: str, tensors: dict[str, Tensor]) -> int:
     wanted = wanted_shapes(arch)
     equal = sum(1 for n, shape in wanted.items() if n in tensors and tuple(tensors[n].shape) == shape)
     return len(wanted) + len(tensors) - 2 * equal
 
 
-def recognise(tensors: dict[str, Tensor], what: str) -> str:
+def _likely_first(names: list[str], tensors: dict[str, Tensor]) -> list[str]:
+    """Order names by how near the depth in them is to the tensors': building a candidate takes time."""
+    depth = 1 + sum(tensor.ndim == 4 and "downsample" not in name for name, tensor in tensors.items())
+    small = "conv1.weight" in tensors and tensors["conv1.weight"].shape[-1] == 3
+
+    def unlikeliness(name: str) -> tuple[int, bool]:
+        number = DEPTH.search(name)
+        return abs(int(number[1]) - depth) if number else depth, name.endswith("_cifar") != small
+
+    return sorted(names, key=unlikeliness)
+
+
+def recognise(tensors: dict[str, Tensor], what: str, candidates: str = "mixmask_*") -> str:
     """Return the one of our architectures that the tensors cover exactly.
+
+    Args:
+        candidates: pattern of timm names.
 
     Raises:
         UserError: none; the message names the nearest and what does not fit.
     """
-    names = [name for pattern in CANDIDATES for name in timm.list_models(pattern)]
+    names = _likely_first(timm.list_models(candidates), tensors)
+    for name in names:
+        if not differences(name, tensors):
+            return name
     nearest: str = min(names, key=lambda name: _distance(name, tensors))
-    problems = differences(nearest, tensors)
-    if problems:
-        raise UserError(
-            f"{what} is none of {', '.join(names)}; nearest is {nearest}: {'; '.join(problems)}; "
-            "if it is another timm network, name it by --arch"
-        )
-    return nearest
+    raise UserError(
+        f"{what} is none of {', '.join(sorted(names))}; nearest is {nearest}: "
+        f"{'; '.join(differences(nearest, tensors))}; if it is another timm network, name it by --arch"
+    )

@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from mmbench.checkpoints.architecture import mismatches, shapes_of
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.errors import UserError, unknown_name
 
@@ -55,19 +56,7 @@ def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> 
     Raises:
         UserError: names the missing, unexpected or misshapen tensors; the model is left as it was.
     """
-    wanted = model.state_dict()
-    missing = sorted(wanted.keys() - state_dict.keys())
-    unexpected = sorted(state_dict.keys() - wanted.keys())
-    misshapen = [
-        f"{name} {tuple(state_dict[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in state_dict and state_dict[name].shape != tensor.shape
-    ]
-    problems = [
-        f"{len(names)} {kind} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-        if names
-    ]
+    problems = mismatches(shapes_of(model.state_dict()), shapes_of(state_dict))
     if problems:
         raise UserError(
             f"{what} does not cover the backbone: {'; '.join(problems)}; check the file and --arch"

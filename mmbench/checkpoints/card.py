@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +49,7 @@ class ModelCard(BaseModel):
         seed: seed of the pretraining run.
         pretrain_seconds: wall time of the pretraining, where known.
         preprocessing: what images need before this backbone.
+        source_format: name of the checkpoint format, "run" for our own, "random" and "pixels" for controls.
         source_sha256: SHA-256 of the file that the weights were read from.
         origins: for each fact above that is not obvious, where it came from.
     """
@@ -67,7 +67,7 @@ class ModelCard(BaseModel):
     seed: int | None = None
     pretrain_seconds: float | None = None
     preprocessing: Preprocessing = Preprocessing()
-    source_format: Literal["run", "moco", "torchvision", "timm", "random", "pixels"] | None = None
+    source_format: str | None = None
     source_sha256: str | None = None
     origins: dict[str, str] = Field(default_factory=dict)
 

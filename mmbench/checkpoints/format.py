@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from torch import Tensor
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.renaming import Renaming
+from mmbench.errors import UserError
 from mmbench.registry import Registry
+
+Encoder = Literal["default", "online", "momentum"]
+# Segments of a key that a training library puts around modules; they say nothing about the weights.
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+AVERAGE_COUNTERS = ("n_averaged", "steps")  # of torch's AveragedModel and of mmengine's
+HEAD = "projection head of pretraining"
+PREDICTOR = "predictor of pretraining"
+QUEUE = "queue of negative keys"
+CLASSIFIER = "classifier"
+
+
+Completion = Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -13,38 +31,116 @@ class Format:
     """One way of naming a backbone's tensors. Rules are prefixes, anchored at the start of a key.
 
     Attributes:
-        name: the format's name; one that a ModelCard knows.
+        name: the format's name, which a ModelCard records.
         prefix: what stands before torchvision's names.
+        momentum: what may stand there instead in the moving average of the encoder.
+        renaming: the names after the prefix, where they are not torchvision's.
         dropped: prefix of keys that are not the backbone's -> why they are dropped; longest match first.
         marks: prefixes of which one must occur for the format to be recognised.
+        named_by: prefix of a companion key -> a more exact name of the format, the first that occurs.
+        method: the pretraining method that the keys tell.
+        architectures: timm names, as a pattern, among which names and shapes decide.
+        preprocessing: what images need before such a backbone, where the format says so.
+        completed: turns the renamed tensors into torchvision's where values differ too, and says what it did.
     """
 
     name: str
     prefix: str
+    momentum: tuple[str, ...] = ()
+    renaming: Renaming | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
+    named_by: Mapping[str, str] = field(default_factory=dict)
+    method: str | None = None
+    architectures: str = "mixmask_*"
+    preprocessing: Preprocessing | None = None
+    completed: Completion | None = None
 
-    def recognises(self, keys: Iterable[str]) -> bool:
-        """Return whether a file with these keys is of this format."""
-        return any(key.startswith(self.marks) for key in keys)
+    def likeness(self, keys: Iterable[str]) -> int:
+        """Return the length of the longest mark that a file with these keys bears, 0 for none."""
+        names = list(keys)
+        return max((len(mark) for mark in self.marks if any(n.startswith(mark) for n in names)), default=0)
 
-    def fate(self, key: str) -> tuple[str | None, str]:
-        """Return (name under torchvision's naming, "") or (None, why the key is dropped)."""
-        for prefix in sorted(self.dropped, key=len, reverse=True):
-            if key.startswith(prefix):
-                return None, self.dropped[prefix]
-        if key.startswith(self.prefix):
-            return key[len(self.prefix) :], ""
+    def exact_name(self, keys: Iterable[str]) -> str:
+        """Return the format's name, told more exactly by the companions of the backbone."""
+        names = list(keys)
+        for companion, name in self.named_by.items():
+            if any(key.startswith(companion) for key in names):
+                return name
+        return self.name
+
+    def prefix_of(self, encoder: Encoder, keys: Iterable[str]) -> str:
+        """Return what stands before the names of the wanted encoder in a file with these keys.
+
+        Raises:
+            UserError: the file holds no moving average.
+        """
+        if encoder != "momentum":
+            return self.prefix
+        names = list(keys)
+        for prefix in self.momentum:
+            if any(name.startswith(prefix) for name in names):
+                return prefix
+        raise UserError(
+            f"this file of the {self.name} format holds no momentum encoder; leave --encoder away"
+        )
+
+    def fate(self, key: str, prefix: str | None = None) -> tuple[str | None, str]:
+        """Return (name under torchvision's naming, "") or (None, why the key is dropped).
+
+        Args:
+            prefix: of the wanted encoder; the online one by default.
+        """
+        if key in AVERAGE_COUNTERS:
+            return None, "counter of a moving average"
+        prefix = self.prefix if prefix is None else prefix
+        rules = sorted(self.dropped, key=len, reverse=True)
+        if key.startswith(prefix):
+            name = key[len(prefix) :]
+            for rule in rules:  # what lies inside the online encoder lies inside the other one too
+                inside = rule.removeprefix(self.prefix)
+                if rule.startswith(self.prefix) and inside and name.startswith(inside):
+                    return None, self.dropped[rule]
+            if self.renaming is None:
+                return name, ""
+            renamed = self.renaming.to_torchvision(name)
+            if renamed is not None:
+                return renamed, ""
+        for rule in rules:
+            if key.startswith(rule):
+                return None, self.dropped[rule]
+        if not key.startswith(prefix) and key.startswith(self.prefix):
+            return None, "online encoder, while the momentum encoder was asked for"
         return None, "not part of the backbone"
 
+    def stored_name(self, canonical: str) -> str:
+        """Return how the format stores the tensor that torchvision calls `canonical`: `fate` backwards.
 
-# Specific formats are asked before general ones: longer marks win.
+        Raises:
+            KeyError: the format has no place for it.
+        """
+        name = canonical if self.renaming is None else self.renaming.from_torchvision(canonical)
+        if name is None:
+            raise KeyError(canonical)
+        return self.prefix + name
+
+
+def unwrapped(keys: Iterable[str]) -> dict[str, str]:
+    """Return key -> key without the wrappers of torch.compile, FSDP, DistributedDataParallel and averages."""
+    inner = {key: ".".join(part for part in key.split(".") if part not in WRAPPERS) for key in keys}
+    while (rest := [key for key in inner.values() if key not in AVERAGE_COUNTERS]) and all(
+        key.startswith("module.") for key in rest
+    ):
+        inner = {key: name.removeprefix("module.") for key, name in inner.items()}
+    return inner
+
+
 FORMATS: Registry[Format] = Registry("checkpoint format", package="mmbench.checkpoints.formats")
 
 
 def detect(keys: Iterable[str]) -> Format | None:
-    """Return the format of a file with these keys, or None."""
-    known = [FORMATS.get(name) for name in FORMATS.names()]
+    """Return the format of a file with these (unwrapped) keys, or None; the longest mark wins."""
     names = list(keys)
-    found = [entry for entry in known if entry.recognises(names)]
-    return max(found, key=lambda entry: max(map(len, entry.marks)), default=None)
+    likeness = {name: FORMATS.get(name).likeness(names) for name in FORMATS.names()}
+    best = max(likeness, key=likeness.__getitem__)
+    return FORMATS.get(best) if likeness[best] else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,53 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.harmless import HARMLESS
+from mmbench.checkpoints.pickled_arrays import load_arrays
+from mmbench.checkpoints.stored_arrays import as_tensor
 from mmbench.errors import UserError
 
-# Where training scripts put the weights inside what they save, tried in this order.
-CONTAINERS = ("state_dict", "model", "model_state")
+# Where training scripts put the weights inside what they save, tried in this order: VISSL's is the deepest,
+# Caffe2's the shortest. DINO saves both networks, and evaluates the teacher unless told otherwise.
+CONTAINERS = (
+    ("state_dict",),
+    ("model",),
+    ("model_state",),
+    ("model_state_dict",),
+    ("classy_state_dict", "base_model", "model", "trunk"),
+    ("blobs",),
+)
+TEACHER, STUDENT = ("teacher",), ("student",)
+# A moving average of the whole model, beside it: timm's, mmengine's, DeiT's scripts'.
+AVERAGES = (("state_dict_ema",), ("ema_state_dict",), ("model_ema",))
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
 
 
-def open_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file by their stored names, and what else of plain facts it holds.
+@dataclass(frozen=True)
+class Opened:
+    """What a file holds.
 
-    safetensors files and torch files (read with `weights_only=True`) are told apart by their content.
+    Attributes:
+        tensors: by their stored names.
+        facts: numbers and words beside them.
+        settled: whether the wanted one of two encoders lay in a container of its own, so that these tensors
+            are its alone.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    settled: bool = False
+
+
+def open_checkpoint(path: Path, encoder: Encoder = "default") -> Opened:
+    """Return what a file holds.
+
+    safetensors files, torch files (read with `weights_only=True`) and plain pickles of numpy arrays are told
+    apart by their content.
+
+    Args:
+        encoder: which of two networks in containers of their own; others are told apart by their names.
 
     Raises:
         UserError: missing, empty, truncated, not a checkpoint, or a file that would execute code.
@@ -39,25 +76,28 @@ def open_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path} is empty; download or save it again")
     if start.lstrip()[:1] == b"<":
         raise UserError(f"{path} is a web page, not a checkpoint; download the file itself, not its page")
+    if start[:1] == PICKLE and LEGACY_TORCH not in start[:16]:
+        return _weights(load_arrays(path), path, encoder)
     if start[:4] == ZIP or start[:1] == PICKLE:
-        return _open_torch(path)
+        return _weights(_load_torch(path), path, encoder)
     if start[8:9] == b"{":
         return _open_safetensors(path)
     raise UserError(f"{path} is no checkpoint: neither a torch file nor a safetensors file")
 
 
-def _open_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _open_safetensors(path: Path) -> Opened:
     try:
         with safe_open(path, framework="pt") as stream:
             facts = dict(stream.metadata() or {})
-            return {name: stream.get_tensor(name) for name in stream.keys()}, facts  # noqa: SIM118
+            return Opened({name: stream.get_tensor(name) for name in stream.keys()}, facts)  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise UserError(f"{path} is damaged safetensors ({_first_line(error)}); get it again") from None
 
 
-def _open_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _load_torch(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             raise UserError(
@@ -72,17 +112,36 @@ def _open_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} cannot be read as a torch checkpoint ({_first_line(error)}); "
             "it may be truncated, or a zip file of something else: get it again"
         ) from None
+
+
+def _weights(content: Any, path: Path, encoder: Encoder) -> Opened:
+    """Return the tensors of what was read, wherever they lie, and the plain facts beside them."""
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     facts = {key: value for key, value in content.items() if isinstance(value, str | int | float)}
-    for name in CONTAINERS:
-        if isinstance(content.get(name), dict):
-            content = content[name]
+    both = (STUDENT, TEACHER) if encoder == "online" else (TEACHER, STUDENT)
+    averages = AVERAGES if encoder == "momentum" else ()
+    settled = False
+    for place in (*averages, *CONTAINERS, *both, *AVERAGES):
+        inside = _inside(content, place)
+        if inside is not None:
+            content, settled = inside, place in (*averages, *both)
             break
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    try:
+        found = {str(key): as_tensor(value) for key, value in content.items()}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    tensors = {name: tensor for name, tensor in found.items() if tensor is not None}
     if not tensors:
         raise UserError(f"{path} holds no tensors; is it an optimiser or a settings file?")
-    return tensors, facts
+    return Opened(tensors, facts, settled)
+
+
+def _inside(content: Any, place: tuple[str, ...]) -> dict[Any, Any] | None:
+    """Return the dictionary at a path of keys, or None."""
+    for name in place:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _first_line(error: Exception) -> str:

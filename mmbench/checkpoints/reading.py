@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import COUNTER, differences, recognise, wanted_shapes
+from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
-from mmbench.checkpoints.format import Format, detect
+from mmbench.checkpoints.format import Encoder, Format, detect, unwrapped
 from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.plain import COUNTER
 from mmbench.checkpoints.receipt import Reading, TensorFate
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
-
-SourceFormat = Literal["run", "moco", "torchvision", "timm"]
 
 
 @dataclass(frozen=True)
@@ -38,43 +37,56 @@ def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
     return read_checkpoint(path, arch).backbone
 
 
-def read_checkpoint(path: str | Path, arch: str | None = None) -> ReadCheckpoint:
-    """Read a run folder, a timm folder, or a MoCo, torchvision or timm file.
+def read_checkpoint(
+    path: str | Path, arch: str | None = None, encoder: Encoder = "default"
+) -> ReadCheckpoint:
+    """Read a run folder, a timm folder, or a file of any format in `mmbench.checkpoints.formats`.
 
     The format is told from the keys, the architecture from names and shapes unless `arch` names one.
+
+    Args:
+        encoder: "momentum" takes the moving average (MoCo's key encoder, DINO's teacher), "online" the
+            encoder that learns by gradient. By default the online one, and of DINO the teacher.
 
     Raises:
         UserError: no such file, no checkpoint, not the whole backbone, or weights that are not finite.
     """
     path = Path(path)
     weights, card_path, hub_config = _locate(path)
-    stored, facts = open_checkpoint(weights)
+    opened = open_checkpoint(weights, encoder)
+    stored, facts = opened.tensors, opened.facts
     if path.is_dir() and not card_path.is_file() and not hub_config.is_file():
         raise UserError(f"{path} has weights but neither card.json nor config.json; name the file itself")
     card = _card(card_path) if card_path.is_file() else None
     hub = _hub_config(hub_config) if card is None and hub_config.is_file() else {}
     arch = arch or (card.arch if card else hub.get("architecture"))
 
-    entry = detect(stored)
+    inner = unwrapped(stored)
+    entry = detect(inner.values())
     if entry is None and arch is None:
         raise UserError(
             f"{weights} is no ResNet checkpoint of a known format (its keys begin "
             f"{', '.join(sorted(stored)[:3])}); if timm has this network, name it by --arch"
         )
-    named, fates, dropped = _rename(entry or Format("timm", prefix=""), stored, arch)
+    entry = entry or Format("timm", prefix="")
+    prefix = entry.prefix_of("default" if opened.settled else encoder, inner.values())
+    named, fates, dropped = _rename(entry, stored, inner, arch, prefix)
     tensors, changed = _as_float32(named, weights)
+    if entry.completed is not None:
+        tensors, words = entry.completed(tensors)
+        changed += words
     what = f"{weights}"
     if arch is None:
-        arch = recognise(tensors, what)
+        arch = recognise(tensors, what, entry.architectures)
     elif problems := differences(arch, tensors):
         raise UserError(f"{what} does not cover {arch}: {'; '.join(problems)}; check the file and --arch")
     filled = tuple(name for name in wanted_shapes(arch) if name not in tensors)
     tensors |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
     ordered = {name: tensors[name] for name in wanted_shapes(arch)}
 
-    format_name = "run" if card else "timm" if hub else (entry.name if entry else "timm")
+    format_name = "run" if card else "timm" if hub or entry is None else entry.exact_name(inner.values())
     sha256 = sha256_of(weights)
-    card = card or _new_card(path, arch, cast(SourceFormat, format_name), facts, hub)
+    card = card or _new_card(path, arch, format_name, entry, facts, hub)
     reading = Reading(
         source=path.name,
         sha256=sha256,
@@ -117,7 +129,7 @@ def _hub_config(path: Path) -> dict[str, Any]:
 
 
 def _rename(
-    entry: Format, stored: dict[str, Tensor], arch: str | None
+    entry: Format, stored: dict[str, Tensor], inner: dict[str, str], arch: str | None, prefix: str
 ) -> tuple[dict[str, Tensor], list[TensorFate], dict[str, str]]:
     """Return tensors under torchvision's names, each one's fate, and what was dropped and why."""
     wanted = wanted_shapes(arch) if arch else {}
@@ -126,9 +138,10 @@ def _rename(
     dropped: dict[str, str] = {}
     heads = ("head.", "classifier.")  # of timm's other networks, where --arch names one
     for key, tensor in stored.items():
-        name, why = entry.fate(key)
-        if name is None and wanted and key in wanted:
-            name = key
+        bare = inner[key]
+        name, why = entry.fate(bare, prefix)
+        if name is None and wanted and bare in wanted:
+            name = bare
         if name is not None and wanted and name not in wanted and name.startswith(heads):
             name, why = None, "classifier"
         if name is None:
@@ -163,7 +176,12 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
 
 
 def _new_card(
-    path: Path, arch: str, source_format: SourceFormat, facts: dict[str, Any], hub: dict[str, Any]
+    path: Path,
+    arch: str,
+    source_format: str,
+    entry: Format | None,
+    facts: dict[str, Any],
+    hub: dict[str, Any],
 ) -> ModelCard:
     """Return a card with what the file itself tells."""
     origins = {
@@ -178,9 +196,11 @@ def _new_card(
             mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), image_size=size
         )
         origins["preprocessing"] = "config.json"
-    if source_format == "moco":
-        fields |= {"method": "moco", "framework": "moco"}
-        origins["method"] = "the keys of the file; MixMask's released files have the same"
+    if entry is not None and entry.method is not None:
+        fields |= {"method": entry.method, "framework": entry.method}
+        origins["method"] = "the keys of the file"
+        if entry.method == "moco":
+            origins["method"] += "; MixMask's released files have the same"
     if isinstance(facts.get("epoch"), int):
         fields["epochs"] = facts["epoch"]
         origins["epochs"] = "epoch stored in the file"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import COUNTER
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.registry import Registry
 
-PLAIN_DEPTHS = {f"mixmask_resnet{depth}": depth for depth in (18, 34, 50, 101)} | {
-    f"resnet{depth}": depth for depth in (18, 34, 50, 101)
-}
 WITHOUT_COUNTERS = "batch-norm counter: the target keeps none, and no output depends on it"
-
-
-def plain_depth(arch: str) -> int | None:
-    """Return the depth of a plain ResNet as torchvision builds it; None for every other network."""
-    return PLAIN_DEPTHS.get(arch.partition(".")[0])
 
 
 class Target(ABC):
@@ -38,8 +31,14 @@ class Target(ABC):
 
     @property
     def installed(self) -> bool:
-        """Whether the library is here to compare with."""
-        return importlib.util.find_spec(self.library) is not None
+        """Whether the library is here to compare with: found, and not broken when imported."""
+        if importlib.util.find_spec(self.library.partition(".")[0]) is None:
+            return False
+        try:
+            importlib.import_module(self.library)
+        except Exception:  # OpenMMLab's packages assert their neighbours' versions
+            return False
+        return True
 
     @abstractmethod
     def names(self, backbone: Backbone) -> dict[str, str]:
@@ -48,6 +47,14 @@ class Target(ABC):
         Raises:
             UserError: the library has no such network.
         """
+
+    @abstractmethod
+    def manifest(self, backbone: Backbone) -> Shapes:
+        """Return name -> shape of every tensor that the library's own model has, found without `names`."""
+
+    @abstractmethod
+    def model(self, backbone: Backbone) -> str:
+        """Return in words which model of the library takes the file."""
 
     @abstractmethod
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:

@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from mmbench.checkpoints.architecture import COUNTER, wanted_shapes
+from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.parity import compare
+from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.checkpoints.receipt import Reading, Receipt
-from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, plain_depth
+from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, sha256_of
 
@@ -39,27 +42,19 @@ def convert(
         raise UserError(
             f"{to} reads only files whose names end in {target.ending}; call it {out.stem}{target.ending}"
         )
-    backbone.build()  # raises unless the weights are exactly those of the architecture
+    _require(wanted_shapes(backbone.arch), backbone.state_dict, f"the {backbone.card.arm} checkpoint")
     names = target.names(backbone)
-    size = sum(tensor.numel() * tensor.element_size() for tensor in backbone.state_dict.values())
+    tensors = {names[name]: _alone(backbone.state_dict[name]) for name in names}
+    _require(target.manifest(backbone), tensors, f"what {target.model(backbone)} takes")
+    size = sum(tensor.nbytes for tensor in tensors.values())
     require_free_space(out.parent, int(size * HEADROOM), "the converted checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.stem}-"))
     scratch.chmod(0o755)
     try:
         written = scratch / out.name
-        tensors = {names[name]: backbone.state_dict[name].clone() for name in names}
         weights = target.save(tensors, backbone, written)
-        parity, words = None, f"names and shapes only: {target.library} is not installed"
-        if not verify:
-            words = "names and shapes only: asked for without comparison"
-        elif target.installed:
-            with torch.random.fork_rng(devices=[]):
-                parity = compare(backbone, target, written)
-            model = (
-                f"{target.name}'s own model" if plain_depth(backbone.arch) else "the timm model that it wraps"
-            )
-            words = f"features of {model}, every stage, fixed batch, float32"
+        parity, words = _check(target, backbone, tensors, written, weights, verify)
         left_out = {name: _why(name) for name in backbone.state_dict if name not in names}
         receipt = Receipt(
             reading=reading,
@@ -83,6 +78,41 @@ def convert(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return receipt
+
+
+def _require(wanted: Shapes, tensors: dict[str, Tensor], what: str) -> None:
+    """Raise UserError unless the tensors are exactly those wanted."""
+    if problems := mismatches(wanted, shapes_of(tensors)):
+        raise UserError(f"{what}: {'; '.join(problems)}; check the file and --arch")
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """Return the tensor on memory of its own: writers store the whole block that a view lies in."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def _check(
+    target: Target, backbone: Backbone, tensors: dict[str, Tensor], written: Path, weights: Path, verify: bool
+) -> tuple[dict[str, float] | None, str]:
+    """Return the errors of every stage where the library is here and asked, and what was checked in words.
+
+    Raises:
+        UserError: features differ, or the file does not hold what was written.
+    """
+    model = target.model(backbone)
+    if not verify:
+        return None, f"names and shapes against the list of {model}; features were not compared, as asked"
+    if target.installed:
+        with torch.random.fork_rng(devices=[]):
+            return compare(
+                backbone, target, written
+            ), f"features of {model}: every stage, fixed batch, float32"
+    again = open_checkpoint(weights).tensors
+    _require(target.manifest(backbone), again, f"{written.name} read back")
+    if not all(torch.equal(again[name], tensor) for name, tensor in tensors.items()):
+        raise UserError(f"{written.name} read back holds other numbers than were written; is the disk sound?")
+    missing = f"{target.library.partition('.')[0]} is not installed or does not import here"
+    return None, f"file read back, names and shapes against the list of {model}; {missing}"
 
 
 def _why(name: str) -> str:

@@ -1,30 +1,21 @@
-"""MoCo v1 and v2, and MixMask: DistributedDataParallel around a query and a key encoder.
+"""MoCo v1 and v2, and MixMask: a query encoder and a key encoder side by side.
 
 Source: facebookresearch/moco, moco/builder.py; kirill-vish/MixMask keeps the names.
 """
 
-from mmbench.checkpoints.format import FORMATS, Format
-
-HEAD = "projection head of pretraining"
-KEY = "key encoder: the moving average of the query encoder"
+from mmbench.checkpoints.format import FORMATS, HEAD, QUEUE, Format
 
 FORMATS.register("moco")(
     Format(
         name="moco",
-        prefix="module.encoder_q.",
-        dropped={
-            "module.encoder_q.fc.": HEAD,
-            "module.encoder_k.": KEY,
-            "module.queue": "queue of negative keys",
-        },
-        marks=("module.encoder_q.conv1.", "module.encoder_q.layer1.", "module.encoder_q."),
-    )
-)
-FORMATS.register("moco-unwrapped")(
-    Format(
-        name="moco",
         prefix="encoder_q.",
-        dropped={"encoder_q.fc.": HEAD, "encoder_k.": KEY, "queue": "queue of negative keys"},
-        marks=("encoder_q.",),
+        momentum=("encoder_k.",),
+        dropped={
+            "encoder_q.fc.": HEAD,
+            "encoder_k.": "key encoder: the moving average of the query encoder",
+            "queue": QUEUE,
+        },
+        marks=("encoder_q.conv1.", "encoder_q.layer1.", "encoder_q."),
+        method="moco",
     )
 )

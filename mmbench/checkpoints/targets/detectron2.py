@@ -3,57 +3,51 @@
 from __future__ import annotations
 
 import logging
-import pickle
-import re
 from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor
 
+from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone, load_exactly
+from mmbench.checkpoints.format import FORMATS
+from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.pickled_arrays import dump_arrays
+from mmbench.checkpoints.plain import COUNTER, Shapes, detectron2_tensors, plain
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Target, plain_depth
+from mmbench.checkpoints.target import TARGETS, Target
 
 WRAPPED = "timm_model."
 
-# torchvision's name -> Detectron2's, anchored at both ends.
-# Source: detectron2/modeling/backbone/resnet.py.
-RENAMES = (
-    (r"conv1\.weight", r"stem.conv1.weight"),
-    (r"bn1\.(\w+)", r"stem.conv1.norm.\1"),
-    (r"layer(\d)\.(\d+)\.conv(\d)\.weight", r"res{stage}.\2.conv\3.weight"),
-    (r"layer(\d)\.(\d+)\.bn(\d)\.(\w+)", r"res{stage}.\2.conv\3.norm.\4"),
-    (r"layer(\d)\.(\d+)\.downsample\.0\.weight", r"res{stage}.\2.shortcut.weight"),
-    (r"layer(\d)\.(\d+)\.downsample\.1\.(\w+)", r"res{stage}.\2.shortcut.norm.\3"),
-)
-
-
-def detectron2_name(name: str) -> str:
-    """Return Detectron2's name of a ResNet tensor; layer1 is its res2.
-
-    Raises:
-        KeyError: Detectron2's ResNet has no such tensor.
-    """
-    for pattern, replacement in RENAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            stage = str(int(match[1]) + 1) if "{stage}" in replacement else ""
-            return match.expand(replacement.replace("{stage}", stage))
-    raise KeyError(name)
-
 
 class Detectron2(Target):
-    """Detectron2's ResNet (RGB, STRIDE_IN_1X1 False); other networks go into a backbone that wraps timm."""
+    """Detectron2's ResNet (RGB; STRIDE_IN_1X1 only for MSRA's); others go into a backbone that wraps timm."""
 
     name, library, ending = "detectron2", "detectron2", ".pkl"
 
     def names(self, backbone: Backbone) -> dict[str, str]:
         """Return Detectron2's names for plain ResNets, else `timm_model.` before timm's."""
         kept = self.without_counters(backbone)
-        if plain_depth(backbone.arch) is None:
+        if plain(backbone.arch) is None:
             return {name: WRAPPED + name for name in kept}
-        return {name: detectron2_name(name) for name in kept}
+        entry = FORMATS.get("detectron2")
+        return {name: entry.stored_name(name) for name in kept}
+
+    def manifest(self, backbone: Backbone) -> Shapes:
+        """Return the tensors of `build_resnet_backbone`, or of the wrapped network."""
+        network = plain(backbone.arch)
+        if network is not None:
+            return detectron2_tensors(network)
+        shapes = wanted_shapes(backbone.arch)
+        return {WRAPPED + name: shapes[name] for name in shapes if not name.endswith(COUNTER)}
+
+    def model(self, backbone: Backbone) -> str:
+        """Return the builder and its setting."""
+        network = plain(backbone.arch)
+        if network is None:
+            return f"a Detectron2 backbone that wraps timm's {backbone.arch}"
+        return f"Detectron2's build_resnet_backbone, STRIDE_IN_1X1 {network.early_stride}, RGB"
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
         """Write {"model": arrays, ...}, which Detectron2 matches to a detector's names by their endings.
@@ -61,15 +55,13 @@ class Detectron2(Target):
         In a detector the stages lie at `backbone.res2` and `roi_heads.res5`; without matching, its
         checkpointer would load nothing and only log it.
         """
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        with path.open("wb") as stream:
-            pickle.dump({"model": arrays, "__author__": "mmbench", "matching_heuristics": True}, stream)
+        dump_arrays(tensors, {"__author__": "mmbench", "matching_heuristics": True}, path)
         return path
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return res2 to res5 of Detectron2's own `build_resnet_backbone`, fed by its own checkpointer."""
-        depth = plain_depth(backbone.arch)
-        if depth is None:
+        network = plain(backbone.arch)
+        if network is None:
             return _wrapped_features(backbone, path, images)
         from detectron2.checkpoint import DetectionCheckpointer
         from detectron2.config import get_cfg
@@ -79,14 +71,10 @@ class Detectron2(Target):
         stages = ["res2", "res3", "res4", "res5"]
         cfg = get_cfg()
         settings = cfg.MODEL.RESNETS
-        settings.DEPTH, settings.OUT_FEATURES, settings.STRIDE_IN_1X1, settings.NORM = (
-            depth,
-            stages,
-            False,
-            "BN",
-        )
-        if depth < 50:
-            settings.RES2_OUT_CHANNELS = 64
+        settings.DEPTH, settings.OUT_FEATURES, settings.NORM = network.depth, stages, "BN"
+        settings.STRIDE_IN_1X1 = network.early_stride
+        settings.WIDTH_PER_GROUP = 128 if network.wide else 64
+        settings.RES2_OUT_CHANNELS = 256 if network.bottleneck else 64
         cfg.MODEL.BACKBONE.FREEZE_AT = 0
         model = build_resnet_backbone(cfg, ShapeSpec(channels=3)).eval()
         logger = logging.getLogger("fvcore")
@@ -103,12 +91,11 @@ class Detectron2(Target):
 
 def _wrapped_features(backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
     """Return the stages of a timm model that holds what the file says."""
-    with path.open("rb") as stream:
-        arrays = pickle.load(stream)["model"]  # the file that was written a moment ago, by ourselves
+    state = open_checkpoint(path).tensors
     model = timm.create_model(backbone.arch, num_classes=0)
-    counters = {n: t for n, t in model.state_dict().items() if n.endswith("num_batches_tracked")}
-    state = {name.removeprefix(WRAPPED): torch.from_numpy(array) for name, array in arrays.items()}
-    load_exactly(model, {**counters, **state}, what=str(path))
+    counters = {n: t for n, t in model.state_dict().items() if n.endswith(COUNTER)}
+    bare = {name.removeprefix(WRAPPED): tensor for name, tensor in state.items()}
+    load_exactly(model, {**counters, **bare}, what=str(path))
     return timm_stages(model.eval(), images)
 
 

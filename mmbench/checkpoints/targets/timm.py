@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import timm
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.architecture import wanted_shapes
+from mmbench.checkpoints.backbone import Backbone, create_headless
+from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.target import TARGETS, Target
 from mmbench.files import write_json, write_text
@@ -37,6 +40,14 @@ class Timm(Target):
         """Return the same names: timm's ResNets use torchvision's."""
         return {name: name for name in backbone.state_dict}
 
+    def manifest(self, backbone: Backbone) -> Shapes:
+        """Return timm's own list."""
+        return wanted_shapes(backbone.arch)
+
+    def model(self, backbone: Backbone) -> str:
+        """Return timm's call."""
+        return f"timm's {backbone.arch}, by local-dir:"
+
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
         """Write config.json, model.safetensors, card.json and README.md into the folder `path`."""
         from mmbench import __version__
@@ -45,10 +56,12 @@ class Timm(Target):
         save_file(tensors, path / "model.safetensors")
         preprocessing = backbone.card.preprocessing
         size = preprocessing.image_size
+        with torch.device("meta"):
+            features = create_headless(backbone.arch).num_features
         config = {
             "architecture": backbone.arch.partition(".")[0],
             "num_classes": 0,
-            "num_features": int(backbone.build().num_features),  # type: ignore[arg-type]
+            "num_features": int(features),  # type: ignore[arg-type]
             "pretrained_cfg": {
                 "tag": backbone.card.arm,
                 "input_size": [3, size, size],

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.checkpoints.target import TARGETS, Target, plain_depth
+from mmbench.checkpoints.plain import Plain, Shapes, plain, torchvision_tensors
+from mmbench.checkpoints.target import TARGETS, Target
 from mmbench.errors import UserError
 
 NODES = ("relu", "layer1", "layer2", "layer3", "layer4")
@@ -27,9 +28,16 @@ class Torchvision(Target):
         Raises:
             UserError: torchvision has no such network.
         """
-        if plain_depth(backbone.arch) is None:
-            raise UserError(f"torchvision has no network like {backbone.arch}; convert --to timm instead")
+        _network(backbone)
         return {name: name for name in backbone.state_dict}
+
+    def manifest(self, backbone: Backbone) -> Shapes:
+        """Return the tensors of its ResNet without `fc`."""
+        return torchvision_tensors(_network(backbone))
+
+    def model(self, backbone: Backbone) -> str:
+        """Return the name of the function that builds it."""
+        return f"torchvision.models.{_builder(backbone)}"
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
         """Write the bare state dict."""
@@ -38,12 +46,24 @@ class Torchvision(Target):
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return stem and stages of torchvision's model with an identity for its classifier."""
-        model = getattr(torchvision.models, f"resnet{plain_depth(backbone.arch)}")()
+        model = getattr(torchvision.models, _builder(backbone))()
         model.fc = nn.Identity()
         load_exactly(model, torch.load(path, weights_only=True), what=str(path))
         extractor = create_feature_extractor(model.eval(), list(NODES))
         with torch.inference_mode():
             return list(extractor(images).values())
+
+
+def _network(backbone: Backbone) -> Plain:
+    network = plain(backbone.arch)
+    if network is None or network.early_stride:
+        raise UserError(f"torchvision has no network like {backbone.arch}; convert --to timm instead")
+    return network
+
+
+def _builder(backbone: Backbone) -> str:
+    network = _network(backbone)
+    return f"wide_resnet{network.depth}_2" if network.wide else f"resnet{network.depth}"
 
 
 TARGETS.register("torchvision")(Torchvision())

@@ -1,0 +1,64 @@
+"""Detectron's Caffe2 names: the MSRA ResNets that Detectron2 still serves as `MSRA/R-50.pkl`.
+
+These networks see BGR images of 0 to 255, stride in the first 1 x 1 convolution of a block, and keep a batch
+norm as a scale and a bias. Source: detectron2/checkpoint/c2_model_loading.py and configs/Base-RCNN-C4.yaml
+(PIXEL_MEAN, PIXEL_STD, STRIDE_IN_1X1).
+"""
+
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.format import CLASSIFIER, FORMATS, Format
+from mmbench.checkpoints.renaming import Renaming
+
+    1e-5  # of the batch norm that takes the scale and the bias: a variance of 1 - EPSILON makes it exact
+)
+RGB_MEAN = (123.675, 116.28, 103.53)
+
+
+def complete(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors with batch-norm statistics and for RGB images, and what was done in words."""
+    whole = dict(tensors)
+    for name, scale in tensors.items():
+        stem, _, kind = name.rpartition(".")
+        if kind == "bias" and f"{stem}.running_mean" not in tensors:
+            whole[f"{stem}.running_mean"] = torch.zeros_like(scale)
+            whole[f"{stem}.running_var"] = torch.ones_like(scale)  # as Detectron2 fills it
+    first = whole.get("conv1.weight")
+    if first is not None and first.ndim == 4:
+        whole["conv1.weight"] = first.flip(1)
+    return whole, [
+        "the first convolution from BGR to RGB",
+        "scales and biases became batch norms with mean 0 and variance 1",
+    ]
+
+
+FORMATS.register("caffe2")(
+    Format(
+        name="caffe2",
+        prefix="",
+        renaming=Renaming(
+            (
+                ("conv1_w", "conv1.weight"),
+                ("res_conv1_bn_{affine}", "bn1.{affine}"),
+                ("res{stage}_{block}_branch2{conv}_w", "layer{stage}.{block}.conv{conv}.weight"),
+                ("res{stage}_{block}_branch2{conv}_bn_{affine}", "layer{stage}.{block}.bn{conv}.{affine}"),
+                ("res{stage}_{block}_branch1_w", "layer{stage}.{block}.downsample.0.weight"),
+                ("res{stage}_{block}_branch1_bn_{affine}", "layer{stage}.{block}.downsample.1.{affine}"),
+            ),
+            {
+                "stage": {"2": "1", "3": "2", "4": "3", "5": "4"},
+                "conv": {"a": "1", "b": "2", "c": "3"},
+                "affine": {"s": "weight", "b": "bias"},
+            },
+        ),
+        dropped={"fc1000_": CLASSIFIER, "pred_": CLASSIFIER, "conv1_b": "always zero in these files"},
+        marks=("conv1_w", "res2_0_branch2a_w"),
+        architectures="msra_*",
+        preprocessing=Preprocessing(
+            mean=tuple(value / 255 for value in RGB_MEAN), std=(1 / 255, 1 / 255, 1 / 255), image_size=224
+        ),
+        completed=complete,
+    )
+)

@@ -1,0 +1,27 @@
+"""lightly's Lightning checkpoints, whose backbone is a numbered `nn.Sequential` of a torchvision ResNet.
+
+Source: lightly's examples, `nn.Sequential(*list(resnet.children())[:-1])`: 0 conv1, 1 bn1, 2 relu, 3 maxpool,
+4 to 7 the stages.
+"""
+
+from mmbench.checkpoints.format import FORMATS, HEAD, PREDICTOR, QUEUE, Format
+from mmbench.checkpoints.renaming import Renaming
+
+MODULES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+FORMATS.register("lightly")(
+    Format(
+        name="lightly",
+        prefix="backbone.",
+        momentum=("backbone_momentum.",),
+        renaming=Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": MODULES}),
+        dropped={
+            "backbone_momentum.": "momentum encoder",
+            "projection_head.": HEAD,
+            "projection_head_momentum.": HEAD,
+            "prediction_head.": PREDICTOR,
+            "criterion.": QUEUE,
+        },
+        marks=("backbone.0.weight", "backbone.4.0.conv1."),
+    )
+)

@@ -1,0 +1,16 @@
+"""SwAV: torchvision's names with a projection head and prototypes beside them.
+
+Source: facebookresearch/swav, src/resnet50.py.
+"""
+
+from mmbench.checkpoints.format import FORMATS, HEAD, Format
+
+FORMATS.register("swav")(
+    Format(
+        name="swav",
+        prefix="",
+        dropped={"projection_head.": HEAD, "prototypes.": "prototypes of the clusters", "queue": "queue"},
+        marks=("projection_head.0.weight", "prototypes.weight"),
+        method="swav",
+    )
+)

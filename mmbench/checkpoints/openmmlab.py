@@ -1,0 +1,102 @@
+"""OpenMMLab's libraries as targets: {"state_dict", "meta"} for their `ResNet` or their wrapper of timm."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone, load_exactly
+from mmbench.checkpoints.plain import COUNTER, Plain, Shapes, plain, torchvision_tensors
+from mmbench.checkpoints.target import Target
+from mmbench.errors import UserError
+
+WRAPPED = "timm_model."  # the attribute of their TIMMBackbone
+
+
+class OpenMMLab(Target):
+    """One of OpenMMLab's libraries: its plain-stem `ResNet`, never `ResNetV1c`.
+
+    Attributes:
+        wraps_timm: whether it has a `TIMMBackbone` for networks that its `ResNet` is not.
+    """
+
+    wraps_timm = True
+
+    def _own(self, backbone: Backbone) -> Plain | None:
+        """Return the network as their `ResNet` builds it, None where that cannot."""
+        network = plain(backbone.arch)
+        return None if network is None or network.wide else network
+
+    def names(self, backbone: Backbone) -> dict[str, str]:
+        """Return torchvision's names for plain ResNets, else the names of timm's feature extractor.
+
+        Raises:
+            UserError: the feature extractor has a tensor that the checkpoint lacks, or there is none.
+        """
+        if self._own(backbone) is not None:
+            return {name: name for name in backbone.state_dict}
+        # timm's extractors call a stage `stages_0` where the network says `stages.0`.
+        by_flat_name = {name.replace(".", "_"): name for name in backbone.state_dict}
+        sources = {name: by_flat_name.get(name.replace(".", "_")) for name in self._extractor(backbone)}
+        missing = sorted(name for name, source in sources.items() if source is None)
+        if missing:
+            raise UserError(
+                f"{self.name}'s TIMMBackbone of {backbone.arch} needs {', '.join(missing[:4])}; "
+                "the checkpoint has no such tensor"
+            )
+        return {source: WRAPPED + name for name, source in sources.items() if source is not None}
+
+    def _extractor(self, backbone: Backbone) -> Shapes:
+        if not self.wraps_timm:
+            raise UserError(
+                f"{self.name} has no network like {backbone.arch}; convert --to timm or mmpretrain instead"
+            )
+        with torch.device("meta"):
+            state = timm.create_model(backbone.arch, features_only=True).state_dict()
+        return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+    def manifest(self, backbone: Backbone) -> Shapes:
+        """Return the tensors of their `ResNet`, or of the feature extractor that their wrapper builds."""
+        network = self._own(backbone)
+        if network is not None:
+            return torchvision_tensors(network)
+        return {WRAPPED + name: shape for name, shape in self._extractor(backbone).items()}
+
+    def model(self, backbone: Backbone) -> str:
+        """Return in words which model takes the file."""
+        network = self._own(backbone)
+        if network is None:
+            return f"{self.name}'s TIMMBackbone of {backbone.arch}"
+        return f"{self.name}'s ResNet-{network.depth}, style {'caffe' if network.early_stride else 'pytorch'}"
+
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+        """Write what mmengine's `Pretrained` initialiser reads."""
+        meta = {"arch": backbone.arch, "card": backbone.card.model_dump_json()}
+        torch.save({"state_dict": tensors, "meta": meta}, path)
+        return path
+
+    def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
+        """Return the four stages of `ResNet`, or all maps of `TIMMBackbone`."""
+        importlib.import_module(self.library)  # fills the registry
+        registry = importlib.import_module(f"{self.name}.registry").MODELS
+        network = self._own(backbone)
+        if network is None:
+            config: dict[str, Any] = {"type": f"{self.name}.TIMMBackbone", "model_name": backbone.arch}
+            config |= {"features_only": True, "pretrained": False, "in_channels": 3}
+        else:
+            style = "caffe" if network.early_stride else "pytorch"
+            config = {"type": f"{self.name}.ResNet", "depth": network.depth, "style": style}
+            config |= {"out_indices": (0, 1, 2, 3), "norm_eval": False}
+            config |= {"norm_cfg": {"type": "BN", "requires_grad": True}}
+        model = registry.build(config)
+        model.eval()  # which mmsegmentation's ResNet answers with None
+        state = torch.load(path, weights_only=True)["state_dict"]
+        counters = {n: t for n, t in model.state_dict().items() if n.endswith(COUNTER)}
+        load_exactly(model, {**counters, **state}, what=str(path))
+        with torch.inference_mode():
+            return list(model(images))

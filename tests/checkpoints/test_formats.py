@@ -1,0 +1,190 @@
+"""Every layout in the wild is told from its keys, read bit for bit, and converted to every target."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from layouts import (
+    LAYOUTS,
+    WITH_MOMENTUM,
+    State,
+    backbone_of,
+    detectron2_network,
+    msra,
+    other,
+    trained_resnet,
+    under,
+)
+from torch import nn
+
+import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.format import FORMATS, detect, unwrapped
+from mmbench.checkpoints.parity import relative_error
+from mmbench.checkpoints.reading import read_checkpoint
+from mmbench.checkpoints.target import TARGETS
+from mmbench.checkpoints.writing import convert
+from mmbench.errors import UserError
+
+OUT = {
+    "timm": "folder",
+    "torchvision": "tv.pth",
+    "safetensors": "a.safetensors",
+    "detectron2": "d2.pkl",
+    "mmseg": "seg.pth",
+    "mmdet": "det.pth",
+    "mmpretrain": "pre.pth",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return trained_resnet()
+
+
+@pytest.fixture(scope="module")
+def files(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    paths = {}
+    for number, (name, (_, write)) in enumerate(LAYOUTS.items()):
+        paths[name] = folder / f"{number}.bin"  # the name of the file tells nothing
+        write(model, paths[name])
+    return paths
+
+
+def equal(found: State, expected: State) -> bool:
+    return all(
+        torch.equal(found[name], expected[name]) for name in expected if "num_batches" not in name
+    ) and set(found) == set(expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_backbone_arrives_bit_for_bit(layout: str, files: dict[str, Path], model: nn.Module) -> None:
+    read = read_checkpoint(files[layout])
+    assert read.reading.format == LAYOUTS[layout][0]
+    assert read.backbone.arch == "mixmask_resnet18"
+    assert equal(read.backbone.state_dict, backbone_of(model))
+    assert len(read.reading.tensors) + len(read.reading.filled) == len(backbone_of(model))
+    assert "fc.weight" not in {fate.canonical for fate in read.reading.tensors}
+
+
+@pytest.mark.parametrize("layout", WITH_MOMENTUM)
+def test_the_moving_average_is_read_when_asked_for(
+    layout: str, files: dict[str, Path], model: nn.Module
+) -> None:
+    read = read_checkpoint(files[layout], encoder="momentum")
+    assert equal(read.backbone.state_dict, other(backbone_of(model)))
+    assert equal(read_checkpoint(files[layout], encoder="online").backbone.state_dict, backbone_of(model))
+
+
+def test_of_dino_the_teacher_is_read_unless_told_otherwise(files: dict[str, Path], model: nn.Module) -> None:
+    teacher, student = backbone_of(model), other(backbone_of(model))
+    for encoder, expected in (("default", teacher), ("momentum", teacher), ("online", student)):
+        read = read_checkpoint(files["dino"], encoder=encoder)  # type: ignore[arg-type]
+        assert equal(read.backbone.state_dict, expected)
+
+
+def test_an_average_of_the_whole_model_is_read_when_asked_for(tmp_path: Path, model: nn.Module) -> None:
+    """timm's training script keeps one beside the weights."""
+    average = torch.optim.swa_utils.AveragedModel(model).state_dict()
+    average = {name: tensor + 1 if "." in name else tensor for name, tensor in average.items()}
+    torch.save({"state_dict": model.state_dict(), "state_dict_ema": average}, tmp_path / "last.pth")
+    assert equal(read_checkpoint(tmp_path / "last.pth").backbone.state_dict, backbone_of(model))
+    read = read_checkpoint(tmp_path / "last.pth", encoder="momentum")
+    assert equal(read.backbone.state_dict, other(backbone_of(model)))
+
+
+def test_a_moving_average_that_is_not_there_is_refused(files: dict[str, Path]) -> None:
+    for layout in ("simsiam", "moco, compiled", "swav", "torchvision", "detectron2"):
+        with pytest.raises(UserError, match="holds no momentum encoder; leave --encoder away"):
+            read_checkpoint(files[layout], encoder="momentum")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_to_every_target_with_the_same_features(
+    layout: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """In each library itself, but for mmdetection, which does not import without compiled operators."""
+    read = read_checkpoint(files[layout])
+    assert set(TARGETS.names()) == set(OUT)
+    for to in TARGETS.names():
+        receipt = convert(read.backbone, tmp_path / OUT[to], to, reading=read.reading)
+        assert receipt.covered == receipt.wanted
+        if to == "mmdet":
+            assert (
+                "file read back, names and shapes against the list of mmdet's ResNet-18"
+                in receipt.verification
+            )
+            continue
+        assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
+        again = read_checkpoint(tmp_path / OUT[to])
+        assert equal(again.backbone.state_dict, read.backbone.state_dict)
+
+
+def test_every_format_names_there_and_back() -> None:
+    names = [name for name in backbone_of(trained_resnet("resnet50")) if "num_batches" not in name]
+    for entry in map(FORMATS.get, FORMATS.names()):
+        scales_only = entry.name == "caffe2"
+        for name in names:
+            if not (scales_only and "running" in name):
+                assert entry.fate(entry.stored_name(name)) == (name, "")
+        kept = [name for name in names if not (scales_only and "running" in name)]
+        found = detect(entry.stored_name(name) for name in kept)
+        assert found is not None and found.prefix == entry.prefix
+
+
+def test_originals_of_msra_give_detectron2s_features(tmp_path: Path) -> None:
+    """Detectron2's own loader and its network with early strides on BGR, ours on RGB."""
+    from detectron2.checkpoint import DetectionCheckpointer
+
+    model = trained_resnet("resnet50")
+    msra(model, tmp_path / "R-50.pkl")
+    theirs = detectron2_network(model, early_stride=True, norm="FrozenBN")
+    theirs.load_state_dict({name: torch.full_like(t, 0.5) for name, t in theirs.state_dict().items()})
+    DetectionCheckpointer(theirs).load(str(tmp_path / "R-50.pkl"))
+    read = read_checkpoint(tmp_path / "R-50.pkl")
+    assert (read.reading.format, read.backbone.arch) == ("caffe2", "msra_resnet50")
+    assert "BGR to RGB" in read.reading.changed[0]
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        ours = read.backbone.build().eval().forward_features(images)
+        expected = theirs(images.flip(1))["res5"]
+    assert relative_error(ours, expected) <= 1e-5
+    mean = read.backbone.card.preprocessing.mean
+    assert [round(255 * value, 3) for value in mean] == [123.675, 116.28, 103.53]
+    for to in ("timm", "safetensors", "detectron2", "mmseg", "mmpretrain"):
+        receipt = convert(read.backbone, tmp_path / OUT[to], to)
+        assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
+    with pytest.raises(UserError, match="torchvision has no network like msra_resnet50"):
+        convert(read.backbone, tmp_path / "tv.pth", "torchvision")
+
+
+@pytest.mark.parametrize("name", ["resnet152", "wide_resnet50_2"])
+def test_deep_and_wide_networks_are_told_apart_and_converted(name: str, tmp_path: Path) -> None:
+    model = trained_resnet(name)
+    torch.save({"state_dict": under("module.encoder_q.", backbone_of(model))}, tmp_path / "moco.pth.tar")
+    read = read_checkpoint(tmp_path / "moco.pth.tar")
+    assert read.backbone.arch == f"mixmask_{name}"
+    for to in ("torchvision", "detectron2", "mmseg", "mmpretrain"):
+        receipt = convert(read.backbone, tmp_path / OUT[to], to)
+        assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
+        (tmp_path / OUT[to]).unlink()
+
+
+def test_wrappers_are_segments_not_substrings() -> None:
+    keys = ["module.module.conv1._orig_mod.weight", "module.module.my_orig_mod.bias"]
+    assert list(unwrapped(keys).values()) == ["conv1.weight", "my_orig_mod.bias"]
+    assert unwrapped(["module.a", "b"]) == {"module.a": "module.a", "b": "b"}
+    assert unwrapped(["module.a", "n_averaged"]) == {"module.a": "a", "n_averaged": "n_averaged"}
+
+
+def test_a_detectors_backbone_is_read(tmp_path: Path, model: nn.Module) -> None:
+    state = under("backbone.bottom_up.", detectron2_network(model).state_dict())
+    state |= {
+        "backbone.fpn_lateral2.weight": torch.zeros(4, 4),
+        "proposal_generator.a.weight": torch.zeros(4),
+    }
+    torch.save({"model": state, "iteration": 90000}, tmp_path / "model_final.pth")
+    read = read_checkpoint(tmp_path / "model_final.pth")
+    assert read.reading.format == "detectron2"
+    assert equal(read.backbone.state_dict, backbone_of(model))
+    assert set(read.reading.dropped.values()) == {"not part of the backbone, but of the detector"}
