@@ -12,8 +12,6 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.format import CLASSIFIER, FORMATS, Format
 from mmbench.checkpoints.renaming import Renaming
 
-    1e-5  # of the batch norm that takes the scale and the bias: a variance of 1 - EPSILON makes it exact
-)
 RGB_MEAN = (123.675, 116.28, 103.53)
 
 
