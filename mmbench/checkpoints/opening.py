@@ -32,6 +32,7 @@ TEACHER, STUDENT = ("teacher",), ("student",)
 # A moving average of the whole model, beside it: timm's, mmengine's, DeiT's scripts'.
 AVERAGES = (("state_dict_ema",), ("ema_state_dict",), ("model_ema",))
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+BYTE_ORDER_MARK, LFS_POINTER = b"\xef\xbb\xbf", b"version https://git-lfs"
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
 
 
@@ -74,8 +75,10 @@ def open_checkpoint(path: Path, encoder: Encoder = "default") -> Opened:
         start = stream.read(512)
     if not start:
         raise UserError(f"{path} is empty; download or save it again")
-    if start.lstrip()[:1] == b"<":
+    if start.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"<":
         raise UserError(f"{path} is a web page, not a checkpoint; download the file itself, not its page")
+    if start.startswith(LFS_POINTER):
+        raise UserError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it")
     if start[:1] == PICKLE and LEGACY_TORCH not in start[:16]:
         return _weights(load_arrays(path), path, encoder)
     if start[:4] == ZIP or start[:1] == PICKLE:
@@ -96,8 +99,9 @@ def _open_safetensors(path: Path) -> Opened:
 
 def _load_torch(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(HARMLESS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # An open file, since torch takes a path's ending for its format.
+        with path.open("rb") as stream, torch.serialization.safe_globals(HARMLESS):
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             raise UserError(

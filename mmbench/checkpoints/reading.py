@@ -157,11 +157,13 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     """Return the tensors in float32 (counters stay whole numbers), and a line per kind of change.
 
     Raises:
-        UserError: a tensor holds NaN or infinity.
+        UserError: a tensor holds NaN or infinity, or is no dense array of real numbers.
     """
     counts: dict[str, int] = {}
     converted = {}
     for name, tensor in tensors.items():
+        if (kind := _unfit(tensor, name.endswith(COUNTER))) is not None:
+            raise UserError(f"{path}: tensor {name} {kind}; save dense tensors of real numbers")
         if not torch.isfinite(tensor).all():
             raise UserError(
                 f"{path}: tensor {name} holds NaN or infinity; the training of this file broke down"
@@ -173,6 +175,17 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
             tensor = tensor.to(torch.int64).reshape(())
         converted[name] = tensor.contiguous()
     return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
+
+
+def _unfit(tensor: Tensor, counter: bool) -> str | None:
+    """Return in words why a tensor cannot be a weight, None where it can."""
+    if tensor.layout != torch.strided:
+        return "is sparse"
+    if tensor.is_meta:
+        return "has no values (it was saved from torch's meta device)"
+    if not counter and not tensor.is_floating_point():
+        return f"is {str(tensor.dtype).removeprefix('torch.')}"
+    return None
 
 
 def _new_card(

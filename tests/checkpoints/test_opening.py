@@ -1,107 +1,56 @@
 """Broken, foreign and hostile files: one clear line each, nothing executed, nothing left behind."""
 
-import os
 import pickle
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
+from broken import broken_files, hostile_files
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from mmbench.checkpoints.format import FORMATS
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.reading import read_backbone
+from mmbench.cli import main
 from mmbench.errors import UserError
 
 
-class Hostile:
-    """Unpickling this creates a file."""
-
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.victim),)
-
-
-@pytest.mark.parametrize("container", ["torch", "torch-nested", "legacy-torch", "pickle"])
-def test_hostile_files_do_nothing_and_are_refused(container: str, tmp_path: Path) -> None:
-    victim, path = tmp_path / "victim", tmp_path / "model.pth"
-    hostile = Hostile(victim)
-    if container == "pickle":
-        path.write_bytes(pickle.dumps({"state_dict": hostile}))
-    else:
-        content = {"state_dict": {"conv1.weight": torch.zeros(1)}, "args": hostile}
-        torch.save(
-            content if container == "torch-nested" else hostile,
-            path,
-            _use_new_zipfile_serialization=container != "legacy-torch",
-        )
-    with pytest.raises(UserError, match=r"refused|no torch checkpoint"):
-        read_backbone(path)
-    assert not victim.exists()
-
-
-def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Name -> (file, words that the error must hold)."""
-    whole = torchvision.models.resnet18().state_dict()
-    cases: dict[str, tuple[bytes | object, str]] = {
-        "empty": (b"", "is empty"),
-        "web page": (b"<!DOCTYPE html><html>404</html>", "web page"),
-        "web page with space": (b"\n\n  <html></html>", "web page"),
-        "text": (b"hello world, this is no model at all", "no checkpoint"),
-        "picture": (b"\x89PNG\r\n\x1a\n" + bytes(64), "no checkpoint"),
-        "safetensors of nothing": ((10**9).to_bytes(8, "little") + b"{}", "safetensors"),
-        "safetensors cut": ((64).to_bytes(8, "little") + b'{"a":', "safetensors"),
-        "a list": ([torch.zeros(1)], "not a dictionary"),
-        "numbers": ({"epoch": 3}, "no tensors"),
-        "arrays": ({"state_dict": {"conv1.weight": np.zeros(3)}}, ""),
-        "vision transformer": (
-            timm.create_model("vit_tiny_patch16_224").state_dict(),
-            "no ResNet checkpoint",
-        ),
-        "changed stem": (
-            {**whole, "conv1.weight": torch.zeros(64, 3, 5, 5)},
-            "conv1.weight (64, 3, 5, 5) instead of",
-        ),
-        "one misshapen": ({**whole, "layer2.0.bn1.weight": torch.zeros(3)}, "1 misshapen"),
-        "one too many": ({**whole, "layer9.weight": torch.zeros(3)}, "1 unexpected (layer9.weight)"),
-        "not a number": ({**whole, "bn1.weight": torch.full((64,), torch.nan)}, "bn1.weight holds NaN"),
-        "infinite": ({**whole, "bn1.bias": torch.full((64,), torch.inf)}, "bn1.bias holds NaN or infinity"),
-        "only a head": ({"fc.weight": torch.zeros(10, 512)}, "no ResNet checkpoint"),
-    }
-    files = {}
-    for number, (name, (content, words)) in enumerate(cases.items()):
-        path = folder / f"{number}.pth"
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            torch.save(content, path)
-        files[name] = (path, words)
-    truncated = folder / "truncated.pth"
-    torch.save(whole, truncated)
-    truncated.write_bytes(truncated.read_bytes()[:20_000_000])
-    files["truncated"] = (truncated, "truncated")
-    with zipfile.ZipFile(folder / "foreign.zip", "w") as archive:
-        archive.writestr("letter.txt", "hello")
-    files["foreign zip"] = (folder / "foreign.zip", "zip file of something else")
-    files["missing"] = (folder / "not-there.pth", "no checkpoint at")
-    (folder / "empty-folder").mkdir()
-    files["folder"] = (folder / "empty-folder", "neither a run folder nor a timm folder")
-    return files
-
-
-def test_broken_files_end_in_one_clear_line(tmp_path: Path) -> None:
-    for name, (path, words) in broken_files(tmp_path).items():
-        with pytest.raises(UserError) as error:
+def test_hostile_files_do_nothing_and_are_refused(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    for container, path in hostile_files(tmp_path, victim):
+        with pytest.raises(UserError, match=r"refused|damaged safetensors|no torch checkpoint") as error:
             read_backbone(path)
-        message = str(error.value)
-        assert words in message and "\n" not in message, (name, message)
+        assert "\n" not in str(error.value), container
+        assert not victim.exists(), container
+
+
+def test_hostile_files_are_hostile(tmp_path: Path) -> None:
+    """The same bytes do run code where nothing guards them."""
+    for container, path in hostile_files(tmp_path, tmp_path / "victim"):
+        if path.suffix == ".pkl" and "getattr" not in path.name:
+            pickle.loads(path.read_bytes())
+            (tmp_path / "victim").rmdir()  # fails where nothing was run
+            assert container.startswith("Detectron2")
+
+
+def test_broken_files_end_in_one_clear_line_and_leave_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = broken_files(tmp_path)
+    assert len(files) >= 40
+    (tmp_path / "out").mkdir()
+    for name, (path, words) in files.items():
+        with pytest.raises(SystemExit) as stop:
+            main(["convert", str(path), str(tmp_path / "out" / "folder"), "--to", "timm"])
+        told = capsys.readouterr().err
+        assert stop.value.code == 2, name
+        assert told.startswith("mmbench: error: ") and told.count("\n") == 1, (name, told)
+        assert words in told, (name, told)
+        assert not any((tmp_path / "out").iterdir()), name
 
 
 # Each ends in another exception inside torch's unpickler: struct.error, TypeError, KeyError, EOFError.
@@ -141,3 +90,32 @@ def test_damaged_cards_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(UserError, match=r"not timm's config\.json"):
         read_backbone(tmp_path)
+
+
+@given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("container", ["torch", "legacy", "safetensors", "pickle"])
+def test_damaged_bytes_never_end_in_a_traceback(
+    container: str, cut: float, flips: list[tuple[float, int]], tmp_path: Path
+) -> None:
+    path = tmp_path / container
+    tensors = {"stem.conv1.weight": torch.ones(64, 3, 1, 1), "res2.0.conv1.weight": torch.ones(4)}
+    if container == "safetensors":
+        save_file(tensors, path)
+    elif container == "pickle":
+        path.write_bytes(pickle.dumps({"model": {name: tensor.numpy() for name, tensor in tensors.items()}}))
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=container == "torch")
+    data = bytearray(path.read_bytes())
+    for place, value in flips:
+        data[int(place * (len(data) - 1))] = value
+    path.write_bytes(data[: int(cut * len(data))])
+    with pytest.raises(UserError) as error:
+        read_backbone(path)
+    assert "\n" not in str(error.value)
+
+
+def test_every_format_says_what_it_drops_and_how_it_is_known() -> None:
+    for name in FORMATS.names():
+        entry = FORMATS.get(name)
+        assert entry.marks and all(entry.dropped.values())

@@ -7,7 +7,9 @@ import pytest
 import torch
 import torchvision
 
+from mmbench.checkpoints.target import TARGETS
 from mmbench.cli import main
+from mmbench.tools.convert import convert
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -69,3 +71,37 @@ def test_inspect_tells_and_lists(checkpoint: Path, capsys: pytest.CaptureFixture
 def test_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(["inspect", "nowhere.pth"], capsys)
     assert code == 2 and err.strip() == "mmbench: error: no checkpoint at nowhere.pth; check the path"
+
+
+def test_push_checks_its_words_before_anything_is_written(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = checkpoint.parent / "out"
+    arguments = ["convert", str(checkpoint), str(out), "--push"]
+    code, _, err = run([*arguments, "a b", "--to", "timm"], capsys)
+    assert code == 2 and "'a b' is no repository name" in err and not out.exists()
+    code, _, err = run([*arguments, "a/b", "--to", "detectron2"], capsys)
+    assert code == 2 and "convert --to timm" in err and not out.exists()
+
+
+def test_push_comes_after_the_proof(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmbench.tools.convert.push", lambda folder, name, private: f"{name} ({private})")
+    out = checkpoint.parent / "out"
+    code, text, _ = run(
+        ["convert", str(checkpoint), str(out), "--to", "timm", "--push", "a/b", "--private"], capsys
+    )
+    assert code == 0 and "pushed to a/b (True)" in text and (out / "receipt.json").is_file()
+
+
+def test_the_help_names_every_target() -> None:
+    (to,) = [option for option in convert.params if option.name == "to"]
+    assert set(to.help.rstrip(".").split(", ")) == set(TARGETS.names())  # type: ignore[attr-defined]
+
+
+def test_the_key_encoder_is_converted_when_asked_for(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(["inspect", str(checkpoint), "--encoder", "momentum"], capsys)
+    assert code == 2 and "holds no momentum encoder" in err
