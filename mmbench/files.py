@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import queue
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 @contextlib.contextmanager
@@ -50,6 +56,51 @@ def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class HashedWriter(io.RawIOBase):
+    """A binary file that is written, while a thread computes the SHA-256 of the same bytes.
+
+    Use as a context manager; `digest` is there after it.
+    """
+
+    WAITING = 64  # pieces that may wait for the thread, which keeps the memory bounded
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._hash = hashlib.sha256()
+        self._pieces: queue.Queue[bytes | None] = queue.Queue(self.WAITING)
+        self._thread = threading.Thread(target=self._consume, daemon=True)
+        self._thread.start()
+        self.digest = ""
+
+    def _consume(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._hash.update(piece)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        """Write a piece, and keep a copy until the thread has read it."""
+        piece = bytes(data)
+        self._pieces.put(piece)
+        return self._file.write(piece)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        if not self._file.closed:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file and finish the digest."""
+        if not self._file.closed:
+            self._file.close()
+            self._pieces.put(None)
+            self._thread.join()
+            self.digest = self._hash.hexdigest()
+        super().close()
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.plain import COUNTER, Plain, Shapes, plain, torchvision_tensors
-from mmbench.checkpoints.target import Target
+from mmbench.checkpoints.target import Saved, Target, save_torch
 from mmbench.errors import UserError
 
 WRAPPED = "timm_model."  # the attribute of their TIMMBackbone
@@ -74,11 +74,10 @@ class OpenMMLab(Target):
             return f"{self.name}'s TIMMBackbone of {backbone.arch}"
         return f"{self.name}'s ResNet-{network.depth}, style {'caffe' if network.early_stride else 'pytorch'}"
 
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write what mmengine's `Pretrained` initialiser reads."""
         meta = {"arch": backbone.arch, "card": backbone.card.model_dump_json()}
-        torch.save({"state_dict": tensors, "meta": meta}, path)
-        return path
+        return save_torch({"state_dict": tensors, "meta": meta}, path)
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return the four stages of `ResNet`, or all maps of `TIMMBackbone`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import collections
 import pickle
 from pathlib import Path
@@ -13,18 +12,25 @@ from torch import Tensor
 
 from mmbench.checkpoints.stored_arrays import STAND_INS
 from mmbench.errors import UserError
+from mmbench.files import HashedWriter
 
 
 def _empty() -> bytes:
-    """Take the call that spells no bytes; with a number it would ask for that much memory."""
+    """Return no bytes, as protocol 2 spells them; the real `bytes` makes as many as it is told to."""
     return b""
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Return bytes that protocol 2 spells as text; other encodings are not used for it."""
+    if encoding != "latin1":
+        raise PermissionError(f"_codecs.encode with {encoding}")
+    return text.encode(encoding)
 
 
 ADMITTED: dict[str, Any] = {
     **STAND_INS,
     "collections.OrderedDict": collections.OrderedDict,
-    # How protocol 2 spells bytes.
-    "_codecs.encode": codecs.encode,
+    "_codecs.encode": _latin1,
     "__builtin__.bytes": _empty,
 }
 
@@ -74,8 +80,9 @@ def load_arrays(path: Path) -> Any:
         raise UserError(f"{path} is a broken pickle ({words}); get it again") from None
 
 
-def dump_arrays(tensors: dict[str, Tensor], beside: dict[str, Any], path: Path) -> None:
-    """Write {"model": name -> array, **beside}."""
+def dump_arrays(tensors: dict[str, Tensor], beside: dict[str, Any], path: Path) -> str:
+    """Write {"model": name -> array, **beside}, and return the SHA-256 of the file."""
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-    with path.open("wb") as stream:
+    with HashedWriter(path) as stream:
         ArrayPickler(stream, protocol=5).dump({"model": arrays, **beside})
+    return stream.digest

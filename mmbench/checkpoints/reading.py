@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,10 @@ def read_checkpoint(
     """
     path = Path(path)
     weights, card_path, hub_config = _locate(path)
-    opened = open_checkpoint(weights, encoder)
+    with ThreadPoolExecutor(1) as thread:  # hashing leaves the other core to the reading
+        digest = thread.submit(sha256_of, weights) if weights.is_file() else None
+        opened = open_checkpoint(weights, encoder)
+    sha256 = digest.result() if digest else ""
     stored, facts = opened.tensors, opened.facts
     if path.is_dir() and not card_path.is_file() and not hub_config.is_file():
         raise UserError(f"{path} has weights but neither card.json nor config.json; name the file itself")
@@ -85,7 +89,6 @@ def read_checkpoint(
     ordered = {name: tensors[name] for name in wanted_shapes(arch)}
 
     format_name = "run" if card else "timm" if hub or entry is None else entry.exact_name(inner.values())
-    sha256 = sha256_of(weights)
     card = card or _new_card(path, arch, format_name, entry, facts, hub)
     reading = Reading(
         source=path.name,
@@ -164,7 +167,8 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     for name, tensor in tensors.items():
         if (kind := _unfit(tensor, name.endswith(COUNTER))) is not None:
             raise UserError(f"{path}: tensor {name} {kind}; save dense tensors of real numbers")
-        if not torch.isfinite(tensor).all():
+        # A sum shows every NaN and infinity at a fifth of the price, and only seldom more than there is.
+        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
             raise UserError(
                 f"{path}: tensor {name} holds NaN or infinity; the training of this file broke down"
             )

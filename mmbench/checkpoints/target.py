@@ -5,15 +5,41 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
+import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.plain import COUNTER, Shapes
+from mmbench.files import HashedWriter, sha256_of
 from mmbench.registry import Registry
 
 WITHOUT_COUNTERS = "batch-norm counter: the target keeps none, and no output depends on it"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file of weights that was written, and the SHA-256 of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def save_torch(content: object, path: Path) -> Saved:
+    """Write `content` by torch.save."""
+    with HashedWriter(path) as stream:
+        torch.save(content, cast(IO[bytes], stream))
+    return Saved(path, stream.digest)
+
+
+def save_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Saved:
+    """Write tensors and metadata by safetensors."""
+    save_file(tensors, path, metadata=metadata)
+    return Saved(path, sha256_of(path))
 
 
 class Target(ABC):
@@ -57,7 +83,7 @@ class Target(ABC):
         """Return in words which model of the library takes the file."""
 
     @abstractmethod
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write the tensors, under the target's names, and return the file that holds them."""
 
     @abstractmethod

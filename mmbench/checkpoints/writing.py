@@ -17,7 +17,7 @@ from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.checkpoints.receipt import Reading, Receipt
 from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
-from mmbench.files import require_free_space, sha256_of
+from mmbench.files import require_free_space
 
 HEADROOM = 1.2
 
@@ -53,15 +53,15 @@ def convert(
     scratch.chmod(0o755)
     try:
         written = scratch / out.name
-        weights = target.save(tensors, backbone, written)
-        parity, words = _check(target, backbone, tensors, written, weights, verify)
+        saved = target.save(tensors, backbone, written)
+        parity, words = _check(target, backbone, tensors, written, saved.path, verify)
         left_out = {name: _why(name) for name in backbone.state_dict if name not in names}
         receipt = Receipt(
             reading=reading,
             arch=backbone.arch,
             target=to,
             output=out.name,
-            output_sha256=sha256_of(weights),
+            output_sha256=saved.sha256,
             covered=len(names) + len(left_out),
             wanted=len(wanted_shapes(backbone.arch)),
             names=names,

@@ -16,7 +16,7 @@ from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.pickled_arrays import dump_arrays
 from mmbench.checkpoints.plain import COUNTER, Shapes, detectron2_tensors, plain
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Target
+from mmbench.checkpoints.target import TARGETS, Saved, Target
 
 WRAPPED = "timm_model."
 
@@ -49,14 +49,14 @@ class Detectron2(Target):
             return f"a Detectron2 backbone that wraps timm's {backbone.arch}"
         return f"Detectron2's build_resnet_backbone, STRIDE_IN_1X1 {network.early_stride}, RGB"
 
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write {"model": arrays, ...}, which Detectron2 matches to a detector's names by their endings.
 
         In a detector the stages lie at `backbone.res2` and `roi_heads.res5`; without matching, its
         checkpointer would load nothing and only log it.
         """
-        dump_arrays(tensors, {"__author__": "mmbench", "matching_heuristics": True}, path)
-        return path
+        beside = {"__author__": "mmbench", "matching_heuristics": True}
+        return Saved(path, dump_arrays(tensors, beside, path))
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return res2 to res5 of Detectron2's own `build_resnet_backbone`, fed by its own checkpointer."""

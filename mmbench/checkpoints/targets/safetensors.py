@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import timm
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Target
+from mmbench.checkpoints.target import TARGETS, Saved, Target, save_safetensors
 
 
 class Safetensors(Target):
@@ -32,11 +31,10 @@ class Safetensors(Target):
         """Return timm's call."""
         return f"timm's {backbone.arch}, by checkpoint_path"
 
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write tensors, and the card among the file's metadata."""
         metadata = {"format": "pt", "arch": backbone.arch, "card": backbone.card.model_dump_json()}
-        save_file(tensors, path, metadata=metadata)
-        return path
+        return save_safetensors(tensors, path, metadata)
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return the stages of timm's model."""

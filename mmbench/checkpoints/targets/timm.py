@@ -6,14 +6,13 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Target
+from mmbench.checkpoints.target import TARGETS, Saved, Target, save_safetensors
 from mmbench.files import write_json, write_text
 
 README = """---
@@ -48,12 +47,12 @@ class Timm(Target):
         """Return timm's call."""
         return f"timm's {backbone.arch}, by local-dir:"
 
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write config.json, model.safetensors, card.json and README.md into the folder `path`."""
         from mmbench import __version__
 
         path.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path / "model.safetensors")
+        saved = save_safetensors(tensors, path / "model.safetensors", {"format": "pt"})
         preprocessing = backbone.card.preprocessing
         size = preprocessing.image_size
         with torch.device("meta"):
@@ -76,7 +75,7 @@ class Timm(Target):
         write_json(path / "card.json", backbone.card.model_dump(mode="json"))
         text = README.format(arm=backbone.card.arm, arch=backbone.arch, version=__version__, name=path.name)
         write_text(path / "README.md", text)
-        return path / "model.safetensors"
+        return saved
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return the stages of `timm.create_model('local-dir:...', pretrained=True)`."""

@@ -11,7 +11,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.plain import Plain, Shapes, plain, torchvision_tensors
-from mmbench.checkpoints.target import TARGETS, Target
+from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
 
 NODES = ("relu", "layer1", "layer2", "layer3", "layer4")
@@ -39,10 +39,9 @@ class Torchvision(Target):
         """Return the name of the function that builds it."""
         return f"torchvision.models.{_builder(backbone)}"
 
-    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Path:
+    def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write the bare state dict."""
-        torch.save(tensors, path)
-        return path
+        return save_torch(tensors, path)
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return stem and stages of torchvision's model with an identity for its classifier."""
