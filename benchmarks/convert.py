@@ -4,7 +4,7 @@ python benchmarks/convert.py [--json PATH] [--rounds N]
 
 - time_*: seconds of reading and converting (receipt and checksums included, comparison of features not);
 - memory_*: largest growth of a fresh process's resident memory, over the size of the file;
-- with_proof: seconds with the comparison at every stage in timm's own model, over the same bare work; no goal.
+- with_proof: the same with the comparison at every stage in timm's own model; no goal.
 
 Two files: a bare torchvision state dict, and MoCo's with both encoders, queue and optimiser.
 """

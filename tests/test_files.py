@@ -4,9 +4,18 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmbench.errors import UserError
-from mmbench.files import atomic_path, require_free_space, sha256_of, write_json, write_text
+from mmbench.files import (
+    HashedWriter,
+    atomic_path,
+    require_free_space,
+    sha256_of,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failing_writer_leaves_the_good_file_and_no_litter(tmp_path: Path) -> None:
@@ -35,3 +44,15 @@ def test_too_little_disk_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not enough disk for a test") as error:
         require_free_space(tmp_path, 2**62, "a test")
     assert "\n" not in str(error.value)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=100))
+def test_hashed_writer_writes_what_it_hashes(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
+    path = tmp_path_factory.mktemp("hashed") / "file"
+    with HashedWriter(path) as stream:
+        for piece in pieces:
+            assert stream.write(memoryview(piece)) == len(piece)
+    assert path.read_bytes() == b"".join(pieces)
+    assert stream.digest == hashlib.sha256(b"".join(pieces)).hexdigest()

@@ -65,7 +65,11 @@ def inspect(checkpoint: Path, arch: str | None, encoder: Encoder, keys: bool, as
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
         if value not in (None, [], {}):
-            words = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            words = str(value)
+            if isinstance(value, dict):
+                words = "; ".join(f"{key}: {inner}" for key, inner in value.items() if inner is not None)
+            elif isinstance(value, list):
+                words = "; ".join(value)
             table.add_row(name, words)
     console.print(table, highlight=False)
     if keys:

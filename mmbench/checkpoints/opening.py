@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,19 @@ CONTAINERS = (
 TEACHER, STUDENT = ("teacher",), ("student",)
 # A moving average of the whole model, beside it: timm's, mmengine's, DeiT's scripts'.
 AVERAGES = (("state_dict_ema",), ("ema_state_dict",), ("model_ema",))
+OPTIMISER, SCHEDULE, PRECISION = "optimiser", "learning-rate schedule", "state of mixed precision"
+BESIDE = {
+    "optimizer": OPTIMISER,
+    "optimizer_states": OPTIMISER,
+    "scheduler": SCHEDULE,
+    "lr_scheduler": SCHEDULE,
+    "lr_schedulers": SCHEDULE,
+    "scaler": PRECISION,
+    "amp": PRECISION,
+    "student": "student network",
+    "teacher": "teacher network",
+    **{name: "moving average of the model" for (name,) in AVERAGES},
+}
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 BYTE_ORDER_MARK, LFS_POINTER = b"\xef\xbb\xbf", b"version https://git-lfs"
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
@@ -43,12 +56,14 @@ class Opened:
     Attributes:
         tensors: by their stored names.
         facts: numbers and words beside them.
+        beside: name of what lies beside the weights and is left -> what it is.
         settled: whether the wanted one of two encoders lay in a container of its own, so that these tensors
             are its alone.
     """
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+    beside: dict[str, str] = field(default_factory=dict)
     settled: bool = False
 
 
@@ -125,11 +140,16 @@ def _weights(content: Any, path: Path, encoder: Encoder) -> Opened:
     facts = {key: value for key, value in content.items() if isinstance(value, str | int | float)}
     both = (STUDENT, TEACHER) if encoder == "online" else (TEACHER, STUDENT)
     averages = AVERAGES if encoder == "momentum" else ()
-    settled = False
+    whole, settled, beside = content, False, {}
     for place in (*averages, *CONTAINERS, *both, *AVERAGES):
         inside = _inside(content, place)
         if inside is not None:
             content, settled = inside, place in (*averages, *both)
+            beside = {
+                str(key): BESIDE.get(str(key), "beside the weights")
+                for key, value in whole.items()
+                if key != place[0] and key not in facts and value is not None
+            }
             break
     try:
         found = {str(key): as_tensor(value) for key, value in content.items()}
@@ -138,7 +158,7 @@ def _weights(content: Any, path: Path, encoder: Encoder) -> Opened:
     tensors = {name: tensor for name, tensor in found.items() if tensor is not None}
     if not tensors:
         raise UserError(f"{path} holds no tensors; is it an optimiser or a settings file?")
-    return Opened(tensors, facts, settled)
+    return Opened(tensors, facts, beside, settled)
 
 
 def _inside(content: Any, place: tuple[str, ...]) -> dict[Any, Any] | None:

@@ -96,7 +96,7 @@ def read_checkpoint(
         format=format_name,
         arch=arch,
         tensors=tuple(fates),
-        dropped=dropped,
+        dropped=dropped | opened.beside,
         filled=filled,
         changed=tuple(changed),
     )
@@ -196,7 +196,7 @@ def _new_card(
     path: Path,
     arch: str,
     source_format: str,
-    entry: Format | None,
+    entry: Format,
     facts: dict[str, Any],
     hub: dict[str, Any],
 ) -> ModelCard:
@@ -206,6 +206,9 @@ def _new_card(
         "preprocessing": "ImageNet mean and std, since the file names none",
     }
     fields: dict[str, Any] = {}
+    if entry.preprocessing is not None:
+        fields["preprocessing"] = entry.preprocessing
+        origins["preprocessing"] = f"every {entry.name} file needs it"
     cfg = hub.get("pretrained_cfg", {})
     if "mean" in cfg and "std" in cfg:
         size = cfg.get("input_size", (3, 224, 224))[-1]
@@ -213,7 +216,7 @@ def _new_card(
             mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), image_size=size
         )
         origins["preprocessing"] = "config.json"
-    if entry is not None and entry.method is not None:
+    if entry.method is not None:
         fields |= {"method": entry.method, "framework": entry.method}
         origins["method"] = "the keys of the file"
         if entry.method == "moco":
@@ -221,5 +224,7 @@ def _new_card(
     if isinstance(facts.get("epoch"), int):
         fields["epochs"] = facts["epoch"]
         origins["epochs"] = "epoch stored in the file"
+        if "pytorch-lightning_version" in facts:
+            origins["epochs"] += "; Lightning may count from 0"
     stem = path.name.split(".")[0] or path.resolve().name
     return ModelCard(arm=stem, arch=arch, source_format=source_format, origins=origins, **fields)

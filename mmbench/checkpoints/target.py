@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ def save_torch(content: object, path: Path) -> Saved:
 def save_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Saved:
     """Write tensors and metadata by safetensors."""
     save_file(tensors, path, metadata=metadata)
+    path.chmod(0o644)  # safetensors makes files private
     return Saved(path, sha256_of(path))
 
 
@@ -61,7 +63,9 @@ class Target(ABC):
         if importlib.util.find_spec(self.library.partition(".")[0]) is None:
             return False
         try:
-            importlib.import_module(self.library)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module(self.library)
         except Exception:  # OpenMMLab's packages assert their neighbours' versions
             return False
         return True

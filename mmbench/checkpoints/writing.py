@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -103,10 +104,10 @@ def _check(
     if not verify:
         return None, f"names and shapes against the list of {model}; features were not compared, as asked"
     if target.installed:
-        with torch.random.fork_rng(devices=[]):
-            return compare(
-                backbone, target, written
-            ), f"features of {model}: every stage, fixed batch, float32"
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries about their own insides
+            parity = compare(backbone, target, written)
+        return parity, f"features of {model}: every stage, fixed batch, float32"
     again = open_checkpoint(weights).tensors
     _require(target.manifest(backbone), again, f"{written.name} read back")
     if not all(torch.equal(again[name], tensor) for name, tensor in tensors.items()):

@@ -183,6 +183,50 @@ def test_a_changed_tensor_fails_the_proof_and_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resnet.pth"]
 
 
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_features_that_are_no_numbers_are_no_proof(
+    broken: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    target = TARGETS.get("timm")
+    features = target.features
+
+    def spoil(*arguments: object) -> list[Tensor]:
+        maps = features(*arguments)  # type: ignore[arg-type]
+        return [*maps[:2], torch.full_like(maps[2], broken), *maps[3:]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "features", spoil)
+        with pytest.raises(UserError, match=r"stage 2 differs by (nan|inf)"):
+            convert(backbone, tmp_path / "out", "timm")
+    huge = {n: t * 1e30 if n.endswith("bn1.weight") else t for n, t in backbone.state_dict.items()}
+    with pytest.raises(UserError, match=r"source's own stage \d overflows"):
+        convert(Backbone(backbone.arch, huge, backbone.card), tmp_path / "out", "timm")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_epsilon_fails_the_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    create = timm.create_model
+
+    def with_another_epsilon(name: str, **settings: object) -> nn.Module:
+        model = create(name, **settings)
+        if name.startswith("local-dir:"):
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eps = 1e-3
+        return model
+
+    monkeypatch.setattr(timm, "create_model", with_another_epsilon)
+    with pytest.raises(UserError, match="stem differs by"):
+        convert(backbone, tmp_path / "out", "timm")
+
+
+def test_what_lies_beside_the_weights_is_named(tmp_path: Path) -> None:
+    dropped = read_checkpoint(write_moco(resnet_state(18), tmp_path)).reading.dropped
+    assert dropped["optimizer"] == "optimiser" and "epoch" not in dropped
+
+
 def test_relative_error_is_relative_to_the_largest_value() -> None:
     assert relative_error(torch.tensor([1.0, 4.1]), torch.tensor([1.0, 4.0])) == pytest.approx(
         0.1 / 4.0, rel=1e-5

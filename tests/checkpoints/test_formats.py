@@ -149,8 +149,9 @@ def test_originals_of_msra_give_detectron2s_features(tmp_path: Path) -> None:
         ours = read.backbone.build().eval().forward_features(images)
         expected = theirs(images.flip(1))["res5"]
     assert relative_error(ours, expected) <= 1e-5
-    mean = read.backbone.card.preprocessing.mean
-    assert [round(255 * value, 3) for value in mean] == [123.675, 116.28, 103.53]
+    preprocessing = read.backbone.card.preprocessing
+    assert [round(255 * value, 3) for value in preprocessing.mean] == [123.675, 116.28, 103.53]
+    assert [round(255 * value, 3) for value in preprocessing.std] == [1, 1, 1]
     for to in ("timm", "safetensors", "detectron2", "mmseg", "mmpretrain"):
         receipt = convert(read.backbone, tmp_path / OUT[to], to)
         assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5

@@ -45,7 +45,7 @@ class Timm(Target):
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""
-        return f"timm's {backbone.arch}, by local-dir:"
+        return f"timm's {backbone.arch} from the folder"
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write config.json, model.safetensors, card.json and README.md into the folder `path`."""
