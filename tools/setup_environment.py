@@ -99,6 +99,9 @@ def set_up(folder: Path) -> None:
     say("installing torch and torchvision, pinned (1 to 4 minutes, 6 GB)")
     run(*install, "torch", "torchvision")
     say("installing mmbench with timm, mmsegmentation and the rest, pinned (about a minute)")
+    # Built apart from torch: beside it, mmcv compiles operators against torch for minutes, often in vain,
+    # and no head that is used here needs one.
+    run(*install, "--no-deps", "onedl-mmcv")
     run(*install, "--no-build-isolation", "-e", ".[all]")
     mend_opencv(python)
     say("installing Detectron2")

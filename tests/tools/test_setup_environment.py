@@ -52,6 +52,10 @@ def test_a_failing_step_leaves_no_stamp(monkeypatch: pytest.MonkeyPatch, tmp_pat
     setup_environment.set_up(tmp_path / "venv")
     assert (tmp_path / "venv" / ".ready").exists()
     assert "install_detectron2" in commands[-1]
+    # mmcv must be built in isolation, before the command that builds without: else it compiles against torch.
+    apart = next(index for index, command in enumerate(commands) if "onedl-mmcv" in command)
+    beside = next(index for index, command in enumerate(commands) if "--no-build-isolation" in command)
+    assert "--no-build-isolation" not in commands[apart] and apart < beside
 
 
 def test_headless_opencv_takes_over_where_the_ordinary_one_cannot_load(
