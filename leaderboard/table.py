@@ -13,10 +13,12 @@ from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.refusals import COLUMN, refuse_mixtures
 from mmbench.leaderboard.statistics import summarise, welch_interval
 
-TASK_ORDER = ("knn", "linear", "semisup", "finetune", "detection", "segmentation")
+TASK_ORDER = ("knn", "linear", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation")
 TASK_LABELS = {
     "knn": "kNN",
     "linear": "Linear",
+    "logreg": "Logistic regression",
+    "lowshot": "Few labels",
     "semisup": "Semi-supervised",
     "finetune": "Finetuning",
     "detection": "Detection",

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from mmbench.checkpoints.card import ModelCard
 from mmbench.environment import Provenance
@@ -17,7 +25,7 @@ from mmbench.errors import UserError
 from mmbench.files import write_text
 
 SCHEMA_VERSION = 1
-Task = Literal["linear", "knn", "semisup", "finetune", "detection", "segmentation"]
+Task = Literal["linear", "knn", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation"]
 
 
 class Metric(BaseModel):
@@ -53,6 +61,7 @@ class Result(BaseModel):
         seed: seed of the transfer run (the pretraining seed is in the card).
         config: every resolved setting of the protocol.
         effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
+        per_class: class -> accuracy in percent, where classes are told apart; absent in older records.
         receipt_id: id of the conversion receipt, where a conversion took part.
         notes: facts a reader must know, such as "BN statistics recalibrated on train".
     """
@@ -73,8 +82,17 @@ class Result(BaseModel):
     provenance: Provenance
     wall_seconds: float
     images_per_second: float | None = None
+    per_class: dict[str, float] | None = None
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what records before it did not have, so that those come back as they were written."""
+        values: dict[str, Any] = serialise(self)
+        if self.per_class is None:
+            values.pop("per_class", None)
+        return values
 
     @model_validator(mode="after")
     def _primary_is_measured(self) -> Result:

@@ -12,13 +12,12 @@ from torch.nn import functional as F
 from mmbench.data import ImageSplit
 from mmbench.data.dataset import Split
 from mmbench.errors import UserError
-from mmbench.transfer.accuracy import classification_metrics
+from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.augment import augment
-from mmbench.transfer.features import FrozenNetwork, extract
+from mmbench.transfer.features import FrozenNetwork
+from mmbench.transfer.heads import HEAD_STD
 from mmbench.transfer.linear_settings import AugmentedProbe
 from mmbench.transfer.task import Measurement, TransferJob
-
-HEAD_STD = 0.01  # main_lincls.py draws the head's weights from N(0, 0.01^2); the bias starts at zero
 
 
 def train_head(
@@ -76,9 +75,10 @@ def measure_augmented(job: TransferJob, settings: AugmentedProbe) -> Measurement
     head = train_head(job, network, train, settings)
     network.check_frozen()
     with torch.inference_mode():
-        scores = head.cpu()(extract(job.backbone, test.images, job.device))
+        scores = head.cpu()(job.features(evaluated).float())
     return Measurement(
-        metrics=classification_metrics(scores, test.labels),
+        metrics=classification_metrics(scores, test.labels, logits=True),
+        confusion=confusion(scores, test.labels),
         split_sizes={"train": len(train), evaluated: len(test)},
         effective_lr=settings.learning_rate,
         images_seen=settings.epochs * len(train) + len(test),

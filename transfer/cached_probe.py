@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.data.dataset import Split
-from mmbench.transfer.accuracy import classification_metrics
-from mmbench.transfer.features import extract
+from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TransferJob
 
@@ -91,9 +90,9 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     decays = sorted(settings.weight_decays, reverse=True)
     total = len(splits) + len(decays) + 1
     features = {}
-    for done, (name, split) in enumerate(splits.items()):
+    for done, name in enumerate(splits):
         job.report(done, total, f"features of {name}")
-        features[name] = extract(job.backbone, split.images, job.device)
+        features[name] = job.features(name).float()
 
     train, val = standardise(features["train"], features["val"])
     accuracies: list[float] = []
@@ -122,8 +121,11 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     notes = [f"{words}, then fitted on {' and '.join(refitted)}"]
     if not head.converged:
         notes.append(f"the last fit was stopped after {settings.iterations} iterations")
+    scores = head.scores(test)
     return Measurement(
-        metrics=classification_metrics(head.scores(test), splits[evaluated].labels),
+        metrics=classification_metrics(scores, splits[evaluated].labels, logits=True),
+        confusion=confusion(scores, splits[evaluated].labels),
+        from_bank=True,
         split_sizes={name: len(split) for name, split in splits.items()},
         images_seen=sum(len(split) for split in splits.values()),
         notes=tuple(notes),

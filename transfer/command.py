@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mmbench.errors import UserError
 from mmbench.progress import progress_report
+from mmbench.transfer.bank import FeatureBank, Stored
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer
@@ -78,7 +79,7 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
 @click.command(
     epilog="Example: mmbench transfer --task linear --checkpoint runs/mixmask --data patterns --seeds 0,1,2"
 )
-@click.option("--task", help="linear, knn, semisup, finetune, detection or segmentation.")
+@click.option("--task", help="linear, knn, logreg, lowshot, semisup, finetune, detection or segmentation.")
 @click.option(
     "--checkpoint", help="Run folder, checkpoint file, or a control: random, random-high-pass or pixels."
 )
@@ -96,6 +97,21 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True
 )
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Keep the task's logs here.")
+@click.option(
+    "--bank",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("features"),
+    show_default=True,
+    help="Folder that keeps frozen features, so that every further probe of the same weights saves the pass.",
+)
+@click.option("--no-bank", is_flag=True, help="Keep no features.")
+@click.option(
+    "--bank-dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="float16 halves the bank.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
@@ -111,6 +127,9 @@ def transfer(
     seeds: str | None,
     out: Path,
     work: Path | None,
+    bank: Path,
+    no_bank: bool,
+    bank_dtype: Stored,
     device: str,
     threads: int | None,
     overrides: tuple[str, ...],
@@ -146,6 +165,7 @@ def transfer(
             out=out,
             device=device,
             work=work,
+            bank=FeatureBank(None if no_bank else bank, bank_dtype),
             overrides=parse_overrides(overrides),
             report=report,
         )

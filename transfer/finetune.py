@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmbench.data.dataset import Split
-from mmbench.transfer.accuracy import classification_metrics
-from mmbench.transfer.finetuning import FinetuneSettings, finetune, scores
+from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
@@ -14,8 +14,10 @@ def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
     evaluated: Split = job.protocol.split  # type: ignore[assignment]
     train, test = job.dataset.split("train"), job.dataset.split(evaluated)
     model, seen, used = finetune(job, train, settings)
+    scores = predict(model, test.images, job)
     return Measurement(
-        metrics=classification_metrics(scores(model, test.images, job), test.labels),
+        metrics=classification_metrics(scores, test.labels, logits=True),
+        confusion=confusion(scores, test.labels),
         split_sizes={"train": used, evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),

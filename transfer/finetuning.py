@@ -133,7 +133,7 @@ def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings)
 
 
 @torch.inference_mode()
-def scores(model: Classifier, images: Tensor, job: TransferJob) -> Tensor:
+def predict(model: Classifier, images: Tensor, job: TransferJob) -> Tensor:
     """Return logits (N, classes) on the CPU for stored uint8 images, centre-cropped."""
     model.eval()
     size = job.backbone.card.preprocessing.image_size

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field
+from torch import Tensor
 
 from mmbench.data.dataset import Split
-from mmbench.neighbours import knn_scores
-from mmbench.transfer.accuracy import classification_metrics
-from mmbench.transfer.features import extract, is_pixels
+from mmbench.neighbours import knn_grid, knn_scores
+from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.features import is_pixels
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
 
@@ -24,19 +28,35 @@ class KnnSettings(TaskSettings):
     temperature: float = Field(gt=0)
     chunk: int = Field(default=512, gt=0)
 
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the settings of a grid where several k or temperatures are given."""
+        lists = any(isinstance(values.get(name), list | tuple) for name in ("neighbours", "temperatures"))
+        return KnnGridSettings if lists else cls
+
+
+class KnnGridSettings(TaskSettings):
+    """Settings of several kNN classifiers, from one pass over the bank.
+
+    Attributes:
+        neighbours: values of k, from which val chooses.
+        temperatures: values of T, from which val chooses.
+        chunk: queries that are compared with the bank at a time, to bound the memory.
+    """
+
+    neighbours: tuple[int, ...] = Field(min_length=1)
+    temperatures: tuple[float, ...] = Field(min_length=1)
+    chunk: int = Field(default=512, gt=0)
+
 
 @task("knn", KnnSettings, default_protocol="knn/patterns@1", accepts_pixels=True)
-def knn(job: TransferJob, settings: KnnSettings) -> Measurement:
+def knn(job: TransferJob, settings: KnnSettings | KnnGridSettings) -> Measurement:
     """Classify the evaluated split by its neighbours in train. Of raw pixels, the mean image is removed."""
     evaluated: Split = job.protocol.split  # type: ignore[assignment]
+    if isinstance(settings, KnnGridSettings):
+        return _chosen_on_val(job, settings, evaluated)
+    bank, queries = _features(job, "train", evaluated)
     train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    job.report(0, 2, "features of train")
-    bank = extract(job.backbone, train.images, job.device)
-    job.report(1, 2, f"features of {evaluated}")
-    queries = extract(job.backbone, test.images, job.device)
-    if is_pixels(job.backbone):
-        mean = bank.mean(dim=0)
-        bank, queries = bank - mean, queries - mean
     scores = knn_scores(
         queries,
         bank,
@@ -51,4 +71,52 @@ def knn(job: TransferJob, settings: KnnSettings) -> Measurement:
         metrics=classification_metrics(scores, test.labels),
         split_sizes={"train": len(train), evaluated: len(test)},
         images_seen=len(train) + len(test),
+        confusion=confusion(scores, test.labels),
+        from_bank=True,
+    )
+
+
+def _features(job: TransferJob, *splits: Split) -> list[Tensor]:
+    """Return the features of splits; of pixels, less the mean image of the first."""
+    found = []
+    for done, split in enumerate(splits):
+        job.report(done, len(splits), f"features of {split}")
+        found.append(job.features(split))
+    if is_pixels(job.backbone):
+        mean = found[0].float().mean(dim=0)
+        found = [features - mean for features in found]
+    return found
+
+
+def _chosen_on_val(job: TransferJob, settings: KnnGridSettings, evaluated: Split) -> Measurement:
+    """Choose k and T by top-1 on val, measure every pair on the evaluated split, report the chosen one."""
+    splits: tuple[Split, ...] = ("train", "val", evaluated)
+    bank, val, queries = _features(job, *splits)
+    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
+    grid: dict[str, Any] = {
+        "neighbours": settings.neighbours,
+        "temperatures": settings.temperatures,
+        "chunk": settings.chunk,
+    }
+    classes, val_labels = len(job.dataset.classes), job.dataset.split("val").labels
+    on_val = {
+        (k, t): float((votes.argmax(dim=1) == val_labels).double().mean())
+        for k, t, votes in knn_grid(val, bank, train.labels, classes, **grid)
+    }
+    chosen = max(on_val, key=on_val.__getitem__)  # of equal ones the first
+    metrics = {}
+    for k, t, votes in knn_grid(queries, bank, train.labels, classes, **grid):
+        found = classification_metrics(votes, test.labels)
+        metrics[f"top1_k{k}_t{t:g}"] = found["top1"]
+        if (k, t) == chosen:
+            metrics |= found
+            counts = confusion(votes, test.labels)
+    job.report(3, 3, "done")
+    return Measurement(
+        metrics=metrics,
+        split_sizes={split: len(job.dataset.split(split)) for split in splits},
+        images_seen=sum(len(job.dataset.split(split)) for split in splits),
+        notes=(f"k {chosen[0]} and T {chosen[1]:g} chosen on val among {len(on_val)} pairs",),
+        confusion=counts,
+        from_bank=True,
     )

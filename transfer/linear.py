@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mmbench.transfer.augmented_probe import measure_augmented
 from mmbench.transfer.cached_probe import measure_cached
-from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe, LinearSettings
+from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe, LinearSettings, SweepProbe
+from mmbench.transfer.sweep_probe import measure_sweep
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
@@ -13,5 +14,7 @@ def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
     """Measure a linear classifier on frozen features; that they are frozen is checked in the run."""
     if isinstance(settings, AugmentedProbe):
         return measure_augmented(job, settings)
+    if isinstance(settings, SweepProbe):
+        return measure_sweep(job, settings)
     assert isinstance(settings, CachedProbe)
     return measure_cached(job, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,15 +15,21 @@ class LinearSettings(TaskSettings):
 
     Attributes:
         features: "cached": taken once, the head is fitted to its optimum; "augmented": new crops in every
-            epoch, the head is trained by SGD.
+            epoch, the head is trained by SGD; "sweep" and "augmented-sweep": many heads at once by SGD, on
+            features taken once or on new crops.
     """
 
-    features: Literal["cached", "augmented"]
+    features: Literal["cached", "augmented", "sweep", "augmented-sweep"]
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings model of the protocol's kind."""
-        kinds: dict[Any, type[TaskSettings]] = {"cached": CachedProbe, "augmented": AugmentedProbe}
+        kinds: dict[Any, type[TaskSettings]] = {
+            "cached": CachedProbe,
+            "augmented": AugmentedProbe,
+            "sweep": SweepProbe,
+            "augmented-sweep": SweepProbe,
+        }
         return kinds.get(values.get("features"), cls)
 
 
@@ -63,3 +69,32 @@ class AugmentedProbe(LinearSettings):
     decay_epochs: tuple[int, ...] = ()
     decay_factor: float = Field(default=0.1, gt=0)
     crop_scale: tuple[float, float] = (0.08, 1.0)
+
+
+class SweepProbe(LinearSettings):
+    """Settings of many heads at once: every combination of rate, decay and batch norm (SGD with momentum).
+
+    Attributes:
+        epochs: passes over train.
+        batch_size: images per step, fewer where there are fewer images; an incomplete last batch is left out.
+        learning_rates: at the start; they are not scaled by anything.
+        batch_norm: whether features go through a batch norm without scale and bias.
+        decay_epochs: after these epochs the rates are multiplied by `decay_factor`; where there are none,
+            they follow a cosine to zero.
+        crop_scale: range of the crop's area, on augmented images.
+    """
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=1)
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
+    batch_norm: tuple[bool, ...] = Field(default=(False, True), min_length=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    decay_epochs: tuple[int, ...] = ()
+    decay_factor: float = Field(default=0.1, gt=0)
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the backbone runs on new crops in every step."""
+        return self.features == "augmented-sweep"

@@ -13,6 +13,7 @@ from mmbench.data import Dataset, load_dataset
 from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
+from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.control import (
     CONTROLS,
     RANDOM_CONTROLS,
@@ -71,6 +72,7 @@ def transfer(
     out: Path = Path("results"),
     device: str = "auto",
     work: Path | None = None,
+    bank: FeatureBank | None = None,
     overrides: dict[str, Any] | None = None,
     report: Callable[[int, int, str], None] | None = None,
 ) -> list[Outcome]:
@@ -80,6 +82,7 @@ def transfer(
         checkpoint, arch: see `load_backbone`. With random weights, `seeds` are those of the weights too.
         protocol: id; the task's own default where it is None.
         out: folder of the records.
+        bank: keeps frozen features between calls; None computes them anew.
         work: keeps the logs of detection and segmentation, one folder per seed; None throws them away.
 
     Raises:
@@ -110,6 +113,7 @@ def transfer(
                 device=chosen,
                 overrides=overrides,
                 report=report,
+                bank=bank,
             )
         outcomes.append(Outcome(result, plan.path, reused))
     return outcomes

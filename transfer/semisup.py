@@ -8,8 +8,8 @@ from pydantic import Field
 from mmbench.data import ImageSplit
 from mmbench.data.dataset import Split
 from mmbench.data.subsets import class_balanced_subset
-from mmbench.transfer.accuracy import classification_metrics
-from mmbench.transfer.finetuning import FinetuneSettings, finetune, scores
+from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
@@ -31,8 +31,10 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     allowed = sum(round(settings.fraction * int(count)) for count in torch.bincount(train.labels))
     if used > allowed:
         raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
+    scores = predict(model, test.images, job)
     return Measurement(
-        metrics=classification_metrics(scores(model, test.images, job), test.labels),
+        metrics=classification_metrics(scores, test.labels, logits=True),
+        confusion=confusion(scores, test.labels),
         split_sizes={"train": used, evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),

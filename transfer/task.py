@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
+from mmbench.data.dataset import Split
 from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 from mmbench.results import DatasetReference, Metric, Result, ResultStore, read_result
+from mmbench.transfer.accuracy import per_class_accuracy
+from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.confusion_plot import draw_confusion
 from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
 
 __all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
@@ -31,6 +36,7 @@ class TransferJob:
         device: torch device.
         work: an empty folder of the task's own, for logs and intermediate files.
         report: called with (done, total, words) to show progress; cheap to call often.
+        bank: keeps frozen features between tasks.
     """
 
     backbone: Backbone
@@ -40,6 +46,11 @@ class TransferJob:
     device: torch.device
     work: Path
     report: Callable[[int, int, str], None] = lambda done, total, words: None
+    bank: FeatureBank = field(default_factory=FeatureBank)
+
+    def features(self, split: Split) -> Tensor:
+        """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
+        return self.bank.features(self.backbone, self.dataset.split(split), self.device)
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Measurement:
         effective_lr: learning rate after every scaling rule; None where nothing is learned.
         images_seen: images through the backbone, training and evaluation, for the throughput.
         notes: facts a reader of the record must know.
+        confusion: int64 (classes, classes), rows true, columns predicted; None where nothing is classified.
+        from_bank: whether the backbone ran for nothing but features of the bank.
     """
 
     metrics: dict[str, Metric]
@@ -59,6 +72,8 @@ class Measurement:
     effective_lr: float | None = None
     images_seen: int | None = None
     notes: tuple[str, ...] = ()
+    confusion: Tensor | None = None
+    from_bank: bool = False
 
 
 TaskFunction = Callable[[TransferJob, Any], Measurement]
@@ -142,7 +157,9 @@ def plan_task(
         raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{name}'")
     settings = parse_settings(entry.settings, protocol, overrides or {})
     if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
-        raise UserError(f"task '{name}' trains a backbone, and raw pixels have none; use linear or knn")
+        raise UserError(
+            f"task '{name}' trains a backbone, and raw pixels have none; use linear, knn, logreg or lowshot"
+        )
     fingerprint = dataset.require_scenes().fingerprint if entry.dense else dataset.fingerprint
     reference = DatasetReference(
         name=dataset.name, fingerprint=fingerprint, split_sizes={}, evaluated_split=protocol.split
@@ -164,8 +181,11 @@ def run_task(
     overrides: dict[str, Any] | None = None,
     receipt_id: str | None = None,
     report: Callable[[int, int, str], None] | None = None,
+    bank: FeatureBank | None = None,
 ) -> Result:
     """Measure one task and write its record; if that very record is there already, return it instead.
+
+    Beside the record of a classification lies its confusion matrix, as a picture.
 
     Raises:
         UserError: unknown task, protocol or setting; weights or data that the task cannot use.
@@ -175,14 +195,17 @@ def run_task(
         return read_result(plan.path)
 
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    job = TransferJob(
-        backbone, dataset, plan.protocol, seed, device, work, report or (lambda done, total, words: None)
-    )
+    bank = bank or FeatureBank()
+    before = bank.computed
+    silent = report or (lambda done, total, words: None)
+    job = TransferJob(backbone, dataset, plan.protocol, seed, device, work, silent, bank)
     work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     measured = plan.entry.measure(job, plan.settings)
     seconds = time.perf_counter() - started
-    seen = measured.images_seen
+    seen, notes = measured.images_seen, measured.notes
+    if bank.root is not None and measured.from_bank and bank.computed == before:
+        seen, notes = None, (*notes, "features came from the feature bank; seconds are without their pass")
     result = Result(
         model=backbone.card,
         task=plan.protocol.task,
@@ -197,7 +220,19 @@ def run_task(
         wall_seconds=seconds,
         images_per_second=None if seen is None else seen / seconds,
         receipt_id=receipt_id,
-        notes=measured.notes,
+        per_class=_per_class(measured, dataset),
+        notes=notes,
     )
+    path = store.path_of(backbone.card, plan.protocol.id, result.dataset, result.config, seed)
+    if measured.confusion is not None:
+        title = f"{backbone.card.arm} on {dataset.name}, {plan.protocol.id}, seed {seed}"
+        draw_confusion(measured.confusion, dataset.classes, title, path.with_suffix(".confusion.png"))
     store.write(result)
     return result
+
+
+def _per_class(measured: Measurement, dataset: Dataset) -> dict[str, float] | None:
+    if measured.confusion is None:
+        return None
+    shares = zip(dataset.classes, per_class_accuracy(measured.confusion), strict=True)
+    return {name: share for name, share in shares if share is not None}

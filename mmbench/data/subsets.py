@@ -71,3 +71,27 @@ def split_by_class(labels: Tensor, shares: Sequence[float], seed: int) -> list[T
             start += count
         parts[0].append(members[start:])
     return [torch.from_numpy(np.sort(np.concatenate(part))) for part in parts]
+
+
+def shots_per_class(labels: Tensor, shots: int, seed: int) -> Tensor:
+    """Return sorted indices of `shots` images of every class; more shots of one seed contain fewer.
+
+    Args:
+        labels: int64, (N,).
+        shots: images per class.
+        seed: another seed draws others.
+
+    Raises:
+        UserError: a class has fewer images.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in torch.unique(labels).tolist():
+        members = np.flatnonzero(labels.numpy() == label)
+        if len(members) < shots:
+            raise UserError(
+                f"{shots} labelled images per class asked for, but class {label} has {len(members)}; "
+                "leave this number away by --set shots=[...]"
+            )
+        chosen.append(rng.permutation(members)[:shots])
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))

@@ -10,7 +10,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import ResultStore
 from mmbench.transfer.augment import augment
-from mmbench.transfer.finetuning import FinetuneSettings, finetune, scores
+from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.task import TransferJob, run_task
 
@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_model_in_evaluation_mode(
     job = make_job(backbone, gratings, tmp_path)
     model, _, _ = finetune(job, gratings.split("train"), settings_of())
     images = gratings.split("test").images
-    together = scores(model, images, job)
+    together = predict(model, images, job)
     with torch.no_grad():
         alone = torch.cat([model(image[None, :, 2:18, 2:18]) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)

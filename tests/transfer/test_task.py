@@ -27,8 +27,9 @@ def run(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> Run:
     return run
 
 
-def test_all_six_tasks_are_there() -> None:
-    assert TASKS.names() == ["detection", "finetune", "knn", "linear", "segmentation", "semisup"]
+def test_all_tasks_are_there() -> None:
+    frozen = ["knn", "linear", "logreg", "lowshot"]
+    assert TASKS.names() == ["detection", "finetune", *frozen, "segmentation", "semisup"]
 
 
 def test_a_record_comes_back_as_it_was_written(
@@ -93,7 +94,7 @@ def test_bad_requests_are_one_line(run: Run, arguments: dict[str, Any], message:
 
 @pytest.mark.parametrize("task", ["semisup", "finetune"])
 def test_pixels_cannot_be_finetuned(run: Run, task: str) -> None:
-    with pytest.raises(UserError, match="raw pixels have none; use linear or knn"):
+    with pytest.raises(UserError, match="raw pixels have none; use linear, knn, logreg or lowshot"):
         run(task, backbone=pixels_backbone(16))
 
 

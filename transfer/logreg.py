@@ -1,0 +1,107 @@
+"""Task `logreg`: logistic regression on frozen features by scikit-learn's L-BFGS."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from pydantic import Field
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from mmbench.data.dataset import Split
+from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
+
+
+class LogregSettings(TaskSettings):
+    """Settings of the logistic regression.
+
+    Attributes:
+        candidates: how many values of the L2 strength are tried, evenly spaced in their logarithm.
+        weakest, strongest: ends of that range; strength multiplies |weight|^2 / 2 beside the mean loss.
+        iterations: most L-BFGS iterations per fit.
+    """
+
+    candidates: int = Field(gt=0)
+    weakest: float = Field(gt=0)
+    strongest: float = Field(gt=0)
+    iterations: int = Field(default=1000, gt=0)
+
+
+def fit(
+    features: Tensor, labels: Tensor, strength: float, iterations: int, start: LogisticRegression | None
+) -> tuple[LogisticRegression, bool]:
+    """Return scikit-learn's fit and whether it converged; `start` only saves time.
+
+    The loss is mean cross-entropy + strength / 2 * |weight|^2: scikit-learn's C is 1 / (strength x images).
+    """
+    model = LogisticRegression(
+        C=1 / (strength * len(labels)), max_iter=iterations, tol=1e-4, solver="lbfgs", warm_start=True
+    )
+    if start is not None:
+        model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(features.numpy(), labels.numpy())
+    return model, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+
+
+def scores(model: LogisticRegression, features: Tensor, classes: int) -> Tensor:
+    """Return logits (N, classes) float64; a class that the fit has not seen gets -1e9."""
+    decision = np.atleast_2d(model.decision_function(features.numpy()))
+    if len(model.classes_) == 2:  # scikit-learn gives one column for two classes
+        decision = np.stack([np.zeros(decision.size), decision.ravel()], axis=1)
+    full = np.full((len(features), classes), -1e9)
+    full[:, model.classes_] = decision
+    return torch.from_numpy(full)
+
+
+@task("logreg", LogregSettings, default_protocol="logreg/lbfgs@1", accepts_pixels=True)
+def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
+    """Choose the strength on val, refit on train and val, measure once on the evaluated split."""
+    evaluated: Split = job.protocol.split  # type: ignore[assignment]
+    splits: tuple[Split, ...] = ("train", "val", evaluated)
+    total = len(splits) + settings.candidates + 1
+    features = {}
+    for done, split in enumerate(splits):
+        job.report(done, total, f"features of {split}")
+        features[split] = job.features(split).float()
+    labels = {split: job.dataset.split(split).labels for split in splits}
+    classes = len(job.dataset.classes)
+    strengths = np.geomspace(settings.strongest, settings.weakest, settings.candidates)
+    accuracies: list[float] = []
+    last: LogisticRegression | None = None
+    for done, strength in enumerate(strengths):
+        job.report(len(splits) + done, total, f"L2 strength {strength:.2g}")
+        last, _ = fit(features["train"], labels["train"], float(strength), settings.iterations, last)
+        hits = scores(last, features["val"], classes).argmax(dim=1) == labels["val"]
+        accuracies.append(float(hits.double().mean()))
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)  # of equal ones the strongest
+    job.report(total - 1, total, "fit on train and val")
+    refitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
+    model, converged = fit(
+        torch.cat([features[split] for split in refitted]),
+        torch.cat([labels[split] for split in refitted]),
+        float(strengths[best]),
+        settings.iterations,
+        None,
+    )
+    found = scores(model, features[evaluated], classes)
+    notes = [
+        f"L2 strength {strengths[best]:.3g} chosen on val among {len(strengths)}, "
+        f"then fitted on {' and '.join(refitted)}"
+    ]
+    if not converged:
+        notes.append(f"the last fit was stopped after {settings.iterations} iterations")
+    job.report(total, total, "done")
+    return Measurement(
+        metrics=classification_metrics(found, labels[evaluated], logits=True),
+        split_sizes={split: len(labels[split]) for split in splits},
+        images_seen=sum(len(part) for part in labels.values()),
+        notes=tuple(notes),
+        confusion=confusion(found, labels[evaluated]),
+        from_bank=True,
+    )

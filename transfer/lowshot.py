@@ -1,0 +1,79 @@
+"""Task `lowshot`: logistic regression on k labelled images per class, for several k and many draws."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mmbench.data.dataset import Split
+from mmbench.data.subsets import shots_per_class
+from mmbench.results import Metric
+from mmbench.transfer.cached_probe import fit_linear, standardise
+from mmbench.transfer.linear_settings import CachedProbe
+from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
+
+
+class LowshotSettings(TaskSettings):
+    """Settings of the few-label probe.
+
+    Attributes:
+        shots: values of k.
+        draws: random draws of labelled images for every k; draws of a larger k contain those of a smaller.
+        weight_decay: of the logistic regression; fixed, since no labels are left to choose it.
+        iterations: most L-BFGS iterations per fit.
+    """
+
+    shots: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    draws: int = Field(gt=0)
+    weight_decay: float = Field(gt=0)
+    iterations: int = Field(default=200, gt=0)
+
+
+@task("lowshot", LowshotSettings, default_protocol="lowshot/k@1", accepts_pixels=True)
+def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
+    """Fit every draw of every k, measure each on the evaluated split; top1 is the mean over all.
+
+    Features are standardised with the mean and deviation of all of train, which needs no labels.
+    """
+    evaluated: Split = job.protocol.split  # type: ignore[assignment]
+    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
+    total = 2 + len(settings.shots) * settings.draws
+    job.report(0, total, "features of train")
+    bank = job.features("train").float()
+    job.report(1, total, f"features of {evaluated}")
+    bank, queries = standardise(bank, job.features(evaluated).float())
+    solver = CachedProbe(
+        features="cached", weight_decays=(settings.weight_decay,), iterations=settings.iterations
+    )
+    classes = len(job.dataset.classes)
+    metrics: dict[str, Metric] = {}
+    words: list[str] = []
+    means: list[Tensor] = []
+    for row, shots in enumerate(settings.shots):
+        shares = []
+        for draw in range(settings.draws):
+            job.report(2 + row * settings.draws + draw, total, f"{shots} per class, draw {draw + 1}")
+            chosen = shots_per_class(train.labels, shots, seed=job.seed * settings.draws + draw)
+            head = fit_linear(bank[chosen], train.labels[chosen], classes, settings.weight_decay, solver)
+            hits = head.scores(queries).argmax(dim=1) == test.labels
+            shares.append(100 * hits.double().mean())
+        found = torch.stack(shares)
+        means.append(found.mean())
+        metrics[f"top1_{shots}shot"] = _percent(found.mean(), len(test))
+        spread = f" ± {found.std():.1f}" if settings.draws > 1 else ""
+        words.append(f"{shots}: {found.mean():.1f}{spread}")
+    job.report(total, total, "done")
+    return Measurement(
+        metrics={"top1": _percent(torch.stack(means).mean(), len(test)), **metrics},
+        split_sizes={"train": max(settings.shots) * classes, evaluated: len(test)},
+        images_seen=len(train) + len(test),
+        notes=(f"images per class: top-1 over {settings.draws} draws: {'; '.join(words)}",),
+        from_bank=True,
+    )
+
+
+def _percent(value: Tensor, count: int) -> Metric:
+    return Metric(value=float(value), higher_is_better=True, n=count)
