@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from mmbench.errors import UserError
 from mmbench.registry import Registry
 
 Split = Literal["train", "val", "test"]
+Metric = Literal["top1", "mean_per_class", "mAP"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class ImageSplit:
 
     Attributes:
         images: uint8, (N, 3, H, W), RGB.
-        labels: int64, (N,), indices into the data set's classes.
+        labels: int64, (N,), indices into the data set's classes; of a multi-label set int64 (N, classes):
+            1 where the class is there, 0 where it is not, -1 where that is not to count.
     """
 
     images: Tensor
@@ -48,7 +50,7 @@ class PictureFiles:
     Attributes:
         root: the folder that all paths are below.
         paths: one per picture, relative to `root`.
-        labels: int64, (N,), indices into the data set's classes.
+        labels: as in `ImageSplit`.
     """
 
     root: Path
@@ -58,6 +60,12 @@ class PictureFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def subset(self, indices: Tensor) -> PictureFiles:
+        """Return the pictures at `indices`."""
+        return PictureFiles(
+            self.root, [self.paths[index] for index in indices.tolist()], self.labels[indices]
+        )
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes in bytes and labels of the files; their contents are not read."""
@@ -65,6 +73,9 @@ class PictureFiles:
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             digest.update(f"{path}:{(self.root / path).stat().st_size}:{label}\n".encode())
         return digest.hexdigest()
+
+
+Part = TypeVar("Part", ImageSplit, PictureFiles)
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,8 @@ class Dataset:
         scenes: the dense part, where there is one.
         image_size: side in pixels at which the data set's images are fed to a small backbone
             (they may be stored larger, so that crops have room).
+        metric: what the field reports on this data set: "top1", "mean_per_class" or "mAP".
+        multilabel: whether a picture can show several classes.
     """
 
     name: str
@@ -129,6 +142,8 @@ class Dataset:
     image_size: int
     scenes: Scenes | None = None
     files: Mapping[str, Callable[[], PictureFiles]] = field(default_factory=dict)
+    metric: Metric = "top1"
+    multilabel: bool = False
 
     def split(self, name: Split) -> ImageSplit:
         """Return one split, decoded once per process.
@@ -136,18 +151,33 @@ class Dataset:
         Raises:
             UserError: the data set has no such split, or the split is empty or unreadable.
         """
+        self._require(name)
+        return self._decoded(name)
+
+    def _require(self, name: str) -> None:
         if name not in self.splits:
             raise UserError(
                 f"data set '{self.name}' at {self.root} has no {name} split "
                 f"(it has: {', '.join(sorted(self.splits)) or 'none'})"
             )
-        return self._decoded(name)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of all splits."""
-        parts = [f"{name}:{self.split(name).fingerprint}" for name in sorted(self.splits)]  # type: ignore[arg-type]
+        """SHA-256 over the fingerprints of all splits; of files where there are files, whatever their size."""
+        parts = [f"{name}:{self._part(name).fingerprint}" for name in sorted(self.splits)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def labels(self, name: Split) -> Tensor:
+        """Return the labels of one split, without decoding a picture where there are files.
+
+        Raises:
+            UserError: see `split`; labels that name no class.
+        """
+        self._require(name)
+        return self._part(name).labels
+
+    def _part(self, name: str) -> ImageSplit | PictureFiles:
+        return self._checked(name, self.files[name]()) if name in self.files else self._decoded(name)
 
     def require_scenes(self) -> Scenes:
         """Return the dense part.
@@ -167,8 +197,30 @@ class Dataset:
 
     def _decoded(self, name: str) -> ImageSplit:
         if name not in self._cache:
-            self._cache[name] = self.splits[name]()
+            self._cache[name] = self._checked(name, self.splits[name]())
         return self._cache[name]
+
+    def _checked(self, name: str, part: Part) -> Part:
+        """Return `part` if its labels name classes.
+
+        Raises:
+            UserError: a label out of range, or another kind of labels than the data set's.
+        """
+        labels, count = part.labels, len(self.classes)
+        low, high = (-1, 1) if self.multilabel else (0, count - 1)
+        shaped = labels.shape == ((len(part), count) if self.multilabel else (len(part),))
+        if not shaped:
+            raise UserError(
+                f"the labels of the {name} split of '{self.name}' have shape {tuple(labels.shape)}, which does "
+                f"not fit {len(part)} images and {count} classes; mend the files in {self.root}"
+            )
+        if len(labels) and (int(labels.min()) < low or int(labels.max()) > high):
+            bad = int(labels.max()) if int(labels.max()) > high else int(labels.min())
+            raise UserError(
+                f"label {bad} in the {name} split of '{self.name}' names none of its {count} classes; "
+                f"mend the files in {self.root}"
+            )
+        return part
 
 
 DatasetLoader = Callable[[Path], Dataset]

@@ -66,10 +66,7 @@ def carve(files: PictureFiles, splits: Sequence[str], share: float) -> dict[str,
     What is held out depends on nothing but the number of pictures per class.
     """
     parts = split_by_class(files.labels, [share] * (len(splits) - 1), seed=0)
-    return {
-        split: PictureFiles(files.root, [files.paths[index] for index in part.tolist()], files.labels[part])
-        for split, part in zip(splits, parts, strict=True)
-    }
+    return {split: files.subset(part) for split, part in zip(splits, parts, strict=True)}
 
 
 def _unlabelled(root: Path) -> PictureFiles:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from mmbench.data.dataset import Dataset, ImageSplit, PictureFiles
+from mmbench.data.dataset import Dataset, ImageSplit, Metric, PictureFiles
 from mmbench.errors import UserError
 from mmbench.processes import cores
 
@@ -101,6 +101,9 @@ def dataset_of_files(
     classes: tuple[str, ...],
     files: Mapping[str, Callable[[], PictureFiles]],
     image_size: int,
+    *,
+    metric: Metric = "top1",
+    multilabel: bool = False,
 ) -> Dataset:
     """Return a data set of pictures on disk; its splits in memory are a little larger than they are fed."""
     stored = round(image_size * STORED_OVER_FED)
@@ -110,4 +113,4 @@ def dataset_of_files(
         return decode(found[split](), stored)
 
     splits = {split: functools.partial(decoded, split) for split in found}
-    return Dataset(name, root, classes, splits, image_size, files=found)
+    return Dataset(name, root, classes, splits, image_size, files=found, metric=metric, multilabel=multilabel)
