@@ -163,7 +163,7 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of all splits; of files where there are files, whatever their size."""
+        """SHA-256 over the fingerprints of all splits; where they are files, those of the files."""
         parts = [f"{name}:{self._part(name).fingerprint}" for name in sorted(self.splits)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -211,8 +211,8 @@ class Dataset:
         shaped = labels.shape == ((len(part), count) if self.multilabel else (len(part),))
         if not shaped:
             raise UserError(
-                f"the labels of the {name} split of '{self.name}' have shape {tuple(labels.shape)}, which does "
-                f"not fit {len(part)} images and {count} classes; mend the files in {self.root}"
+                f"labels of shape {tuple(labels.shape)} in the {name} split of '{self.name}' do not fit "
+                f"{len(part)} images and {count} classes; mend the files in {self.root}"
             )
         if len(labels) and (int(labels.min()) < low or int(labels.max()) > high):
             bad = int(labels.max()) if int(labels.max()) > high else int(labels.min())
