@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,17 +10,13 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
 
 from mmbench.device import resolve_device
+from mmbench.distributed import launched_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name
 from mmbench.pretrain.config import PretrainConfig
 from mmbench.runs import RunFolder
 
 # Statistics and queue are kept equal by the frameworks themselves, so buffers are not sent at every step.
 DDP = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-
-
-def launched_processes() -> int:
-    """Return how many processes `torchrun` or `accelerate launch` started together; 1 without them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) -> Accelerator:

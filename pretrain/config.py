@@ -9,9 +9,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mmbench.batch_norm import BatchNormSettings
 from mmbench.errors import UserError, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
-from mmbench.pretrain.batch_norm import BatchNormSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
 from mmbench.pretrain.optimiser import OptimiserSettings

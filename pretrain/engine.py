@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from mmbench.data import Dataset, load_dataset
+from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
 from mmbench.pretrain.acceleration import make_accelerator, start_trackers
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
-from mmbench.pretrain.distributed import on_main, process_rank
 from mmbench.pretrain.export import export
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.pictures import draw_curves, draw_views

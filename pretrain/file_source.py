@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from mmbench.crops import draw_crops
 from mmbench.data import PictureFiles
-from mmbench.data.pictures import open_rgb, read_image
+from mmbench.data.file_crops import generator_of, random_crops
+from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.source import ImageSource, Part, spread
@@ -81,30 +77,9 @@ class CroppedPictures(TorchDataset[Crop]):
         Raises:
             UserError: the picture cannot be read.
         """
-        drawn = hashlib.blake2b(f"{self.seed}/{epoch}/{index}".encode(), digest_size=8)
-        generator = Generator().manual_seed(int.from_bytes(drawn.digest(), "big") >> 1)
-        place, sizes = generator.get_state(), []
-
-        def at_least(size: tuple[int, int]) -> tuple[int, int]:
-            """Return the size at which the smaller crop still has S pixels a side."""
-            width, height = size
-            crops = draw_crops(VIEWS, (height, width), self.scale, self.aspect, generator)
-            generator.set_state(place)
-            enlarge = self.size / min(float(crops.height.min()), float(crops.width.min()))
-            sizes.append(size)
-            return math.ceil(width * min(1.0, enlarge)), math.ceil(height * min(1.0, enlarge))
-
-        image = open_rgb(self.files.root / self.files.paths[index], at_least)
-        width, height = sizes[0] if sizes else image.size  # before a JPEG was decoded smaller
-        crops = draw_crops(VIEWS, (height, width), self.scale, self.aspect, generator)
-        across, down = image.width / width, image.height / height
-        pair = []
-        for top, left, tall, wide in zip(*(value.tolist() for value in crops), strict=True):
-            right, bottom = min(image.width, (left + wide) * across), min(image.height, (top + tall) * down)
-            box = (left * across, top * down, right, bottom)
-            resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
-            pair.append(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1))
-        return torch.stack(pair)
+        path = self.files.root / self.files.paths[index]
+        generator = generator_of(self.seed, epoch, index)
+        return random_crops(path, VIEWS, self.size, self.scale, self.aspect, generator)
 
 
 def collate(crops: list[Crop]) -> Crop:

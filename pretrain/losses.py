@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from mmbench.pretrain.distributed import gather_with_gradient, own_rows
+from mmbench.distributed import gather_with_gradient, own_rows
 
 
 def negative_energy(query: Tensor, queue: Tensor, temperature: float) -> Tensor:

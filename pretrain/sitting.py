@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import write_text
-from mmbench.pretrain.distributed import any_process, on_main, process_rank
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import MetricsLog, RunFolder

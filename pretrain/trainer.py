@@ -13,11 +13,11 @@ import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 
+from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless
+from mmbench.distributed import gather, own_rows, process_count, process_rank
 from mmbench.errors import UserError
-from mmbench.pretrain.batch_norm import arrange_batch_norm
 from mmbench.pretrain.config import PretrainConfig
-from mmbench.pretrain.distributed import gather, own_rows, process_count, process_rank
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
 from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
 from mmbench.pretrain.source import EpochOrders, ImageSource, Part

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from mmbench.pretrain.distributed import encode_in_order, gather
+from mmbench.distributed import encode_in_order, gather
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import info_nce, negative_energy

@@ -83,7 +83,7 @@ def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
             return crops
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mmbench.pretrain.file_source.draw_crops", remember)
+            patch.setattr("mmbench.data.file_crops.draw_crops", remember)
             pair = pictures.crop(0, 0).float()
         top, left, tall, wide = (values.tolist() for values in seen[-1])  # type: ignore[attr-defined]
         for view in range(2):

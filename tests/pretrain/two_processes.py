@@ -11,10 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.data import Dataset
-from mmbench.errors import UserError
-from mmbench.pretrain.acceleration import make_accelerator
-from mmbench.pretrain.config import PretrainConfig, resolve_config
-from mmbench.pretrain.distributed import (
+from mmbench.distributed import (
     any_process,
     encode_in_order,
     gather,
@@ -24,6 +21,9 @@ from mmbench.pretrain.distributed import (
     process_count,
     process_rank,
 )
+from mmbench.errors import UserError
+from mmbench.pretrain.acceleration import make_accelerator
+from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.framework import Views
 from mmbench.pretrain.sitting import Requests

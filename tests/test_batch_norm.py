@@ -5,16 +5,16 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from mmbench.checkpoints.backbone import create_headless
-from mmbench.errors import UserError
-from mmbench.pretrain.batch_norm import (
+from mmbench.batch_norm import (
     BatchNormSettings,
     SplitBatchNorm,
     SynchronisedBatchNorm,
     arrange_batch_norm,
 )
+from mmbench.checkpoints.backbone import create_headless
+from mmbench.distributed import encode_in_order
+from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.distributed import encode_in_order
 from mmbench.pretrain.frameworks.moco import Moco
 from mmbench.pretrain.trainer import build_framework
 

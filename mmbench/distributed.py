@@ -1,11 +1,14 @@
-"""What processes that train together exchange; with one process, every function here changes nothing.
+"""What processes that work together exchange; with one process, every function here changes nothing.
 
-Every process holds an equal part of the batch: process r has rows r B ... (r + 1) B - 1 of the whole.
+In pretraining every process holds an equal part of the batch: process r has rows r B ... (r + 1) B - 1 of
+the whole. Where the whole need not divide, `own_share` and `gather_shares` cut and join it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
@@ -15,6 +18,28 @@ from torch.distributed.nn import functional as with_gradient
 from mmbench.errors import UserError
 
 Result = TypeVar("Result")
+LONGEST_WAIT = timedelta(days=2)  # while the first process computes alone, the others wait
+
+
+def launched_processes() -> int:
+    """Return how many processes `torchrun` or `accelerate launch` started together; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def join_processes(device: torch.device) -> torch.device:
+    """Let processes that `torchrun` started find each other; return this one's own device.
+
+    Raises:
+        UserError: they began on another kind of device.
+    """
+    if launched_processes() == 1:
+        return device
+    from accelerate.state import PartialState
+
+    state = PartialState(cpu=device.type == "cpu", timeout=LONGEST_WAIT)
+    if state.device.type != device.type:
+        raise UserError(f"processes that began on {state.device.type} cannot go on on {device.type}")
+    return cast(torch.device, state.device)
 
 
 def process_count() -> int:
@@ -30,6 +55,23 @@ def process_rank() -> int:
 def own_rows(everyone: Tensor) -> Tensor:
     """Return this process's rows (B, ...) of the whole batch (W B, ...)."""
     return everyone.chunk(process_count())[process_rank()]
+
+
+def own_share(count: int) -> slice:
+    """Return this process's part of `count` things: consecutive, and the last processes may have less."""
+    size = -(-count // process_count())
+    return slice(min(count, process_rank() * size), min(count, (process_rank() + 1) * size))
+
+
+@torch.no_grad()
+def gather_shares(rows: Tensor, count: int) -> Tensor:
+    """Return the rows of all processes (count, ...) from those of `own_share(count)`, without gradient."""
+    if process_count() == 1:
+        return rows
+    size = -(-count // process_count())
+    padded = rows.new_zeros((size, *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    return gather(padded)[:count]
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmbench.distributed import all_sum, process_count
 from mmbench.errors import UserError
-from mmbench.pretrain.distributed import all_sum, process_count
 
 
 class BatchNormSettings(BaseModel):
