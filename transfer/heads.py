@@ -87,6 +87,22 @@ class LinearHeads:
             inputs.append((slice(self.plain, len(self.recipes)), normed))
         return inputs
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything that training changes."""
+        return {
+            "weight": self.weight,
+            "bias": self.bias,
+            "weight_speed": self._weight_speed,
+            "bias_speed": self._bias_speed,
+            "mean": self._mean,
+            "variance": self._variance,
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take it back."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
+
     @torch.no_grad()
     def step(self, features: Tensor, labels: Tensor, factor: float = 1.0) -> None:
         """Take one step of every head.
@@ -101,17 +117,16 @@ class LinearHeads:
             weight, bias = self.weight[rows], self.bias[rows]
             logits = F.linear(seen, weight.reshape(-1, width), bias.reshape(-1))
             error = logits.view(len(seen), -1, classes).softmax(dim=2)
-            error -= F.one_hot(labels, classes).unsqueeze(1)
-            error = error.reshape(len(seen), -1) / len(seen)
-            weight_gradient = (error.T @ seen).view_as(weight)
-            bias_gradient = error.sum(dim=0).view_as(bias)
+            error[torch.arange(len(seen), device=error.device), :, labels] -= 1
+            error = error.div_(len(seen)).view(len(seen), -1)
+            weight_speed, bias_speed = self._weight_speed[rows], self._bias_speed[rows]
+            # The gradient goes straight into the momentum: of many classes it is as large as all weights.
+            weight_speed.view(-1, width).addmm_(error.T, seen, beta=self.momentum)
+            bias_speed.mul_(self.momentum).add_(error.sum(dim=0).view_as(bias))
             decay, rate = self._decays[rows], factor * self._rates[rows]
-            for value, gradient, speed in (
-                (weight, weight_gradient, self._weight_speed[rows]),
-                (bias, bias_gradient, self._bias_speed[rows]),
-            ):
+            for value, speed in ((weight, weight_speed), (bias, bias_speed)):
                 shape = (-1, *[1] * (value.ndim - 1))
-                speed.mul_(self.momentum).add_(gradient.addcmul_(value, decay.view(shape)))
+                speed.addcmul_(value, decay.view(shape))
                 value.addcmul_(speed, rate.view(shape), value=-1)
 
     @torch.no_grad()
@@ -128,11 +143,19 @@ class LinearHeads:
         ]
         return torch.cat(parts, dim=1).view(len(features), -1, classes)
 
-    def accuracies(self, features: Tensor, labels: Tensor, chunk: int = 4096) -> list[float]:
-        """Return the top-1 share of every head; a head whose logits are not finite has 0."""
-        hits = torch.zeros(len(self.recipes), dtype=torch.float64)
+    def accuracies(self, features: Tensor, labels: Tensor, chunk: int = 1024) -> list[float]:
+        """Return the top-1 share of every head; a head with a single logit that is not finite has 0.
+
+        Args:
+            features: (N, C).
+            labels: int64, (N,).
+            chunk: images whose logits are in memory at a time (24 heads of 1000 classes: 100 MB).
+        """
+        hits = torch.zeros(len(self.recipes), dtype=torch.int64, device=self.weight.device)
+        sound = torch.ones_like(hits, dtype=torch.bool)
         for part, truth in zip(torch.split(features, chunk), torch.split(labels, chunk), strict=True):
-            logits = self.logits(part)
-            sound = logits.isfinite().all(dim=2)
-            hits += ((logits.argmax(dim=2) == truth[:, None]) & sound).sum(dim=0).cpu()
-        return (hits / len(labels)).tolist()
+            logits = self.logits(part.to(self.weight.device).float())
+            hits += (logits.argmax(dim=2) == truth.to(self.weight.device)[:, None]).sum(dim=0)
+            sound &= logits.isfinite().all(dim=2).all(dim=0)
+        shares: list[float] = ((hits * sound).double() / len(labels)).tolist()
+        return shares
