@@ -1,4 +1,4 @@
-"""`mmbench data`: prepare, check and show data sets."""
+"""`mmbench data`: list, prepare, check and show data sets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import cast
 
 import click
+import yaml
 from rich.console import Console
 from rich.progress import Progress
 
 from mmbench.data import DATASETS, download_dataset, load_dataset
-from mmbench.data.dataset import Split
+from mmbench.data.dataset import DOWNLOADERS, Split
+from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.errors import UserError
 from mmbench.processes import cores
@@ -87,7 +89,7 @@ def _replace(target: Path, render: Callable[[Path], None]) -> None:
 
 @click.group()
 def data() -> None:
-    """Prepare, check and show data sets."""
+    """List, prepare, check and show data sets."""
 
 
 root_option = click.option(
@@ -106,7 +108,7 @@ root_option = click.option(
 @root_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rendering.")
 @click.option("--force", is_flag=True, help="Render anew, and replace what is there.")
-@click.option("--download", is_flag=True, help="Fetch it from its authors: cifar10, cifar100, tiny-imagenet.")
+@click.option("--download", is_flag=True, help="Fetch it from its authors, where they offer it.")
 def prepare_command(name: str, root: Path, seed: int, force: bool, download: bool) -> None:
     """Make the data set NAME ready. Patterns are rendered; others are fetched or looked for."""
     console = Console(stderr=True)
@@ -138,6 +140,56 @@ def check_command(name: str, root: Path) -> None:
             click.echo(f"problem: {problem}", err=True)
         raise UserError(f"{name}: {len(problems)} problems, the first is: {problems[0]}")
     click.echo(f"{name} is whole")
+
+
+def data_set_table() -> list[tuple[str, ...]]:
+    """Return a row per data set under a header: classes, images per split, metric, val, how to get it.
+
+    A dash stands for what depends on the files.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("name", "classes", "train", "val", "test", "metric", "val split is", "comes by")
+    ]
+    for name in DATASETS.names():
+        found = manifest(name)
+        if found is None:
+            rows.append((name, "-", "-", "-", "-", "top1", "its own, or held out", "your files"))
+            continue
+        sizes = [found.splits[split].images for split in ("train", "val", "test")]
+        numbers = ["-" if number is None else str(number) for number in (found.classes, *sizes)]
+        way = "--download" if name in DOWNLOADERS.names() else "your files"
+        rows.append(
+            (
+                name,
+                *numbers,
+                found.metric,
+                found.splits["val"].describe(),
+                "rendering" if name == "patterns" else way,
+            )
+        )
+    return rows
+
+
+@data.command("list", epilog="Example: mmbench data list")
+def list_command() -> None:
+    """Print all data sets: classes, images per split, metric, where val comes from, how to get them."""
+    rows = data_set_table()
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+@data.command("manifest", epilog="Example: mmbench data manifest flowers102")
+@click.argument("name")
+def manifest_command(name: str) -> None:
+    """Print the manifest of the data set NAME: source, splits, sizes, and hashes of files and of draws."""
+    DATASETS.get(name)
+    facts = require_manifest(name).model_dump(mode="json", exclude_defaults=True)
+    click.echo(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100).rstrip())
 
 
 @data.command("show", epilog="Example: mmbench data show patterns --out patterns.png")

@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit
+from mmbench.data.manifest import expected_counts
 from mmbench.data.subsets import split_by_class
 from mmbench.errors import UserError
 
@@ -56,7 +57,7 @@ def _split(name: str, root: Path, split: str) -> ImageSplit:
 def _load(name: str, root: Path) -> Dataset:
     classes = tuple(_read(name, root, True).classes)
     splits = {split: functools.partial(_split, name, root, split) for split in ("train", "val", "test")}
-    return Dataset(name, root, classes, splits, IMAGE_SIZE)
+    return Dataset(name, root, classes, splits, IMAGE_SIZE, expected=expected_counts(name))
 
 
 @DATASETS.register("cifar10")

@@ -133,6 +133,8 @@ class Dataset:
             (they may be stored larger, so that crops have room).
         metric: what the field reports on this data set: "top1", "mean_per_class" or "mAP".
         multilabel: whether a picture can show several classes.
+        expected: images per split and, called "classes", the number of classes, as the data set's manifest
+            gives them; a split with another count is refused. Nothing is compared where it is silent.
     """
 
     name: str
@@ -144,15 +146,28 @@ class Dataset:
     files: Mapping[str, Callable[[], PictureFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
     multilabel: bool = False
+    expected: Mapping[str, int] = field(default_factory=dict)
 
-    def split(self, name: Split) -> ImageSplit:
+    def split(self, name: Split, fed: int | None = None) -> ImageSplit:
         """Return one split, decoded once per process.
+
+        Args:
+            fed: side in pixels at which the images will be fed; where there are files they are decoded for
+                it, else it changes nothing. None means `image_size`.
 
         Raises:
             UserError: the data set has no such split, or the split is empty or unreadable.
         """
         self._require(name)
-        return self._decoded(name)
+        if fed in (None, self.image_size) or name not in self.files:
+            return self._decoded(name)
+        key = f"{name} at {fed}"
+        if key not in self._cache:
+            from mmbench.data.pictures import STORED_OVER_FED, decode  # it needs this module
+
+            stored = round(STORED_OVER_FED * fed)
+            self._cache[key] = self._checked(name, decode(self.files[name](), stored))
+        return self._cache[key]
 
     def _require(self, name: str) -> None:
         if name not in self.splits:
@@ -201,12 +216,15 @@ class Dataset:
         return self._cache[name]
 
     def _checked(self, name: str, part: Part) -> Part:
-        """Return `part` if its labels name classes.
+        """Return `part` if its labels name classes and it is as large as it should be.
 
         Raises:
-            UserError: a label out of range, or another kind of labels than the data set's.
+            UserError: another number of images or classes than the manifest's; a label out of range, or
+                another kind of labels than the data set's.
         """
         labels, count = part.labels, len(self.classes)
+        check_count(self.name, self.root, "classes", count, self.expected.get("classes"))
+        check_count(self.name, self.root, f"{name} images", len(part), self.expected.get(name))
         low, high = (-1, 1) if self.multilabel else (0, count - 1)
         shaped = labels.shape == ((len(part), count) if self.multilabel else (len(part),))
         if not shaped:
@@ -221,6 +239,19 @@ class Dataset:
                 f"mend the files in {self.root}"
             )
         return part
+
+
+def check_count(name: str, root: Path, what: str, found: int, expected: int | None) -> None:
+    """Compare a count with the manifest's, if that gives one.
+
+    Raises:
+        UserError: they differ.
+    """
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{name} in {root} has {found} {what} where its manifest says {expected}; the archive is "
+            "incomplete or another one, unpack it again"
+        )
 
 
 DatasetLoader = Callable[[Path], Dataset]
@@ -240,9 +271,12 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
     """
     if name not in DOWNLOADERS.names():
         DATASETS.get(name)
+        from mmbench.data.manifest import manifest  # not above: a manifest is made of this module's types
+
+        known = manifest(name)
         raise UserError(
             f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
-            f"put its files into {root / name} and leave --download away"
+            f"put {known.obtain if known else 'its files'} into {root / name} and leave --download away"
         )
     try:
         DOWNLOADERS.get(name)(root / name)

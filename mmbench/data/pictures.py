@@ -104,6 +104,7 @@ def dataset_of_files(
     *,
     metric: Metric = "top1",
     multilabel: bool = False,
+    expected: Mapping[str, int] | None = None,
 ) -> Dataset:
     """Return a data set of pictures on disk; its splits in memory are a little larger than they are fed."""
     stored = round(image_size * STORED_OVER_FED)
@@ -113,4 +114,14 @@ def dataset_of_files(
         return decode(found[split](), stored)
 
     splits = {split: functools.partial(decoded, split) for split in found}
-    return Dataset(name, root, classes, splits, image_size, files=found, metric=metric, multilabel=multilabel)
+    return Dataset(
+        name,
+        root,
+        classes,
+        splits,
+        image_size,
+        files=found,
+        metric=metric,
+        multilabel=multilabel,
+        expected=expected or {},
+    )

@@ -10,6 +10,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, PictureFiles
 from mmbench.data.folder import carved_from, class_names, picture_files
+from mmbench.data.manifest import expected_counts
 from mmbench.data.pictures import dataset_of_files
 from mmbench.errors import UserError
 
@@ -69,5 +70,10 @@ def load_tiny_imagenet(root: Path) -> Dataset:
     train = functools.partial(picture_files, root / "train", classes)
     test = functools.partial(_read_val, root / "val", classes)
     return dataset_of_files(
-        "tiny-imagenet", root, classes, {**carved_from(train, HELD_OUT_SHARE), "test": test}, IMAGE_SIZE
+        "tiny-imagenet",
+        root,
+        classes,
+        {**carved_from(train, HELD_OUT_SHARE), "test": test},
+        IMAGE_SIZE,
+        expected=expected_counts("tiny-imagenet"),
     )

@@ -1,9 +1,21 @@
-"""A small rendering of Patterns: the first images and scenes of the real one, as nothing else changes."""
+"""Small stand-ins for data sets: manifests, pictures, archives, and a small rendering of Patterns."""
 
+import contextlib
+import functools
+import hashlib
+import shutil
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from PIL import Image
 
+from mmbench.data import load_dataset, manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare
 
 SMALL = PatternsConfig(train=40, val=20, test=20, scenes_train=8, scenes_val=3, scenes_test=4)
@@ -11,7 +23,83 @@ SMALL = PatternsConfig(train=40, val=20, test=20, scenes_train=8, scenes_val=3, 
 
 @pytest.fixture(scope="session")
 def small_patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the small rendering. Tests that change it must copy it first."""
+    """The folder of the small rendering: the first images and scenes of the real one. Copy it to change it."""
     root = tmp_path_factory.mktemp("data") / "patterns"
     prepare(root, SMALL)
     return root
+
+
+@pytest.fixture(autouse=True)
+def fresh_data_sets() -> Iterator[None]:
+    load_dataset.cache_clear()
+    yield
+    load_dataset.cache_clear()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write the manifest of a small stand-in and read it, by the real parser, in place of the committed one.
+
+    Sizes of splits that are not given, and hashes of draws and of files, are left open.
+    """
+
+    def write(
+        name: str,
+        *,
+        classes: int,
+        official: dict[str, int],
+        images: dict[str, int] | None = None,
+        draws: dict[str, object] | None = None,
+        files: dict[str, str] | None = None,
+    ) -> None:
+        facts = yaml.safe_load((committed / f"{name}.yaml").read_text())
+        facts |= {"classes": classes, "official": official, "files": files or {}, "draws": draws}
+        for split, rule in facts["splits"].items():
+            rule["images"] = (images or {}).get(split)
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(facts))
+        manifest._read.cache_clear()
+
+    committed = manifest.FOLDER
+    folder = tmp_path / "manifests"
+    shutil.copytree(committed, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(manifest, "FOLDER", folder)
+    return write
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Path]:
+    """Write a JPEG of one grey level; its folder is made."""
+
+    def write(path: Path, level: int = 128, size: tuple[int, int] = (24, 16)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (level, level, level)).save(path, "JPEG")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[str, str]]]:
+    """Pack a folder's content as an archive of that name and serve it here; return its address and MD5."""
+    home = tmp_path / "served"
+    home.mkdir()
+    with contextlib.ExitStack() as stack:
+        handler = functools.partial(SimpleHTTPRequestHandler, directory=str(home))
+        server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stack.callback(server.shutdown)
+
+        def pack(folder: Path, name: str) -> tuple[str, str]:
+            archive = home / name
+            if archive.suffix == ".zip":
+                with zipfile.ZipFile(archive, "w") as stream:
+                    for path in sorted(folder.rglob("*")):
+                        stream.write(path, path.relative_to(folder))
+            else:
+                with tarfile.open(archive, "w" if archive.suffix == ".tar" else "w:gz") as stream:
+                    for path in sorted(folder.iterdir()):
+                        stream.add(path, path.name)
+            digest = hashlib.md5(archive.read_bytes()).hexdigest()
+            return f"http://127.0.0.1:{server.server_port}/{name}", digest
+
+        yield pack

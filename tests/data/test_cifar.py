@@ -39,14 +39,20 @@ def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.n
 
 @pytest.fixture(autouse=True)
 def fresh_cache():
-    load_dataset.cache_clear()
     cifar._read.cache_clear()
     yield
-    load_dataset.cache_clear()
     cifar._read.cache_clear()
 
 
-def test_splits_of_cifar10(tmp_path, monkeypatch):
+def test_a_part_of_cifar10_is_refused(tmp_path, monkeypatch):
+    write_cifar10(tmp_path / "cifar10", monkeypatch)
+    dataset = load_dataset("cifar10", tmp_path)
+    with pytest.raises(UserError, match="has 360 train images where its manifest says 45000"):
+        dataset.split("train")
+
+
+def test_splits_of_cifar10(tmp_path, monkeypatch, stand_in):
+    stand_in("cifar10", classes=10, official={}, images={"train": 360, "val": 40, "test": 200})
     arrays = write_cifar10(tmp_path / "cifar10", monkeypatch)
     dataset = load_dataset("cifar10", tmp_path)
     assert dataset.classes[3] == "thing 3"

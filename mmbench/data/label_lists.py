@@ -1,0 +1,133 @@
+"""Lists of labelled images as others publish them, such as SimCLR's 1percent.txt of ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbench.data.dataset import PictureFiles
+from mmbench.errors import UserError
+
+UNKNOWN, HELD_OUT = -1, -2
+
+
+class PictureNames:
+    """Finds pictures by `name.jpg`, `class/name.jpg` or a path; by dictionary, as there may be a million."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self.first: dict[str, int] = {}
+        self.others: dict[str, list[int]] = {}  # of the few names that several folders have
+        for index, path in enumerate(paths):
+            name = path.rpartition("/")[2]
+            if self.first.setdefault(name, index) != index:
+                self.others.setdefault(name, []).append(index)
+
+    def find(self, item: str) -> list[int]:
+        """Return the indices of all pictures that `item` can mean."""
+        item = item.removeprefix("./")
+        folder, _, name = item.rpartition("/")
+        if name not in self.first:
+            return []
+        found = [self.first[name], *self.others.get(name, [])]
+        if not folder:
+            return found
+        exact = [index for index in found if self.paths[index] == item]
+        return exact or [index for index in found if self._fits(self.paths[index], item, folder)]
+
+    @staticmethod
+    def _fits(path: str, item: str, folder: str) -> bool:
+        # train/n01/a.JPEG for n01/a.JPEG; a.JPEG's path from further down; n01/a.JPEG for n01/images/a.JPEG
+        return item.endswith(f"/{path}") or path.endswith(f"/{item}") or path.partition("/")[0] == folder
+
+
+def read_items(path: Path) -> list[tuple[int, str]]:
+    """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
+
+    Raises:
+        UserError: the file is missing, is no text or lists nothing.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise UserError(f"the list of labelled images {path} cannot be read ({reason})") from None
+    items = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    items = [(number, item) for number, item in items if item and not item.startswith("#")]
+    if not items:
+        raise UserError(
+            f"the list of labelled images {path} is empty; write one picture name or index per line"
+        )
+    return items
+
+
+def labelled_indices(
+    path: Path, files: PictureFiles | None, count: int, *, held_out: PictureFiles | None = None
+) -> Tensor:
+    """Return which images of a split a list names, as sorted int64 indices.
+
+    Args:
+        path: one item per line. Pictures on disk are named by file name, by class folder and file name, or
+            by a path; images of other data sets by their index from 0.
+        files: the split's pictures; None where it has none on disk.
+        count: images in the split.
+        held_out: pictures that this library holds out of the official train part as val. Published lists
+            name some of them; those are left out.
+
+    Raises:
+        UserError: a missing or empty file; an item that is unknown, out of range, ambiguous or named twice.
+    """
+    items = read_items(path)
+    find = _index_finder(path, count) if files is None else _name_finder(path, files, held_out)
+    seen: dict[int, int] = {}
+    unknown: list[tuple[int, str]] = []
+    for number, item in items:
+        index = find(number, item)
+        if index == UNKNOWN:
+            unknown.append((number, item))
+        elif index != HELD_OUT and seen.setdefault(index, number) != number:
+            raise UserError(f"{path}, line {number}: '{item}' is named twice, first in line {seen[index]}")
+    if unknown:
+        number, item = unknown[0]
+        known = f"an index from 0 to {count - 1}" if files is None else f"a train picture in {files.root}"
+        raise UserError(
+            f"{path}, line {number}: '{item}' is not {known} ({len(unknown)} of {len(items)} items are not); "
+            "take the list of this data set, or remove those lines"
+        )
+    if not seen:
+        raise UserError(f"{path} names held-out val pictures only; add others")
+    return torch.tensor(sorted(seen), dtype=torch.int64)
+
+
+def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
+    def find(number: int, item: str) -> int:
+        if not item.removeprefix("-").isdecimal():
+            raise UserError(
+                f"{path}, line {number}: '{item}' is no index; this data set has no picture files, so name "
+                f"images by index from 0 to {count - 1}"
+            )
+        return int(item) if 0 <= int(item) < count else UNKNOWN
+
+    return find
+
+
+def _name_finder(path: Path, files: PictureFiles, held_out: PictureFiles | None) -> Callable[[int, str], int]:
+    names = PictureNames(files.paths)
+    others = PictureNames(held_out.paths if held_out is not None else [])
+
+    def find(number: int, item: str) -> int:
+        here, there = names.find(item), others.find(item)
+        meant = [files.paths[index] for index in here] + [others.paths[index] for index in there]
+        if len(meant) > 1:
+            raise UserError(
+                f"{path}, line {number}: '{item}' can be {meant[0]} or {meant[1]}; "
+                "write the class folder in front"
+            )
+        if here:
+            return here[0]
+        return HELD_OUT if there else UNKNOWN
+
+    return find

@@ -1,0 +1,70 @@
+"""STL-10 (Coates et al. 2011): 96 px; its 100,000 unlabelled images are not read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.datasets import STL10
+
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit, Split, check_count
+from mmbench.data.manifest import Manifest, require_manifest
+from mmbench.data.torchvision_files import drawn, opened
+
+FOLDER = STL10.base_folder
+
+
+class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's reader, which would first hash 2.8 GB of unlabelled images, for the labelled ones."""
+
+    @property
+    def train_list(self) -> list[list[str]]:
+        """Return files and MD5 sums without those of the unlabelled images."""
+        return [entry for entry in STL10.train_list if not entry[0].startswith("unlabeled")]
+
+
+@DOWNLOADERS.register("stl10")
+def download_stl10(root: Path) -> None:
+    """Let torchvision fetch and unpack STL-10 in `root`."""
+    STL10(str(root), download=True)
+
+
+def _read(known: Manifest, root: Path, part: str) -> ImageSplit:
+    """Return an official part in the order of classes, so that draws depend on class sizes alone."""
+    source: Any = opened(known, root, FOLDER, lambda: LabelledSTL10(str(root), split=part))
+    labels = torch.from_numpy(source.labels).long()
+    if known.enforced:
+        check_count("stl10", root, f"{part} images", len(labels), known.official.get(part))
+    order = labels.argsort(stable=True)
+    return ImageSplit(torch.from_numpy(source.data)[order].contiguous(), labels[order])
+
+
+@DATASETS.register("stl10")
+def load_stl10(root: Path) -> Dataset:
+    """Return STL-10; 10% of each class of its 5000 labelled training images are val.
+
+    Raises:
+        UserError: files that are missing or damaged.
+    """
+    known = require_manifest("stl10")
+    names = opened(known, root, FOLDER, lambda: (root / FOLDER / STL10.class_names_file).read_text())
+    classes = tuple(names.split())
+    expected = known.expected()
+    check_count("stl10", root, "classes", len(classes), expected.get("classes"))
+    whole = functools.lru_cache(maxsize=1)(functools.partial(_read, known, root))
+
+    def split(name: Split) -> ImageSplit:
+        rule = known.splits[name]
+        images = whole(rule.part)
+        if rule.rule == "whole":
+            return images
+        indices = drawn(known, rule.part, images.labels)[name]
+        return ImageSplit(images.images[indices], images.labels[indices])
+
+    splits: dict[str, Callable[[], ImageSplit]] = {
+        name: functools.partial(split, name) for name in known.splits
+    }
+    return Dataset("stl10", root, classes, splits, known.image_size, metric=known.metric, expected=expected)

@@ -1,0 +1,231 @@
+"""What all data sets have in common whose files torchvision finds: manifest, order, splits and errors.
+
+A data set's own module says which torchvision class reads it and where that keeps paths and labels. Which
+official part every split comes from stands in its manifest. Nothing is listed before labels are asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.io.matlab import MatReadError
+from torch import Tensor
+
+from mmbench.data.dataset import DOWNLOADERS, Dataset, PictureFiles, Split, check_count
+from mmbench.data.manifest import Manifest, SplitRule, index_digest, require_manifest
+from mmbench.data.pictures import dataset_of_files
+from mmbench.data.subsets import shots_per_class, split_by_class
+from mmbench.errors import UserError
+
+# What torchvision's readers raise on files that are missing, cut off or of another kind.
+READ_ERRORS = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    MatReadError,
+)
+
+
+def how_to_get(known: Manifest, root: Path) -> str:
+    """Return what a user can do to have the data set in `root`."""
+    by_hand = f"put {known.obtain} there"
+    if known.name not in DOWNLOADERS.names():
+        return by_hand
+    return f"{by_hand}, or run: mmbench data prepare {known.name} --root {root.parent} --download"
+
+
+def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) -> Any:
+    """Return what torchvision reads.
+
+    Args:
+        folder: torchvision's own folder below `root`.
+
+    Raises:
+        UserError: the folder is missing; its files are damaged or some of them are missing.
+    """
+    if not (root / folder).is_dir():
+        raise UserError(f"{known.name} is not in {root}; {how_to_get(known, root)}")
+    try:
+        return read()
+    except READ_ERRORS as error:
+        said = " ".join(str(error).split("You can use download")[0].split())[:160]
+        reason = damaged_file(known, root) or f"{type(error).__name__}: {said}"
+        raise UserError(
+            f"{known.name} in {root} cannot be read ({reason}); remove {root / folder} and "
+            f"{how_to_get(known, root)}"
+        ) from None
+
+
+def damaged_file(known: Manifest, root: Path) -> str | None:
+    """Return what is wrong with the first file in `root` that is not what the manifest's MD5 sums say."""
+    for path, md5 in known.files.items():
+        if not (root / path).is_file():
+            return f"{path} is missing"
+        with (root / path).open("rb") as stream:
+            if hashlib.file_digest(stream, "md5").hexdigest() != md5:
+                return f"{path} is damaged, its MD5 sum is not {md5}"
+    return None
+
+
+def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> PictureFiles:
+    """Return pictures sorted by class and then by path.
+
+    Draws then depend on the number of pictures per class, not on the order of a list or a folder.
+    """
+    pairs = sorted((int(label), Path(path).relative_to(root).as_posix()) for path, label in found)
+    return PictureFiles(
+        root, [path for _, path in pairs], torch.tensor([label for label, _ in pairs], dtype=torch.int64)
+    )
+
+
+def require_pictures(known: Manifest, part: str, files: PictureFiles) -> None:
+    """Look for every picture, with one listing per folder.
+
+    Raises:
+        UserError: some are missing; the first is named.
+    """
+    folders: dict[Path, set[str]] = {}
+    missing = []
+    for path in files.paths:
+        parent = (files.root / path).parent
+        if parent not in folders:
+            folders[parent] = _names(parent)
+        if path.rpartition("/")[2] not in folders[parent]:
+            missing.append(path)
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(files)} {part} pictures of {known.name} are missing from {files.root}, "
+            f"the first is {missing[0]}; unpack the archive again"
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def drawn(known: Manifest, part: str, labels: Tensor) -> dict[Split, Tensor]:
+    """Return the sorted indices of every split that comes from the official part.
+
+    Each class is permuted, and held-out splits take their images from its front, in the manifest's order.
+
+    Raises:
+        UserError: a class has too few images; the held-out indices are not those of the manifest.
+    """
+    rules = {split: rule for split, rule in known.splits.items() if rule.part == part}
+    held = {split: rule for split, rule in rules.items() if rule.rule == "held_out"}
+    rest: Split | None = next((split for split, rule in rules.items() if rule.rule == "remainder"), None)
+    if rest is None:
+        return {split: torch.arange(len(labels)) for split in rules}
+    parts = _by_share(held, labels) if all(rule.share for rule in held.values()) else _by_count(held, labels)
+    found = dict(zip([rest, *held], parts, strict=True))
+    committed = known.draws.val if known.draws is not None and "val" in held else None
+    if committed is not None and index_digest(found["val"]) != committed:
+        raise UserError(
+            f"the val split drawn from the {part} part of {known.name} is not that of its manifest; images "
+            "per class or numpy's generator differ, unpack the archive again or install another numpy"
+        )
+    return found
+
+
+def _by_share(held: dict[Split, SplitRule], labels: Tensor) -> list[Tensor]:
+    seed = next(iter(held.values())).seed
+    return split_by_class(labels, [rule.share or 0.0 for rule in held.values()], seed=seed or 0)
+
+
+def _by_count(held: dict[Split, SplitRule], labels: Tensor) -> list[Tensor]:
+    taken = torch.zeros(len(labels), dtype=torch.bool)
+    parts, shots = [], 0
+    least = int(labels.bincount().min())
+    if least <= sum(rule.per_class or 0 for rule in held.values()):
+        raise UserError(f"a class has only {least} images, too few to draw from; unpack the archive again")
+    for rule in held.values():
+        shots += rule.per_class or 0
+        chosen = torch.zeros_like(taken)
+        chosen[shots_per_class(labels, shots, seed=rule.seed or 0)] = True
+        parts.append((chosen & ~taken).nonzero().flatten())
+        taken |= chosen
+    return [(~taken).nonzero().flatten(), *parts]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How torchvision reads one data set of photographs.
+
+    Attributes:
+        name: as in DATASETS.
+        folder: what torchvision makes below the data set's folder.
+        read: torchvision's data set from (folder of the data set, official part).
+        pictures: (path, label) pairs of what `read` returned.
+    """
+
+    name: str
+    folder: str
+    read: Callable[[Path, str], Any]
+    pictures: Callable[[Any], Iterable[tuple[str | Path, int]]] = lambda source: zip(
+        source._image_files, source._labels, strict=True
+    )
+
+    def dataset(
+        self,
+        root: Path,
+        classes: Sequence[str] | None = None,
+        find: Callable[[Any, str], PictureFiles] | None = None,
+    ) -> Dataset:
+        """Return the data set in `root`.
+
+        Args:
+            classes: their names; by default those of torchvision's reader.
+            find: the pictures of an official part, by default all of what `pictures` names. It is given
+                what `read` returned, and the part.
+
+        Raises:
+            UserError: files that are missing or damaged; another number of classes than the manifest's.
+        """
+        known = require_manifest(self.name)
+
+        @functools.cache
+        def source(part: str) -> Any:
+            return opened(known, root, self.folder, functools.partial(self.read, root, part))
+
+        @functools.cache
+        def parts(part: str) -> dict[Split, PictureFiles]:
+            opened_part = source(part)
+            if find is None:
+                files = in_class_order(root / self.folder, self.pictures(opened_part))
+            else:
+                files = find(opened_part, part)
+            if known.enforced:
+                check_count(self.name, root, f"{part} images", len(files), known.official.get(part))
+            require_pictures(known, part, files)
+            if known.multilabel:
+                return {split: files for split, rule in known.splits.items() if rule.part == part}
+            return {split: files.subset(kept) for split, kept in drawn(known, part, files.labels).items()}
+
+        def files_of(split: Split) -> PictureFiles:
+            return parts(known.splits[split].part)[split]
+
+        opened(known, root, self.folder, lambda: None)  # given names are no sign of files
+        first = known.splits["train"].part
+        names = tuple(classes) if classes is not None else tuple(source(first).classes)
+        expected = known.expected()
+        check_count(self.name, root, "classes", len(names), expected.get("classes"))
+        return dataset_of_files(
+            self.name,
+            root,
+            names,
+            {split: functools.partial(files_of, split) for split in known.splits},
+            known.image_size,
+            metric=known.metric,
+            multilabel=known.multilabel,
+            expected=expected,
+        )
