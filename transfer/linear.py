@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mmbench.transfer.augmented_probe import measure_augmented
 from mmbench.transfer.cached_probe import measure_cached
-from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe, LinearSettings, SweepProbe
+from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe, LinearSettings, SvmProbe, SweepProbe
+from mmbench.transfer.svm_probe import measure_svm
 from mmbench.transfer.sweep_probe import measure_sweep
 from mmbench.transfer.task import Measurement, TransferJob, task
 
@@ -16,5 +17,7 @@ def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
         return measure_augmented(job, settings)
     if isinstance(settings, SweepProbe):
         return measure_sweep(job, settings)
+    if isinstance(settings, SvmProbe):
+        return measure_svm(job, settings)
     assert isinstance(settings, CachedProbe)
     return measure_cached(job, settings)

@@ -16,10 +16,10 @@ class LinearSettings(TaskSettings):
     Attributes:
         features: "cached": taken once, the head is fitted to its optimum; "augmented": new crops in every
             epoch, the head is trained by SGD; "sweep" and "augmented-sweep": many heads at once by SGD, on
-            features taken once or on new crops.
+            features taken once or on new crops; "svm": taken once, a support vector machine per class.
     """
 
-    features: Literal["cached", "augmented", "sweep", "augmented-sweep"]
+    features: Literal["cached", "augmented", "sweep", "augmented-sweep", "svm"]
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -29,6 +29,7 @@ class LinearSettings(TaskSettings):
             "augmented": AugmentedProbe,
             "sweep": SweepProbe,
             "augmented-sweep": SweepProbe,
+            "svm": SvmProbe,
         }
         return kinds.get(values.get("features"), cls)
 
@@ -98,3 +99,21 @@ class SweepProbe(LinearSettings):
     def augmented(self) -> bool:
         """Whether the backbone runs on new crops in every step."""
         return self.features == "augmented-sweep"
+
+
+class SvmProbe(LinearSettings):
+    """Settings of a support vector machine per class, for pictures of several labels.
+
+    Attributes:
+        costs: candidates of C, which multiplies the summed loss beside |weight|^2 / 2; chosen per class.
+        folds: parts of train and val, of which each is left out once to choose the cost.
+        positive_weight: what a picture of the class weighs in the loss; all others weigh 1.
+        iterations: most LIBLINEAR iterations per fit.
+        tolerance: a fit ends when the largest violation falls below it.
+    """
+
+    costs: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    folds: int = Field(default=3, ge=2)
+    positive_weight: float = Field(default=2.0, gt=0)
+    iterations: int = Field(default=2000, gt=0)
+    tolerance: float = Field(default=1e-4, gt=0)
