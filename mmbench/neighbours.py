@@ -11,7 +11,8 @@ from torch.nn.functional import normalize
 from mmbench.errors import UserError
 
 CHUNK = 512  # queries that are compared at a time
-BANK_CHUNK = 65536  # bank items that are compared at a time: 0.5 GB as float32 at 2048 numbers each
+BANK_CHUNK = 16384  # bank items that are compared at a time: 134 MB as float32 at 2048 numbers each
+SMALLEST_NORM = 1e-12  # as torch's own normalize: an item of zeros has cosine 0 with everything
 
 
 def nearest(
@@ -19,10 +20,12 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Return cosine (Q, k) and index (Q, k) of the k nearest by cosine similarity, nearest first.
 
-    The bank is read in chunks, so it may be a memory map that is larger than the memory, in half precision.
+    The bank is read once, in chunks, so it may be a memory map that is larger than the memory, in half
+    precision: beside the result, one chunk of it and its cosines with a chunk of queries are in memory. Of
+    equal cosines the lower index counts as nearer.
 
     Args:
-        queries: (Q, C).
+        queries: (Q, C); the work is done on their device.
         bank: (B, C).
 
     Raises:
@@ -30,34 +33,52 @@ def nearest(
     """
     if neighbours > len(bank):
         raise UserError(f"k={neighbours} neighbours asked for, but the bank holds {len(bank)} images")
+    parts = torch.split(queries, chunk)
     best: list[tuple[Tensor, Tensor]] = []
     start = 0
     for items in torch.split(bank, bank_chunk):
-        compared = normalize(items.to(queries.device).float(), dim=1)
-        found = [_top(part, compared, start, neighbours) for part in _parts(queries, chunk)]
-        pair = torch.cat([cosine for cosine, _ in found]), torch.cat([index for _, index in found])
-        best = [pair] if not best else [_merge(best[0], pair, neighbours)]
+        compared = items.to(queries.device).float()
+        # Dividing the cosines by the norms spares a second copy of the items.
+        norms = torch.linalg.vector_norm(compared, dim=1).clamp_min_(SMALLEST_NORM)
+        found = (_top(part, compared, norms, start, neighbours) for part in parts)
+        if start == 0:
+            best = list(found)
+        else:
+            best = [_merge(old, new, neighbours) for old, new in zip(best, found, strict=True)]
         start += len(items)
-    return best[0]
+    return torch.cat([cosine for cosine, _ in best]), torch.cat([index for _, index in best])
 
 
-def _parts(queries: Tensor, chunk: int) -> Iterator[Tensor]:
-    for part in torch.split(queries, chunk):
-        yield normalize(part.float(), dim=1)
+def _top(part: Tensor, compared: Tensor, norms: Tensor, start: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Return cosine and index of the k items nearest to each query, of all where they are fewer.
 
-
-def _top(part: Tensor, compared: Tensor, start: int, neighbours: int) -> tuple[Tensor, Tensor]:
-    cosine, index = (part @ compared.T).topk(min(neighbours, len(compared)), dim=1)
-    return cosine, index + start
+    Args:
+        part: (q, C), not normalised.
+        compared: (b, C) float32, not normalised.
+        norms: (b,), theirs.
+        start: index of the first item in the bank.
+    """
+    cosine = (normalize(part.float(), dim=1) @ compared.T).div_(norms)
+    # topk leaves open which of equal cosines it takes and in which order. One more than asked for shows
+    # where the last place is tied: only there is the whole row sorted.
+    kept, index = cosine.topk(min(neighbours + 1, len(compared)), dim=1)
+    if kept.shape[1] > neighbours:
+        tied = kept[:, -1] == kept[:, -2]
+        if tied.any():
+            index[tied] = cosine[tied].sort(dim=1, descending=True, stable=True).indices[:, : neighbours + 1]
+        index = index[:, :neighbours]
+    index = index.sort(dim=1).values
+    kept, order = cosine.gather(1, index).sort(dim=1, descending=True, stable=True)
+    return kept, index.gather(1, order) + start
 
 
 def _merge(
     first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], neighbours: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the k nearest of two lists of neighbours."""
+    """Return the k nearest of two lists of neighbours; the indices of the first are the lower ones."""
     cosine, index = torch.cat((first[0], second[0]), dim=1), torch.cat((first[1], second[1]), dim=1)
-    kept, order = cosine.topk(min(neighbours, cosine.shape[1]), dim=1)
-    return kept, index.gather(1, order)
+    kept, order = cosine.sort(dim=1, descending=True, stable=True)
+    return kept[:, :neighbours], index.gather(1, order[:, :neighbours])
 
 
 def vote(cosine: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:
