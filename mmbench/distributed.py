@@ -26,6 +26,11 @@ def launched_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def launched_rank() -> int:
+    """Return this process's number among those that `torchrun` started, known before they met."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def join_processes(device: torch.device) -> torch.device:
     """Let processes that `torchrun` started find each other; return this one's own device.
 

@@ -50,6 +50,24 @@ class DatasetReference(BaseModel):
     evaluated_split: str = "test"
 
 
+class LabelSubset(BaseModel):
+    """Which labels a run with few of them saw.
+
+    Attributes:
+        used: distinct labelled images that took part in training, counted in the run.
+        available: labelled training images in all.
+        source: how they were chosen, such as "class-balanced, drawn with seed 0".
+        sha256: of the chosen indices, as sorted 64-bit little-endian integers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    used: int = Field(gt=0)
+    available: int
+    source: str
+    sha256: str
+
+
 class Result(BaseModel):
     """One finished transfer run. Never edited: a new measurement is a new record.
 
@@ -62,6 +80,7 @@ class Result(BaseModel):
         config: every resolved setting of the protocol.
         effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
         per_class: class -> accuracy in percent, where classes are told apart; absent in older records.
+        labels: which labels were used, where that is less than all; absent in older records.
         receipt_id: id of the conversion receipt, where a conversion took part.
         notes: facts a reader must know, such as "BN statistics recalibrated on train".
     """
@@ -83,6 +102,7 @@ class Result(BaseModel):
     wall_seconds: float
     images_per_second: float | None = None
     per_class: dict[str, float] | None = None
+    labels: LabelSubset | None = None
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -90,14 +110,21 @@ class Result(BaseModel):
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what records before it did not have, so that those come back as they were written."""
         values: dict[str, Any] = serialise(self)
-        if self.per_class is None:
-            values.pop("per_class", None)
+        for name in ("per_class", "labels"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
     @model_validator(mode="after")
     def _primary_is_measured(self) -> Result:
         if self.primary_metric not in self.metrics:
             raise ValueError(f"primary metric '{self.primary_metric}' is not among {sorted(self.metrics)}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_counted(self) -> Result:
+        if self.labels is not None and self.labels.used != self.dataset.split_sizes.get("train"):
+            raise ValueError(f"{self.labels.used} labels used, but train is {self.dataset.split_sizes}")
         return self
 
 

@@ -11,7 +11,12 @@ ASPECT = (3 / 4, 4 / 3)  # torchvision's default for RandomResizedCrop
 
 
 def augment(
-    images: Tensor, size: int, scale: tuple[float, float], generator: Generator, device: torch.device
+    images: Tensor,
+    size: int,
+    scale: tuple[float, float],
+    generator: Generator,
+    device: torch.device,
+    own: slice = slice(None),
 ) -> Tensor:
     """Return one random crop per image, half of them mirrored, on `device`.
 
@@ -20,12 +25,13 @@ def augment(
         size: side of the result in pixels.
         scale: range of the crop's area as a share of the image.
         generator: on the CPU, so that every device sees the same crops.
+        own: which images are cut out; the draws are for all, so that processes that share a batch agree.
 
     Returns:
-        float32, (B, 3, size, size), in [0, 1].
+        float32, (own images, 3, size, size), in [0, 1].
     """
     height, width = images.shape[-2:]
     crops = draw_crops(len(images), (height, width), scale, ASPECT, generator)
     flipped = torch.rand(len(images), generator=generator) < 0.5
-    on_device = Crops(*(field.to(device) for field in crops))
-    return resized_crops(images.to(device), on_device, size, flipped.to(device))
+    on_device = Crops(*(field[own].to(device) for field in crops))
+    return resized_crops(images[own].to(device), on_device, size, flipped[own].to(device))

@@ -12,9 +12,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from mmbench.distributed import launched_rank
 from mmbench.errors import UserError
 from mmbench.progress import progress_report
 from mmbench.transfer.bank import FeatureBank, Stored
+from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer
@@ -88,6 +90,11 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
 )
 @click.option("--arch", help="timm name; needed for random weights and for files that do not tell it.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=8),
+    help="Pixels a side that the backbone is fed. Default: its card's; of controls, the data set's.",
+)
 @click.option("--protocol", help="Id such as linear/moco@1. Default: the task's own, see --list.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the transfer."
@@ -112,6 +119,22 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     show_default=True,
     help="float16 halves the bank.",
 )
+@click.option(
+    "--labels-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Official list of the labelled images, for semisup; instead of a draw by the seed.",
+)
+@click.option("--plot", is_flag=True, help="Draw features (t-SNE) and nearest neighbours beside the record.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default="float32",
+    show_default=True,
+    help="Of the backbone, by autocast.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that read pictures. Default: one per core."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
@@ -122,6 +145,7 @@ def transfer(
     data: str | None,
     data_root: Path,
     arch: str | None,
+    image_size: int | None,
     protocol: str | None,
     seed: int,
     seeds: str | None,
@@ -130,6 +154,10 @@ def transfer(
     bank: Path,
     no_bank: bool,
     bank_dtype: Stored,
+    labels_file: Path | None,
+    plot: bool,
+    precision: Precision,
+    workers: int | None,
     device: str,
     threads: int | None,
     overrides: tuple[str, ...],
@@ -139,8 +167,9 @@ def transfer(
 
     Writes one result record per seed below --out; a record that is there already is reused.
     """
-    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
-    output = Console(soft_wrap=True, highlight=False)
+    quiet = launched_rank() > 0  # of several processes the first one speaks
+    console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty(), quiet=quiet)
+    output = Console(soft_wrap=True, highlight=False, quiet=quiet)
     if listing:
         output.print(protocol_table(task))
         output.print("* what the task runs where --protocol is not given", markup=False)
@@ -160,12 +189,17 @@ def transfer(
             data,
             data_root=data_root,
             arch=arch,
+            image_size=image_size,
             protocol=protocol,
             seeds=(seed,) if seeds is None else parse_seeds(seeds),
             out=out,
             device=device,
             work=work,
             bank=FeatureBank(None if no_bank else bank, bank_dtype),
+            labels_file=labels_file,
+            plot=plot,
+            precision=precision,
+            workers=workers,
             overrides=parse_overrides(overrides),
             report=report,
         )

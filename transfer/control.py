@@ -10,7 +10,9 @@ from torch import nn
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
-from mmbench.preprocessing import Preprocess, centre_crop, high_pass_for
+from mmbench.preprocessing import Preprocess, high_pass_for
+from mmbench.processes import cores
+from mmbench.transfer.pictures import open_pictures
 
 RANDOM_CONTROLS = ("random", "random-high-pass")
 CONTROLS = (*RANDOM_CONTROLS, "pixels")
@@ -31,7 +33,9 @@ def pixels_backbone(image_size: int) -> Backbone:
 
 
 @torch.no_grad()
-def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset, high_pass: bool = False) -> Backbone:
+def recalibrated_random_backbone(
+    arch: str, seed: int, dataset: Dataset, high_pass: bool = False, image_size: int | None = None
+) -> Backbone:
     """Return random weights whose batch-norm statistics were set on unlabelled training images.
 
     Untrained batch norms would let activations drift from layer to layer, which makes the control
@@ -40,8 +44,9 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset, high_pa
     Args:
         high_pass: put MSCN's filter before the weights. The filter alone costs accuracy, so this is what
             tells whether MSCN-style pretraining adds to random weights that see the same images.
+        image_size: side in pixels of what the network is fed; the data set's own where it is None.
     """
-    size = dataset.image_size
+    size = image_size or dataset.image_size
     preprocessing = Preprocessing(image_size=size, high_pass=high_pass_for(size) if high_pass else None)
     backbone = random_backbone(arch, seed, preprocessing)
     with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
@@ -53,15 +58,14 @@ def recalibrated_random_backbone(arch: str, seed: int, dataset: Dataset, high_pa
     model.train()
     prepare = Preprocess(backbone.card.preprocessing)
     # Image folders are sorted by class: the first images would be those of two or three classes.
-    images = dataset.split("train").images
-    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    images = images[chosen[:RECALIBRATION_IMAGES]]
-    for batch in images.split(RECALIBRATION_BATCH):
-        model(prepare(centre_crop(batch, dataset.image_size)))
+    images = open_pictures(dataset, "train", size, workers=min(8, cores()))
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:RECALIBRATION_IMAGES]
+    for batch in images.middles(chosen.split(RECALIBRATION_BATCH)):
+        model(prepare(batch))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     origins = {
         **backbone.card.origins,
-        "batch_norm": f"statistics of {len(images)} random unlabelled training images of {dataset.name}",
+        "batch_norm": f"statistics of {len(chosen)} random unlabelled training images of {dataset.name}",
     }
     facts = {
         "arm": "random-high-pass" if high_pass else "random",

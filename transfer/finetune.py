@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmbench.data.dataset import Split
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.task import Measurement, TransferJob, task
@@ -11,14 +10,13 @@ from mmbench.transfer.task import Measurement, TransferJob, task
 @task("finetune", FinetuneSettings, default_protocol="finetune/patterns@1")
 def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
     """Finetune on every labelled training image, measure once on the evaluated split."""
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
+    train, test = job.pictures("train"), job.pictures(job.evaluated)
     model, seen, used = finetune(job, train, settings)
-    scores = predict(model, test.images, job)
+    scores = predict(model, test, job)
     return Measurement(
         metrics=classification_metrics(scores, test.labels, logits=True),
         confusion=confusion(scores, test.labels),
-        split_sizes={"train": used, evaluated: len(test)},
+        split_sizes={"train": used, job.evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),
     )

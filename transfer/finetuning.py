@@ -1,22 +1,30 @@
-"""Finetuning of every layer, for the semi-supervised and the full protocols."""
+"""Finetuning of every layer, for the semi-supervised and the full protocols.
+
+Under several processes each takes its part of every batch: gradients are averaged and batch norm runs on the
+whole batch, so the result is that of one process, up to the order of sums.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
-from mmbench.data import ImageSplit
+from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
+from mmbench.distributed import any_process, gather_shares, own_share, process_count
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess, centre_crop
-from mmbench.transfer.augment import augment
+from mmbench.preprocessing import Preprocess
+from mmbench.transfer.pictures import Pictures
 from mmbench.transfer.task import TaskSettings, TransferJob
+from mmbench.transfer.views import Plan, Views, open_views
 
 EVALUATION_BATCH = 128
+HEAD = ("head.weight", "head.bias")
 
 
 class FinetuneSettings(TaskSettings):
@@ -26,7 +34,7 @@ class FinetuneSettings(TaskSettings):
         epochs: passes over the labelled images.
         batch_size: at most this many; fewer where there are fewer images.
         backbone_learning_rate, head_learning_rate: at the start; they are not scaled by anything.
-        momentum, weight_decay: of SGD.
+        momentum, weight_decay, nesterov: of SGD.
         decay_epochs: after these epochs both rates are multiplied by `decay_factor`; where there are none,
             both follow a cosine to zero, step by step.
         crop_scale: range of the crop's area; crops and flips are the only augmentation.
@@ -38,6 +46,7 @@ class FinetuneSettings(TaskSettings):
     head_learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0)
+    nesterov: bool = False
     decay_epochs: tuple[int, ...] = ()
     decay_factor: float = Field(default=0.2, gt=0)
     crop_scale: tuple[float, float] = (0.3, 1.0)
@@ -48,18 +57,24 @@ class Classifier(nn.Module):
 
     def __init__(self, job: TransferJob, classes: int) -> None:
         super().__init__()
+        self.compute = job.compute
         self.prepare = Preprocess(job.backbone.card.preprocessing)
         self.backbone = job.backbone.build()
         width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         self.head = nn.Linear(int(width), classes)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        weights = {f"backbone.{name}": tensor for name, tensor in job.backbone.state_dict.items()}
+        missing, unexpected = self.load_state_dict(weights, strict=False)
+        if tuple(missing) != HEAD or unexpected:
+            raise RuntimeError(f"beside the head, {missing} were missing and {unexpected} were left over")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) of images (N, 3, S, S), uint8 or float in [0, 1]."""
         prepared = self.prepare(images).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.head(self.backbone(prepared))
-        return logits
+        with self.compute.autocast():
+            logits: Tensor = self.head(self.backbone(prepared))
+        return logits.float()
 
 
 class Finetuned(NamedTuple):
@@ -83,59 +98,91 @@ def rate_factor(step: int, per_epoch: int, settings: FinetuneSettings) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / (settings.epochs * per_epoch)))
 
 
-def finetune(job: TransferJob, labelled: ImageSplit, settings: FinetuneSettings) -> Finetuned:
+def finetune(job: TransferJob, labelled: Pictures, settings: FinetuneSettings) -> Finetuned:
     """Train every layer on crops and flips of the labelled images.
 
     Batch norm runs on batch statistics, so an incomplete batch at the end of an epoch is left out.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss is no longer finite; a batch that the processes cannot share evenly.
     """
-    size = job.backbone.card.preprocessing.image_size
     generator = torch.Generator().manual_seed(job.seed)
-    model = Classifier(job, len(job.dataset.classes)).to(job.device).to(memory_format=torch.channels_last)
+    plan = Plan(len(labelled), settings.batch_size, settings.epochs, whole_batches=True)
+    batch_size = min(settings.batch_size, len(labelled))
+    if batch_size % process_count():
+        raise UserError(
+            f"a batch of {batch_size} images cannot be shared evenly by {process_count()} processes; "
+            "start fewer, or change batch_size by --set"
+        )
+    # Architectures with dropout or stochastic depth draw from the global generator.
+    with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
+        torch.manual_seed(job.seed)
+        model = Classifier(job, len(job.dataset.classes)).to(job.device)
+        model = cast(Classifier, model.to(memory_format=torch.channels_last))
+        model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
+        views = open_views(labelled, plan, settings.crop_scale, job.device, generator, job.seed)
+        used = _train(job, model, views, settings)
+    return Finetuned(model, plan.steps * batch_size, int(used.sum()))
+
+
+def _train(job: TransferJob, model: Classifier, views: Views, settings: FinetuneSettings) -> Tensor:
+    """Take the steps that are left; return which images took part in one, bool (N,)."""
     groups: list[dict[str, Any]] = [
         {"params": list(model.backbone.parameters()), "lr": settings.backbone_learning_rate},
         {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
     ]
-    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    count = len(labelled)
-    batch_size = min(settings.batch_size, count)
-    per_epoch = count // batch_size
-    total, step = settings.epochs * per_epoch, 0
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rate_factor(step, per_epoch, settings)
+    optimiser = torch.optim.SGD(
+        groups, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
     )
-    used = torch.zeros(count, dtype=torch.bool)
+    plan = views.plan
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate_factor(step, plan.per_epoch, settings)
+    )
+    scaler = torch.amp.GradScaler(job.device.type, enabled=job.compute.precision == "float16")
+    parts = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    used = torch.zeros(plan.count, dtype=torch.bool)
+    saved = job.unfinished.state()
+    if saved is not None:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])  # type: ignore[attr-defined]
+        views.restore(saved["views"])
+        used |= saved["used"].cpu()
+        torch.set_rng_state(saved["random"].cpu())
+
+    def state() -> dict[str, Any]:
+        states = {name: part.state_dict() for name, part in parts.items()}  # type: ignore[attr-defined]
+        return {**states, "views": views.state(), "used": used, "random": torch.get_rng_state()}
+
+    parallel = model if process_count() == 1 else DistributedDataParallel(model, broadcast_buffers=False)
     model.train()
-    # Architectures with dropout or stochastic depth draw from the global generator.
-    with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
-        torch.manual_seed(job.seed)
-        for _ in range(settings.epochs):
-            order = torch.randperm(count, generator=generator)
-            for indices in torch.split(order[: per_epoch * batch_size], batch_size):
-                used[indices] = True
-                views = augment(labelled.images[indices], size, settings.crop_scale, generator, job.device)
-                loss = F.cross_entropy(model(views), labelled.labels[indices].to(job.device))
-                if not torch.isfinite(loss):
-                    raise UserError(
-                        f"finetuning diverged at step {step} (backbone learning rate "
-                        f"{schedule.get_last_lr()[0]:g}); lower backbone_learning_rate or head_learning_rate "
-                        f"of {job.protocol.id}"
-                    )
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                step += 1
-                job.report(step, total, f"loss {loss.item():.2f}")
-    return Finetuned(model, total * batch_size, int(used.sum()))
+    for batch in views:
+        used[batch.indices] = True
+        loss = F.cross_entropy(parallel(batch.views), batch.labels[batch.own])
+        if any_process([not torch.isfinite(loss)], job.device)[0]:
+            raise UserError(
+                f"finetuning diverged at step {views.step - 1} (backbone learning rate "
+                f"{schedule.get_last_lr()[0]:g}); lower backbone_learning_rate or head_learning_rate "
+                f"of {job.protocol.id}"
+            )
+        optimiser.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        schedule.step()
+        job.report(views.step, plan.steps, f"loss {loss.item():.2f}")
+        job.unfinished.after_step(views.step, state)
+    return used
 
 
 @torch.inference_mode()
-def predict(model: Classifier, images: Tensor, job: TransferJob) -> Tensor:
-    """Return logits (N, classes) on the CPU for stored uint8 images, centre-cropped."""
+def predict(model: Classifier, pictures: Pictures, job: TransferJob) -> Tensor:
+    """Return logits (N, classes) on the CPU, of the middles of pictures; processes share the work."""
     model.eval()
-    size = job.backbone.card.preprocessing.image_size
-    batches = torch.split(images, EVALUATION_BATCH)
-    return torch.cat([model(centre_crop(batch, size).to(job.device)).float().cpu() for batch in batches])
+    batches = torch.arange(len(pictures)).split(EVALUATION_BATCH * process_count())
+    images = pictures.middles(indices[own_share(len(indices))] for indices in batches)
+    found = []
+    for indices in batches:
+        own = next(images).to(job.device, non_blocking=True)
+        logits = model(own) if len(own) else torch.zeros((0, len(job.dataset.classes)), device=job.device)
+        found.append(gather_shares(logits, len(indices)).cpu())
+    return torch.cat(found)

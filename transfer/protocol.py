@@ -39,6 +39,7 @@ class Protocol(BaseModel):
         selection: how hyperparameters were or are chosen.
         source: paper, section or repository.
         differs: where it differs from the source.
+        image_size: side in pixels that it is written for; the record says if weights are fed another.
         settings: the task's own settings, checked by the task's settings model.
     """
 
@@ -52,6 +53,7 @@ class Protocol(BaseModel):
     selection: str
     source: str
     differs: str
+    image_size: int | None = None
     settings: dict[str, Any]
 
 

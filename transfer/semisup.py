@@ -1,15 +1,17 @@
-"""Task `semisup`: finetune every layer on a class-balanced share of the labels."""
+"""Task `semisup`: finetune every layer on a class-balanced share of the labels, or on an official list."""
 
 from __future__ import annotations
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from mmbench.data import ImageSplit
-from mmbench.data.dataset import Split
 from mmbench.data.subsets import class_balanced_subset
+from mmbench.errors import UserError
+from mmbench.results import LabelSubset
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
+from mmbench.transfer.labels import digest_of, listed_pictures
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
@@ -19,24 +21,44 @@ class SemisupSettings(FinetuneSettings):
     fraction: float = Field(gt=0, le=1)
 
 
-@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@1")
+@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@1", takes_labels_file=True)
 def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    indices = class_balanced_subset(train.labels, settings.fraction, job.seed)
-    labelled = ImageSplit(train.images[indices], train.labels[indices])
+    test = job.pictures(job.evaluated)
+    if job.labels_file is None:
+        train = job.pictures("train")
+        indices = class_balanced_subset(train.labels, settings.fraction, job.seed)
+        labelled, source = train.subset(indices), f"class-balanced, drawn with seed {job.seed}"
+        allowed = sum(round(settings.fraction * int(count)) for count in torch.bincount(train.labels))
+    else:
+        train, indices = listed_pictures(job, job.labels_file)
+        labelled, source = train.subset(indices), f"listed in {job.labels_file.name}"
+        allowed = len(indices)
+        require_every_class(labelled.labels, job)
     model, seen, used = finetune(job, labelled, settings)
     # A run that silently sees more labels is this protocol's classic error: count what was really used.
-    allowed = sum(round(settings.fraction * int(count)) for count in torch.bincount(train.labels))
     if used > allowed:
         raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
-    scores = predict(model, test.images, job)
+    subset = LabelSubset(used=used, available=len(train), source=source, sha256=digest_of(indices))
+    scores = predict(model, test, job)
     return Measurement(
         metrics=classification_metrics(scores, test.labels, logits=True),
         confusion=confusion(scores, test.labels),
-        split_sizes={"train": used, evaluated: len(test)},
+        split_sizes={"train": used, job.evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),
-        notes=(f"{used} of {len(train)} labels, class-balanced, drawn with seed {job.seed}",),
+        notes=(f"{used} of {len(train)} labels, {source}",),
+        labels=subset,
     )
+
+
+def require_every_class(labels: Tensor, job: TransferJob) -> None:
+    """Check that no class is without a label.
+
+    Raises:
+        UserError: the first class that is.
+    """
+    counts = torch.bincount(labels, minlength=len(job.dataset.classes))
+    for name, count in zip(job.dataset.classes, counts.tolist(), strict=True):
+        if count == 0:
+            raise UserError(f"{job.labels_file} lists no image of class '{name}'; every class needs one")

@@ -1,9 +1,13 @@
-"""The linear sweep: many heads at once, on features taken once or on augmented images; val chooses one."""
+"""The linear sweep: many heads at once, on features taken once or on augmented images; val chooses one.
+
+Under several processes each runs the backbone on its part of the batch; all of them train the same heads.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +15,11 @@ from torch import Tensor
 from mmbench.data.dataset import Split
 from mmbench.errors import UserError
 from mmbench.transfer.accuracy import classification_metrics, confusion
-from mmbench.transfer.augment import augment
 from mmbench.transfer.features import FrozenNetwork
 from mmbench.transfer.heads import LinearHeads, recipes
 from mmbench.transfer.linear_settings import SweepProbe
 from mmbench.transfer.task import Measurement, TransferJob
+from mmbench.transfer.views import Plan, Views, open_views
 
 
 def rate_factor(step: int, per_epoch: int, settings: SweepProbe) -> float:
@@ -26,33 +30,9 @@ def rate_factor(step: int, per_epoch: int, settings: SweepProbe) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / (settings.epochs * per_epoch)))
 
 
-def train_heads(
-    job: TransferJob, features: Tensor | None, settings: SweepProbe, network: FrozenNetwork | None = None
-) -> LinearHeads:
-    """Train every head of the sweep on train.
-
-    Args:
-        features: (N, C), taken once; None where `network` is to run on new crops in every step.
-    """
-    train = job.dataset.split("train")
-    generator = torch.Generator().manual_seed(job.seed)
-    size = job.backbone.card.preprocessing.image_size
-
-    def batch(indices: Tensor) -> Tensor:
-        if features is not None:
-            return features[indices].to(job.device).float()
-        assert network is not None
-        views = augment(train.images[indices], size, settings.crop_scale, generator, job.device)
-        with torch.no_grad():
-            seen: Tensor = network(views)
-        return seen
-
-    if features is not None:
-        width = features.shape[1]
-    else:
-        width = batch(torch.zeros(1, dtype=torch.int64)).shape[1]
-        generator.manual_seed(job.seed)  # the first look draws nothing
-    heads = LinearHeads(
+def new_heads(job: TransferJob, settings: SweepProbe, width: int, generator: torch.Generator) -> LinearHeads:
+    """Return the sweep's heads, untrained, for features of `width` numbers."""
+    return LinearHeads(
         recipes(settings.learning_rates, settings.weight_decays, settings.batch_norm),
         width,
         len(job.dataset.classes),
@@ -60,23 +40,70 @@ def train_heads(
         generator,
         job.device,
     )
-    for step, indices in enumerate(_batches(len(train), settings, generator)):
-        per_epoch = max(1, len(train) // settings.batch_size)
-        total = settings.epochs * per_epoch
+
+
+def train_on_features(job: TransferJob, features: Tensor, settings: SweepProbe) -> LinearHeads:
+    """Return every head of the sweep, trained on the features (N, C) of train."""
+    generator = torch.Generator().manual_seed(job.seed)
+    heads = new_heads(job, settings, features.shape[1], generator)
+    labels = job.dataset.labels("train")
+    plan = _plan(len(labels), settings)
+    order = torch.empty(0, dtype=torch.int64)
+    first, saved = 0, job.unfinished.state()
+    if saved is not None:
+        heads.load_state_dict(saved["heads"])
+        generator.set_state(saved["generator"].cpu())
+        first, order = saved["step"], saved["order"].cpu()
+
+    def state() -> dict[str, Any]:
+        generated = generator.get_state()
+        return {"heads": heads.state_dict(), "generator": generated, "order": order, "step": step + 1}
+
+    for step in range(first, plan.steps):
+        if step % plan.per_epoch == 0:
+            order = torch.randperm(plan.count, generator=generator)
+        indices = plan.rows(order, step)
         heads.step(
-            batch(indices), train.labels[indices].to(job.device), rate_factor(step, per_epoch, settings)
+            features[indices].to(job.device).float(),
+            labels[indices].to(job.device),
+            rate_factor(step, plan.per_epoch, settings),
         )
-        if features is None or step % 20 == 0:
-            job.report(step + 1, total, f"{len(heads.recipes)} heads, epoch {step // per_epoch + 1}")
+        if step % 20 == 0:
+            job.report(step + 1, plan.steps, _words(heads, step, plan))
+        job.unfinished.after_step(step + 1, state)
     return heads
 
 
-def _batches(count: int, settings: SweepProbe, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield the indices of every step; an incomplete batch is left out, for the batch norm's sake."""
-    size = min(settings.batch_size, count)
-    for _ in range(settings.epochs):
-        order = torch.randperm(count, generator=generator)
-        yield from torch.split(order[: count // size * size], size)
+def train_on_views(job: TransferJob, network: FrozenNetwork, settings: SweepProbe) -> LinearHeads:
+    """Return every head of the sweep, trained on new crops of train; the network only runs."""
+    generator = torch.Generator().manual_seed(job.seed)
+    heads = new_heads(job, settings, network.width, generator)
+    train = job.pictures("train")
+    plan = _plan(len(train), settings)
+    views: Views = open_views(train, plan, settings.crop_scale, job.device, generator, job.seed)
+    saved = job.unfinished.state()
+    if saved is not None:
+        heads.load_state_dict(saved["heads"])
+        views.restore(saved["views"])
+
+    def state() -> dict[str, Any]:
+        return {"heads": heads.state_dict(), "views": views.state()}
+
+    for batch in views:
+        features = network.shared(batch.views, len(batch.indices))
+        step = views.step - 1
+        heads.step(features, batch.labels, rate_factor(step, plan.per_epoch, settings))
+        job.report(views.step, plan.steps, _words(heads, step, plan))
+        job.unfinished.after_step(views.step, state)
+    return heads
+
+
+def _plan(count: int, settings: SweepProbe) -> Plan:
+    return Plan(count, settings.batch_size, settings.epochs, whole_batches=True)
+
+
+def _words(heads: LinearHeads, step: int, plan: Plan) -> str:
+    return f"{len(heads.recipes)} heads, epoch {step // plan.per_epoch + 1}"
 
 
 def measure_sweep(job: TransferJob, settings: SweepProbe) -> Measurement:
@@ -85,33 +112,37 @@ def measure_sweep(job: TransferJob, settings: SweepProbe) -> Measurement:
     Raises:
         UserError: every head diverged.
     """
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    splits: tuple[Split, ...] = ("train", "val", evaluated)
-    network = None
+    evaluated = job.evaluated
+    splits: tuple[Split, ...] = tuple(dict.fromkeys(("train", "val", evaluated)))
+    labels = {split: job.dataset.labels(split) for split in splits}
     if settings.augmented:
-        network = FrozenNetwork(job.backbone, job.device)
-        heads = train_heads(job, None, settings, network)
+        network = FrozenNetwork(job.backbone, job.compute)
+        heads = train_on_views(job, network, settings)
         network.check_frozen()
     else:
-        job.report(0, 1, "features of train")
-        heads = train_heads(job, job.features("train"), settings)
-    val, test = (job.features(split).to(job.device).float() for split in splits[1:])
-    accuracies = heads.accuracies(val, job.dataset.split("val").labels.to(job.device))
+        heads = train_on_features(job, job.features("train"), settings)
+    val = job.features("val")
+    accuracies = heads.accuracies(val, labels["val"])
     best = max(range(len(accuracies)), key=accuracies.__getitem__)  # of equal ones the first
     if accuracies[best] == 0:
         raise UserError(f"every head of {job.protocol.id} diverged; give smaller learning_rates by --set")
-    scores, labels = heads.logits(test, best).cpu(), job.dataset.split(evaluated).labels
-    train_images = len(job.dataset.split("train"))
+    scores = torch.cat(list(_logits(heads, best, job.features(evaluated))))
     passes = settings.epochs if settings.augmented else 1
     return Measurement(
-        metrics=classification_metrics(scores, labels, logits=True),
-        split_sizes={split: len(job.dataset.split(split)) for split in splits},
+        metrics=classification_metrics(scores, labels[evaluated], logits=True),
+        split_sizes={split: len(labels[split]) for split in splits},
         effective_lr=heads.recipes[best].learning_rate,
-        images_seen=passes * train_images + len(val) + len(test),
+        images_seen=passes * len(labels["train"]) + sum(len(labels[split]) for split in splits[1:]),
         notes=(
             f"{heads.recipes[best]} chosen on val among {len(accuracies)} heads "
             f"(val top-1 {100 * min(accuracies):.1f} to {100 * accuracies[best]:.1f})",
         ),
-        confusion=confusion(scores, labels),
+        confusion=confusion(scores, labels[evaluated]),
         from_bank=not settings.augmented,
     )
+
+
+def _logits(heads: LinearHeads, head: int, features: Tensor) -> Iterator[Tensor]:
+    """Yield the logits of one head, on the CPU."""
+    for part in torch.split(features, 4096):
+        yield heads.logits(part.to(heads.weight.device).float(), head).cpu()

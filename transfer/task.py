@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,19 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.data.dataset import Split
+from mmbench.distributed import on_main
 from mmbench.environment import provenance
 from mmbench.errors import UserError
+from mmbench.files import sha256_of
 from mmbench.registry import Registry
-from mmbench.results import DatasetReference, Metric, Result, ResultStore, read_result
+from mmbench.results import DatasetReference, LabelSubset, Metric, Result, ResultStore, read_result
 from mmbench.transfer.accuracy import per_class_accuracy
 from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.confusion_plot import draw_confusion
+from mmbench.transfer.pictures import Pictures, open_pictures
 from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
+from mmbench.transfer.unfinished import Unfinished
 
 __all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
 
@@ -37,6 +42,9 @@ class TransferJob:
         work: an empty folder of the task's own, for logs and intermediate files.
         report: called with (done, total, words) to show progress; cheap to call often.
         bank: keeps frozen features between tasks.
+        precision, workers: see `Compute`.
+        labels_file: an official list of the labelled images, instead of a draw.
+        unfinished: where a long training leaves what it needs to go on.
     """
 
     backbone: Backbone
@@ -47,10 +55,33 @@ class TransferJob:
     work: Path
     report: Callable[[int, int, str], None] = lambda done, total, words: None
     bank: FeatureBank = field(default_factory=FeatureBank)
+    precision: Precision = "float32"
+    workers: int | None = None
+    labels_file: Path | None = None
+    unfinished: Unfinished = field(default_factory=lambda: Unfinished(None, torch.device("cpu")))
+
+    @property
+    def compute(self) -> Compute:
+        """How the backbone runs."""
+        return Compute(self.device, self.precision, self.workers)
+
+    @property
+    def evaluated(self) -> Split:
+        """The split that is evaluated."""
+        return self.protocol.split  # type: ignore[return-value]
+
+    def pictures(self, split: Split) -> Pictures:
+        """Return a split's pictures at the size that the backbone is fed."""
+        size = self.backbone.card.preprocessing.image_size
+        return open_pictures(self.dataset, split, size, self.compute.reading_workers)
 
     def features(self, split: Split) -> Tensor:
         """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
-        return self.bank.features(self.backbone, self.dataset.split(split), self.device)
+
+        def report(done: int, total: int) -> None:
+            self.report(done, total, f"features of {split}")
+
+        return self.bank.features(self.backbone, self.pictures(split), self.compute, report)
 
 
 @dataclass(frozen=True)
@@ -64,6 +95,8 @@ class Measurement:
         images_seen: images through the backbone, training and evaluation, for the throughput.
         notes: facts a reader of the record must know.
         confusion: int64 (classes, classes), rows true, columns predicted; None where nothing is classified.
+        per_class: class -> percent, where it does not follow from `confusion`.
+        labels: which labels were used, where that is less than all.
         from_bank: whether the backbone ran for nothing but features of the bank.
     """
 
@@ -73,6 +106,8 @@ class Measurement:
     images_seen: int | None = None
     notes: tuple[str, ...] = ()
     confusion: Tensor | None = None
+    per_class: Mapping[str, float] | None = None
+    labels: LabelSubset | None = None
     from_bank: bool = False
 
 
@@ -89,6 +124,7 @@ class TaskEntry:
         measure: does the work.
         dense: uses the data set's scenes instead of its labelled images.
         accepts_pixels: can measure raw pixels as if they were features.
+        takes_labels_file: an official list of labelled images can take the place of its draw.
     """
 
     name: str
@@ -97,6 +133,7 @@ class TaskEntry:
     measure: TaskFunction
     dense: bool = False
     accepts_pixels: bool = False
+    takes_labels_file: bool = False
 
 
 TASKS: Registry[TaskEntry] = Registry("task", package="mmbench.transfer")
@@ -109,11 +146,12 @@ def task(
     *,
     dense: bool = False,
     accepts_pixels: bool = False,
+    takes_labels_file: bool = False,
 ) -> Callable[[TaskFunction], TaskFunction]:
     """Register the decorated function `(job, settings) -> Measurement` as a transfer task."""
 
     def decorate(measure: TaskFunction) -> TaskFunction:
-        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels)
+        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels, takes_labels_file)
         TASKS.register(name)(entry)
         return measure
 
@@ -125,14 +163,18 @@ class TaskPlan:
     """A run as it is identified before anything is computed.
 
     Attributes:
+        config: every resolved setting that changes numbers, as it is recorded.
         reference: which data; the split sizes are known only after the run.
+        metric: the primary one: the protocol's, or that which the field reports on this data set.
         path: where its record is or will be.
     """
 
     entry: TaskEntry
     protocol: Protocol
     settings: TaskSettings
+    config: dict[str, Any]
     reference: DatasetReference
+    metric: str
     path: Path
 
 
@@ -145,6 +187,9 @@ def plan_task(
     protocol_id: str | None = None,
     seed: int = 0,
     overrides: dict[str, Any] | None = None,
+    compute: Compute | None = None,
+    bank: FeatureBank | None = None,
+    labels_file: Path | None = None,
 ) -> TaskPlan:
     """Resolve names and settings, and say where the record of this run belongs.
 
@@ -160,12 +205,49 @@ def plan_task(
         raise UserError(
             f"task '{name}' trains a backbone, and raw pixels have none; use linear, knn, logreg or lowshot"
         )
+    config = settings.model_dump(mode="json")
+    if compute is not None:
+        config |= compute.recorded()
+    if bank is not None and bank.stored != "float32" and entry.accepts_pixels:
+        config["feature_dtype"] = bank.stored
+    if labels_file is not None:
+        if not entry.takes_labels_file:
+            raise UserError(f"task '{name}' takes no list of labelled images; leave --labels-file away")
+        if not labels_file.is_file():
+            raise UserError(f"no list of labelled images at {labels_file}; check --labels-file")
+        config |= {"labels_file": labels_file.name, "labels_file_sha256": sha256_of(labels_file)}
+    if not entry.dense:
+        _check_labels(dataset, protocol)
     fingerprint = dataset.require_scenes().fingerprint if entry.dense else dataset.fingerprint
     reference = DatasetReference(
         name=dataset.name, fingerprint=fingerprint, split_sizes={}, evaluated_split=protocol.split
     )
-    path = store.path_of(backbone.card, protocol.id, reference, settings.model_dump(mode="json"), seed)
-    return TaskPlan(entry, protocol, settings, reference, path)
+    metric = dataset.metric if not entry.dense and protocol.metric == "top1" else protocol.metric
+    path = store.path_of(backbone.card, protocol.id, reference, config, seed)
+    return TaskPlan(entry, protocol, settings, config, reference, metric, path)
+
+
+def _check_labels(dataset: Dataset, protocol: Protocol) -> None:
+    """Check that the data set can be classified, with this protocol.
+
+    Raises:
+        UserError: fewer than two classes; several labels per picture where one is wanted, or the reverse.
+    """
+    if len(dataset.classes) < 2:
+        raise UserError(
+            f"data set '{dataset.name}' has one class ({dataset.classes[0]}), and classification needs two; "
+            "give it a folder per class"
+        )
+    if dataset.multilabel and protocol.metric != "mAP":
+        raise UserError(
+            f"pictures of '{dataset.name}' have several labels, which {protocol.id} cannot use; "
+            "use --task linear --protocol linear/voc07-svm@1"
+        )
+    if not dataset.multilabel and protocol.metric == "mAP":
+        raise UserError(
+            f"pictures of '{dataset.name}' have one label each, and {protocol.id} is for several; "
+            "use --task linear --protocol linear/sweep@1"
+        )
 
 
 def run_task(
@@ -182,57 +264,101 @@ def run_task(
     receipt_id: str | None = None,
     report: Callable[[int, int, str], None] | None = None,
     bank: FeatureBank | None = None,
+    precision: Precision = "float32",
+    workers: int | None = None,
+    labels_file: Path | None = None,
 ) -> Result:
     """Measure one task and write its record; if that very record is there already, return it instead.
 
-    Beside the record of a classification lies its confusion matrix, as a picture.
+    Beside the record of a classification lies its confusion matrix, as a picture. A long training that is
+    interrupted leaves its state in a hidden folder of the store, and the same call goes on from there.
+    Processes that work together all get the record; the first one writes it.
 
     Raises:
         UserError: unknown task, protocol or setting; weights or data that the task cannot use.
     """
-    plan = plan_task(name, backbone, dataset, store, protocol_id=protocol_id, seed=seed, overrides=overrides)
-    if plan.path.exists():
-        return read_result(plan.path)
-
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bank = bank or FeatureBank()
-    before = bank.computed
+    compute = Compute(device, precision, workers)
+    plan = plan_task(
+        name,
+        backbone,
+        dataset,
+        store,
+        protocol_id=protocol_id,
+        seed=seed,
+        overrides=overrides,
+        compute=compute,
+        bank=bank,
+        labels_file=labels_file,
+    )
+    if on_main(plan.path.exists):
+        return read_result(plan.path)
+    place = plan.path.relative_to(store.root).with_suffix("")
+    unfinished = Unfinished(store.root / ".unfinished" / place, device)
     silent = report or (lambda done, total, words: None)
-    job = TransferJob(backbone, dataset, plan.protocol, seed, device, work, silent, bank)
+    job = TransferJob(
+        *(backbone, dataset, plan.protocol, seed, device, work, silent, bank),
+        precision=precision,
+        workers=workers,
+        labels_file=labels_file,
+        unfinished=unfinished,
+    )
     work.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    measured = plan.entry.measure(job, plan.settings)
-    seconds = time.perf_counter() - started
-    seen, notes = measured.images_seen, measured.notes
-    if bank.root is not None and measured.from_bank and bank.computed == before:
-        seen, notes = None, (*notes, "features came from the feature bank; seconds are without their pass")
-    result = Result(
-        model=backbone.card,
+    computed = bank.computed
+    with unfinished.held():
+        started = time.perf_counter()
+        measured = plan.entry.measure(job, plan.settings)
+        seconds = unfinished.seconds_before + time.perf_counter() - started
+        reused = bank.root is not None and measured.from_bank and bank.computed == computed
+        result = _record(job, plan, measured, seconds, reused, receipt_id)
+        on_main(lambda: _write(result, measured, dataset, store))
+    unfinished.forget()
+    return result
+
+
+def _record(
+    job: TransferJob, plan: TaskPlan, measured: Measurement, seconds: float, reused: bool, receipt: str | None
+) -> Result:
+    """Add to a measurement what the frame knows.
+
+    Args:
+        reused: whether all features came from the bank, so that the seconds tell nothing about the backbone.
+    """
+    notes, seen = measured.notes, measured.images_seen
+    if reused:
+        notes, seen = (*notes, "features came from the feature bank; seconds are without their pass"), None
+    size, meant = job.backbone.card.preprocessing.image_size, plan.protocol.image_size
+    if meant is not None and size != meant:
+        notes = (*notes, f"{plan.protocol.id} is written for {meant} px; these weights are fed {size} px")
+    per_class = measured.per_class
+    if per_class is None and measured.confusion is not None:
+        shares = zip(job.dataset.classes, per_class_accuracy(measured.confusion), strict=True)
+        per_class = {name: share for name, share in shares if share is not None}
+    return Result(
+        model=job.backbone.card,
         task=plan.protocol.task,
         dataset=plan.reference.model_copy(update={"split_sizes": measured.split_sizes}),
         protocol=plan.protocol.id,
         metrics=measured.metrics,
-        primary_metric=plan.protocol.metric,
-        seed=seed,
-        config=plan.settings.model_dump(mode="json"),
+        primary_metric=plan.metric,
+        seed=job.seed,
+        config=plan.config,
         effective_lr=measured.effective_lr,
-        provenance=provenance(str(device)),
+        provenance=provenance(str(job.device)),
         wall_seconds=seconds,
         images_per_second=None if seen is None else seen / seconds,
-        receipt_id=receipt_id,
-        per_class=_per_class(measured, dataset),
+        receipt_id=receipt,
+        per_class=None if per_class is None else dict(per_class),
+        labels=measured.labels,
         notes=notes,
     )
-    path = store.path_of(backbone.card, plan.protocol.id, result.dataset, result.config, seed)
+
+
+def _write(result: Result, measured: Measurement, dataset: Dataset, store: ResultStore) -> None:
+    """Write the picture of the confusion matrix, then the record."""
+    path = store.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
     if measured.confusion is not None:
-        title = f"{backbone.card.arm} on {dataset.name}, {plan.protocol.id}, seed {seed}"
+        title = f"{result.model.arm} on {dataset.name}, {result.protocol}, seed {result.seed}"
         draw_confusion(measured.confusion, dataset.classes, title, path.with_suffix(".confusion.png"))
     store.write(result)
-    return result
-
-
-def _per_class(measured: Measurement, dataset: Dataset) -> dict[str, float] | None:
-    if measured.confusion is None:
-        return None
-    shares = zip(dataset.classes, per_class_accuracy(measured.confusion), strict=True)
-    return {name: share for name, share in shares if share is not None}

@@ -11,6 +11,7 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, centre_crop, high_pass, high_pass_for
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.control import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.features import FrozenNetwork
 from mmbench.transfer.run import load_backbone
@@ -44,7 +45,7 @@ def test_the_statistics_are_those_of_the_training_images(gratings: Dataset) -> N
 
 
 def test_every_layer_is_normalised_on_unseen_images(gratings: Dataset) -> None:
-    network = FrozenNetwork(recalibrated_random_backbone(ARCH, 0, gratings), torch.device("cpu"))
+    network = FrozenNetwork(recalibrated_random_backbone(ARCH, 0, gratings), Compute(torch.device("cpu")))
     outputs: dict[str, Tensor] = {}
     for name, module in network.network.named_modules():
         if isinstance(module, nn.BatchNorm2d):

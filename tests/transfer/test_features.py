@@ -12,6 +12,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.control import pixels_backbone
 from mmbench.transfer.features import FrozenNetwork, extract
 
@@ -102,7 +103,7 @@ def test_extraction_leaves_the_checkpoint_alone(backbone: Backbone, gratings: Da
 
 
 def test_frozen_networks_have_no_gradients_and_say_when_changed(backbone: Backbone) -> None:
-    network = FrozenNetwork(backbone, CPU)
+    network = FrozenNetwork(backbone, Compute(CPU))
     network.check_frozen()
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not any(module.training for module in network.modules())

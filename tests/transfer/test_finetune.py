@@ -41,9 +41,8 @@ def test_it_learns_and_records(backbone: Backbone, gratings: Dataset, tmp_path: 
 
 
 def test_every_layer_moves(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
-    model, seen, used = finetune(
-        make_job(backbone, gratings, tmp_path), gratings.split("train"), settings_of(epochs=2)
-    )
+    job = make_job(backbone, gratings, tmp_path)
+    model, seen, used = finetune(job, job.pictures("train"), settings_of(epochs=2))
     assert (seen, used) == (240, 120)
     for name, parameter in model.backbone.named_parameters():
         assert not torch.equal(parameter, backbone.state_dict[name]), name
@@ -54,7 +53,7 @@ def test_backbone_and_head_have_their_own_rates(
 ) -> None:
     job = make_job(backbone, gratings, tmp_path)
     still = settings_of(backbone_learning_rate=1e-30, weight_decay=0.0)
-    model, _, _ = finetune(job, gratings.split("train"), still)
+    model, _, _ = finetune(job, job.pictures("train"), still)
     for name, parameter in model.backbone.named_parameters():
         torch.testing.assert_close(parameter.detach(), backbone.state_dict[name], rtol=0, atol=1e-20)
     assert model.head.weight.abs().max() > 0
@@ -64,9 +63,9 @@ def test_scores_are_those_of_the_model_in_evaluation_mode(
     backbone: Backbone, gratings: Dataset, tmp_path: Path
 ) -> None:
     job = make_job(backbone, gratings, tmp_path)
-    model, _, _ = finetune(job, gratings.split("train"), settings_of())
+    model, _, _ = finetune(job, job.pictures("train"), settings_of())
     images = gratings.split("test").images
-    together = predict(model, images, job)
+    together = predict(model, job.pictures("test"), job)
     with torch.no_grad():
         alone = torch.cat([model(image[None, :, 2:18, 2:18]) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
@@ -93,7 +92,6 @@ def test_augmented_images_are_crops_and_mirrors(gratings: Dataset) -> None:
 def test_few_images_make_one_batch_and_remainders_are_dropped(
     backbone: Backbone, gratings: Dataset, tmp_path: Path, count: int
 ) -> None:
-    train = gratings.split("train")
-    labelled = type(train)(train.images[:count], train.labels[:count])
-    _, seen, used = finetune(make_job(backbone, gratings, tmp_path), labelled, settings_of())
+    job = make_job(backbone, gratings, tmp_path)
+    _, seen, used = finetune(job, job.pictures("train").subset(torch.arange(count)), settings_of())
     assert (seen, used) == ((39, 39) if count == 39 else (40, 40))

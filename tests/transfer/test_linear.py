@@ -15,6 +15,7 @@ from mmbench.results import ResultStore
 from mmbench.transfer.augment import augment
 from mmbench.transfer.augmented_probe import train_head
 from mmbench.transfer.cached_probe import fit_linear, standardise
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.control import pixels_backbone
 from mmbench.transfer.features import FrozenNetwork, extract
 from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe
@@ -146,12 +147,11 @@ def test_the_augmented_probe_is_textbook_sgd(backbone: Backbone, gratings: Datas
     """Same crops, but gradient, momentum, decay and schedule are written out."""
     settings = probe()
     train = gratings.split("train")
-    head = train_head(
-        make_job(backbone, gratings, tmp_path, seed=5), FrozenNetwork(backbone, CPU), train, settings
-    )
+    job = make_job(backbone, gratings, tmp_path, seed=5)
+    head = train_head(job, FrozenNetwork(backbone, Compute(CPU)), job.pictures("train"), settings)
 
     generator = torch.Generator().manual_seed(5)
-    network = FrozenNetwork(backbone, CPU)
+    network = FrozenNetwork(backbone, Compute(CPU))
     weight = (torch.randn((6, 128), generator=generator) * 0.01).double()
     bias = torch.zeros(6, dtype=torch.float64)
     velocity = [torch.zeros_like(weight), torch.zeros_like(bias)]
@@ -190,7 +190,7 @@ def test_the_augmented_task_runs_and_records(backbone: Backbone, gratings: Datas
     assert result.effective_lr == 30
     assert result.dataset.split_sizes == {"train": 120, "test": 60}
     assert result.metrics["top1"].value > 25  # chance is 17
-    assert seen[-1] == (24, 24)
+    assert (24, 24) in seen and seen[-1] == (60, 60)  # the steps, then the features of test
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict.items())
 
 
@@ -225,9 +225,8 @@ def test_a_head_that_diverges_says_what_to_change(
 ) -> None:
     job = make_job(backbone, gratings, tmp_path)
     with pytest.raises(UserError, match="lower learning_rate of linear/moco@1"):
-        train_head(
-            job, FrozenNetwork(backbone, CPU), gratings.split("train"), probe(epochs=9, learning_rate=1e38)
-        )
+        network = FrozenNetwork(backbone, Compute(CPU))
+        train_head(job, network, job.pictures("train"), probe(epochs=9, learning_rate=1e38))
 
 
 @pytest.mark.parametrize("protocol_id", ["linear/patterns@1", "linear/moco@1"])

@@ -12,7 +12,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer import finetuning, semisup
+from mmbench.transfer import semisup, views
 from mmbench.transfer.finetuning import FinetuneSettings, rate_factor
 from mmbench.transfer.task import run_task
 
@@ -35,13 +35,13 @@ def run(backbone: Backbone, dataset: Dataset, folder: Path, seed: int = 0, **ove
 def seen_images(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return a list that fills with the bytes of every image that is trained on."""
     seen: list[bytes] = []
-    augment = finetuning.augment
+    augment = views.augment
 
     def watched(images: Tensor, *rest: Any) -> Tensor:
         seen.extend(image.numpy().tobytes() for image in images)
         return augment(images, *rest)
 
-    monkeypatch.setattr(finetuning, "augment", watched)
+    monkeypatch.setattr(views, "augment", watched)
     return seen
 
 

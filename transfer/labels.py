@@ -1,0 +1,61 @@
+"""Which labelled images a semi-supervised run may see: an official list, looked up in the data set."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbench.data import Dataset, ImageSplit, PictureFiles
+from mmbench.data.label_lists import labelled_indices
+from mmbench.transfer.pictures import FilePictures, MemoryPictures, Pictures
+from mmbench.transfer.task import TransferJob
+
+
+def listed_pictures(job: TransferJob, path: Path) -> tuple[Pictures, Tensor]:
+    """Return every labelled training image and the indices of those that the list names.
+
+    Official lists know nothing of our val split, which is cut out of train and chooses nothing here; so they
+    are looked up in both: first train, then val.
+
+    Raises:
+        UserError: a list that cannot be read, or names what is not there.
+    """
+    whole = _train_and_val(job)
+    files = whole.files if isinstance(whole, FilePictures) else _files(job.dataset)
+    return whole, labelled_indices(path, files, len(whole))
+
+
+def _files(dataset: Dataset) -> PictureFiles | None:
+    """Return the files of train and val; None where the data set is not made of files."""
+    found = [dataset.files[split]() for split in ("train", "val") if split in dataset.files]
+    return _joined_files(found) if found else None
+
+
+def _joined_files(parts: list[PictureFiles]) -> PictureFiles:
+    """Return the files of several splits as one; their roots may differ."""
+    root = parts[0].root
+    paths = [
+        path if part.root == root else str((part.root / path).absolute())
+        for part in parts
+        for path in part.paths
+    ]
+    return PictureFiles(root, paths, torch.cat([part.labels for part in parts]))
+
+
+def _train_and_val(job: TransferJob) -> Pictures:
+    parts = [job.pictures("train"), *([job.pictures("val")] if "val" in job.dataset.splits else [])]
+    first = parts[0]
+    if isinstance(first, FilePictures):
+        files = _joined_files([part.files for part in parts if isinstance(part, FilePictures)])
+        return FilePictures(files, first.size, first.workers)
+    splits = [part.split for part in parts if isinstance(part, MemoryPictures)]
+    images = torch.cat([split.images for split in splits])
+    return MemoryPictures(ImageSplit(images, torch.cat([split.labels for split in splits])), first.size)
+
+
+def digest_of(indices: Tensor) -> str:
+    """Return the SHA-256 of indices as 64-bit little-endian integers."""
+    return hashlib.sha256(indices.to(torch.int64).numpy().astype("<i8").tobytes()).hexdigest()

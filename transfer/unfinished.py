@@ -1,0 +1,119 @@
+"""What an interrupted training leaves behind, so that the same command goes on exactly where it stood."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from mmbench.distributed import any_process, on_main, process_rank
+from mmbench.errors import UserError
+from mmbench.runs import RunFolder
+
+SAVE_EVERY_SECONDS = 60.0
+
+
+class Unfinished:
+    """The training state of one run, in a folder of its own, until its record is written.
+
+    Args:
+        root: the folder; None keeps nothing.
+        device: where the states' tensors go.
+    """
+
+    def __init__(self, root: Path | None, device: torch.device) -> None:
+        self.folder = None if root is None else RunFolder(root)
+        self.device = device
+        self.stop = False
+        self.seconds_before = 0.0  # what earlier sittings took
+        self._started = self._saved = time.monotonic()
+
+    def state(self) -> dict[str, Any] | None:
+        """Return the newest state, None where the run begins.
+
+        Under several processes all of them read it: the folder must be one that they share.
+        """
+        if self.folder is None:
+            return None
+        folder = self.folder
+        newest = on_main(lambda: folder.newest_state(lambda _: None))
+        if newest is None:
+            return None
+        state = folder.load_state(newest, self.device)
+        self.seconds_before = float(state["seconds"])
+        return state
+
+    def after_step(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Save now and then, and when the run is asked to stop.
+
+        Raises:
+            KeyboardInterrupt: a stop was asked for; the state is saved.
+            UserError: the disk is full; the run goes no further, and the states before are as they were.
+        """
+        if self.folder is None:
+            return
+        due = time.monotonic() - self._saved >= SAVE_EVERY_SECONDS
+        save, stop = any_process([due, self.stop], self.device)
+        if not save and not stop:
+            return
+        seconds = self.seconds_before + time.monotonic() - self._started
+        folder, content = self.folder, {**state(), "seconds": seconds}
+
+        def write() -> None:
+            try:
+                folder.save_state(content, step, keep=1)
+            except (OSError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(
+                    f"the state of step {step} cannot be written to {folder.training} ({reason}); "
+                    "free some space and start the same command again"
+                ) from None
+
+        on_main(write)
+        self._saved = time.monotonic()
+        if stop:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, and turn Ctrl-C and SIGTERM into a stop after the step.
+
+        Raises:
+            UserError: another process works on the very same run.
+        """
+        if self.folder is None:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            if process_rank() == 0:
+                stack.enter_context(self.folder.locked())
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    stack.callback(signal.signal, number, signal.signal(number, self._ask))
+            try:
+                yield
+            finally:
+                if not self.folder.state_paths():
+                    self.forget()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:  # asked twice: at once
+            raise KeyboardInterrupt
+        self.stop = True
+
+    def forget(self) -> None:
+        """Remove the folder: the run has its record, or left nothing to go on with."""
+        if self.folder is None or process_rank() > 0:
+            return
+        shutil.rmtree(self.folder.root, ignore_errors=True)
+        with contextlib.suppress(OSError):  # of other runs there may be something left
+            for parent in list(self.folder.root.parents)[:3]:
+                parent.rmdir()
