@@ -49,4 +49,4 @@ def load_caltech101(root: Path) -> Dataset:
     Raises:
         UserError: files that are missing or damaged.
     """
-    return Reader("caltech101", FOLDER, _read, _pictures).dataset(root)
+    return Reader("caltech101", FOLDER, _read, _pictures, lambda source: source.categories).dataset(root)

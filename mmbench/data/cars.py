@@ -7,14 +7,27 @@ from pathlib import Path
 from torchvision.datasets import StanfordCars
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.torchvision_files import Reader
+from mmbench.data.manifest import require_manifest
+from mmbench.data.torchvision_files import Reader, how_to_get
+from mmbench.errors import UserError
 
-READER = Reader(
-    "cars",
-    "stanford_cars",
-    lambda root, part: StanfordCars(str(root), split=part),
-    lambda source: source._samples,
-)
+FOLDER = "stanford_cars"
+NEEDED = {
+    "train": ("devkit/cars_meta.mat", "devkit/cars_train_annos.mat", "cars_train"),
+    "test": ("devkit/cars_meta.mat", "cars_test_annos_withlabels.mat", "cars_test"),
+}
+
+
+def _read(root: Path, part: str) -> StanfordCars:
+    for path in NEEDED[part]:  # torchvision would only say "Dataset not found"
+        if not (root / FOLDER / path).exists():
+            raise UserError(
+                f"{root / FOLDER / path} is missing; {how_to_get(require_manifest('cars'), root)}"
+            )
+    return StanfordCars(str(root), split=part)
+
+
+READER = Reader("cars", FOLDER, _read, lambda source: source._samples)
 
 
 @DATASETS.register("cars")

@@ -19,7 +19,7 @@ READER = Reader(
 @DOWNLOADERS.register("fgvc-aircraft")
 def download_fgvc_aircraft(root: Path) -> None:
     """Let torchvision fetch and unpack FGVC-Aircraft in `root`."""
-    FGVCAircraft(str(root), download=True)
+    FGVCAircraft(str(root), split="train", download=True)
 
 
 @DATASETS.register("fgvc-aircraft")

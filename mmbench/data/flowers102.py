@@ -26,4 +26,4 @@ def load_flowers102(root: Path) -> Dataset:
     Raises:
         UserError: files that are missing or damaged.
     """
-    return READER.dataset(root, Flowers102.classes)
+    return READER.dataset(root)

@@ -11,8 +11,9 @@ import torch
 from torchvision.datasets import STL10
 
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit, Split, check_count
+from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
-from mmbench.data.torchvision_files import drawn, opened
+from mmbench.data.torchvision_files import opened
 
 FOLDER = STL10.base_folder
 

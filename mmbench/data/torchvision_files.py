@@ -15,12 +15,11 @@ from typing import Any
 
 import torch
 from scipy.io.matlab import MatReadError
-from torch import Tensor
 
 from mmbench.data.dataset import DOWNLOADERS, Dataset, PictureFiles, Split, check_count
-from mmbench.data.manifest import Manifest, SplitRule, index_digest, require_manifest
+from mmbench.data.drawn_splits import drawn
+from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.pictures import dataset_of_files
-from mmbench.data.subsets import shots_per_class, split_by_class
 from mmbench.errors import UserError
 
 # What torchvision's readers raise on files that are missing, cut off or of another kind.
@@ -38,7 +37,7 @@ READ_ERRORS = (
 
 def how_to_get(known: Manifest, root: Path) -> str:
     """Return what a user can do to have the data set in `root`."""
-    by_hand = f"put {known.obtain} there"
+    by_hand = f"put {known.obtain} into {root}"
     if known.name not in DOWNLOADERS.names():
         return by_hand
     return f"{by_hand}, or run: mmbench data prepare {known.name} --root {root.parent} --download"
@@ -61,7 +60,7 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
         said = " ".join(str(error).split("You can use download")[0].split())[:160]
         reason = damaged_file(known, root) or f"{type(error).__name__}: {said}"
         raise UserError(
-            f"{known.name} in {root} cannot be read ({reason}); remove {root / folder} and "
+            f"{known.name} in {root} cannot be read ({reason}); remove {root / folder}, then "
             f"{how_to_get(known, root)}"
         ) from None
 
@@ -113,50 +112,6 @@ def _names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
-def drawn(known: Manifest, part: str, labels: Tensor) -> dict[Split, Tensor]:
-    """Return the sorted indices of every split that comes from the official part.
-
-    Each class is permuted, and held-out splits take their images from its front, in the manifest's order.
-
-    Raises:
-        UserError: a class has too few images; the held-out indices are not those of the manifest.
-    """
-    rules = {split: rule for split, rule in known.splits.items() if rule.part == part}
-    held = {split: rule for split, rule in rules.items() if rule.rule == "held_out"}
-    rest: Split | None = next((split for split, rule in rules.items() if rule.rule == "remainder"), None)
-    if rest is None:
-        return {split: torch.arange(len(labels)) for split in rules}
-    parts = _by_share(held, labels) if all(rule.share for rule in held.values()) else _by_count(held, labels)
-    found = dict(zip([rest, *held], parts, strict=True))
-    committed = known.draws.val if known.draws is not None and "val" in held else None
-    if committed is not None and index_digest(found["val"]) != committed:
-        raise UserError(
-            f"the val split drawn from the {part} part of {known.name} is not that of its manifest; images "
-            "per class or numpy's generator differ, unpack the archive again or install another numpy"
-        )
-    return found
-
-
-def _by_share(held: dict[Split, SplitRule], labels: Tensor) -> list[Tensor]:
-    seed = next(iter(held.values())).seed
-    return split_by_class(labels, [rule.share or 0.0 for rule in held.values()], seed=seed or 0)
-
-
-def _by_count(held: dict[Split, SplitRule], labels: Tensor) -> list[Tensor]:
-    taken = torch.zeros(len(labels), dtype=torch.bool)
-    parts, shots = [], 0
-    least = int(labels.bincount().min())
-    if least <= sum(rule.per_class or 0 for rule in held.values()):
-        raise UserError(f"a class has only {least} images, too few to draw from; unpack the archive again")
-    for rule in held.values():
-        shots += rule.per_class or 0
-        chosen = torch.zeros_like(taken)
-        chosen[shots_per_class(labels, shots, seed=rule.seed or 0)] = True
-        parts.append((chosen & ~taken).nonzero().flatten())
-        taken |= chosen
-    return [(~taken).nonzero().flatten(), *parts]
-
-
 @dataclass(frozen=True)
 class Reader:
     """How torchvision reads one data set of photographs.
@@ -166,6 +121,7 @@ class Reader:
         folder: what torchvision makes below the data set's folder.
         read: torchvision's data set from (folder of the data set, official part).
         pictures: (path, label) pairs of what `read` returned.
+        names: the names of the classes in what `read` returned for the part that train comes from.
     """
 
     name: str
@@ -174,6 +130,7 @@ class Reader:
     pictures: Callable[[Any], Iterable[tuple[str | Path, int]]] = lambda source: zip(
         source._image_files, source._labels, strict=True
     )
+    names: Callable[[Any], Sequence[str]] = lambda source: source.classes
 
     def dataset(
         self,
@@ -184,7 +141,7 @@ class Reader:
         """Return the data set in `root`.
 
         Args:
-            classes: their names; by default those of torchvision's reader.
+            classes: their names, where they are known before a part is read; by default `names`.
             find: the pictures of an official part, by default all of what `pictures` names. It is given
                 what `read` returned, and the part.
 
@@ -207,16 +164,13 @@ class Reader:
             if known.enforced:
                 check_count(self.name, root, f"{part} images", len(files), known.official.get(part))
             require_pictures(known, part, files)
-            if known.multilabel:
-                return {split: files for split, rule in known.splits.items() if rule.part == part}
             return {split: files.subset(kept) for split, kept in drawn(known, part, files.labels).items()}
 
         def files_of(split: Split) -> PictureFiles:
             return parts(known.splits[split].part)[split]
 
         opened(known, root, self.folder, lambda: None)  # given names are no sign of files
-        first = known.splits["train"].part
-        names = tuple(classes) if classes is not None else tuple(source(first).classes)
+        names = tuple(self.names(source(known.splits["train"].part)) if classes is None else classes)
         expected = known.expected()
         check_count(self.name, root, "classes", len(names), expected.get("classes"))
         return dataset_of_files(

@@ -23,7 +23,7 @@ SMALL = PatternsConfig(train=40, val=20, test=20, scenes_train=8, scenes_val=3, 
 
 @pytest.fixture(scope="session")
 def small_patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the small rendering: the first images and scenes of the real one. Copy it to change it."""
+    """The folder of the small rendering: the first images and scenes of the real one. Tests change a copy."""
     root = tmp_path_factory.mktemp("data") / "patterns"
     prepare(root, SMALL)
     return root

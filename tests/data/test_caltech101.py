@@ -1,0 +1,96 @@
+"""Caltech-101 in its layout: one folder per class, numbered pictures, and a background folder."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision.datasets.caltech as reader
+
+from mmbench.data import download_dataset, load_dataset
+from mmbench.errors import UserError
+
+SIZES = {"Faces": 40, "accordion": 31, "zebra": 33}  # in torchvision's order: by code point
+
+
+def write_caltech(folder: Path, picture) -> Path:
+    pictures = folder / "101_ObjectCategories"
+    for name, count in (SIZES | {"BACKGROUND_Google": 5}).items():
+        for number in range(1, count + 1):
+            picture(pictures / name / f"image_{number:04d}.jpg", size=(4, 4))
+    return pictures
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, picture, stand_in) -> Path:
+    stand_in("caltech101", classes=3, official={"all": 104}, images={"train": 75, "val": 15, "test": 14})
+    return write_caltech(tmp_path / "caltech101" / "caltech101", picture)
+
+
+def test_thirty_of_each_class_are_drawn(tmp_path: Path, pictures: Path) -> None:
+    dataset = load_dataset("caltech101", tmp_path)
+    assert (dataset.classes, dataset.metric) == (tuple(SIZES), "mean_per_class")
+    counts = [dataset.labels(split).bincount().tolist() for split in ("train", "val", "test")]
+    assert counts == [[25] * 3, [5] * 3, [10, 1, 3]]
+    generator = np.random.default_rng(0)
+    expected: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for name, count in SIZES.items():
+        order = generator.permutation(np.arange(count)) + 1  # the generator permutes names by position
+        for split, numbers in (("train", order[:25]), ("val", order[25:30]), ("test", order[30:])):
+            expected[split] += [
+                f"101_ObjectCategories/{name}/image_{number:04d}.jpg" for number in sorted(numbers)
+            ]
+    assert {split: dataset.files[split]().paths for split in expected} == expected
+
+
+def test_a_hole_in_the_numbers_is_found(tmp_path: Path, pictures: Path, picture) -> None:
+    (pictures / "zebra" / "image_0007.jpg").rename(pictures / "zebra" / "image_0099.jpg")
+    with pytest.raises(UserError, match=r"1 of 104 all pictures .* the first is .*zebra/image_0007\.jpg"):
+        load_dataset("caltech101", tmp_path).labels("test")
+
+
+def test_a_class_that_is_too_small(tmp_path: Path, pictures: Path, picture) -> None:
+    (pictures / "accordion" / "image_0031.jpg").unlink()
+    picture(pictures / "zebra" / "image_0034.jpg")
+    with pytest.raises(UserError, match="a class has only 30 images"):
+        load_dataset("caltech101", tmp_path).labels("train")
+
+
+def test_the_background_folder_is_needed_and_not_read(tmp_path: Path, pictures: Path) -> None:
+    shutil.rmtree(pictures / "BACKGROUND_Google")
+    with pytest.raises(UserError, match="BACKGROUND_Google is missing"):
+        load_dataset("caltech101", tmp_path)
+    (pictures / "BACKGROUND_Google").mkdir()
+    load_dataset.cache_clear()
+    assert "BACKGROUND_Google" not in load_dataset("caltech101", tmp_path).classes
+    (pictures / "tmp").mkdir()
+    load_dataset.cache_clear()
+    with pytest.raises(UserError, match=r"caltech101 in .* has 4 classes where its manifest says 3"):
+        load_dataset("caltech101", tmp_path)
+
+
+def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="caltech101 is not in"):
+        load_dataset("caltech101", tmp_path)
+    assert not (tmp_path / "caltech101").exists()  # torchvision would make the folder
+
+
+def test_torchvision_downloads_to_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+) -> None:
+    """The authors' archive is a zip with an archive of the pictures in it; torchvision unpacks both."""
+    stand_in("caltech101", classes=3, official={"all": 104})
+    write_caltech(tmp_path / "inner", picture)
+    serve(tmp_path / "inner", "101_ObjectCategories.tar.gz")
+    (tmp_path / "outer" / "caltech-101").mkdir(parents=True)
+    shutil.copy(tmp_path / "served" / "101_ObjectCategories.tar.gz", tmp_path / "outer" / "caltech-101")
+    address, digest = serve(tmp_path / "outer", "caltech-101.zip")
+    fetch = reader.download_and_extract_archive
+
+    def from_here(url: str, download_root: str, filename: str, md5: str) -> None:
+        assert url.startswith("https://data.caltech.edu/") and filename == "caltech-101.zip"
+        fetch(address, download_root=download_root, filename=filename, md5=digest)
+
+    monkeypatch.setattr(reader, "download_and_extract_archive", from_here)
+    download_dataset("caltech101", tmp_path / "data")
+    assert len(load_dataset("caltech101", tmp_path / "data").labels("train")) == 75

@@ -1,0 +1,64 @@
+"""DTD in its layout: images by class, and a list per split and partition."""
+
+from pathlib import Path
+
+import pytest
+from torchvision.datasets import DTD
+
+from mmbench.data import download_dataset, load_dataset
+from mmbench.errors import UserError
+
+LISTS = {
+    "train1": ("woven/woven_0002.jpg", "banded/banded_0004.jpg", "banded/banded_0001.jpg"),
+    "val1": ("banded/banded_0002.jpg", "woven/woven_0001.jpg"),
+    "test1": ("woven/woven_0003.jpg", "banded/banded_0003.jpg"),
+    "train2": ("banded/banded_0003.jpg", "woven/woven_0003.jpg"),  # another partition is not read
+}
+SIZES = {"train": 3, "val": 2, "test": 2}
+
+
+def write_dtd(folder: Path, picture) -> None:
+    for name, lines in LISTS.items():
+        for line in lines:
+            picture(folder / "images" / line)
+        (folder / "labels").mkdir(parents=True, exist_ok=True)
+        (folder / "labels" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_the_first_partition(tmp_path: Path, picture, stand_in) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", picture)
+    stand_in("dtd", classes=2, official=SIZES, images=SIZES)
+    dataset = load_dataset("dtd", tmp_path)
+    assert (dataset.classes, dataset.metric) == (("banded", "woven"), "top1")
+    assert dataset.files["train"]().paths == [
+        "dtd/images/banded/banded_0001.jpg",
+        "dtd/images/banded/banded_0004.jpg",
+        "dtd/images/woven/woven_0002.jpg",
+    ]
+    assert dataset.labels("train").tolist() == [0, 0, 1]
+    assert dataset.files["val"]().paths[1] == "dtd/images/woven/woven_0001.jpg"
+    assert dataset.files["test"]().paths[0] == "dtd/images/banded/banded_0003.jpg"
+
+
+def test_a_missing_split_is_one_line(tmp_path: Path, picture, stand_in) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", picture)
+    stand_in("dtd", classes=2, official=SIZES)
+    (tmp_path / "dtd" / "dtd" / "dtd" / "labels" / "val1.txt").unlink()
+    dataset = load_dataset("dtd", tmp_path)
+    with pytest.raises(UserError, match=r"dtd in .* cannot be read \(FileNotFoundError: .*val1\.txt"):
+        dataset.labels("val")
+    assert len(dataset.labels("test")) == 2
+
+
+def test_torchvision_downloads_to_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+) -> None:
+    write_dtd(tmp_path / "source" / "dtd", picture)
+    stand_in("dtd", classes=2, official=SIZES)
+    address, md5 = serve(tmp_path / "source", "dtd-r1.0.1.tar.gz")
+    monkeypatch.setattr(DTD, "_URL", address)
+    with pytest.raises(UserError, match="download of 'dtd' failed"):
+        download_dataset("dtd", tmp_path / "data")  # not the authors' bytes
+    monkeypatch.setattr(DTD, "_MD5", md5)
+    download_dataset("dtd", tmp_path / "data")
+    assert len(load_dataset("dtd", tmp_path / "data").labels("train")) == 3

@@ -1,0 +1,60 @@
+"""FGVC-Aircraft in its layout: lists of picture and variant, whose names have spaces and slashes."""
+
+from pathlib import Path
+
+import pytest
+from torchvision.datasets import FGVCAircraft
+
+from mmbench.data import download_dataset, load_dataset
+from mmbench.errors import UserError
+
+VARIANTS = ("737-700", "A340-300", "Boeing 717", "F/A-18")
+LISTS = {
+    "train": (("0034309", "F/A-18"), ("1025794", "Boeing 717"), ("0034958", "737-700")),
+    "val": (("0481847", "A340-300"),),
+    "test": (("1514522", "A340-300"), ("0747566", "737-700")),
+}
+SIZES = {"train": 3, "val": 1, "test": 2}
+
+
+def write_aircraft(folder: Path, picture) -> Path:
+    data = folder / "data"
+    for part, lines in LISTS.items():
+        for name, _ in lines:
+            picture(data / "images" / f"{name}.jpg")
+        text = "".join(f"{name} {variant}\n" for name, variant in lines)
+        (data / f"images_variant_{part}.txt").write_text(text)
+    (data / "variants.txt").write_text("".join(f"{variant}\n" for variant in VARIANTS))
+    return data
+
+
+def test_variants(tmp_path: Path, picture, stand_in) -> None:
+    write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", picture)
+    stand_in("fgvc-aircraft", classes=4, official=SIZES, images=SIZES)
+    dataset = load_dataset("fgvc-aircraft", tmp_path)
+    assert (dataset.classes, dataset.metric) == (VARIANTS, "mean_per_class")
+    assert dataset.files["train"]().paths == [
+        "data/images/0034958.jpg",
+        "data/images/1025794.jpg",
+        "data/images/0034309.jpg",
+    ]
+    assert [dataset.labels(split).tolist() for split in SIZES] == [[0, 2, 3], [1], [0, 1]]
+
+
+def test_an_unknown_variant_is_one_line(tmp_path: Path, picture, stand_in) -> None:
+    data = write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", picture)
+    stand_in("fgvc-aircraft", classes=4, official=SIZES)
+    (data / "images_variant_test.txt").write_text("1514522 Zeppelin\n")
+    dataset = load_dataset("fgvc-aircraft", tmp_path)
+    with pytest.raises(UserError, match=r"cannot be read \(KeyError: 'Zeppelin'.*prepare fgvc-aircraft"):
+        dataset.labels("test")
+
+
+def test_torchvision_downloads_to_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+) -> None:
+    write_aircraft(tmp_path / "source" / "fgvc-aircraft-2013b", picture)
+    stand_in("fgvc-aircraft", classes=4, official=SIZES)
+    monkeypatch.setattr(FGVCAircraft, "_URL", serve(tmp_path / "source", "fgvc-aircraft-2013b.tar.gz")[0])
+    download_dataset("fgvc-aircraft", tmp_path / "data")
+    assert len(load_dataset("fgvc-aircraft", tmp_path / "data").labels("train")) == 3
