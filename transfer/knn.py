@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +13,9 @@ from mmbench.neighbours import knn_grid, knn_scores
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.features import is_pixels
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
+
+# Below this, exp(1 / T) times a few thousand votes is more than a float32 holds.
+SMALLEST_TEMPERATURE = 0.0125
 
 
 class KnnSettings(TaskSettings):
@@ -25,7 +28,7 @@ class KnnSettings(TaskSettings):
     """
 
     neighbours: int = Field(gt=0)
-    temperature: float = Field(gt=0)
+    temperature: float = Field(ge=SMALLEST_TEMPERATURE)
     chunk: int = Field(default=512, gt=0)
 
     @classmethod
@@ -44,8 +47,8 @@ class KnnGridSettings(TaskSettings):
         chunk: queries that are compared with the bank at a time, to bound the memory.
     """
 
-    neighbours: tuple[int, ...] = Field(min_length=1)
-    temperatures: tuple[float, ...] = Field(min_length=1)
+    neighbours: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    temperatures: tuple[Annotated[float, Field(ge=SMALLEST_TEMPERATURE)], ...] = Field(min_length=1)
     chunk: int = Field(default=512, gt=0)
 
 

@@ -12,8 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mmbench.data.dataset import Split
+from mmbench.errors import UserError
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
+
+TOLERANCE = 1e-6
 
 
 class LogregSettings(TaskSettings):
@@ -23,23 +26,45 @@ class LogregSettings(TaskSettings):
         candidates: how many values of the L2 strength are tried, evenly spaced in their logarithm.
         weakest, strongest: ends of that range; strength multiplies |weight|^2 / 2 beside the mean loss.
         iterations: most L-BFGS iterations per fit.
+        tolerance: a fit ends when the largest gradient entry falls below it. At scikit-learn's default of
+            1e-4 it would not move any more at strengths below about 1e-4, and many candidates would be one.
     """
 
     candidates: int = Field(gt=0)
     weakest: float = Field(gt=0)
     strongest: float = Field(gt=0)
     iterations: int = Field(default=1000, gt=0)
+    tolerance: float = Field(default=TOLERANCE, gt=0)
 
 
 def fit(
-    features: Tensor, labels: Tensor, strength: float, iterations: int, start: LogisticRegression | None
+    features: Tensor,
+    labels: Tensor,
+    strength: float,
+    iterations: int,
+    start: LogisticRegression | None,
+    tolerance: float = TOLERANCE,
 ) -> tuple[LogisticRegression, bool]:
     """Return scikit-learn's fit and whether it converged; `start` only saves time.
 
     The loss is mean cross-entropy + strength / 2 * |weight|^2: scikit-learn's C is 1 / (strength x images).
+    Of two classes, the weight is that of the second alone, the first has none.
+
+    Args:
+        features: (N, C). In float32 a fit is faster, but ends where float32 sees no more progress.
+        labels: int64, (N,).
+        start: the fit of a similar strength on the same data.
+
+    Raises:
+        UserError: all images are of one class.
     """
+    if len(torch.unique(labels)) < 2:
+        raise UserError(
+            f"all {len(labels)} images to learn from are of class {int(labels[0])}; "
+            "a logistic regression needs two classes"
+        )
     model = LogisticRegression(
-        C=1 / (strength * len(labels)), max_iter=iterations, tol=1e-4, solver="lbfgs", warm_start=True
+        C=1 / (strength * len(labels)), max_iter=iterations, tol=tolerance, solver="lbfgs", warm_start=True
     )
     if start is not None:
         model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
@@ -61,7 +86,11 @@ def scores(model: LogisticRegression, features: Tensor, classes: int) -> Tensor:
 
 @task("logreg", LogregSettings, default_protocol="logreg/lbfgs@1", accepts_pixels=True)
 def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
-    """Choose the strength on val, refit on train and val, measure once on the evaluated split."""
+    """Choose the strength on val, refit on train and val, measure once on the evaluated split.
+
+    Candidates go from strong to weak, each from where the one before it ended, as in the source. They are
+    fitted in float32, which is enough to choose; the last fit starts afresh, in float64.
+    """
     evaluated: Split = job.protocol.split  # type: ignore[assignment]
     splits: tuple[Split, ...] = ("train", "val", evaluated)
     total = len(splits) + settings.candidates + 1
@@ -76,18 +105,26 @@ def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     last: LogisticRegression | None = None
     for done, strength in enumerate(strengths):
         job.report(len(splits) + done, total, f"L2 strength {strength:.2g}")
-        last, _ = fit(features["train"], labels["train"], float(strength), settings.iterations, last)
+        last, _ = fit(
+            features["train"],
+            labels["train"],
+            float(strength),
+            settings.iterations,
+            last,
+            settings.tolerance,
+        )
         hits = scores(last, features["val"], classes).argmax(dim=1) == labels["val"]
         accuracies.append(float(hits.double().mean()))
     best = max(range(len(accuracies)), key=accuracies.__getitem__)  # of equal ones the strongest
     job.report(total - 1, total, "fit on train and val")
     refitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
     model, converged = fit(
-        torch.cat([features[split] for split in refitted]),
+        torch.cat([features[split] for split in refitted]).double(),
         torch.cat([labels[split] for split in refitted]),
         float(strengths[best]),
         settings.iterations,
         None,
+        settings.tolerance,
     )
     found = scores(model, features[evaluated], classes)
     notes = [
@@ -95,7 +132,7 @@ def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
         f"then fitted on {' and '.join(refitted)}"
     ]
     if not converged:
-        notes.append(f"the last fit was stopped after {settings.iterations} iterations")
+        notes.append(f"the last fit ended after {int(model.n_iter_[0])} iterations before it had converged")
     job.report(total, total, "done")
     return Measurement(
         metrics=classification_metrics(found, labels[evaluated], logits=True),
