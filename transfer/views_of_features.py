@@ -54,10 +54,10 @@ def draw_views(
     embedding, neighbours = record.with_suffix(".embedding.png"), record.with_suffix(".neighbours.png")
     shown = chosen(queries.labels, N_SHOWN, seed)
     points = embed(queries.features[shown], seed)
-    draw_embedding(points, queries.labels[shown], classes, f"{title}, {queries.name}", embedding)
-
     rows = chosen_rows(queries.labels, seed)
     cosine, index = nearest(queries.features[rows], bank.features, min(NEIGHBOURS, max(1, len(bank.labels))))
+
+    draw_embedding(points, queries.labels[shown], classes, f"{title}, {queries.name}", embedding)
     items, place = index.unique(return_inverse=True)  # only these pictures are read
     draw_neighbours(
         queries.images(rows),
