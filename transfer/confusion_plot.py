@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -71,7 +71,7 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], title: str, path: Pat
         image, ax=axes, shrink=0.7, aspect=28, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100]
     )
     bar.set_label("percent of the true class", color=FAINT)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     heading = figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
     heading.set_parse_math(False)
     _name_axes(axes, classes)
@@ -123,11 +123,13 @@ def _write_numbers(axes: Axes, shares: Tensor) -> None:
 
 def _list_confusions(axes: Axes, beside: list[tuple[int, int, float]], classes: Sequence[str]) -> None:
     """Write the largest confusions as a list from the top of the matrix on."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     axes.set_axis_off()
-    style = {"va": "top", "transform": axes.transAxes, "parse_math": False}
+    style: dict[str, Any] = {"va": "top", "transform": axes.transAxes, "parse_math": False}
     axes.text(0, 1, "largest confusions, percent", fontsize=9, fontweight="bold", color=INK, **style)
     for line, (true, predicted, share) in enumerate(beside, start=1):
-        height = 1 - LINE * line / axes.figure.get_figheight()
+        height = 1 - LINE * line / figure.get_figheight()
         words = f"{shortened(classes[true], 18)} → {shortened(classes[predicted], 18)}"
         axes.text(0, height, f"{share:.0f}", fontsize=8, color=INK, **style)
         axes.text(0.12, height, words, fontsize=8, color=FAINT, **style)

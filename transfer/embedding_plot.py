@@ -16,6 +16,7 @@ from mmbench.transfer.confusion_plot import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 N_SHOWN = 2000  # more marks than these cover each other, and t-SNE takes a minute
 PERPLEXITY = 30.0  # scikit-learn's default; van der Maaten and Hinton 2008 name 5 to 50
@@ -160,7 +161,7 @@ def _name_clusters(axes: Axes, points: Tensor, labels: Tensor, classes: Sequence
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
-    taken = []
+    taken: list[Bbox] = []
     for label in most_compact(points, labels, NAMED):
         own = points[labels == label]
         x, y = float(own[:, 0].median()), float(own[:, 1].quantile(0.85))
