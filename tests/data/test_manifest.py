@@ -37,8 +37,10 @@ def per_class_draw(
     """Return (drawn, rest): each class permuted by one generator, the first round(fraction x size) drawn."""
     generator = np.random.default_rng(seed)
     drawn, rest = [], []
-    for label in sorted(set(labels)):
-        members = [index for index, one in enumerate(labels) if one == label]
+    by_class: dict[int, list[int]] = {}
+    for index, label in enumerate(labels):
+        by_class.setdefault(label, []).append(index)
+    for _, members in sorted(by_class.items()):
         order = generator.permutation(np.array(members)).tolist()
         count = max(at_least, round(fraction * len(members)))
         drawn += order[:count]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from mmbench import cli
-from mmbench.data import load_dataset
+from mmbench.data import DATASETS, load_dataset
+from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.tools import data as data_module
@@ -189,6 +191,48 @@ def test_unknown_names_get_a_near_match(tmp_path, capsys):
 def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
     code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path)
     assert code == 2 and "--download" in err
+
+
+def test_the_list_names_every_data_set_with_its_facts(capsys):
+    code, out, _ = run(capsys, "data", "list")
+    assert code == 0
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert list(rows)[1:] == DATASETS.names()
+    assert rows["caltech101"].split() == [
+        *("caltech101", "101", "2525", "505", "5647", "mean_per_class"),
+        *("5", "of", "each", "class", "of", "all,", "seed", "0", "--download"),
+    ]
+    assert rows["cars"].split()[1:6] == ["196", "-", "-", "8041", "top1"]
+    assert rows["cars"].endswith("your files") and rows["patterns"].endswith("rendering")
+    assert rows["voc2007"].split()[1:] == [
+        "20",
+        "2501",
+        "2510",
+        "4952",
+        "mAP",
+        "official",
+        "val",
+        "--download",
+    ]
+    starts = {line.index("val split is") if "val split is" in line else 0 for line in out.splitlines()}
+    assert max(starts) == rows["dtd"].index("official val")  # columns are aligned
+
+
+def test_a_manifest_is_printed_whole(capsys):
+    code, out, _ = run(capsys, "data", "manifest", "food101")
+    assert code == 0
+    assert Manifest.model_validate(yaml.safe_load(out)) == require_manifest("food101")
+    assert "85eeb15f3717b99a5da872d97d918f87" in out
+    code, _, err = run(capsys, "data", "manifest", "fod101")
+    assert code == 2 and "did you mean 'food101'?" in err
+    code, _, err = run(capsys, "data", "manifest", "folder")
+    assert code == 2 and "has no manifest" in err and err.count("\n") == 1
+
+
+def test_what_has_no_home_says_what_to_put_where(tmp_path, capsys):
+    for options in ((), ("--download",)):
+        code, _, err = run(capsys, "data", "prepare", "cars", "--root", tmp_path, *options)
+        assert code == 2 and "cars_test_annos_withlabels.mat into" in err and err.count("\n") == 1
 
 
 def test_the_sheet_of_images_has_a_row_per_class_with_its_own_pictures(root, tmp_path, capsys):
