@@ -1,9 +1,13 @@
 """Classification metrics, recomputed one image at a time."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mmbench.transfer.accuracy import classification_metrics
+from mmbench.transfer.accuracy import classification_metrics, confusion, per_class_accuracy
 
 
 def test_metrics_equal_a_count_by_hand() -> None:
@@ -27,3 +31,50 @@ def test_metrics_equal_a_count_by_hand() -> None:
 
 def test_five_classes_have_no_top5() -> None:
     assert "top5" not in classification_metrics(torch.eye(5), torch.arange(5))
+
+
+def test_the_loss_is_the_mean_surprise() -> None:
+    generator = torch.Generator().manual_seed(4)
+    scores = 5 * torch.randn((40, 3), generator=generator)
+    labels = torch.randint(3, (40,), generator=generator)
+    surprise = 0.0
+    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+        surprise -= row[label] - math.log(sum(math.exp(value) for value in row))
+    loss = classification_metrics(scores, labels, logits=True)["loss"]
+    assert loss.value == pytest.approx(surprise / 40, rel=1e-9)
+    assert not loss.higher_is_better and loss.unit == "nats" and loss.n == 40
+    assert "loss" not in classification_metrics(scores, labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 60), classes=st.integers(1, 7), levels=st.integers(1, 9), seed=st.integers(0, 9999)
+)
+def test_a_confusion_matrix_counts_every_image_once(count: int, classes: int, levels: int, seed: int) -> None:
+    """Few levels of scores make ties, of which the first class counts."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(levels, (count, classes), generator=generator).float()
+    labels = torch.randint(classes, (count,), generator=generator)
+    counts = confusion(scores, labels)
+    by_hand = [[0] * classes for _ in range(classes)]
+    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+        by_hand[label][row.index(max(row))] += 1
+    assert counts.dtype == torch.int64 and counts.tolist() == by_hand
+    top1 = classification_metrics(scores, labels)["top1"].value
+    assert top1 == pytest.approx(100 * int(counts.diagonal().sum()) / count, abs=1e-4)
+
+
+def test_accuracy_per_class_is_the_diagonal_over_the_row() -> None:
+    counts = torch.tensor([[3, 1, 0], [0, 0, 0], [2, 3, 5]])
+    assert per_class_accuracy(counts) == [75.0, None, 50.0]
+
+
+def test_the_mean_per_class_is_over_classes_that_were_evaluated() -> None:
+    generator = torch.Generator().manual_seed(5)
+    scores = torch.randn((30, 6), generator=generator)
+    labels = torch.randint(5, (30,), generator=generator)  # class 5 is never true
+    shares = per_class_accuracy(confusion(scores, labels))
+    assert shares[5] is None
+    there = [share for share in shares if share is not None]
+    found = classification_metrics(scores, labels)["mean_per_class"].value
+    assert found == pytest.approx(sum(there) / len(there), abs=1e-4)
