@@ -47,7 +47,7 @@ def train_head(
     schedule = torch.optim.lr_scheduler.MultiStepLR(
         optimiser, [epoch * plan.per_epoch for epoch in settings.decay_epochs], settings.decay_factor
     )
-    parts = {"head": head, "optimiser": optimiser, "schedule": schedule}
+    parts: dict[str, Any] = {"head": head, "optimiser": optimiser, "schedule": schedule}
     saved = job.unfinished.state()
     if saved is not None:
         for name, part in parts.items():

@@ -131,7 +131,8 @@ class FeatureBank:
         saved = done
         for features in pass_over(network, pictures, done, total):
             self.computed += len(features)
-            stored = features.numpy().astype(self.stored)
+            with np.errstate(over="ignore"):  # told in one line below
+                stored = features.numpy().astype(self.stored)
             if not np.isfinite(stored).all():
                 raise UserError("these features do not fit into float16; keep the bank in float32")
             if entry is not None:

@@ -118,7 +118,7 @@ def finetune(job: TransferJob, labelled: Pictures, settings: FinetuneSettings) -
     with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
         torch.manual_seed(job.seed)
         model = Classifier(job, len(job.dataset.classes)).to(job.device)
-        model = cast(Classifier, model.to(memory_format=torch.channels_last))
+        model = model.to(memory_format=torch.channels_last)
         model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
         views = open_views(labelled, plan, settings.crop_scale, job.device, generator, job.seed)
         used = _train(job, model, views, settings)
@@ -139,18 +139,18 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
         optimiser, lambda step: rate_factor(step, plan.per_epoch, settings)
     )
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.compute.precision == "float16")
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
     used = torch.zeros(plan.count, dtype=torch.bool)
     saved = job.unfinished.state()
     if saved is not None:
         for name, part in parts.items():
-            part.load_state_dict(saved[name])  # type: ignore[attr-defined]
+            part.load_state_dict(saved[name])
         views.restore(saved["views"])
         used |= saved["used"].cpu()
         torch.set_rng_state(saved["random"].cpu())
 
     def state() -> dict[str, Any]:
-        states = {name: part.state_dict() for name, part in parts.items()}  # type: ignore[attr-defined]
+        states = {name: part.state_dict() for name, part in parts.items()}
         return {**states, "views": views.state(), "used": used, "random": torch.get_rng_state()}
 
     parallel = model if process_count() == 1 else DistributedDataParallel(model, broadcast_buffers=False)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset, load_dataset
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
@@ -78,6 +80,26 @@ def _fed(backbone: Backbone, image_size: int) -> Backbone:
     return replace(
         backbone, card=card.model_copy(update={"preprocessing": preprocessing, "origins": origins})
     )
+
+
+def receipt_of(checkpoint: Path, backbone: Backbone) -> str | None:
+    """Return the id of the receipt that lies beside a converted checkpoint, None where there is none.
+
+    Raises:
+        UserError: the receipt is damaged, or is that of another file.
+    """
+    path = receipt_path(checkpoint)
+    if not path.is_file():
+        return None
+    try:
+        receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is no receipt of a conversion; move it away, or convert again") from None
+    if checkpoint.is_file() and receipt.output_sha256 != backbone.card.source_sha256:
+        raise UserError(
+            f"{path} is the receipt of another file than {checkpoint}; move it away, or convert again"
+        )
+    return receipt.id
 
 
 def transfer(
@@ -168,6 +190,7 @@ def transfer(
                 precision=precision,
                 workers=workers,
                 labels_file=labels_file,
+                receipt_id=None if checkpoint in CONTROLS else receipt_of(Path(checkpoint), backbone),
             )
         outcomes.append(Outcome(result, plan.path, reused))
     return outcomes

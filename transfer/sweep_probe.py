@@ -68,7 +68,7 @@ def train_on_features(job: TransferJob, features: Tensor, settings: SweepProbe) 
             labels[indices].to(job.device),
             rate_factor(step, plan.per_epoch, settings),
         )
-        if step % 20 == 0:
+        if step % 20 == 0 or step + 1 == plan.steps:
             job.report(step + 1, plan.steps, _words(heads, step, plan))
         job.unfinished.after_step(step + 1, state)
     return heads

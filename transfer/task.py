@@ -312,7 +312,7 @@ def run_task(
         seconds = unfinished.seconds_before + time.perf_counter() - started
         reused = bank.root is not None and measured.from_bank and bank.computed == computed
         result = _record(job, plan, measured, seconds, reused, receipt_id)
-        on_main(lambda: _write(result, measured, dataset, store))
+        result = on_main(lambda: _write(result, measured, dataset, store))
     unfinished.forget()
     return result
 
@@ -355,10 +355,11 @@ def _record(
     )
 
 
-def _write(result: Result, measured: Measurement, dataset: Dataset, store: ResultStore) -> None:
-    """Write the picture of the confusion matrix, then the record."""
+def _write(result: Result, measured: Measurement, dataset: Dataset, store: ResultStore) -> Result:
+    """Write the picture of the confusion matrix, then the record, and return it."""
     path = store.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
     if measured.confusion is not None:
         title = f"{result.model.arm} on {dataset.name}, {result.protocol}, seed {result.seed}"
         draw_confusion(measured.confusion, dataset.classes, title, path.with_suffix(".confusion.png"))
     store.write(result)
+    return result

@@ -196,7 +196,8 @@ class _Crops(TorchDataset[Any]):
             )
         except UserError as error:
             return str(error)
-        return crop.flip(-1) if float(torch.rand(1, generator=generator)) < 0.5 else crop
+        mirrored = float(torch.rand(1, generator=generator)) < 0.5
+        return torch.flip(crop, (-1,)) if mirrored else crop
 
 
 def open_views(

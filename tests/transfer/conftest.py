@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import torch
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
+
+sys.path.insert(0, str(Path(__file__).parent))  # two_probes
 
 CLASSES = 6
 STORED, FED = 20, 16
