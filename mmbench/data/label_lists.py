@@ -11,7 +11,7 @@ from torch import Tensor
 from mmbench.data.dataset import PictureFiles
 from mmbench.errors import UserError
 
-UNKNOWN, HELD_OUT = -1, -2
+UNKNOWN = -1
 
 
 class PictureNames:
@@ -64,41 +64,37 @@ def read_items(path: Path) -> list[tuple[int, str]]:
     return items
 
 
-def labelled_indices(
-    path: Path, files: PictureFiles | None, count: int, *, held_out: PictureFiles | None = None
-) -> Tensor:
-    """Return which images of a split a list names, as sorted int64 indices.
+def labelled_indices(path: Path, files: PictureFiles | None, count: int) -> Tensor:
+    """Return which images a list names, as sorted int64 indices.
+
+    Published lists name pictures of the whole official train part, so `files` must hold our val split too.
 
     Args:
         path: one item per line. Pictures on disk are named by file name, by class folder and file name, or
             by a path; images of other data sets by their index from 0.
-        files: the split's pictures; None where it has none on disk.
-        count: images in the split.
-        held_out: pictures that this library holds out of the official train part as val. Published lists
-            name some of them; those are left out.
+        files: the pictures to choose from; None where there are none on disk.
+        count: images to choose from.
 
     Raises:
         UserError: a missing or empty file; an item that is unknown, out of range, ambiguous or named twice.
     """
     items = read_items(path)
-    find = _index_finder(path, count) if files is None else _name_finder(path, files, held_out)
+    find = _index_finder(path, count) if files is None else _name_finder(path, files)
     seen: dict[int, int] = {}
     unknown: list[tuple[int, str]] = []
     for number, item in items:
         index = find(number, item)
         if index == UNKNOWN:
             unknown.append((number, item))
-        elif index != HELD_OUT and seen.setdefault(index, number) != number:
+        elif seen.setdefault(index, number) != number:
             raise UserError(f"{path}, line {number}: '{item}' is named twice, first in line {seen[index]}")
     if unknown:
         number, item = unknown[0]
-        known = f"an index from 0 to {count - 1}" if files is None else f"a train picture in {files.root}"
+        known = f"an index from 0 to {count - 1}" if files is None else f"a picture in {files.root}"
         raise UserError(
             f"{path}, line {number}: '{item}' is not {known} ({len(unknown)} of {len(items)} items are not); "
             "take the list of this data set, or remove those lines"
         )
-    if not seen:
-        raise UserError(f"{path} names held-out val pictures only; add others")
     return torch.tensor(sorted(seen), dtype=torch.int64)
 
 
@@ -114,20 +110,16 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
     return find
 
 
-def _name_finder(path: Path, files: PictureFiles, held_out: PictureFiles | None) -> Callable[[int, str], int]:
+def _name_finder(path: Path, files: PictureFiles) -> Callable[[int, str], int]:
     names = PictureNames(files.paths)
-    others = PictureNames(held_out.paths if held_out is not None else [])
 
     def find(number: int, item: str) -> int:
-        here, there = names.find(item), others.find(item)
-        meant = [files.paths[index] for index in here] + [others.paths[index] for index in there]
-        if len(meant) > 1:
+        found = names.find(item)
+        if len(found) > 1:
+            first, second = (files.paths[index] for index in found[:2])
             raise UserError(
-                f"{path}, line {number}: '{item}' can be {meant[0]} or {meant[1]}; "
-                "write the class folder in front"
+                f"{path}, line {number}: '{item}' can be {first} or {second}; write the class folder in front"
             )
-        if here:
-            return here[0]
-        return HELD_OUT if there else UNKNOWN
+        return found[0] if found else UNKNOWN
 
     return find

@@ -25,9 +25,9 @@ def files(*paths: str) -> PictureFiles:
     return PictureFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
 
 
-def listed(tmp_path: Path, text: str, pictures: PictureFiles | None = None, **options: object) -> list[int]:
+def listed(tmp_path: Path, text: str, pictures: PictureFiles | None = None) -> list[int]:
     (tmp_path / "list.txt").write_text(text)
-    indices = labelled_indices(tmp_path / "list.txt", pictures, 7, **options)
+    indices = labelled_indices(tmp_path / "list.txt", pictures, 7)
     assert indices.dtype == torch.int64
     return indices.tolist()
 
@@ -64,10 +64,10 @@ def test_comments_blank_lines_and_order(tmp_path: Path) -> None:
         ("# nothing\n\n", "is empty"),
         (
             "cats/0001.png\n\nx.png\ny.png\n",
-            r"line 3: 'x\.png' is not a train picture in train \(2 of 3 items",
+            r"line 3: 'x\.png' is not a picture in train \(2 of 3 items",
         ),
-        ("cats/0002.png\n", r"line 1: 'cats/0002\.png' is not a train picture"),
-        ("birds/0001.png\n", r"'birds/0001\.png' is not a train picture"),
+        ("cats/0002.png\n", r"line 1: 'cats/0002\.png' is not a picture"),
+        ("birds/0001.png\n", r"'birds/0001\.png' is not a picture"),
         (
             "0001.png\n",
             r"line 1: '0001\.png' can be cats/0001\.png or dogs/0001\.png; write the class folder",
@@ -104,18 +104,6 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"list\.txt cannot be read"):
         labelled_indices(tmp_path / "list.txt", None, 3)
-
-
-def test_pictures_held_out_as_val_are_left_out(tmp_path: Path) -> None:
-    train, val = files(*PATHS[:2]), files(*PATHS[2:4])
-    text = "n01440764_10026.JPEG\nn01443537_10.JPEG\n"
-    assert listed(tmp_path, text, train, held_out=val) == [0]
-    with pytest.raises(UserError, match=r"n01443537_10\.JPEG' is not a train picture"):
-        listed(tmp_path, text, train)
-    with pytest.raises(UserError, match="names held-out val pictures only"):
-        listed(tmp_path, "n01443537_10.JPEG\n", train, held_out=val)
-    with pytest.raises(UserError, match=r"can be cats/0001\.png or dogs/0001\.png"):
-        listed(tmp_path, "0001.png\n", files(PATHS[4]), held_out=files(PATHS[5]))
 
 
 def test_as_many_paths_as_imagenet_has(tmp_path: Path) -> None:
