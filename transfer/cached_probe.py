@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.data.dataset import Split
+from mmbench.distributed import on_main
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TransferJob
@@ -76,35 +78,49 @@ def fit_linear(
     return Head(weight.detach(), bias.detach(), converged=steepest <= settings.tolerance)
 
 
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation (C,) float32 of features (N, C), which are read piece by piece."""
+    count, width = features.shape
+    total, squares = torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
+    for part in torch.split(features, 16384):
+        total += part.double().sum(dim=0)
+    mean = total / count
+    for part in torch.split(features, 16384):
+        squares += (part.double() - mean).square().sum(dim=0)
+    return mean.float(), (squares / (count - 1)).sqrt().clamp_min(1e-6).float()
+
+
 def standardise(reference: Tensor, *others: Tensor) -> list[Tensor]:
     """Return all tensors (N, C) shifted and scaled by the mean and deviation of the first."""
-    mean, deviation = reference.mean(dim=0), reference.std(dim=0).clamp_min(1e-6)
+    mean, deviation = moments(reference)
     return [(features - mean) / deviation for features in (reference, *others)]
 
 
 def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     """Choose the weight decay on val, refit on train and val, measure once on the evaluated split."""
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    splits = {name: job.dataset.split(name) for name in ("train", "val", evaluated)}
-    classes = len(job.dataset.classes)
-    decays = sorted(settings.weight_decays, reverse=True)
-    total = len(splits) + len(decays) + 1
-    features = {}
-    for done, name in enumerate(splits):
-        job.report(done, total, f"features of {name}")
-        features[name] = job.features(name).float()
+    splits: tuple[Split, ...] = tuple(dict.fromkeys(("train", "val", job.evaluated)))
+    features = {split: job.features(split).float() for split in splits}
+    labels = {split: job.dataset.labels(split) for split in splits}
+    return on_main(lambda: _measure(job, settings, features, labels))
 
+
+def _measure(
+    job: TransferJob, settings: CachedProbe, features: Mapping[Split, Tensor], labels: Mapping[Split, Tensor]
+) -> Measurement:
+    evaluated, classes = job.evaluated, len(job.dataset.classes)
+    decays = sorted(settings.weight_decays, reverse=True)
+    total = len(decays) + 1
     train, val = standardise(features["train"], features["val"])
     accuracies: list[float] = []
     heads: list[Head] = []
     best = 0
     for done, decay in enumerate(decays):
-        job.report(len(splits) + done, total, f"weight decay {decay:g}")
+        job.report(done, total, f"weight decay {decay:g}")
         # From strong to weak decay, each fit starts where the one before it ended.
         heads.append(
-            fit_linear(train, splits["train"].labels, classes, decay, settings, heads[-1] if heads else None)
+            fit_linear(train, labels["train"], classes, decay, settings, heads[-1] if heads else None)
         )
-        hits = heads[-1].scores(val).argmax(dim=1) == splits["val"].labels
+        hits = heads[-1].scores(val).argmax(dim=1) == labels["val"]
         accuracies.append(float(hits.float().mean()))
         if accuracies[done] > accuracies[best]:
             best = done  # of equal accuracies the strongest decay counts
@@ -114,8 +130,8 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
     job.report(total - 1, total, "fit on train and val")
     refitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
     final, test = standardise(torch.cat([features[name] for name in refitted]), features[evaluated])
-    labels = torch.cat([splits[name].labels for name in refitted])
-    head = fit_linear(final, labels, classes, decays[best], settings, heads[best])
+    both = torch.cat([labels[name] for name in refitted])
+    head = fit_linear(final, both, classes, decays[best], settings, heads[best])
     job.report(total, total, "done")
     words = f"weight decay {decays[best]:g} chosen on val among {len(heads)}"
     notes = [f"{words}, then fitted on {' and '.join(refitted)}"]
@@ -123,10 +139,10 @@ def measure_cached(job: TransferJob, settings: CachedProbe) -> Measurement:
         notes.append(f"the last fit was stopped after {settings.iterations} iterations")
     scores = head.scores(test)
     return Measurement(
-        metrics=classification_metrics(scores, splits[evaluated].labels, logits=True),
-        confusion=confusion(scores, splits[evaluated].labels),
+        metrics=classification_metrics(scores, labels[evaluated], logits=True),
+        confusion=confusion(scores, labels[evaluated]),
         from_bank=True,
-        split_sizes={name: len(split) for name, split in splits.items()},
-        images_seen=sum(len(split) for split in splits.values()),
+        split_sizes={split: len(part) for split, part in labels.items()},
+        images_seen=sum(len(part) for part in labels.values()),
         notes=tuple(notes),
     )

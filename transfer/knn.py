@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
 
 from mmbench.data.dataset import Split
+from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid, knn_scores
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.features import is_pixels
@@ -55,71 +56,86 @@ class KnnGridSettings(TaskSettings):
 @task("knn", KnnSettings, default_protocol="knn/patterns@1", accepts_pixels=True)
 def knn(job: TransferJob, settings: KnnSettings | KnnGridSettings) -> Measurement:
     """Classify the evaluated split by its neighbours in train. Of raw pixels, the mean image is removed."""
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
     if isinstance(settings, KnnGridSettings):
-        return _chosen_on_val(job, settings, evaluated)
-    bank, queries = _features(job, "train", evaluated)
-    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    scores = knn_scores(
-        queries,
-        bank,
-        train.labels,
-        len(job.dataset.classes),
-        neighbours=settings.neighbours,
-        temperature=settings.temperature,
-        chunk=settings.chunk,
-    )
-    job.report(2, 2, "done")
-    return Measurement(
-        metrics=classification_metrics(scores, test.labels),
-        split_sizes={"train": len(train), evaluated: len(test)},
-        images_seen=len(train) + len(test),
-        confusion=confusion(scores, test.labels),
-        from_bank=True,
-    )
+        return _chosen_on_val(job, settings)
+    return _voted(job, settings)
 
 
 def _features(job: TransferJob, *splits: Split) -> list[Tensor]:
     """Return the features of splits; of pixels, less the mean image of the first."""
-    found = []
-    for done, split in enumerate(splits):
-        job.report(done, len(splits), f"features of {split}")
-        found.append(job.features(split))
+    found = [job.features(split) for split in splits]
     if is_pixels(job.backbone):
         mean = found[0].float().mean(dim=0)
         found = [features - mean for features in found]
     return found
 
 
-def _chosen_on_val(job: TransferJob, settings: KnnGridSettings, evaluated: Split) -> Measurement:
+def _voted(job: TransferJob, settings: KnnSettings) -> Measurement:
+    """Measure one pair of k and T on the evaluated split."""
+    bank, queries = _features(job, "train", job.evaluated)
+    train, test = job.dataset.labels("train"), job.dataset.labels(job.evaluated)
+
+    def measure() -> Measurement:
+        scores = knn_scores(
+            queries.to(job.device),
+            bank,
+            train,
+            len(job.dataset.classes),
+            neighbours=settings.neighbours,
+            temperature=settings.temperature,
+            chunk=settings.chunk,
+        ).cpu()
+        return Measurement(
+            metrics=classification_metrics(scores, test),
+            split_sizes={"train": len(train), job.evaluated: len(test)},
+            images_seen=len(train) + len(test),
+            confusion=confusion(scores, test),
+            from_bank=True,
+        )
+
+    return on_main(measure)
+
+
+def _chosen_on_val(job: TransferJob, settings: KnnGridSettings) -> Measurement:
     """Choose k and T by top-1 on val, measure every pair on the evaluated split, report the chosen one."""
-    splits: tuple[Split, ...] = ("train", "val", evaluated)
-    bank, val, queries = _features(job, *splits)
-    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    grid: dict[str, Any] = {
-        "neighbours": settings.neighbours,
-        "temperatures": settings.temperatures,
-        "chunk": settings.chunk,
+    bank, val, queries = _features(job, "train", "val", job.evaluated)
+    labels: dict[str, Tensor] = {
+        split: job.dataset.labels(split) for split in dict.fromkeys(("train", "val", job.evaluated))
     }
-    classes, val_labels = len(job.dataset.classes), job.dataset.split("val").labels
-    on_val = {
-        (k, t): float((votes.argmax(dim=1) == val_labels).double().mean())
-        for k, t, votes in knn_grid(val, bank, train.labels, classes, **grid)
-    }
-    chosen = max(on_val, key=on_val.__getitem__)  # of equal ones the first
-    metrics = {}
-    for k, t, votes in knn_grid(queries, bank, train.labels, classes, **grid):
-        found = classification_metrics(votes, test.labels)
-        metrics[f"top1_k{k}_t{t:g}"] = found["top1"]
-        if (k, t) == chosen:
-            metrics |= found
-            counts = confusion(votes, test.labels)
-    job.report(3, 3, "done")
-    return Measurement(
-        metrics=metrics,
-        split_sizes={split: len(job.dataset.split(split)) for split in splits},
-        images_seen=sum(len(job.dataset.split(split)) for split in splits),
-        notes=(f"k {chosen[0]} and T {chosen[1]:g} chosen on val among {len(on_val)} pairs",),
-        confusion=counts,
-        from_bank=True,
-    )
+
+    def pairs(asked: Tensor) -> Iterator[tuple[int, float, Tensor]]:
+        found = knn_grid(
+            asked.to(job.device),
+            bank,
+            labels["train"],
+            len(job.dataset.classes),
+            neighbours=settings.neighbours,
+            temperatures=settings.temperatures,
+            chunk=settings.chunk,
+        )
+        return ((k, t, votes.cpu()) for k, t, votes in found)
+
+    def measure() -> Measurement:
+        on_val = {
+            (k, t): float((votes.argmax(dim=1) == labels["val"]).double().mean())
+            for k, t, votes in pairs(val)
+        }
+        chosen = max(on_val, key=on_val.__getitem__)  # of equal ones the first
+        metrics, counts = {}, None
+        for k, t, votes in pairs(queries):
+            found = classification_metrics(votes, labels[job.evaluated])
+            metrics[f"top1_k{k}_t{t:g}"] = found["top1"]
+            if (k, t) == chosen:
+                metrics |= found
+                counts = confusion(votes, labels[job.evaluated])
+        sizes = {split: len(found) for split, found in labels.items()}
+        return Measurement(
+            metrics=metrics,
+            split_sizes=sizes,
+            images_seen=sum(sizes.values()),
+            notes=(f"k {chosen[0]} and T {chosen[1]:g} chosen on val among {len(on_val)} pairs",),
+            confusion=counts,
+            from_bank=True,
+        )
+
+    return on_main(measure)

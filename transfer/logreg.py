@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mmbench.data.dataset import Split
+from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
@@ -91,20 +93,25 @@ def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     Candidates go from strong to weak, each from where the one before it ended, as in the source. They are
     fitted in float32, which is enough to choose; the last fit starts afresh, in float64.
     """
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    splits: tuple[Split, ...] = ("train", "val", evaluated)
-    total = len(splits) + settings.candidates + 1
-    features = {}
-    for done, split in enumerate(splits):
-        job.report(done, total, f"features of {split}")
-        features[split] = job.features(split).float()
-    labels = {split: job.dataset.split(split).labels for split in splits}
+    splits: tuple[Split, ...] = tuple(dict.fromkeys(("train", "val", job.evaluated)))
+    features = {split: job.features(split).float() for split in splits}
+    labels = {split: job.dataset.labels(split) for split in splits}
+    return on_main(lambda: _measure(job, settings, features, labels))
+
+
+def _measure(
+    job: TransferJob,
+    settings: LogregSettings,
+    features: Mapping[Split, Tensor],
+    labels: Mapping[Split, Tensor],
+) -> Measurement:
+    evaluated, total = job.evaluated, settings.candidates + 1
     classes = len(job.dataset.classes)
     strengths = np.geomspace(settings.strongest, settings.weakest, settings.candidates)
     accuracies: list[float] = []
     last: LogisticRegression | None = None
     for done, strength in enumerate(strengths):
-        job.report(len(splits) + done, total, f"L2 strength {strength:.2g}")
+        job.report(done, total, f"L2 strength {strength:.2g}")
         last, _ = fit(
             features["train"],
             labels["train"],
@@ -136,7 +143,7 @@ def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     job.report(total, total, "done")
     return Measurement(
         metrics=classification_metrics(found, labels[evaluated], logits=True),
-        split_sizes={split: len(labels[split]) for split in splits},
+        split_sizes={split: len(part) for split, part in labels.items()},
         images_seen=sum(len(part) for part in labels.values()),
         notes=tuple(notes),
         confusion=confusion(found, labels[evaluated]),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmbench.data.dataset import Split
 from mmbench.data.subsets import shots_per_class
+from mmbench.distributed import on_main
 from mmbench.results import Metric
-from mmbench.transfer.cached_probe import fit_linear, standardise
+from mmbench.transfer.cached_probe import fit_linear, moments
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
@@ -43,26 +44,33 @@ def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
     Raises:
         UserError: a class has fewer images than the largest k; told before any image is looked at.
     """
-    evaluated: Split = job.protocol.split  # type: ignore[assignment]
-    train, test = job.dataset.split("train"), job.dataset.split(evaluated)
-    total = 2 + len(settings.shots) * settings.draws
-    first = job.seed * settings.draws
+    train, first = job.dataset.labels("train"), job.seed * settings.draws
     drawn = {
-        shots: [shots_per_class(train.labels, shots, first + draw) for draw in range(settings.draws)]
+        shots: [shots_per_class(train, shots, first + draw) for draw in range(settings.draws)]
         for shots in settings.shots
     }
-    job.report(0, total, "features of train")
-    bank = job.features("train").float()
-    job.report(1, total, f"features of {evaluated}")
-    bank, queries = standardise(bank, job.features(evaluated).float())
-    queries = queries.double()
+    bank, queries = job.features("train"), job.features(job.evaluated)
+    return on_main(lambda: _measure(job, settings, drawn, bank, queries))
+
+
+def _measure(
+    job: TransferJob,
+    settings: LowshotSettings,
+    drawn: Mapping[int, list[Tensor]],
+    bank: Tensor,
+    queries: Tensor,
+) -> Measurement:
+    train, test = job.dataset.labels("train"), job.dataset.labels(job.evaluated)
+    mean, deviation = moments(bank)
+    queries = ((queries.float() - mean) / deviation).double()
     solver = CachedProbe(
         features="cached",
         weight_decays=(settings.weight_decay,),
         iterations=settings.iterations,
         tolerance=TOLERANCE,
     )
-    classes, done, stopped = len(job.dataset.classes), 2, 0
+    classes, done, stopped = len(job.dataset.classes), 0, 0
+    total = len(settings.shots) * settings.draws
     metrics: dict[str, Metric] = {}
     words: list[str] = []
     means: list[Tensor] = []
@@ -71,9 +79,9 @@ def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
         for draw, chosen in enumerate(draws):
             job.report(done, total, f"{shots} per class, draw {draw + 1}")
             # In float32 some fits stand still before they reach the tolerance; these few images cost little.
-            seen, labels = bank[chosen].double(), train.labels[chosen]
+            seen, labels = ((bank[chosen].float() - mean) / deviation).double(), train[chosen]
             head = fit_linear(seen, labels, classes, settings.weight_decay, solver)
-            hits = head.scores(queries).argmax(dim=1) == test.labels
+            hits = head.scores(queries).argmax(dim=1) == test
             shares.append(100 * hits.double().mean())
             stopped += not head.converged
             done += 1
@@ -84,11 +92,10 @@ def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
         words.append(f"{shots}: {found.mean():.1f}{spread}")
     notes = [f"images per class: top-1 over {settings.draws} draws: {'; '.join(words)}"]
     if stopped:
-        notes.append(f"{stopped} of {done - 2} fits ended before they had converged")
-    job.report(total, total, "done")
+        notes.append(f"{stopped} of {done} fits ended before they had converged")
     return Measurement(
         metrics={"top1": _percent(torch.stack(means).mean(), len(test)), **metrics},
-        split_sizes={"train": len(drawn[max(drawn)][0]), evaluated: len(test)},
+        split_sizes={"train": len(drawn[max(drawn)][0]), job.evaluated: len(test)},
         images_seen=len(train) + len(test),
         notes=tuple(notes),
         from_bank=True,

@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset, load_dataset
+from mmbench.data.dataset import Split
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
@@ -24,8 +28,10 @@ from mmbench.transfer.control import (
     pixels_backbone,
     recalibrated_random_backbone,
 )
+from mmbench.transfer.features import is_pixels
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TASKS, plan_task, run_task
+from mmbench.transfer.task import TASKS, TransferJob, plan_task, run_task
+from mmbench.transfer.views_of_features import ViewedSplit, draw_views
 
 __all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]
 
@@ -193,4 +199,30 @@ def transfer(
                 receipt_id=None if checkpoint in CONTROLS else receipt_of(Path(checkpoint), backbone),
             )
         outcomes.append(Outcome(result, plan.path, reused))
+        if plot:
+            job = TransferJob(backbone, dataset, plan.protocol, seed, chosen, Path(), bank=bank)
+            draw_beside(replace(job, precision=precision, workers=workers), plan.path)
     return outcomes
+
+
+def draw_beside(job: TransferJob, record: Path) -> None:
+    """Draw the features of the evaluated split and their nearest neighbours in train, beside a record.
+
+    Raises:
+        UserError: fewer than four pictures to show.
+    """
+    bank, queries = (_viewed(job, split) for split in ("train", job.evaluated))
+    if is_pixels(job.backbone):  # as kNN does
+        mean = bank.features.float().mean(dim=0)
+        bank, queries = (replace(view, features=view.features.float() - mean) for view in (bank, queries))
+    title = f"{job.backbone.card.arm} on {job.dataset.name}"
+    on_main(lambda: draw_views(bank, queries, job.dataset.classes, title, record) and None)
+
+
+def _viewed(job: TransferJob, split: Split) -> ViewedSplit:
+    pictures = job.pictures(split)
+
+    def images(indices: Tensor) -> Tensor:
+        return torch.cat(list(pictures.middles(indices.split(128))))
+
+    return ViewedSplit(split, job.features(split), pictures.labels, images)

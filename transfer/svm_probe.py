@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from mmbench.data.dataset import Split
+from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.processes import cores
 from mmbench.results import Metric
@@ -146,16 +147,25 @@ def measure_svm(job: TransferJob, settings: SvmProbe) -> Measurement:
     labels = {split: dataset.labels(split) for split in splits}
     truth = torch.cat([labels[split] for split in fitted])
     _check_choice(job, truth, " and ".join(fitted))
-    total = len(splits) + len(dataset.classes)
-    features = {}
-    for done, split in enumerate(splits):
-        job.report(done, total, f"features of {split}")
-        features[split] = normalise(job.features(split))
-    machines = []
+    features = {split: normalise(job.features(split)) for split in splits}
+    return on_main(lambda: _measure(job, settings, features, labels, truth))
+
+
+def _measure(
+    job: TransferJob,
+    settings: SvmProbe,
+    features: Mapping[Split, Array],
+    labels: Mapping[Split, Tensor],
+    truth: Tensor,
+) -> Measurement:
+    """Fit on the splits before the last, with labels `truth`, and measure on the last."""
+    dataset, splits, machines = job.dataset, list(features), []
+    evaluated, fitted = splits[-1], splits[:-1]
     bank = np.concatenate([features[split] for split in fitted])
     for machine in fit_classes(bank, truth.numpy(), settings, job.seed):
         machines.append(machine)
-        job.report(len(splits) + len(machines), total, f"machine of {dataset.classes[len(machines) - 1]}")
+        name = dataset.classes[len(machines) - 1]
+        job.report(len(machines), len(dataset.classes), f"machine of {name}")
     weight = np.stack([machine.weight for machine in machines])
     scores = torch.from_numpy(features[splits[-1]] @ weight.T + [machine.bias for machine in machines])
     if not bool((labels[splits[-1]] > 0).any()):
