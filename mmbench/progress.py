@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -10,19 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Report = Callable[[int, int, str], None]
 LINES_WITHOUT_TERMINAL = 20
+SECONDS_BETWEEN_LINES = 2.0
 
 
 @contextlib.contextmanager
 def progress_report(console: Console, title: str) -> Iterator[Report]:
-    """Yield a report function (done, total, words) that draws a bar, or at most about twenty lines."""
+    """Yield a report function (done, total, words): a bar, or some twenty lines, at least seconds apart."""
     if not console.is_terminal:
-        last = -1
+        last, told = -1, 0.0
 
         def lines(done: int, total: int, words: str) -> None:
-            nonlocal last
-            share = done * LINES_WITHOUT_TERMINAL // max(1, total)
-            if share != last:
-                last = share
+            nonlocal last, told
+            share, now = done * LINES_WITHOUT_TERMINAL // max(1, total), time.monotonic()
+            if share != last and (now - told >= SECONDS_BETWEEN_LINES or done == total):
+                last, told = share, now
                 console.print(f"{title}: step {done} of {total}  {words}", highlight=False, markup=False)
 
         yield lines

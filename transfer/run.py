@@ -8,30 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.receipt import Receipt
-from mmbench.checkpoints.writing import receipt_path
-from mmbench.data import Dataset, load_dataset
-from mmbench.data.dataset import Split
+from mmbench.data import load_dataset
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.control import (
-    CONTROLS,
-    RANDOM_CONTROLS,
-    pixels_backbone,
-    recalibrated_random_backbone,
-)
-from mmbench.transfer.features import is_pixels
+from mmbench.transfer.control import CONTROLS, RANDOM_CONTROLS
+from mmbench.transfer.drawing import draw_beside
+from mmbench.transfer.loading import load_backbone, receipt_of
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.task import TASKS, TransferJob, plan_task, run_task
-from mmbench.transfer.views_of_features import ViewedSplit, draw_views
 
 __all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]
 
@@ -43,69 +31,6 @@ class Outcome:
     result: Result
     path: Path
     reused: bool
-
-
-def load_backbone(
-    spec: str, arch: str | None, dataset: Dataset, seed: int, image_size: int | None = None
-) -> Backbone:
-    """Return the backbone that `spec` names.
-
-    Args:
-        spec: path of a checkpoint or run folder, or a control: "random", "random-high-pass" or "pixels".
-        arch: timm name; needed for random weights, otherwise a check or a help for files that do not tell.
-        dataset: the controls take their image size, and random weights their batch-norm statistics, from it.
-        seed: seed of random weights.
-        image_size: side in pixels that the controls are fed, instead of the data set's own; of weights from
-            a file it changes the card, which says so.
-
-    Raises:
-        UserError: no such file, no architecture for random weights, or weights that do not fit.
-    """
-    if spec == "pixels":
-        return pixels_backbone(image_size or dataset.image_size)
-    if spec in RANDOM_CONTROLS:
-        if arch is None:
-            raise UserError(
-                "random weights need an architecture; add --arch, such as --arch mixmask_resnet18"
-            )
-        high_pass = spec == "random-high-pass"
-        return recalibrated_random_backbone(arch, seed, dataset, high_pass, image_size)
-    from mmbench.checkpoints.reading import read_backbone
-
-    backbone = read_backbone(spec, arch)
-    return backbone if image_size is None else _fed(backbone, image_size)
-
-
-def _fed(backbone: Backbone, image_size: int) -> Backbone:
-    """Return the backbone with another image size on its card."""
-    card = backbone.card
-    if card.preprocessing.high_pass is not None:
-        raise UserError("the high-pass filter of these weights fits their own size; leave --image-size away")
-    preprocessing = card.preprocessing.model_copy(update={"image_size": image_size})
-    origins = {**card.origins, "image_size": "asked for by --image-size"}
-    return replace(
-        backbone, card=card.model_copy(update={"preprocessing": preprocessing, "origins": origins})
-    )
-
-
-def receipt_of(checkpoint: Path, backbone: Backbone) -> str | None:
-    """Return the id of the receipt that lies beside a converted checkpoint, None where there is none.
-
-    Raises:
-        UserError: the receipt is damaged, or is that of another file.
-    """
-    path = receipt_path(checkpoint)
-    if not path.is_file():
-        return None
-    try:
-        receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is no receipt of a conversion; move it away, or convert again") from None
-    if checkpoint.is_file() and receipt.output_sha256 != backbone.card.source_sha256:
-        raise UserError(
-            f"{path} is the receipt of another file than {checkpoint}; move it away, or convert again"
-        )
-    return receipt.id
 
 
 def transfer(
@@ -203,26 +128,3 @@ def transfer(
             job = TransferJob(backbone, dataset, plan.protocol, seed, chosen, Path(), bank=bank)
             draw_beside(replace(job, precision=precision, workers=workers), plan.path)
     return outcomes
-
-
-def draw_beside(job: TransferJob, record: Path) -> None:
-    """Draw the features of the evaluated split and their nearest neighbours in train, beside a record.
-
-    Raises:
-        UserError: fewer than four pictures to show.
-    """
-    bank, queries = (_viewed(job, split) for split in ("train", job.evaluated))
-    if is_pixels(job.backbone):  # as kNN does
-        mean = bank.features.float().mean(dim=0)
-        bank, queries = (replace(view, features=view.features.float() - mean) for view in (bank, queries))
-    title = f"{job.backbone.card.arm} on {job.dataset.name}"
-    on_main(lambda: draw_views(bank, queries, job.dataset.classes, title, record) and None)
-
-
-def _viewed(job: TransferJob, split: Split) -> ViewedSplit:
-    pictures = job.pictures(split)
-
-    def images(indices: Tensor) -> Tensor:
-        return torch.cat(list(pictures.middles(indices.split(128))))
-
-    return ViewedSplit(split, job.features(split), pictures.labels, images)

@@ -1,6 +1,8 @@
 """The semi-supervised protocols see the labels they say, and no more."""
 
+import hashlib
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.results import LabelSubset, Result, ResultStore
 from mmbench.transfer import semisup, views
 from mmbench.transfer.finetuning import FinetuneSettings, rate_factor
 from mmbench.transfer.task import run_task
@@ -56,7 +58,16 @@ def test_exactly_the_labelled_share_is_trained_on(
     assert len(used) == 12 and len(seen) == 2 * 12
     assert torch.bincount(train.labels[used]).tolist() == [2] * 6
     assert result.dataset.split_sizes == {"train": 12, "test": 60}
-    assert result.notes == ("12 of 120 labels, class-balanced, drawn with seed 0",)
+    assert result.notes == (
+        "12 of 120 labels, class-balanced, drawn with seed 0",
+        "semisup/patterns-10pct@1 is written for 32 px; these weights are fed 16 px",
+    )
+    assert result.labels == LabelSubset(
+        used=12,
+        available=120,
+        source="class-balanced, drawn with seed 0",
+        sha256=hashlib.sha256(b"".join(struct.pack("<q", index) for index in used)).hexdigest(),
+    )
     assert result.effective_lr == result.config["backbone_learning_rate"]
 
 
