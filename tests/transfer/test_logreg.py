@@ -177,3 +177,17 @@ def test_of_equal_candidates_the_strongest_is_chosen(
 def test_pixels_can_be_classified(gratings: Dataset, tmp_path: Path) -> None:
     result = measure(pixels_backbone(16), gratings, tmp_path, candidates=3)
     assert result.model.arm == "pixels" and 0 <= result.metrics["top1"].value <= 100
+
+
+def test_the_features_common_mean_costs_no_iterations(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    """Features as they are would need more iterations than the task is allowed here."""
+    data = numbers(backbone, gratings)
+    features, labels = (torch.cat([data["train"][part], data["val"][part]]) for part in (0, 1))
+    strength = {"candidates": 1, "strongest": 1e-4, "weakest": 1e-4}
+    result = measure(backbone, gratings, tmp_path, **strength, iterations=110)
+    assert len(result.notes) == 1
+    assert not fit(features.double(), labels, 1e-4, 110, None)[1]
+    expected = accuracy(cold(features, labels, 1e-4), *data["test"])
+    assert result.metrics["top1"].value == pytest.approx(100 * expected, abs=1e-4)

@@ -1,0 +1,306 @@
+"""What many heads, several probes, kNN and the feature bank cost, as ratios in one run.
+
+python benchmarks/probes.py [--json PATH] [--rounds N]
+
+- heads_augmented: a sweep of 24 heads on new crops in every step over the same with one head, end to end;
+- heads_cached: the same on features taken once: the pass, 100 epochs and the evaluation;
+- heads_arithmetic: SGD steps of 24 heads one after the other over those of 24 heads at once;
+- one_bank: kNN grid, linear sweep, logistic regression and few-label probe from one empty bank over the bare
+  pass through the backbone and the same four from a full bank;
+- pass_each: the four with a pass each over the four from one bank; no goal;
+- knn_memory, knn_growth: MiB of its own that a fresh process takes at most for 1,000 queries against 128,000
+  x 2,048 in half precision on disk (a tenth of ImageNet); that over the same for 64,000;
+- bank_read, bank_sum: GB/s of copying and of adding up a bank's entry, from its address on, over those of a
+  tensor in memory.
+
+Images are synthetic, stored at 40 px as those of Patterns; the backbone is the ResNet-18 for small images.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.backbone import Backbone, random_backbone
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.data import Dataset, ImageSplit
+from mmbench.results import ResultStore
+from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.control import pixels_backbone
+from mmbench.transfer.features import extract
+from mmbench.transfer.heads import LinearHeads, recipes
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.task import TransferJob, run_task
+
+CPU = torch.device("cpu")
+CLASSES, STORED, FED = 10, 40, 32
+RATES, DECAYS, NORMS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], [0.0, 0.0001], [False, True]
+BATCH, WIDTH = 256, 512
+PROBES = ("knn/grid@1", "linear/sweep@1", "logreg/lbfgs@1", "lowshot/k@1")
+IMAGENET, NUMBERS, QUERIES, VALIDATION = 1_281_167, 2048, 1000, 50_000
+NEIGHBOURS = """
+import re, sys, threading, time
+from pathlib import Path
+import numpy as np
+import torch
+from mmbench.neighbours import nearest
+def own():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+bank = torch.from_numpy(np.lib.format.open_memmap(sys.argv[1], "c"))[: int(sys.argv[2])]
+queries = torch.randn((int(sys.argv[3]), bank.shape[1]), generator=torch.Generator().manual_seed(0))
+before, peak, running = own(), 0.0, True
+def watch():
+    global peak
+    while running:
+        peak = max(peak, own())
+        time.sleep(0.002)
+watcher = threading.Thread(target=watch)
+watcher.start()
+started = time.perf_counter()
+nearest(queries, bank, 200)
+seconds = time.perf_counter() - started
+running = False
+watcher.join()
+print(peak - before, seconds)
+"""
+Rows = dict[str, dict[str, object]]
+
+
+def row(value: float, goal: float | None, better: str) -> dict[str, object]:
+    return {"value": value, "goal": goal, "better": better}
+
+
+def synthetic(sizes: dict[str, int]) -> Dataset:
+    """Return images of ten colours under noise."""
+    tones = torch.rand((CLASSES, 3, 1, 1), generator=torch.Generator().manual_seed(0))
+
+    def make(split: str) -> ImageSplit:
+        generator = torch.Generator().manual_seed(1 + list(sizes).index(split))
+        labels = torch.arange(sizes[split]) % CLASSES
+        noise = torch.randn((sizes[split], 3, STORED, STORED), generator=generator)
+        images = 128 + 25 * tones[labels] + 40 * noise
+        return ImageSplit(images.clamp(0, 255).to(torch.uint8), labels)
+
+    splits = {name: (lambda name=name: make(name)) for name in sizes}
+    dataset = Dataset("synthetic", Path("synthetic"), tuple(map(str, range(CLASSES))), splits, FED)
+    assert dataset.fingerprint  # made and hashed once, before any clock starts
+    return dataset
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def paired(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Time several works in turn, so that a noisy minute meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return times
+
+
+def ratio(over: list[float], under: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
+def probe(
+    protocol: str, backbone: Backbone, dataset: Dataset, bank: FeatureBank | None = None, **overrides: object
+) -> None:
+    """Run one probe, into a folder of its own, so that no record is found there."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run_task(
+            get_protocol(protocol).task,
+            backbone,
+            dataset,
+            ResultStore(Path(scratch)),
+            work=Path(scratch) / "work",
+            protocol_id=protocol,
+            overrides=dict(overrides),
+            device=CPU,
+            bank=bank,
+        )
+
+
+def measure_heads(backbone: Backbone, rounds: int) -> Rows:
+    """Time sweeps of 24 heads and of one."""
+    dataset = synthetic({"train": 2048, "val": 256, "test": 256})
+    grids: dict[str, dict[str, object]] = {
+        "24": {"learning_rates": RATES, "weight_decays": DECAYS, "batch_norm": NORMS},
+        "1": {"learning_rates": RATES[1:2], "weight_decays": DECAYS[:1], "batch_norm": NORMS[1:]},
+    }
+    rows: Rows = {}
+    for name, protocol, epochs in (
+        ("augmented", "linear/moco-sweep@1", {"epochs": 1, "decay_epochs": []}),
+        ("cached", "linear/sweep@1", {}),
+    ):
+        works: dict[str, Callable[[], object]] = {
+            heads: (lambda grid=grid, protocol=protocol, epochs=epochs: probe(
+                protocol, backbone, dataset, **grid, **epochs
+            ))
+            for heads, grid in grids.items()
+        }  # fmt: skip
+        times = paired(works, rounds)
+        print(
+            f"{name} sweep: {', '.join(f'{k} heads {statistics.median(v):.2f} s' for k, v in times.items())}"
+        )
+        rows[f"heads_{name}"] = row(ratio(times["24"], times["1"]), 1.2, "lower")
+    return rows | measure_arithmetic(rounds)
+
+
+def measure_arithmetic(rounds: int) -> Rows:
+    """Time the SGD of heads on features that are there."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn((16, BATCH, WIDTH), generator=generator)
+    labels = torch.randint(CLASSES, (16, BATCH), generator=generator)
+    grid = recipes(RATES, DECAYS, NORMS)
+
+    def heads(*several: object) -> LinearHeads:
+        return LinearHeads(several, WIDTH, CLASSES, 0.9, generator, CPU)  # type: ignore[arg-type]
+
+    def train(trained: LinearHeads) -> None:
+        for batch, truth in zip(features, labels, strict=True):
+            trained.step(batch, truth)
+
+    together, alone = heads(*grid), [heads(recipe) for recipe in grid]
+    works: dict[str, Callable[[], object]] = {
+        "alone": lambda: [train(head) for head in alone],
+        "together": lambda: train(together),
+    }
+    paired(works, 1)  # warm up
+    times = paired(works, 5 * rounds)
+    step = {name: 1000 * statistics.median(values) / len(features) for name, values in times.items()}
+    print(f"steps of 24 heads: together {step['together']:.2f} ms, one by one {step['alone']:.2f} ms")
+    return {"heads_arithmetic": row(ratio(times["alone"], times["together"]), 3, "higher")}
+
+
+def measure_bank(backbone: Backbone, rounds: int) -> Rows:
+    """Time four probes that share a pass, and their parts."""
+    dataset = synthetic({"train": 2000, "val": 500, "test": 500})
+
+    def bare() -> None:
+        for name in ("train", "val", "test"):
+            extract(backbone, dataset.split(name).images, CPU)  # type: ignore[arg-type]
+
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as scratch:
+            works: dict[str, Callable[[], object]] = {"pass": bare}
+            for state in ("empty", "full"):  # a bank that was empty is full afterwards
+                bank = FeatureBank(Path(scratch))
+                for protocol in PROBES:
+                    works[f"{state} {protocol}"] = lambda protocol=protocol, bank=bank: probe(
+                        protocol, backbone, dataset, bank
+                    )
+            for name, spent in paired(works, 1).items():
+                times.setdefault(name, []).extend(spent)
+    print(", ".join(f"{name} {statistics.median(spent):.2f} s" for name, spent in times.items()))
+    empty, full = ([sum(turn) for turn in zip(*(times[f"{state} {p}"] for p in PROBES), strict=True)]
+                   for state in ("empty", "full"))  # fmt: skip
+    parts = [a + b for a, b in zip(times["pass"], full, strict=True)]
+    each = [4 * a + b for a, b in zip(times["pass"], full, strict=True)]
+    if rounds > 1:  # once for real, beside the sum
+        real = seconds(lambda: [probe(protocol, backbone, dataset) for protocol in PROBES])
+        print(f"with a pass each {real:.1f} s (sum of the parts {statistics.median(each):.1f} s)")
+        each = [real] * rounds
+    return {
+        "one_bank": row(ratio(empty, parts), 1.15, "lower"),
+        "pass_each": row(ratio(each, empty), None, "higher"),
+    }
+
+
+def measure_neighbours() -> Rows:
+    """Measure memory and time of kNN against a memory map, each size in a fresh process."""
+    total = IMAGENET // 10 // 1000 * 1000
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "bank.npy"
+        entry = np.lib.format.open_memmap(path, "w+", np.float16, (total, NUMBERS))
+        for start in range(0, total, 8000):
+            entry[start : start + 8000] = torch.randn((8000, NUMBERS)).half().numpy()
+        entry.flush()
+        for count in (total // 2, total):
+            command = [sys.executable, "-W", "ignore", "-c", NEIGHBOURS, str(path), str(count), str(QUERIES)]
+            ended = subprocess.run(command, check=True, capture_output=True, text=True)
+            found[count] = [float(word) for word in ended.stdout.split()]
+    for count, (grown, spent) in found.items():
+        print(f"kNN, {QUERIES} queries, bank of {count} x {NUMBERS}: {grown:.0f} MiB, {spent:.1f} s")
+    (small, _), (large, spent) = found.values()
+    result = VALIDATION * 200 * (4 + 8) / 2**20
+    hours = spent * IMAGENET / total * VALIDATION / QUERIES / 3600
+    print(
+        f"on paper, ImageNet ({VALIDATION} queries, bank of {IMAGENET * NUMBERS * 2 / 1e9:.1f} GB): "
+        f"{hours:.1f} h on these cores, {large:.0f} MiB and {2 * result:.0f} MiB of neighbours"
+    )
+    return {"knn_memory": row(large, 400, "lower"), "knn_growth": row(large / small, 1.1, "lower")}
+
+
+def measure_reading(rounds: int) -> Rows:
+    """Compare an entry of the bank, its pages in the cache, with a tensor in memory."""
+    dataset = synthetic({"train": 16000, "val": 10, "test": 10})
+    with tempfile.TemporaryDirectory() as scratch:
+        job = TransferJob(
+            pixels_backbone(FED),
+            dataset,
+            get_protocol("knn/grid@1"),
+            0,
+            CPU,
+            Path(scratch),
+            bank=FeatureBank(Path(scratch)),
+        )
+        inside = job.features("train").clone()
+        target = torch.empty_like(inside)
+        works: dict[str, Callable[[], object]] = {
+            "copy, bank": lambda: target.copy_(job.features("train")),
+            "copy, memory": lambda: target.copy_(inside),
+            "sum, bank": lambda: job.features("train").sum(),
+            "sum, memory": lambda: inside.sum(),
+        }
+        paired(works, 1)  # warm up
+        times = paired(works, 5 * rounds)
+        assert torch.equal(target, inside)
+    size = inside.numel() * 4 / 1e9
+    rates = ", ".join(f"{name} {size / statistics.median(spent):.1f}" for name, spent in times.items())
+    print(f"GB/s of {size:.2f} GB: {rates}")
+    return {
+        "bank_read": row(ratio(times["copy, memory"], times["copy, bank"]), 0.5, "higher"),
+        "bank_sum": row(ratio(times["sum, memory"], times["sum, bank"]), None, "higher"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}")
+    backbone = random_backbone("mixmask_resnet18", 0, Preprocessing(image_size=FED))
+    rows: Rows = measure_heads(backbone, options.rounds)
+    rows |= measure_bank(backbone, options.rounds)
+    rows |= measure_neighbours()
+    rows |= measure_reading(options.rounds)
+    for name, found in rows.items():
+        bound = "at least" if found["better"] == "higher" else "at most"
+        goal = "no goal" if found["goal"] is None else f"goal: {bound} {found['goal']}"
+        print(f"{name:18} {found['value']:7.2f}   {goal}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
