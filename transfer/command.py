@@ -15,12 +15,15 @@ from rich.table import Table
 from mmbench.distributed import launched_rank
 from mmbench.errors import UserError
 from mmbench.progress import progress_report
+from mmbench.results import Result
 from mmbench.transfer.bank import FeatureBank, Stored
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer
 from mmbench.transfer.task import TASKS
+
+OF_A_PART = ("top1_", "mean_per_class_", "mAP_")  # such as one k of kNN
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -65,10 +68,30 @@ def protocol_table(task: str | None) -> Table:
     return table
 
 
+def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Return one row per metric of a part of the task, such as one k of kNN, and one column per seed."""
+    first = outcomes[0].result
+    names = [name for name in first.metrics if name not in _overall(first)]
+    if not names:
+        return None
+    table = Table(
+        "metric", *(f"seed {outcome.result.seed}" for outcome in outcomes), box=None, pad_edge=False
+    )
+    for name in names:
+        table.add_row(name, *(f"{outcome.result.metrics[name].value:.2f}" for outcome in outcomes))
+    return table
+
+
+def _overall(result: Result) -> list[str]:
+    """Return the metrics of the whole task, the primary one first."""
+    names = [name for name in result.metrics if not name.startswith(OF_A_PART)]
+    return sorted(names, key=lambda name: (name != result.primary_metric, name))
+
+
 def metric_table(outcomes: Sequence[Outcome]) -> Table:
     """Return one row per seed and one column per metric, the primary one first."""
     first = outcomes[0].result
-    names = sorted(first.metrics, key=lambda name: (name != first.primary_metric, name))
+    names = _overall(first)
     table = Table("seed", *names, "n", "seconds", box=None, pad_edge=False)
     for outcome in outcomes:
         result = outcome.result
@@ -206,6 +229,9 @@ def transfer(
     result = outcomes[0].result
     output.print(f"{result.model.arm} on {result.dataset.name}, {result.protocol}", markup=False)
     output.print(metric_table(outcomes))
+    details = detail_table(outcomes)
+    if details is not None:
+        output.print(details)
     for note in dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes):
         output.print(f"note: {note}", markup=False)
     for outcome in outcomes:

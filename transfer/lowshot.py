@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean, stdev
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
+from mmbench.transfer.accuracy import classification_metrics
 from mmbench.transfer.cached_probe import fit_linear, moments
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
 TOLERANCE = 1e-5  # at a decay of 0.01 this leaves about 0.001 of every weight open
+METRICS = ("top1", "mean_per_class")  # averaged over the draws
 
 
 class LowshotSettings(TaskSettings):
@@ -71,30 +73,31 @@ def _measure(
     )
     classes, done, stopped = len(job.dataset.classes), 0, 0
     total = len(settings.shots) * settings.draws
-    metrics: dict[str, Metric] = {}
+    parts: dict[str, Metric] = {}
     words: list[str] = []
-    means: list[Tensor] = []
+    means: dict[str, list[float]] = {name: [] for name in METRICS}
     for shots, draws in drawn.items():
-        shares = []
+        shares: dict[str, list[float]] = {name: [] for name in METRICS}
         for draw, chosen in enumerate(draws):
             job.report(done, total, f"{shots} per class, draw {draw + 1}")
             # In float32 some fits stand still before they reach the tolerance; these few images cost little.
             seen, labels = ((bank[chosen].float() - mean) / deviation).double(), train[chosen]
             head = fit_linear(seen, labels, classes, settings.weight_decay, solver)
-            hits = head.scores(queries).argmax(dim=1) == test
-            shares.append(100 * hits.double().mean())
+            found = classification_metrics(head.scores(queries), test)
+            for name in METRICS:
+                shares[name].append(found[name].value)
             stopped += not head.converged
             done += 1
-        found = torch.stack(shares)
-        means.append(found.mean())
-        metrics[f"top1_{shots}shot"] = _percent(found.mean(), len(test))
-        spread = f" ± {found.std():.1f}" if settings.draws > 1 else ""
-        words.append(f"{shots}: {found.mean():.1f}{spread}")
+        for name in METRICS:
+            means[name].append(fmean(shares[name]))
+            parts[f"{name}_{shots}shot"] = _percent(means[name][-1], len(test))
+        spread = f" ± {stdev(shares['top1']):.1f}" if settings.draws > 1 else ""
+        words.append(f"{shots}: {means['top1'][-1]:.1f}{spread}")
     notes = [f"images per class: top-1 over {settings.draws} draws: {'; '.join(words)}"]
     if stopped:
         notes.append(f"{stopped} of {done} fits ended before they had converged")
     return Measurement(
-        metrics={"top1": _percent(torch.stack(means).mean(), len(test)), **metrics},
+        metrics={**{name: _percent(fmean(means[name]), len(test)) for name in METRICS}, **parts},
         split_sizes={"train": len(drawn[max(drawn)][0]), job.evaluated: len(test)},
         images_seen=len(train) + len(test),
         notes=tuple(notes),
@@ -102,5 +105,5 @@ def _measure(
     )
 
 
-def _percent(value: Tensor, count: int) -> Metric:
-    return Metric(value=float(value), higher_is_better=True, n=count)
+def _percent(value: float, count: int) -> Metric:
+    return Metric(value=value, higher_is_better=True, n=count)

@@ -118,3 +118,31 @@ def test_a_missing_library_is_told_with_the_command(
     dataset = replace(gratings, scenes=Scenes(tmp_path / "scenes", gratings.classes))
     with pytest.raises(MissingExtraError, match=f"{task} needs .* which is not installed; run: pip install"):
         run(task, dataset=dataset)
+
+
+@pytest.mark.parametrize("task", ["knn", "linear", "logreg", "lowshot", "semisup", "finetune"])
+def test_the_metric_is_what_the_field_reports_on_the_data_set(run: Run, gratings: Dataset, task: str) -> None:
+    overrides: dict[str, Any] = {
+        "logreg": {"candidates": 2},
+        "lowshot": {"shots": [2], "draws": 2},
+        "semisup": {"epochs": 1, "fraction": 0.2},
+        "finetune": {"epochs": 1},
+    }
+    result = run(task, dataset=replace(gratings, metric="mean_per_class"), overrides=overrides.get(task, {}))
+    assert result.primary_metric == "mean_per_class"
+
+
+def test_data_that_cannot_be_classified_are_refused(run: Run, gratings: Dataset) -> None:
+    with pytest.raises(UserError, match=r"has one class \(unlabelled\), and classification needs two"):
+        run("knn", dataset=replace(gratings, classes=("unlabelled",)))
+    with pytest.raises(UserError, match="have several labels, which knn/patterns@1 cannot use"):
+        run("knn", dataset=replace(gratings, multilabel=True, metric="mAP"))
+    with pytest.raises(UserError, match="have one label each, and linear/voc07-svm@1 is for several"):
+        run("linear", protocol_id="linear/voc07-svm@1")
+    with pytest.raises(
+        UserError, match="label 5 in the train split of 'gratings' names none of its 5 classes"
+    ):
+        run("knn", dataset=replace(gratings, classes=gratings.classes[:5]))
+    without = {name: load for name, load in gratings.splits.items() if name != "val"}
+    with pytest.raises(UserError, match="'gratings' at gratings has no val split"):
+        run("logreg", dataset=replace(gratings, splits=without))

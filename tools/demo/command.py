@@ -35,7 +35,7 @@ def run_demo(
     Args:
         out: the demo's folder.
         arms: methods to pretrain; random weights and raw pixels always take part.
-        tasks: which tasks to measure; None means all.
+        tasks: which tasks to measure; None means those that take minutes together.
         seeds: pretraining seeds.
         epochs: pretraining epochs, the same for every arm.
         workers: processes with one thread each; None means one per core.
@@ -83,7 +83,12 @@ def run_demo(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
 )
 @click.option("--arm", "arms", multiple=True, default=ARMS, show_default=True, help="Method; repeatable.")
-@click.option("--task", "tasks", multiple=True, help="Task; repeatable. Default: all.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    help="Task; repeatable. Default: all but finetune, logreg and lowshot.",
+)
 @click.option(
     "--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Repeatable."
 )

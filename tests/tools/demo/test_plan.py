@@ -37,7 +37,7 @@ def test_the_filtered_control_stands_beside_mscn_alone() -> None:
 
 def test_probes_have_at_least_two_seeds() -> None:
     cells = plan(ARMS, None, (0, 1), 8)
-    for task in {probe.task for probe in PROBES} - {"detection", "segmentation"}:
+    for task in {probe.task for probe in PROBES if not probe.asked_for} - {"detection", "segmentation"}:
         assert len({c.pretraining_seed for c in cells if c.task == task and c.arm == "moco"}) == 2
 
 
@@ -45,3 +45,11 @@ def test_a_smaller_demo_runs_only_what_was_asked_for() -> None:
     cells = plan(("moco",), ("knn",), (3,), 1)
     assert {cell.task for cell in cells if cell.kind == "transfer"} == {"knn"}
     assert [cell.name for cell in cells if cell.kind == "pretrain"] == ["moco-seed3"]
+
+
+def test_long_tasks_take_part_only_where_they_are_asked_for() -> None:
+    default = {cell.task for cell in plan(ARMS, None, (0, 1), 8)}
+    assert not default & {"finetune", "logreg", "lowshot"} and "knn" in default
+    asked = [cell for cell in plan(ARMS, ("finetune",), (0, 1, 2), 8) if cell.kind == "transfer"]
+    assert {cell.task for cell in asked} == {"finetune"}
+    assert len(asked) == 3 * (len(ARMS) + 2)  # the arms, random weights, and those behind MSCN's filter
