@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -125,6 +126,11 @@ def _stack(found: list[Tensor | str]) -> Tensor | str:
     return torch.stack([item for item in found if isinstance(item, Tensor)])
 
 
+def _leave_interrupts(worker: int) -> None:
+    """Let Ctrl-C end a reading worker only through its parent, which may have a step to finish."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
     """Yield batches of `pictures`, read by `workers` processes ahead of their use.
 
@@ -141,6 +147,7 @@ def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int
         batch_sampler=keys,
         num_workers=workers,
         collate_fn=_stack,
+        worker_init_fn=_leave_interrupts,
         pin_memory=torch.cuda.is_available(),
     )
     for found in loader:

@@ -292,10 +292,11 @@ def run_task(
         bank=bank,
         labels_file=labels_file,
     )
-    if on_main(plan.path.exists):
-        return read_result(plan.path)
     place = plan.path.relative_to(store.root).with_suffix("")
     unfinished = Unfinished(store.root / ".unfinished" / place, device)
+    if on_main(plan.path.exists):
+        unfinished.forget()  # killed after the record was written
+        return read_result(plan.path)
     silent = report or (lambda done, total, words: None)
     job = TransferJob(
         *(backbone, dataset, plan.protocol, seed, device, work, silent, bank),

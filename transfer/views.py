@@ -128,8 +128,8 @@ class MemoryViews(Views):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take them back."""
-        self.step, self.order = state["step"], state["order"]
-        self.generator.set_state(state["generator"])
+        self.step, self.order = state["step"], state["order"].cpu()  # states are loaded onto the device
+        self.generator.set_state(state["generator"].cpu())
 
 
 class FileViews(Views):

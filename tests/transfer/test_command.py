@@ -29,6 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bank is kept in the working folder, which is not to be the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 class Answer:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -80,6 +86,45 @@ def test_settings_and_protocol_can_be_chosen(
     assert "lineartransfer: step" not in answer.out and "epoch 2, loss" in answer.out
 
 
+def test_one_bank_serves_every_frozen_probe_and_pictures_lie_beside_the_record(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = ["--checkpoint", "random", "--arch", "mixmask_resnet8", "--data", str(folder)]
+    first = run(capsys, "--task", "knn", *weights, "--plot")
+    assert first.code == 0, first.err
+    (record,) = (tmp_path / "results").rglob("*.json")
+    for ending in ("confusion", "embedding", "neighbours"):
+        with Image.open(record.with_suffix(f".{ending}.png")) as picture:
+            assert min(picture.size) > 200
+    entries = sorted((tmp_path / "features").glob("*.npy"))
+    assert len(entries) == 2  # train and test
+    second = run(capsys, "--task", "lowshot", *weights, "--set", "shots=[1,2]", "--set", "draws=3")
+    assert second.code == 0 and "features came from the feature bank" in second.out
+    assert "top1_1shot" in second.out and "mean_per_class_2shot" in second.out
+    assert sorted((tmp_path / "features").glob("*.npy")) == entries
+    without = run(capsys, "--task", "logreg", *weights, "--set", "candidates=2", "--no-bank")
+    assert without.code == 0 and "feature bank" not in without.out
+
+
+def test_what_the_machine_does_is_asked_for_and_recorded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = tmp_path / "official.txt"
+    listing.write_text("horizontal/1.png\nvertical/2.png\nvertical/5.png\n")
+    answer = run(
+        capsys,
+        *("--task", "semisup", "--checkpoint", "random", "--arch", "mixmask_resnet8"),
+        *("--data", str(folder), "--out", str(tmp_path / "results"), "--labels-file", str(listing)),
+        *("--image-size", "24", "--precision", "bfloat16", "--workers", "0", "--set", "epochs=2"),
+    )
+    assert answer.code == 0, answer.err
+    (path,) = (tmp_path / "results").rglob("*.json")
+    result = read_result(path)
+    assert result.model.preprocessing.image_size == 24 and result.config["precision"] == "bfloat16"
+    assert result.labels is not None and result.labels.used == 3
+    assert "3 of 64 labels, listed in official.txt" in answer.out
+
+
 def test_the_list_names_every_protocol_of_a_task(capsys: pytest.CaptureFixture[str]) -> None:
     answer = run(capsys, "--list", "--task", "semisup")
     assert answer.code == 0
@@ -109,6 +154,17 @@ KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
         ([*KNN, "FOLDER", "--seed", "-1"], "--seed"),
         (KNN[:4], "Missing option '--data'"),
         (["--task", "semisup", *KNN[2:], "FOLDER"], "raw pixels have none"),
+        ([*KNN, "FOLDER", "--precision", "float16"], "--precision float16 needs a GPU"),
+        ([*KNN, "FOLDER", "--precision", "half"], "'half' is not one of"),
+        ([*KNN, "FOLDER", "--labels-file", "nowhere.txt"], "takes no list of labelled images"),
+        ([*KNN, "FOLDER", "--workers", "-1"], "--workers"),
+        ([*KNN, "FOLDER", "--bank-dtype", "float64"], "--bank-dtype"),
+        ([*KNN, "FOLDER", "--protocol", "linear/voc07-svm@1"], "is for task 'linear', not for 'knn'"),
+        (
+            ["--task", "lowshot", *KNN[2:], "FOLDER", "--set", "shots=[30]"],
+            "30 labelled images per class asked for, but class 0 has 24",
+        ),
+        (["--task", "detection", *KNN[2:], "FOLDER", "--plot"], "has no pictures of features"),
         (["--task", "detection", *KNN[2:], "FOLDER"], "raw pixels have none"),
         (
             ["--task", "knn", "--checkpoint", "random", "--data", "FOLDER"],
