@@ -110,7 +110,12 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
 )
 @click.option("--data", help="Data set, or path of an image folder.")
 @click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="MMBENCH_DATA",
+    show_envvar=True,
 )
 @click.option("--arch", help="timm name; needed for random weights and for files that do not tell it.")
 @click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mmbench.data import Dataset, ImageSplit, PictureFiles
 from mmbench.data.label_lists import labelled_indices
+from mmbench.data.manifest import manifest
 from mmbench.transfer.pictures import FilePictures, MemoryPictures, Pictures
 from mmbench.transfer.task import TransferJob
 
@@ -56,6 +56,14 @@ def _train_and_val(job: TransferJob) -> Pictures:
     return MemoryPictures(ImageSplit(images, torch.cat([split.labels for split in splits])), first.size)
 
 
-def digest_of(indices: Tensor) -> str:
-    """Return the SHA-256 of indices as 64-bit little-endian integers."""
-    return hashlib.sha256(indices.to(torch.int64).numpy().astype("<i8").tobytes()).hexdigest()
+def committed_draw(dataset: Dataset, fraction: float, seed: int, available: int) -> str | None:
+    """Return the SHA-256 that the data set's manifest commits for a draw of labels, None where it has none.
+
+    Args:
+        available: labelled training images; a data set of another size is not the manifest's.
+    """
+    known = manifest(dataset.name)
+    if known is None or known.draws is None or known.splits["train"].images != available:
+        return None
+    committed = {0.01: known.draws.one_percent, 0.1: known.draws.ten_percent}.get(fraction)
+    return committed[seed] if committed is not None and seed < len(committed) else None

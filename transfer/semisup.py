@@ -6,12 +6,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mmbench.data.manifest import index_digest
 from mmbench.data.subsets import class_balanced_subset
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
-from mmbench.transfer.labels import digest_of, listed_pictures
+from mmbench.transfer.labels import committed_draw, listed_pictures
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
@@ -30,6 +31,11 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
         indices = class_balanced_subset(train.labels, settings.fraction, job.seed)
         labelled, source = train.subset(indices), f"class-balanced, drawn with seed {job.seed}"
         allowed = sum(round(settings.fraction * int(count)) for count in torch.bincount(train.labels))
+        committed = committed_draw(job.dataset, settings.fraction, job.seed, len(train))
+        if committed is not None:
+            if committed != index_digest(indices):
+                raise RuntimeError(f"the draw of seed {job.seed} is not the one that the manifest commits")
+            source += ", as committed"
     else:
         train, indices = listed_pictures(job, job.labels_file)
         labelled, source = train.subset(indices), f"listed in {job.labels_file.name}"
@@ -39,7 +45,7 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     # A run that silently sees more labels is this protocol's classic error: count what was really used.
     if used > allowed:
         raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
-    subset = LabelSubset(used=used, available=len(train), source=source, sha256=digest_of(indices))
+    subset = LabelSubset(used=used, available=len(train), source=source, sha256=index_digest(indices))
     scores = predict(model, test, job)
     return Measurement(
         metrics=classification_metrics(scores, test.labels, logits=True),

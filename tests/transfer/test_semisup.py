@@ -3,6 +3,7 @@
 import hashlib
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.data import Dataset
+from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset, Result, ResultStore
 from mmbench.transfer import semisup, views
@@ -101,6 +102,23 @@ def test_one_percent_of_patterns_sized_labels_is_forty() -> None:
     for protocol_id, expected in (("1pct", 40), ("5pct", 200), ("10pct", 400)):
         settings = parse_settings(SemisupSettings, get_protocol(f"semisup/patterns-{protocol_id}@1"), {})
         assert len(class_balanced_subset(labels, settings.fraction, seed=2)) == expected
+
+
+def test_a_draw_must_be_the_committed_one(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set of the manifest's name and size: the draws are compared with the hashes of the manifest."""
+    labels = torch.arange(10).repeat_interleave(400)
+    noise = torch.randint(0, 256, (4000, 3, 18, 18), generator=torch.Generator().manual_seed(0))
+    train = ImageSplit(noise.to(torch.uint8), labels)
+    splits = {"train": lambda: train, "test": lambda: ImageSplit(train.images[::100], labels[::100])}
+    patterns = replace(gratings, name="patterns", classes=tuple("abcdefghij"), splits=splits)
+    result = run(backbone, patterns, tmp_path, epochs=1, fraction=0.01, batch_size=40, seed=4)
+    assert result.labels is not None
+    assert result.labels.source == "class-balanced, drawn with seed 4, as committed"
+    monkeypatch.setattr(semisup, "class_balanced_subset", lambda labels, *rest: torch.arange(0, 4000, 100))
+    with pytest.raises(RuntimeError, match="the draw of seed 3 is not the one that the manifest commits"):
+        run(backbone, patterns, tmp_path, epochs=1, fraction=0.01, batch_size=40, seed=3)
 
 
 def test_a_class_without_a_label_is_refused(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
