@@ -159,6 +159,7 @@ def measure_heads(rounds: int) -> Rows:
             ))
             for heads, grid in grids.items()
         }  # fmt: skip
+        probe(protocol, backbone, dataset, **grids["1"], **{**epochs, "epochs": 1})  # warm up
         times = paired(works, rounds)
         print(
             f"{name} sweep: {', '.join(f'{k} heads {statistics.median(v):.2f} s' for k, v in times.items())}"

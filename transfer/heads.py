@@ -115,14 +115,15 @@ class LinearHeads:
         _, classes, width = self.weight.shape
         for rows, seen in self._inputs(features, training=True):
             weight, bias = self.weight[rows], self.bias[rows]
-            logits = F.linear(seen, weight.reshape(-1, width), bias.reshape(-1))
-            error = logits.view(len(seen), -1, classes).softmax(dim=2)
-            error[torch.arange(len(seen), device=error.device), :, labels] -= 1
-            error = error.div_(len(seen)).view(len(seen), -1)
+            # Images last: with the classes last, softmax would take as long as the products.
+            logits = torch.addmm(bias.reshape(-1, 1), weight.reshape(-1, width), seen.T)
+            error = logits.view(-1, classes, len(seen)).softmax(dim=1)
+            error[:, labels, torch.arange(len(seen), device=error.device)] -= 1
+            error = error.div_(len(seen)).view(-1, len(seen))
             weight_speed, bias_speed = self._weight_speed[rows], self._bias_speed[rows]
             # The gradient goes straight into the momentum: of many classes it is as large as all weights.
-            weight_speed.view(-1, width).addmm_(error.T, seen, beta=self.momentum)
-            bias_speed.mul_(self.momentum).add_(error.sum(dim=0).view_as(bias))
+            weight_speed.view(-1, width).addmm_(error, seen, beta=self.momentum)
+            bias_speed.mul_(self.momentum).add_(error.sum(dim=1).view_as(bias))
             decay, rate = self._decays[rows], factor * self._rates[rows]
             for value, speed in ((weight, weight_speed), (bias, bias_speed)):
                 shape = (-1, *[1] * (value.ndim - 1))

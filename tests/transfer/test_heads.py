@@ -20,7 +20,7 @@ from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")
 WIDTH, CLASSES, BATCH, STEPS = 11, 5, 16, 40
-GRID = recipes((0.003, 0.03, 0.1, 0.3, 1.0, 3.0), (0.0, 1e-2), (False, True))
+GRID = recipes((0.003, 0.01, 0.03, 0.1, 0.3, 1.0), (0.0, 1e-2), (False, True))
 Batches = list[tuple[Tensor, Tensor]]
 
 
