@@ -6,7 +6,6 @@ whole batch, so the result is that of one process, up to the order of sums.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -20,6 +19,7 @@ from mmbench.distributed import any_process, gather_shares, own_share, process_c
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.pictures import Pictures
+from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import TaskSettings, TransferJob
 from mmbench.transfer.views import Plan, Views, open_views
 
@@ -88,14 +88,6 @@ class Finetuned(NamedTuple):
     model: Classifier
     images_seen: int
     labels_used: int
-
-
-def rate_factor(step: int, per_epoch: int, settings: FinetuneSettings) -> float:
-    """Return what both learning rates are multiplied by at `step` (0-based)."""
-    if settings.decay_epochs:
-        passed = sum(step // per_epoch >= epoch for epoch in settings.decay_epochs)
-        return settings.decay_factor**passed
-    return 0.5 * (1 + math.cos(math.pi * step / (settings.epochs * per_epoch)))
 
 
 def finetune(job: TransferJob, labelled: Pictures, settings: FinetuneSettings) -> Finetuned:

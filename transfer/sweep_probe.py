@@ -5,7 +5,6 @@ Under several processes each runs the backbone on its part of the batch; all of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,16 +17,9 @@ from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.features import FrozenNetwork
 from mmbench.transfer.heads import LinearHeads, recipes
 from mmbench.transfer.linear_settings import SweepProbe
+from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.views import Plan, Views, open_views
-
-
-def rate_factor(step: int, per_epoch: int, settings: SweepProbe) -> float:
-    """Return what every learning rate is multiplied by at `step` (0-based): steps, or a cosine to zero."""
-    if settings.decay_epochs:
-        passed = sum(step // per_epoch >= epoch for epoch in settings.decay_epochs)
-        return float(settings.decay_factor**passed)
-    return 0.5 * (1 + math.cos(math.pi * step / (settings.epochs * per_epoch)))
 
 
 def new_heads(job: TransferJob, settings: SweepProbe, width: int, generator: torch.Generator) -> LinearHeads:

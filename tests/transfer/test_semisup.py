@@ -16,7 +16,8 @@ from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset, Result, ResultStore
 from mmbench.transfer import semisup, views
-from mmbench.transfer.finetuning import FinetuneSettings, rate_factor
+from mmbench.transfer.finetuning import FinetuneSettings
+from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import run_task
 
 FRACTION = 0.1  # of 120 images: 2 of each of the 6 classes
