@@ -103,3 +103,31 @@ def test_of_pixels_the_mean_image_is_removed(gratings: Dataset, tmp_path: Path) 
             votes[int(gratings.split("train").labels[index])] += math.exp(float(row[index]) / 0.1)
         correct += votes.index(max(votes)) == label
     assert result.metrics["top1"].value == pytest.approx(100 * correct / 60, abs=1e-4)
+
+
+def test_the_grid_chooses_on_val_and_measures_every_pair(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    grid = {"neighbours": [1, 5, 40], "temperatures": [0.05, 1.0]}
+    result = run_task(
+        *("knn", backbone, gratings, ResultStore(tmp_path)),
+        work=tmp_path / "work",
+        protocol_id="knn/grid@1",
+        overrides=grid,
+    )
+    cpu = torch.device("cpu")
+    splits = {name: gratings.split(name) for name in ("train", "val", "test")}
+    features = {name: extract(backbone, split.images, cpu) for name, split in splits.items()}
+    found: dict[str, dict[tuple[int, float], float]] = {}
+    for name in ("val", "test"):
+        found[name] = {}
+        for k in (1, 5, 40):
+            for t in (0.05, 1.0):
+                votes = brute_force(features[name], features["train"], splits["train"].labels, 6, k, t)
+                hits = votes.argmax(dim=1) == splits[name].labels
+                found[name][k, t] = 100 * float(hits.double().mean())
+    best = max(found["val"], key=found["val"].__getitem__)  # of equal ones the first
+    assert result.notes == (f"k {best[0]} and T {best[1]:g} chosen on val among 6 pairs",)
+    assert result.metrics["top1"].value == pytest.approx(found["test"][best], abs=1e-4)
+    for (k, t), value in found["test"].items():
+        assert result.metrics[f"top1_k{k}_t{t:g}"].value == pytest.approx(value, abs=1e-4)
