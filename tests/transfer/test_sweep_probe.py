@@ -87,7 +87,8 @@ def test_the_head_of_the_best_val_accuracy_measures_test(
             for norm in GRID["batch_norm"]:
                 with torch.enable_grad():
                     model = alone(features["train"], splits["train"].labels, 6, rate, decay, norm, steps)
-                key = f"learning rate {rate:g}, weight decay {decay:g}, {'with' if norm else 'without'} batch norm"
+                word = "with" if norm else "without"
+                key = f"learning rate {rate:g}, weight decay {decay:g}, {word} batch norm"
                 with torch.no_grad():
                     logits = {name: model(features[name]) for name in ("val", "test")}
                 on_val[key] = float((logits["val"].argmax(1) == splits["val"].labels).double().mean())
