@@ -1,9 +1,8 @@
-"""Small stand-ins for data sets: manifests, pictures, archives, and a small rendering of Patterns."""
+"""Small stand-ins for data sets: archives, and a small rendering of Patterns."""
 
 import contextlib
 import functools
 import hashlib
-import shutil
 import tarfile
 import threading
 import zipfile
@@ -12,10 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
-from PIL import Image
 
-from mmbench.data import load_dataset, manifest
+from mmbench.data import load_dataset
 from mmbench.data.patterns.prepare import PatternsConfig, prepare
 
 SMALL = PatternsConfig(train=40, val=20, test=20, scenes_train=8, scenes_val=3, scenes_test=4)
@@ -34,48 +31,6 @@ def fresh_data_sets() -> Iterator[None]:
     load_dataset.cache_clear()
     yield
     load_dataset.cache_clear()
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Write the manifest of a small stand-in and read it, by the real parser, in place of the committed one.
-
-    Sizes of splits that are not given, and hashes of draws and of files, are left open.
-    """
-
-    def write(
-        name: str,
-        *,
-        classes: int,
-        official: dict[str, int],
-        images: dict[str, int] | None = None,
-        draws: dict[str, object] | None = None,
-        files: dict[str, str] | None = None,
-    ) -> None:
-        facts = yaml.safe_load((committed / f"{name}.yaml").read_text())
-        facts |= {"classes": classes, "official": official, "files": files or {}, "draws": draws}
-        for split, rule in facts["splits"].items():
-            rule["images"] = (images or {}).get(split)
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(facts))
-        manifest._read.cache_clear()
-
-    committed = manifest.FOLDER
-    folder = tmp_path / "manifests"
-    shutil.copytree(committed, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(manifest, "FOLDER", folder)
-    return write
-
-
-@pytest.fixture(scope="session")
-def picture() -> Callable[..., Path]:
-    """Write a JPEG of one grey level; its folder is made."""
-
-    def write(path: Path, level: int = 128, size: tuple[int, int] = (24, 16)) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, (level, level, level)).save(path, "JPEG")
-        return path
-
-    return write
 
 
 @pytest.fixture

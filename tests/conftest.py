@@ -1,0 +1,53 @@
+"""What tests of data and of transfer share: manifests of small stand-ins, and pictures."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from mmbench.data import manifest
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write the manifest of a small stand-in and read it, by the real parser, in place of the committed one.
+
+    Sizes of splits that are not given, and hashes of draws and of files, are left open.
+    """
+
+    def write(
+        name: str,
+        *,
+        classes: int,
+        official: dict[str, int],
+        images: dict[str, int] | None = None,
+        draws: dict[str, object] | None = None,
+        files: dict[str, str] | None = None,
+    ) -> None:
+        facts = yaml.safe_load((committed / f"{name}.yaml").read_text())
+        facts |= {"classes": classes, "official": official, "files": files or {}, "draws": draws}
+        for split, rule in facts["splits"].items():
+            rule["images"] = (images or {}).get(split)
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(facts))
+        manifest._read.cache_clear()
+
+    committed = manifest.FOLDER
+    folder = tmp_path / "manifests"
+    shutil.copytree(committed, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(manifest, "FOLDER", folder)
+    return write
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Path]:
+    """Write a JPEG of one grey level; its folder is made."""
+
+    def write(path: Path, level: int = 128, size: tuple[int, int] = (24, 16)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (level, level, level)).save(path, "JPEG")
+        return path
+
+    return write
