@@ -91,9 +91,7 @@ def plan(
         epochs: pretraining epochs, for the estimate of the time.
     """
     cells = [Cell(f"data {DATA}", "data", 25)]
-    probes = [
-        probe for probe in PROBES if (not probe.asked_for if tasks is None else probe.task in tasks)
-    ]
+    probes = [probe for probe in PROBES if (not probe.asked_for if tasks is None else probe.task in tasks)]
     for seed in seeds:
         for arm in arms:
             cells.append(
