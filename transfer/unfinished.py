@@ -33,14 +33,17 @@ class Unfinished:
         self.folder = None if root is None else RunFolder(root)
         self.device = device
         self.stop = False
+        self._steps = False  # whether there are steps, after which a stop can be heard
         self.seconds_before = 0.0  # what earlier sittings took
         self._started = self._saved = time.monotonic()
 
     def state(self) -> dict[str, Any] | None:
         """Return the newest state, None where the run begins.
 
+        A training calls this before its first step: from here on a stop waits for the end of a step.
         Under several processes all of them read it: the folder must be one that they share.
         """
+        self._steps = True
         if self.folder is None:
             return None
         folder = self.folder
@@ -84,7 +87,7 @@ class Unfinished:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder, and turn Ctrl-C and SIGTERM into a stop after the step.
+        """Hold the folder; Ctrl-C and SIGTERM stop after the step, or at once where there is none.
 
         Raises:
             UserError: another process works on the very same run.
@@ -105,7 +108,7 @@ class Unfinished:
                     self.forget()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:  # asked twice: at once
+        if self.stop or not self._steps:  # asked twice, or nothing to wait for: at once
             raise KeyboardInterrupt
         self.stop = True
 

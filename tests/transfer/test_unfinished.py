@@ -72,6 +72,23 @@ def test_a_stopped_run_goes_on_to_the_same_last_digit(
     assert not hidden.exists()
 
 
+def test_what_takes_no_steps_is_stopped_at_once(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feature pass has no step to finish, and goes on from what the bank holds of it."""
+    seen = list[int]()
+
+    def stop_at_the_first_batch(done: int, total: int, words: str) -> None:
+        seen.append(done)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setitem(RUNS, "knn/patterns@1", {})
+    with pytest.raises(KeyboardInterrupt):
+        run("knn/patterns@1", backbone, gratings, tmp_path, report=stop_at_the_first_batch)
+    assert len(seen) == 1
+    assert not list(tmp_path.rglob("*.json")) and not (tmp_path / "results" / ".unfinished").exists()
+
+
 def test_files_go_on_exactly_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
     for split in ("train", "val", "test"):
