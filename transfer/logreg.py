@@ -148,11 +148,14 @@ def _measure(
         f"L2 strength {strengths[best]:.3g} chosen on val among {len(strengths)}, "
         f"then fitted on {' and '.join(refitted)}"
     ]
+    unseen = classes - len(model.classes_)
+    if unseen:
+        notes.append(f"{unseen} of {classes} classes have no image to learn from, so the loss says nothing")
     if not converged:
         notes.append(f"the last fit ended after {int(model.n_iter_[0])} iterations before it had converged")
     job.report(total, total, "done")
     return Measurement(
-        metrics=classification_metrics(found, labels[evaluated], logits=True),
+        metrics=classification_metrics(found, labels[evaluated], logits=not unseen),
         split_sizes={split: len(part) for split, part in labels.items()},
         images_seen=sum(len(part) for part in labels.values()),
         notes=tuple(notes),

@@ -174,6 +174,22 @@ def test_of_equal_candidates_the_strongest_is_chosen(
     assert result.notes[0].startswith("L2 strength 1e+09 ")  # all of them know nothing but the bias
 
 
+def test_a_class_without_images_to_learn_from_leaves_no_loss(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    def without_the_last(name: str) -> ImageSplit:
+        there = gratings.split(name)  # type: ignore[arg-type]
+        kept = there.labels < 5
+        return ImageSplit(there.images[kept], there.labels[kept])
+
+    few = {name: (lambda name=name: without_the_last(name)) for name in ("train", "val")}
+    dataset = replace(gratings, splits={**gratings.splits, **few})
+    result = measure(backbone, dataset, tmp_path, candidates=2)
+    assert "loss" not in result.metrics
+    assert result.notes[1] == "1 of 6 classes have no image to learn from, so the loss says nothing"
+    assert result.per_class is not None and list(result.per_class.values())[-1] == 0
+
+
 def test_pixels_can_be_classified(gratings: Dataset, tmp_path: Path) -> None:
     result = measure(pixels_backbone(16), gratings, tmp_path, candidates=3)
     assert result.model.arm == "pixels" and 0 <= result.metrics["top1"].value <= 100
