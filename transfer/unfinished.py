@@ -25,13 +25,16 @@ class Unfinished:
     """The training state of one run, in a folder of its own, until its record is written.
 
     Args:
-        root: the folder; None keeps nothing.
+        root: the folder, <store>/.unfinished/<data set>/<protocol>/<run>; None keeps nothing.
         device: where the states' tensors go.
     """
 
     def __init__(self, root: Path | None, device: torch.device) -> None:
         self.folder = None if root is None else RunFolder(root)
         self.device = device
+        above = [] if root is None else list(root.parents)[:4]
+        # Ours, and the store itself where this run makes it.
+        self._made = [*above[:3], *(store for store in above[3:] if not store.exists())]
         self.stop = False
         self._steps = False  # whether there are steps, after which a stop can be heard
         self.seconds_before = 0.0  # what earlier sittings took
@@ -118,5 +121,5 @@ class Unfinished:
             return
         shutil.rmtree(self.folder.root, ignore_errors=True)
         with contextlib.suppress(OSError):  # of other runs there may be something left
-            for parent in list(self.folder.root.parents)[:3]:
-                parent.rmdir()
+            for folder in self._made:
+                folder.rmdir()

@@ -1,8 +1,8 @@
 """What a run tells, measures and writes on its way."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,13 +133,22 @@ def test_half_precision_on_a_gpu_scales_the_loss(tiny: Dataset, tmp_path: Path) 
 
 
 def test_slow_data_are_told_once(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = MemorySource.batches
+    """By a clock of the test's own: a busy machine changes nothing."""
+    batches, now = MemorySource.batches, 0.0
+
+    def tick() -> float:
+        nonlocal now
+        now += 0.001
+        return now
 
     def slowly(self: MemorySource, plan: Any) -> Any:
+        nonlocal now
         for images in batches(self, plan):
-            time.sleep(0.05)
+            now += 0.05
             yield images
 
+    for module in ("sitting", "trainer"):
+        monkeypatch.setattr(f"mmbench.pretrain.{module}.time", SimpleNamespace(perf_counter=tick))
     monkeypatch.setattr(MemorySource, "batches", slowly)
     monkeypatch.setattr("mmbench.pretrain.sitting.WAIT_HINT_STEPS", 5)
     said: list[str] = []
