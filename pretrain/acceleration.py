@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
 
-from mmbench.device import resolve_device
+from mmbench.device import has_bfloat16, resolve_device
 from mmbench.distributed import launched_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name
 from mmbench.pretrain.config import PretrainConfig
@@ -42,7 +43,7 @@ def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) ->
     with patch_environment(**chosen):
         return Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision="no" if config.precision == "fp32" else config.precision,
+            mixed_precision=_mixed_precision(config, device),
             gradient_accumulation_steps=config.accumulation,
             log_with=list(config.trackers) if folder is not None and config.trackers else None,
             project_config=ProjectConfiguration(
@@ -51,6 +52,12 @@ def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) ->
             ),
             kwargs_handlers=[DDP],
         )
+
+
+def _mixed_precision(config: PretrainConfig, device: torch.device) -> str:
+    """Return Accelerate's word for the precision; float32 where a CPU has no bfloat16."""
+    emulated = config.precision == "bf16" and not has_bfloat16(device)
+    return "no" if config.precision == "fp32" or emulated else config.precision
 
 
 def start_trackers(accelerator: Accelerator, config: PretrainConfig, resumed_step: int) -> None:

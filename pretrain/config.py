@@ -46,7 +46,7 @@ class PretrainConfig(BaseModel):
         accumulation: parts of a process's share that pass one after the other, to save memory; batch norm
             sees one part at a time.
         precision: "bf16" and "fp16" (GPU only) run the encoders under autocast; weights, losses and queue
-            stay float32.
+            stay float32. A CPU without bfloat16 takes "fp32" instead of "bf16".
         compile: let torch.compile speed the encoders up.
         loading: "memory" decodes pictures once, "files" as they are needed, "auto" by their size.
         workers: processes that decode files, for each process that trains.

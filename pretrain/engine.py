@@ -75,7 +75,7 @@ def pretrain(
         say(
             f"{effective['images']} images, {effective['steps']} steps of {effective['batch']} "
             f"({effective['images_per_pass']} at a time in {effective['processes']} processes), "
-            f"peak learning rate {effective['lr']:.3g}, {effective['device']}, {config.precision}"
+            f"peak learning rate {effective['lr']:.3g}, {effective['device']}, {effective['precision']}"
         )
     with contextlib.ExitStack() as held:
         on_main(lambda: _enter(held, folder, settings))

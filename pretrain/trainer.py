@@ -215,6 +215,7 @@ class Trainer:
             "steps": self.total_steps,
             "lr": self.schedule.lr,
             "device": self.device.type,
+            "precision": "fp32" if self.accelerator.mixed_precision == "no" else self.config.precision,
         }
 
     def state_bytes(self) -> int:

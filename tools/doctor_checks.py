@@ -152,13 +152,13 @@ def check_torch() -> Finding:
 
 
 def check_processor() -> Finding:
-    """Tell the CPU's cores, torch's threads, and whether bfloat16 is fast."""
+    """Tell the CPU's cores, torch's threads, and whether it has bfloat16."""
     import torch
 
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    bfloat16 = "native" if native else "emulated (works, but slowly)"
-    detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, bfloat16 {bfloat16}"
+    from mmbench.device import has_bfloat16
+
+    bfloat16 = "bfloat16" if has_bfloat16(torch.device("cpu")) else "no bfloat16, float32 takes its place"
+    detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, {bfloat16}"
     return Finding("CPU", "ok", detail)
 
 

@@ -12,6 +12,7 @@ from small_runs import make_trainer, same, small
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmbench.data import Dataset, ImageSplit
+from mmbench.device import has_bfloat16
 from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
@@ -31,6 +32,7 @@ def test_what_the_settings_come_to_is_told_and_recorded(finished: RunFolder, tin
         "steps": 12,
         "lr": pytest.approx(0.002 * (32 / 128) ** 0.5),
         "device": "cpu",
+        "precision": "bf16" if has_bfloat16(torch.device("cpu")) else "fp32",
     }
 
 
@@ -123,6 +125,21 @@ def test_tensorboard_holds_what_the_metrics_hold(finished: RunFolder) -> None:
 def test_half_precision_of_gpus_is_refused_on_the_cpu(tiny: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="precision fp16 needs a GPU"):
         pretrain(small(overrides=("precision=fp16",)), tmp_path / "run", dataset=tiny)
+
+
+@pytest.mark.parametrize(("there", "taken", "word"), [(True, "bf16", "bf16"), (False, "no", "fp32")])
+def test_a_cpu_without_bfloat16_takes_float32_and_says_so(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, taken: str, word: str
+) -> None:
+    monkeypatch.setattr("mmbench.pretrain.acceleration.has_bfloat16", lambda device: there)
+    said: list[str] = []
+    config = small(overrides=("precision=bf16",))
+    trainer = make_trainer(config, tiny)
+    assert trainer.accelerator.mixed_precision == taken
+    run = pretrain(config, tmp_path / "run", dataset=tiny, say=said.append)
+    assert said[0].endswith(f"cpu, {word}")
+    settings = yaml.safe_load(run.settings.read_text())
+    assert settings["precision"] == "bf16" and settings["effective"]["precision"] == word
 
 
 @pytest.mark.gpu

@@ -24,6 +24,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from mmbench.checkpoints.card import HighPass
+from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 
@@ -39,7 +40,8 @@ class TimmBackbone(Backbone):
     Args:
         arch: timm name.
         finest_stride: stride of the first map, 4 as in FPN, or 8.
-        bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs.
+        bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs;
+            on a device without it, in float32.
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
@@ -77,7 +79,7 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of images (N, 3, H, W) by name, each (N, C, H / stride, W / stride)."""
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with bfloat16_autocast(images.device, self.bfloat16):
             maps = self.timm_model(images)
         return {name: features.float() for name, features in zip(self._out_features, maps, strict=True)}
 

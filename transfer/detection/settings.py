@@ -36,7 +36,7 @@ class DetectionSettings(TaskSettings):
         pyramid_channels: channels of the FPN and of the RPN (pyramid).
         pyramid_box_bins: bins per side that each box is pooled to (pyramid).
         pyramid_box_width: width of the box head's one hidden layer (pyramid).
-        pyramid_bfloat16: run the timm network in bfloat16 (pyramid).
+        pyramid_bfloat16: run the timm network in bfloat16, where the device has it (pyramid).
         rpn_batch: anchors per image in the RPN loss (RPN.BATCH_SIZE_PER_IMAGE).
         roi_batch: proposals per image in the box loss (ROI_HEADS.BATCH_SIZE_PER_IMAGE).
         roi_positive_share: upper bound of the share of things among these (POSITIVE_FRACTION).

@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmbench.checkpoints.card import HighPass
+from mmbench.device import bfloat16_autocast
 from mmbench.preprocessing import high_pass
 
 
@@ -63,7 +64,7 @@ class MMBenchSegmentor(EncoderDecoder):
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """Return the backbone's float32 maps of pictures (N, 3, H, W), finest first."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with bfloat16_autocast(inputs.device, self.bfloat16):
             maps = super().extract_feat(inputs)
         return [features.float() for features in maps]
 
@@ -78,6 +79,6 @@ class MMBenchFCNHead(FCNHead):
         self.to(memory_format=torch.channels_last)
 
     def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
-        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+        with bfloat16_autocast(inputs[0].device, self.bfloat16):
             features: Tensor = super()._forward_feature(inputs)
         return features.float()

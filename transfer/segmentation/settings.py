@@ -22,7 +22,8 @@ class SegmentationSettings(TaskSettings):
         head_factor: the heads, which start at random, learn with this many times the learning rate.
         final_learning_rate: what the polynomial decay of power 0.9 ends at.
         warmup_iterations: linear warm-up from a thousandth of the learning rate.
-        bfloat16: compute backbone and heads in bfloat16; weights, logits and loss stay float32.
+        bfloat16: compute backbone and heads in bfloat16, where the device has it; weights, logits and loss
+            stay float32.
         resize: pictures are scaled to fit into (long, short) pixels, at evaluation too; None leaves them.
         scale_range: range of the random factor on top of `resize` in training.
         crop: side of the square training crop in pixels; smaller pictures are padded.

@@ -69,7 +69,10 @@ def test_timm_backbone_says_the_strides_and_channels_that_its_maps_have(arch, st
         assert features.shape == (1, width, 64 // stride, 96 // stride)
 
 
-def test_timm_backbone_computes_what_timm_computes_and_bfloat16_is_near() -> None:
+def test_timm_backbone_computes_what_timm_computes_and_bfloat16_is_near(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mmbench.device.has_bfloat16", lambda device: True)
     exact, fast = (
         TimmBackbone("mixmask_resnet8").eval(),
         TimmBackbone("mixmask_resnet8", bfloat16=True).eval(),
