@@ -6,6 +6,8 @@ import torch
 
 from mmbench.errors import UserError
 
+NO_BFLOAT16 = "computed in float32: this CPU has no bfloat16"  # for records that were to be in bfloat16
+
 
 def resolve_device(name: str) -> torch.device:
     """Return the torch device; "auto" is the GPU where there is one.
@@ -30,10 +32,10 @@ def has_bfloat16(device: torch.device) -> bool:
     On a CPU that takes AVX-512, or arm64 with bfloat16. Elsewhere torch has only plain loops for them: on an
     AMD EPYC with AVX2 pretraining was 17 times slower in bfloat16 than in float32.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return True
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512") or bool(capabilities.get("bf16"))
+    return bool(capabilities.get("bf16"))
 
 
 def bfloat16_autocast(device: torch.device, wanted: bool) -> torch.autocast:

@@ -6,7 +6,7 @@ import math
 from typing import cast, get_args
 
 from mmbench.data.dataset import Split
-from mmbench.device import has_bfloat16
+from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.results import Metric
 from mmbench.transfer.detection.catalog import check_annotations, draw_subset, in_catalog
@@ -48,7 +48,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
                 f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"
             )
         if settings.pyramid_bfloat16 and not has_bfloat16(job.device):
-            notes.append("computed in float32: this CPU has no bfloat16")
+            notes.append(NO_BFLOAT16)
     preprocessing = job.backbone.card.preprocessing
     if preprocessing.high_pass is not None:
         notes.append(

@@ -7,7 +7,7 @@ from typing import cast, get_args
 from mmengine.config import ConfigDict
 
 from mmbench.data.dataset import Split
-from mmbench.device import has_bfloat16
+from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.files import write_json
 from mmbench.results import Metric
@@ -91,12 +91,8 @@ def _notes(
             f"{len(placeless)} tensors behind the last feature map are not used ({placeless[0]}, ...)"
         )
     if settings.bfloat16:
-        reduced = has_bfloat16(job.device)
-        notes.append(
-            "backbone and head computed in bfloat16, logits and loss in float32"
-            if reduced
-            else "computed in float32: this CPU has no bfloat16"
-        )
+        in_bfloat16 = "backbone and head computed in bfloat16, logits and loss in float32"
+        notes.append(in_bfloat16 if has_bfloat16(job.device) else NO_BFLOAT16)
     high_pass = job.backbone.card.preprocessing.high_pass
     if high_pass is not None:
         notes.append(
