@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -43,6 +44,8 @@ class ModelCard(BaseModel):
         framework: how views are compared ("moco", ...); None where unknown.
         masking: how a view is corrupted ("mixmask", "erase", "mscn", "none"); None where unknown.
         arch: timm name of the backbone.
+        arch_options: how the network is built where names and shapes of tensors cannot tell, such as
+            {"stem_padding": 2}; empty for the architecture as it is registered.
         pretrain_data: name of the pretraining data set.
         pretrain_fingerprint: its fingerprint, where known.
         epochs: pretraining epochs; 0 for random weights.
@@ -58,6 +61,7 @@ class ModelCard(BaseModel):
 
     arm: str
     arch: str
+    arch_options: dict[str, bool | int] = Field(default_factory=dict)
     method: str | None = None
     framework: str | None = None
     masking: str | None = None
@@ -70,6 +74,14 @@ class ModelCard(BaseModel):
     source_format: str | None = None
     source_sha256: str | None = None
     origins: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older cards did not have, so that their digest stays what it was."""
+        values: dict[str, Any] = serialise(self)
+        if not self.arch_options:
+            values.pop("arch_options", None)
+        return values
 
     @property
     def digest(self) -> str:
