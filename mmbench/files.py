@@ -41,6 +41,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def open_lock(path: Path) -> io.FileIO:
+    """Open a file to be locked, made where it is not there; a link is never followed.
+
+    Raises:
+        UserError: the path is a symbolic link, or cannot be opened.
+    """
+    try:
+        return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "r+")
+    except OSError as error:
+        reason = "it is a symbolic link" if path.is_symlink() else error.strerror or str(error)
+        raise UserError(f"{path} cannot be used as a lock ({reason}); remove it and run again") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with atomic_path(path) as temporary:

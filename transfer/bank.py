@@ -1,8 +1,8 @@
 """The feature bank: every split goes through a backbone once, and all frozen probes read what came out.
 
 An entry is addressed by what it depends on: the weights, the preprocessing, the split, the precision of the
-pass, and the dtype that it is stored in. It is a plain .npy file, written piece by piece and read through a
-memory map.
+pass, and the dtype that it is stored in. It is a plain .npy file, written piece by piece, verified against
+the digests beside it (see `mmbench.transfer.bank_entry`) and read through a memory map.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,8 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
-from mmbench.files import require_free_space, write_json
+from mmbench.files import open_lock, require_free_space
+from mmbench.transfer.bank_entry import DamagedEntryError, EntryFacts, EntryWriter, read_entry
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.features import FrozenNetwork, is_pixels, pass_over
 from mmbench.transfer.pictures import Pictures
@@ -52,11 +53,13 @@ class FeatureBank:
         root: the folder; entries may be deleted at any time. Several processes need one that all can read.
         stored: dtype of the features on disk. float16 halves size and loses digits beyond the third.
         computed: images that went through a backbone, since this bank was made.
+        notes: what a record must say of damaged entries; see `take_notes`.
     """
 
     root: Path | None = None
     stored: Stored = "float32"
     computed: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def address(self, backbone: Backbone, pictures: Pictures, compute: Compute) -> str:
         """Return 32 hexadecimal digits that name the features of `pictures` behind `backbone`."""
@@ -77,7 +80,8 @@ class FeatureBank:
     ) -> Tensor:
         """Return pooled features (N, C) on the CPU, in evaluation mode, centre-cropped; see `pass_over`.
 
-        From a folder they come as a private memory map: only what is read takes memory.
+        From a folder they come as a private memory map: only what is read takes memory. An entry that is not
+        what was written is computed again, and `notes` says so.
 
         Args:
             report: called with (images done, images in all).
@@ -97,12 +101,32 @@ class FeatureBank:
             return torch.cat(parts)
         path = self.root / f"{self.address(backbone, pictures, compute)}.npy"
         with self._locked(path):
-            if on_main(lambda: _read(path, total) is None):
+            damage = on_main(lambda: self._damage(path, total))
+            if damage is not None:
+                if damage:
+                    self.notes.append(f"features were computed again: {path.name} in the bank {damage}")
                 self._write(path, FrozenNetwork(backbone, compute), pictures, report)
-            found = _read(path, total)
-        if found is None:
-            raise UserError(f"{path} cannot be read back after it was written; is the disk sound?")
+                damage = on_main(lambda: self._damage(path, total))
+            if damage is not None:
+                raise UserError(
+                    f"{path} cannot be read back after it was written: it {damage}; check the disk, or "
+                    "choose another folder by --bank"
+                )
+            found = read_entry(path, total, self.stored, verify=False)
+        assert found is not None
         return found
+
+    def take_notes(self) -> tuple[str, ...]:
+        """Return what a record must say of the entries read since the last call."""
+        notes, self.notes = tuple(self.notes), []
+        return notes
+
+    def _damage(self, path: Path, count: int) -> str | None:
+        """Return None where an entry is sound, in words what is wrong with it, "" where there is none."""
+        try:
+            return "" if read_entry(path, count, self.stored, verify=True) is None else None
+        except DamagedEntryError as damage:
+            return f"is damaged or outdated ({damage})"
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
@@ -111,58 +135,35 @@ class FeatureBank:
         if process_rank() > 0:  # the first process holds it for all that work together
             yield
             return
-        with path.with_suffix(".lock").open("w") as stream:
+        with open_lock(path.with_suffix(".lock")) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
     def _write(self, path: Path, network: FrozenNetwork, pictures: Pictures, report: Report) -> None:
         """Fill an entry from where an interrupted run left it, and only then give it its name."""
-        part, progress = path.with_suffix(".part"), path.with_suffix(".json")
-        total, width = len(pictures), network.width
-        done = on_main(lambda: _progress(progress, part, (total, width), self.stored))
-        itemsize = np.dtype(self.stored).itemsize
-        on_main(
-            lambda: require_free_space(path.parent, (total - done) * width * itemsize, "the feature bank")
-        )
-        main = process_rank() == 0
-        if main and done == 0:
-            np.lib.format.open_memmap(part, "w+", self.stored, (total, width)).flush()
-        entry = np.lib.format.open_memmap(part, "r+") if main else None
+        total = len(pictures)
+        facts = EntryFacts(path, (total, network.width), self.stored)
+        writer = EntryWriter(facts) if process_rank() == 0 else None
+        done, fault = on_main(lambda: (writer.done, writer.fault) if writer else (0, None))
+        if fault is not None:
+            self.notes.append(f"features were computed from the start: {facts.part.name} in the bank {fault}")
+        missing = (total - done) * facts.row_bytes
+        on_main(lambda: require_free_space(path.parent, missing, "the feature bank"))
         saved = done
-        for features in pass_over(network, pictures, done, total):
-            self.computed += len(features)
-            with np.errstate(over="ignore"):  # told in one line below
-                stored = features.numpy().astype(self.stored)
-            if not np.isfinite(stored).all():
-                raise UserError("these features do not fit into float16; keep the bank in float32")
-            if entry is not None:
-                entry[done : done + len(stored)] = stored
-            done += len(stored)
-            if entry is not None and (done - saved >= PIECE or done == total):
-                entry.flush()
-                write_json(progress, {"done": done})
-                saved = done
-            report(done, total)
-        if main:
-            part.replace(path)
-            progress.unlink(missing_ok=True)
+        with contextlib.nullcontext() if writer is None else writer.opened():
+            for features in pass_over(network, pictures, done, total):
+                self.computed += len(features)
+                with np.errstate(over="ignore"):  # reported in one line below
+                    stored = features.numpy().astype(self.stored)
+                if not np.isfinite(stored).all():
+                    raise UserError("these features do not fit into float16; keep the bank in float32")
+                done += len(stored)
+                if writer is not None:
+                    writer.append(stored)
+                    if done - saved >= PIECE or done == total:
+                        writer.save()
+                        saved = done
+                report(done, total)
+        if writer is not None:
+            writer.finish()
         on_main(lambda: None)  # nobody reads before it is there
-
-
-def _progress(progress: Path, part: Path, shape: tuple[int, int], stored: Stored) -> int:
-    """Return how many images an interrupted entry holds, 0 where there is none to go on with."""
-    try:
-        done = int(json.loads(progress.read_text(encoding="utf-8"))["done"])
-        entry = np.lib.format.open_memmap(part, "r")
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-    return done if entry.shape == shape and entry.dtype == stored and 0 <= done <= shape[0] else 0
-
-
-def _read(path: Path, count: int) -> Tensor | None:
-    """Return an entry, None where there is none or it is damaged."""
-    try:
-        entry = np.lib.format.open_memmap(path, "c")
-    except (OSError, ValueError):
-        return None
-    return torch.from_numpy(entry) if entry.ndim == 2 and len(entry) == count else None

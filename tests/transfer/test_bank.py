@@ -140,7 +140,7 @@ def test_an_interrupted_pass_goes_on(
     rest = FeatureBank(tmp_path / "parts")
     assert torch.equal(rest.features(backbone, images, COMPUTE), whole)
     assert rest.computed == 120 - 64
-    assert {path.suffix for path in (tmp_path / "parts").iterdir()} == {".npy", ".lock"}
+    assert {path.suffix for path in (tmp_path / "parts").iterdir()} == {".npy", ".json", ".lock"}
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "other shape", "words"])
