@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
-from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.checkpoints.options import equal_of_ours
+from mmbench.checkpoints.target import metadata_of
 from mmbench.data import Dataset
 from mmbench.files import atomic_path, write_text
 from mmbench.pretrain.trainer import Trainer
@@ -28,7 +30,7 @@ without head, under torchvision's names.
 ```python
 import mmbench, timm
 
-# (N, 3, {size}, {size}) -> (N, {features})
+# normalised images (N, 3, {size}, {size}) -> (N, {features})
 model = timm.create_model("local-dir:PATH_OF_THIS_FOLDER", pretrained=True)
 ```
 
@@ -62,7 +64,11 @@ def model_card(trainer: Trainer, dataset: Dataset, seconds: float) -> ModelCard:
 
 
 def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop_pct: float) -> None:
-    """Write timm's config.json; the high-pass filter, which timm has no word for, stands beside it."""
+    """Write timm's config.json, which makes timm build a network that holds the high-pass filter.
+
+    A network of timm's own that is none of ours has no place for it; then timm refuses the folder, since
+    it does not know the keyword, instead of losing the filter.
+    """
     preprocessing = card.preprocessing
     size = preprocessing.image_size
     recorded: dict[str, Any] = {
@@ -75,6 +81,10 @@ def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop
         },
         "mmbench": {"preprocessing": preprocessing.model_dump(mode="json"), "card": folder.card.name},
     }
+    if preprocessing.high_pass is not None:
+        filter_ = preprocessing.high_pass
+        recorded["model_args"] = {"high_pass": [filter_.kernel_size, filter_.sigma]}
+        recorded["architecture"] = equal_of_ours(card.arch) or card.arch.partition(".")[0]
     with atomic_path(folder.hub_config) as temporary:
         save_config_for_hf(model, str(temporary), model_config=recorded)
         json.loads(temporary.read_text(encoding="utf-8"))
@@ -100,14 +110,27 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float
         features=int(cast(int, model.num_features)),
         mean=preprocessing.mean,
         std=preprocessing.std,
-        filter=""
-        if high_pass is None
-        else f", then x - GaussianBlur(x) with kernel {high_pass.kernel_size} and sigma "
-        f"{high_pass.sigma:.3f}: these weights expect the filter at test time too",
+        filter="" if high_pass is None else _filter_words(high_pass, config.arch),
     )
     write_text(folder.readme, words)
     write_text(folder.card, card.model_dump_json(indent=2) + "\n")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(folder.weights) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        # The same weights make the same file, however long they took.
+        save_file(
+            tensors, temporary, metadata_of(card.arch, card.model_copy(update={"pretrain_seconds": None}))
+        )
     return card
+
+
+def _filter_words(filter_: HighPass, arch: str) -> str:
+    """Return what the page says of the filter."""
+    words = (
+        f", then x - GaussianBlur(x) with kernel {filter_.kernel_size} and sigma {filter_.sigma:.3f}: these "
+        "weights expect the filter at test time too. "
+    )
+    if equal_of_ours(arch) is None:
+        return words + f"timm's {arch} has no place for it, so timm alone refuses this folder; use mmbench"
+    return (
+        words + "The network built from this folder holds the filter: give it normalised images and no more"
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.hub import check_name, push
@@ -27,6 +28,7 @@ def convert_checkpoint(
     encoder: Encoder = "default",
     verify: bool = True,
     force: bool = False,
+    without_high_pass: bool = False,
 ) -> Receipt:
     """Read `source`, write it to `out` for the library `to`, and return the receipt.
 
@@ -37,7 +39,9 @@ def convert_checkpoint(
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
     read = read_checkpoint(source, arch, encoder)
-    return convert_backbone(read.backbone, out, to, verify=verify, reading=read.reading)
+    return convert_backbone(
+        read.backbone, out, to, verify=verify, reading=read.reading, without_high_pass=without_high_pass
+    )
 
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
@@ -56,12 +60,16 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         if reading.filled:
             table.add_row("filled", f"{len(reading.filled)} batch-norm counters that the file lacks, with 0")
     table.add_row("backbone", f"{receipt.arch}: {receipt.covered} of {receipt.wanted} tensors (100%)")
+    for line in receipt.assumed:
+        table.add_row("assumed", Text(line))
     table.add_row("written", f"{receipt.output} for {receipt.target}")
     if receipt.left_out:
         table.add_row("left out", f"{len(receipt.left_out)}: {next(iter(receipt.left_out.values()))}")
     table.add_row("checked", receipt.verification)
     for stage, error in (receipt.parity or {}).items():
         table.add_row("", f"{stage}: largest relative error {error:.1e}")
+    for line in receipt.notes:
+        table.add_row("note", Text(line))
     console.print(table, highlight=False)
 
 
@@ -76,6 +84,11 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Compare features at every stage."
 )
+@click.option(
+    "--without-high-pass",
+    is_flag=True,
+    help="Leave the high-pass filter that MSCN-style weights expect out of the written network.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT.")
 @click.option("--push", "repository", metavar="USER/NAME", help="Upload the timm folder to the model hub.")
 @click.option("--private", is_flag=True, help="Where --push makes a new repository, make it private.")
@@ -86,6 +99,7 @@ def convert(
     arch: str | None,
     encoder: Encoder,
     verify: bool,
+    without_high_pass: bool,
     force: bool,
     repository: str | None,
     private: bool,
@@ -99,7 +113,16 @@ def convert(
         if to != "timm":
             raise UserError("--push takes the folder that --to timm writes; convert --to timm")
         check_name(repository)
-    receipt = convert_checkpoint(checkpoint, out, to, arch=arch, encoder=encoder, verify=verify, force=force)
+    receipt = convert_checkpoint(
+        checkpoint,
+        out,
+        to,
+        arch=arch,
+        encoder=encoder,
+        verify=verify,
+        force=force,
+        without_high_pass=without_high_pass,
+    )
     console = Console()
     print_receipt(receipt, console)
     console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True)

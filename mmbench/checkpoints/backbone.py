@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.architecture import mismatches, shapes_of
 from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.options import check_options
 from mmbench.errors import UserError, unknown_name
 
 
@@ -22,32 +23,49 @@ class Backbone:
         arch: timm name of the architecture.
         state_dict: float tensors under torchvision's ResNet names, no head.
         card: what is known of the weights.
+        filter_outside: whether the high-pass filter that the card asks for is left to whoever prepares the
+            images, so that no network that is written holds it. mmbench itself always prepares images so.
     """
 
     arch: str
     state_dict: dict[str, Tensor]
     card: ModelCard
+    filter_outside: bool = False
+
+    @property
+    def high_pass(self) -> tuple[int, float] | None:
+        """(Kernel size, sigma) of the filter that a network for another library must hold, None for none."""
+        found = self.card.preprocessing.high_pass
+        return None if found is None or self.filter_outside else (found.kernel_size, found.sigma)
 
     def build(self) -> nn.Module:
         """Return a fresh headless timm model that holds these weights (output: pooled features, (N, C)).
 
+        It is built with the card's `arch_options`, and without the card's high-pass filter: that belongs to
+        `mmbench.preprocessing.Preprocess`.
+
         Raises:
-            UserError: the weights do not cover the architecture exactly.
+            UserError: the weights do not cover the architecture exactly, or it cannot have the options.
         """
-        model = create_headless(self.arch)
+        model = create_headless(self.arch, **self.card.arch_options)
         load_exactly(model, self.state_dict, what=f"the {self.card.arm} checkpoint")
         return model
 
 
-def create_headless(arch: str) -> nn.Module:
+def create_headless(arch: str, **options: Any) -> nn.Module:
     """Return the timm model `arch` without classifier, randomly initialised.
 
+    Args:
+        options: how it is built where names and shapes cannot tell; see `mmbench.checkpoints.options`.
+
     Raises:
-        UserError: timm knows no such architecture (near match named).
+        UserError: timm knows no such architecture or we no such option (near match named), or the
+            architecture cannot have the option.
     """
     if not timm.is_model(arch):
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
-    return cast(nn.Module, timm.create_model(arch, pretrained=False, num_classes=0))
+    check_options(arch, options)
+    return cast(nn.Module, timm.create_model(arch, pretrained=False, num_classes=0, **options))
 
 
 def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> None:

@@ -6,12 +6,12 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.checkpoints.plain import COUNTER, Plain, Shapes, plain, torchvision_tensors
+from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
+from mmbench.checkpoints.plain import COUNTER, Plain, Shapes, torchvision_tensors
 from mmbench.checkpoints.target import Saved, Target, save_torch
 from mmbench.errors import UserError
 
@@ -29,7 +29,7 @@ class OpenMMLab(Target):
 
     def _own(self, backbone: Backbone) -> Plain | None:
         """Return the network as their `ResNet` builds it, None where that cannot."""
-        network = plain(backbone.arch)
+        network = plain_network(backbone)
         return None if network is None or network.wide else network
 
     def names(self, backbone: Backbone) -> dict[str, str]:
@@ -53,11 +53,14 @@ class OpenMMLab(Target):
 
     def _extractor(self, backbone: Backbone) -> Shapes:
         if not self.wraps_timm:
+            refuse_filter(backbone, self.name, "timm, mmseg, mmpretrain or detectron2")
+            wanted = network_of(backbone)
             raise UserError(
-                f"{self.name} has no network like {backbone.arch}; convert --to timm or mmpretrain instead"
+                f"{self.name} has no network like {wanted.arch}{wanted.keywords}; convert --to timm or "
+                "mmpretrain instead"
             )
         with torch.device("meta"):
-            state = timm.create_model(backbone.arch, features_only=True).state_dict()
+            state = network_of(backbone).create(features_only=True).state_dict()
         return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
     def manifest(self, backbone: Backbone) -> Shapes:
@@ -71,8 +74,21 @@ class OpenMMLab(Target):
         """Return in words which model takes the file."""
         network = self._own(backbone)
         if network is None:
-            return f"{self.name}'s TIMMBackbone of {backbone.arch}"
+            wrapped = network_of(backbone)
+            return f"{self.name}'s TIMMBackbone of {wrapped.arch}{wrapped.keywords}"
         return f"{self.name}'s ResNet-{network.depth}, style {'caffe' if network.early_stride else 'pytorch'}"
+
+    def notes(self, backbone: Backbone) -> list[str]:
+        """Return the configuration of the wrapper where their `ResNet` is another network."""
+        if self._own(backbone) is not None:
+            return []
+        wrapped = network_of(backbone)
+        return [
+            f'backbone=dict(type="{self.name}.TIMMBackbone", model_name="{wrapped.arch}", '
+            f"features_only=True, pretrained=False{wrapped.keywords}, "
+            'init_cfg=dict(type="Pretrained", checkpoint=THIS_FILE)), '
+            'and custom_imports=dict(imports=["mmbench.backbones"])'
+        ]
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write what mmengine's `Pretrained` initialiser reads."""
@@ -85,8 +101,9 @@ class OpenMMLab(Target):
         registry = importlib.import_module(f"{self.name}.registry").MODELS
         network = self._own(backbone)
         if network is None:
-            config: dict[str, Any] = {"type": f"{self.name}.TIMMBackbone", "model_name": backbone.arch}
-            config |= {"features_only": True, "pretrained": False, "in_channels": 3}
+            wrapped = network_of(backbone)
+            config: dict[str, Any] = {"type": f"{self.name}.TIMMBackbone", "model_name": wrapped.arch}
+            config |= {"features_only": True, "pretrained": False, "in_channels": 3, **wrapped.options}
         else:
             style = "caffe" if network.early_stride else "pytorch"
             config = {"type": f"{self.name}.ResNet", "depth": network.depth, "style": style}

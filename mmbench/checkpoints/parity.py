@@ -11,6 +11,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.target import Target
 from mmbench.errors import UserError
+from mmbench.preprocessing import high_pass
 
 TOLERANCE = 1e-5  # relative, float32; different kernels and orders of summation stay far below it
 SIDE = 64
@@ -29,13 +30,15 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def compare(backbone: Backbone, target: Target, path: Path) -> dict[str, float]:
     """Return the relative error after every stage; the deepest stage is called "stage N".
 
-    Libraries that give no stem map are compared from the first stage on.
+    Where the target's network holds the high-pass filter, the source's images are filtered before they enter
+    the source's network. Libraries that give no stem map are compared from the first stage on.
 
     Raises:
         UserError: a shape differs, an error exceeds 1e-5, or the source's own features are not finite.
     """
     images = fixed_batch()
-    expected = timm_stages(backbone.build().eval(), images)
+    filter_ = None if backbone.high_pass is None else backbone.card.preprocessing.high_pass
+    expected = timm_stages(backbone.build().eval(), images if filter_ is None else high_pass(images, filter_))
     found = target.features(backbone, path, images)
     skipped = len(expected) - len(found)
     errors: dict[str, float] = {}

@@ -51,6 +51,8 @@ class Receipt(BaseModel):
         left_out: canonical names that the target has no place for -> why.
         parity: stage -> largest relative error of its features; None where it was not compared.
         verification: how it was checked, in words.
+        assumed: what the source cannot tell of its network, and how it was built here; one phrase each.
+        notes: what who loads the output must know, such as how the network must be built.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +68,8 @@ class Receipt(BaseModel):
     left_out: dict[str, str] = {}
     parity: dict[str, float] | None = None
     verification: str
+    assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.files import HashedWriter, sha256_of
 from mmbench.registry import Registry
@@ -35,6 +36,11 @@ def save_torch(content: object, path: Path) -> Saved:
     with HashedWriter(path) as stream:
         torch.save(content, cast(IO[bytes], stream))
     return Saved(path, stream.digest)
+
+
+def metadata_of(arch: str, card: ModelCard) -> dict[str, str]:
+    """Return the metadata of a safetensors file, so that a file that is moved or renamed keeps its card."""
+    return {"format": "pt", "arch": arch, "card": card.model_dump_json()}
 
 
 def save_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Saved:
@@ -93,6 +99,10 @@ class Target(ABC):
     @abstractmethod
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Load `path` into the library's own model, strictly, and return the maps of its stages."""
+
+    def notes(self, backbone: Backbone) -> list[str]:
+        """Return what whoever loads the file must know, one line each, such as how to build the network."""
+        return []
 
     def without_counters(self, backbone: Backbone) -> list[str]:
         """Return the backbone's tensors without the counters of batch norms."""

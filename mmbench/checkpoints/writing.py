@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.options import undetermined
 from mmbench.checkpoints.parity import compare
 from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.checkpoints.receipt import Reading, Receipt
@@ -24,7 +26,13 @@ HEADROOM = 1.2
 
 
 def convert(
-    backbone: Backbone, out: Path, to: str, *, verify: bool = True, reading: Reading | None = None
+    backbone: Backbone,
+    out: Path,
+    to: str,
+    *,
+    verify: bool = True,
+    reading: Reading | None = None,
+    without_high_pass: bool = False,
 ) -> Receipt:
     """Write `backbone` to `out` for the target library `to`; its receipt lies beside it.
 
@@ -33,12 +41,16 @@ def convert(
     Args:
         verify: compare features with the library's own model, where the library is installed.
         reading: how the backbone was read, for the receipt.
+        without_high_pass: leave the filter that the weights expect out of the written network; the receipt
+            says so.
 
     Raises:
-        UserError: unknown target, a network that the target lacks, an incomplete backbone, too little
-            disk, or features that differ.
+        UserError: unknown target, a network that the target lacks, a filter that its networks cannot hold,
+            an incomplete backbone, too little disk, or features that differ.
     """
     target = TARGETS.get(to)
+    if without_high_pass:
+        backbone = replace(backbone, filter_outside=True)
     if not out.name.endswith(target.ending):
         raise UserError(
             f"{to} reads only files whose names end in {target.ending}; call it {out.stem}{target.ending}"
@@ -69,6 +81,8 @@ def convert(
             left_out=left_out,
             parity=parity,
             verification=words,
+            assumed=tuple(undetermined(backbone.card)),
+            notes=(*target.notes(backbone), *_left_outside(backbone)),
         )
         receipt.write(receipt_path(written))
         if out.is_dir():  # a rename replaces a file, but not a folder
@@ -79,6 +93,18 @@ def convert(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return receipt
+
+
+def _left_outside(backbone: Backbone) -> list[str]:
+    """Return the warning that belongs to weights whose filter no network holds."""
+    filter_ = backbone.card.preprocessing.high_pass
+    if filter_ is None or backbone.high_pass is not None:
+        return []
+    return [
+        f"the high-pass filter of these weights (kernel {filter_.kernel_size} px, "
+        f"sigma {filter_.sigma:g} px) was left out, as asked: filter normalised "
+        "images by mmbench.preprocessing.high_pass"
+    ]
 
 
 def _require(wanted: Shapes, tensors: dict[str, Tensor], what: str) -> None:
@@ -128,13 +154,19 @@ def receipt_path(out: Path) -> Path:
 
 
 def write_for_detectron2(backbone: Backbone, path: Path) -> Receipt:
-    """Write a `.pkl` for Detectron2, without comparison: who trains from it compares what arrived."""
-    return convert(backbone, path, "detectron2", verify=False)
+    """Write a `.pkl` for Detectron2, without comparison: who trains from it compares what arrived.
+
+    Its images are filtered by mmbench's own detectors, not by the network.
+    """
+    return convert(backbone, path, "detectron2", verify=False, without_high_pass=True)
 
 
 def write_for_mmseg(backbone: Backbone, path: Path) -> Receipt:
-    """Write a `.pth` for mmsegmentation, without comparison: who trains from it compares what arrived."""
-    return convert(backbone, path, "mmseg", verify=False)
+    """Write a `.pth` for mmsegmentation, without comparison: who trains from it compares what arrived.
+
+    Its images are filtered by mmbench's own preprocessor, not by the network.
+    """
+    return convert(backbone, path, "mmseg", verify=False, without_high_pass=True)
 
 
 def refuse_existing(out: Path, force: bool) -> None:

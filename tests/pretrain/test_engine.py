@@ -7,13 +7,15 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors import safe_open
 from small_runs import same, small, weights
 
 from mmbench.checkpoints.backbone import random_backbone
-from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard
+from mmbench.checkpoints.reading import read_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.preprocessing import high_pass_for
+from mmbench.preprocessing import Preprocess, high_pass_for
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.sitting import Requests
@@ -92,6 +94,42 @@ def test_the_high_pass_filter_travels_with_the_weights(tiny: Dataset, tmp_path: 
     recorded = json.loads(folder.hub_config.read_text())["mmbench"]["preprocessing"]
     assert recorded == card.preprocessing.model_dump(mode="json")
     assert "GaussianBlur" in folder.readme.read_text()
+    with safe_open(folder.weights, "pt") as stream:  # a copy of the file alone keeps the filter too
+        inside = ModelCard.model_validate_json(stream.metadata()["card"])
+    assert inside == card.model_copy(update={"pretrain_seconds": None})
+
+
+def features_by_timm_alone(folder: RunFolder, images: torch.Tensor) -> torch.Tensor:
+    model = timm.create_model(f"local-dir:{folder.root}", pretrained=True).eval()
+    mean, std = (torch.tensor(model.pretrained_cfg[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        return model((images.float() / 255 - mean) / std)
+
+
+@pytest.mark.parametrize("arch", ["mixmask_resnet8", "resnet18"])
+def test_timm_alone_gives_the_features_that_we_measure(arch: str, tiny: Dataset, tmp_path: Path) -> None:
+    folder = pretrain(small("mscn", epochs=1, arch=arch), tmp_path / "mscn", dataset=tiny)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    backbone = read_backbone(folder.root)
+    with torch.inference_mode():
+        expected = backbone.build().eval()(Preprocess(backbone.card.preprocessing)(images))
+    found = features_by_timm_alone(folder, images)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+    bare = timm.create_model(arch, num_classes=0, checkpoint_path=str(folder.weights)).eval()
+    with torch.inference_mode():
+        lost = bare(
+            (images.float() / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+            / torch.tensor(IMAGENET_STD).view(3, 1, 1)
+        )
+    assert float((lost - expected).abs().max() / expected.abs().max()) > 0.01  # the filter matters
+
+
+def test_timm_alone_refuses_a_network_that_has_no_place_for_the_filter(tiny: Dataset, tmp_path: Path) -> None:
+    folder = pretrain(small("mscn", epochs=1, arch="resnet10t"), tmp_path / "mscn", dataset=tiny)
+    with pytest.raises(TypeError, match="high_pass"):
+        timm.create_model(f"local-dir:{folder.root}", pretrained=True)
+    assert "timm alone refuses this folder" in folder.readme.read_text()
+    assert read_backbone(folder.root).card.preprocessing.high_pass == high_pass_for(32)
 
 
 @pytest.mark.parametrize("stop_after", [6, 8])

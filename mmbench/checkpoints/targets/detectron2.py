@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
-import timm
 import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.format import FORMATS
+from mmbench.checkpoints.network import network_of, plain_network
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.pickled_arrays import dump_arrays
-from mmbench.checkpoints.plain import COUNTER, Shapes, detectron2_tensors, plain
+from mmbench.checkpoints.plain import COUNTER, Shapes, detectron2_tensors
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.target import TARGETS, Saved, Target
 
@@ -29,14 +30,14 @@ class Detectron2(Target):
     def names(self, backbone: Backbone) -> dict[str, str]:
         """Return Detectron2's names for plain ResNets, else `timm_model.` before timm's."""
         kept = self.without_counters(backbone)
-        if plain(backbone.arch) is None:
+        if plain_network(backbone) is None:
             return {name: WRAPPED + name for name in kept}
         entry = FORMATS.get("detectron2")
         return {name: entry.stored_name(name) for name in kept}
 
     def manifest(self, backbone: Backbone) -> Shapes:
         """Return the tensors of `build_resnet_backbone`, or of the wrapped network."""
-        network = plain(backbone.arch)
+        network = plain_network(backbone)
         if network is not None:
             return detectron2_tensors(network)
         shapes = wanted_shapes(backbone.arch)
@@ -44,23 +45,34 @@ class Detectron2(Target):
 
     def model(self, backbone: Backbone) -> str:
         """Return the builder and its setting."""
-        network = plain(backbone.arch)
+        network = plain_network(backbone)
         if network is None:
-            return f"a Detectron2 backbone that wraps timm's {backbone.arch}"
+            wrapped = network_of(backbone)
+            return f"a Detectron2 backbone that wraps timm's {wrapped.arch}{wrapped.keywords}"
         return f"Detectron2's build_resnet_backbone, STRIDE_IN_1X1 {network.early_stride}, RGB"
+
+    def notes(self, backbone: Backbone) -> list[str]:
+        """Return what Detectron2 must wrap where it has no such network itself."""
+        if plain_network(backbone) is not None:
+            return []
+        call = network_of(backbone).call
+        return [
+            f"names are those of a backbone whose attribute `timm_model` is {call}, after `import mmbench`"
+        ]
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write {"model": arrays, ...}, which Detectron2 matches to a detector's names by their endings.
 
         In a detector the stages lie at `backbone.res2` and `roi_heads.res5`; without matching, its
-        checkpointer would load nothing and only log it.
+        checkpointer would load nothing and only log it. It ignores the card beside them.
         """
-        beside = {"__author__": "mmbench", "matching_heuristics": True}
+        beside: dict[str, Any] = {"__author__": "mmbench", "matching_heuristics": True}
+        beside |= {"arch": backbone.arch, "card": backbone.card.model_dump_json()}
         return Saved(path, dump_arrays(tensors, beside, path))
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return res2 to res5 of Detectron2's own `build_resnet_backbone`, fed by its own checkpointer."""
-        network = plain(backbone.arch)
+        network = plain_network(backbone)
         if network is None:
             return _wrapped_features(backbone, path, images)
         from detectron2.checkpoint import DetectionCheckpointer
@@ -92,7 +104,7 @@ class Detectron2(Target):
 def _wrapped_features(backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
     """Return the stages of a timm model that holds what the file says."""
     state = open_checkpoint(path).tensors
-    model = timm.create_model(backbone.arch, num_classes=0)
+    model = network_of(backbone).create(num_classes=0)
     counters = {n: t for n, t in model.state_dict().items() if n.endswith(COUNTER)}
     bare = {name.removeprefix(WRAPPED): tensor for name, tensor in state.items()}
     load_exactly(model, {**counters, **bare}, what=str(path))

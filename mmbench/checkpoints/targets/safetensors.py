@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import timm
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.network import network_of
 from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Saved, Target, save_safetensors
+from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 
 
 class Safetensors(Target):
@@ -29,16 +29,23 @@ class Safetensors(Target):
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""
-        return f"timm's {backbone.arch}, by checkpoint_path"
+        network = network_of(backbone)
+        return f"timm's {network.arch}{network.keywords}, by checkpoint_path"
+
+    def notes(self, backbone: Backbone) -> list[str]:
+        """Return how the network must be built: a file of tensors cannot hold that."""
+        network = network_of(backbone)
+        if not network.options:
+            return []
+        return [f"the file holds tensors only; build the network by {network.call}, and no other"]
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write tensors, and the card among the file's metadata."""
-        metadata = {"format": "pt", "arch": backbone.arch, "card": backbone.card.model_dump_json()}
-        return save_safetensors(tensors, path, metadata)
+        return save_safetensors(tensors, path, metadata_of(backbone.arch, backbone.card))
 
     def features(self, backbone: Backbone, path: Path, images: Tensor) -> list[Tensor]:
         """Return the stages of timm's model."""
-        model = timm.create_model(backbone.arch, num_classes=0, checkpoint_path=str(path))
+        model = network_of(backbone).create(num_classes=0, checkpoint_path=str(path))
         return timm_stages(model.eval(), images)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
-from mmbench.checkpoints.backbone import Backbone, create_headless
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.network import network_of
 from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
-from mmbench.checkpoints.target import TARGETS, Saved, Target, save_safetensors
+from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 from mmbench.files import write_json, write_text
 
 README = """---
@@ -27,6 +29,8 @@ each tensor.
 
     import mmbench, timm
     model = timm.create_model("local-dir:{name}", pretrained=True)
+
+Images: RGB in [0, 1], {size} px, mean {mean}, std {std}.{network}
 """
 
 
@@ -45,20 +49,31 @@ class Timm(Target):
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""
-        return f"timm's {backbone.arch} from the folder"
+        network = network_of(backbone)
+        return f"timm's {network.arch}{network.keywords} from the folder"
+
+    def notes(self, backbone: Backbone) -> list[str]:
+        """Return what the network holds beside its tensors."""
+        network = network_of(backbone)
+        if not network.options:
+            return []
+        return [f"config.json makes timm build {network.call}; it needs `import mmbench` before"]
 
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
         """Write config.json, model.safetensors, card.json and README.md into the folder `path`."""
         from mmbench import __version__
 
         path.mkdir(parents=True, exist_ok=True)
-        saved = save_safetensors(tensors, path / "model.safetensors", {"format": "pt"})
+        saved = save_safetensors(
+            tensors, path / "model.safetensors", metadata_of(backbone.arch, backbone.card)
+        )
         preprocessing = backbone.card.preprocessing
         size = preprocessing.image_size
+        network = network_of(backbone)
         with torch.device("meta"):
-            features = create_headless(backbone.arch).num_features
-        config = {
-            "architecture": backbone.arch.partition(".")[0],
+            features = network.create(num_classes=0).num_features
+        config: dict[str, Any] = {
+            "architecture": network.arch.partition(".")[0],
             "num_classes": 0,
             "num_features": int(features),  # type: ignore[arg-type]
             "pretrained_cfg": {
@@ -71,9 +86,22 @@ class Timm(Target):
                 "classifier": "fc",
             },
         }
+        if network.options:
+            config["model_args"] = network.options
         write_json(path / "config.json", config)
         write_json(path / "card.json", backbone.card.model_dump(mode="json"))
-        text = README.format(arm=backbone.card.arm, arch=backbone.arch, version=__version__, name=path.name)
+        text = README.format(
+            arm=backbone.card.arm,
+            arch=backbone.arch,
+            version=__version__,
+            name=path.name,
+            size=size,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            network=f" The network is built by `{network.call}`: what stands behind its name is part of it."
+            if network.options
+            else "",
+        )
         write_text(path / "README.md", text)
         return saved
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.checkpoints.plain import Plain, Shapes, plain, torchvision_tensors
+from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
+from mmbench.checkpoints.plain import Plain, Shapes, torchvision_tensors
 from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
 
@@ -54,9 +55,13 @@ class Torchvision(Target):
 
 
 def _network(backbone: Backbone) -> Plain:
-    network = plain(backbone.arch)
+    refuse_filter(backbone, "torchvision", "timm, mmseg, mmpretrain or detectron2")
+    network = plain_network(backbone)
     if network is None or network.early_stride:
-        raise UserError(f"torchvision has no network like {backbone.arch}; convert --to timm instead")
+        wanted = network_of(backbone)
+        raise UserError(
+            f"torchvision has no network like {wanted.arch}{wanted.keywords}; convert --to timm instead"
+        )
     return network
 
 

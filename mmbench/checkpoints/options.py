@@ -1,0 +1,210 @@
+"""How a network is built where names and shapes of its tensors cannot tell: options, and what stays open.
+
+`early_stride`: a block strides in its first 1 x 1 convolution (He et al. 2016; Detectron2's STRIDE_IN_1X1).
+`output_stride`: 8 or 16 dilates the last stages instead of striding (Chen et al. 2017).
+`stem_padding`: of a 3 x 3 stem, 1 or 2. `stem_pool`: a max-pooling follows the stem.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import timm
+import torch
+from pydantic import ValidationError
+from timm.models.resnet import Bottleneck, ResNet
+from torch import nn
+
+from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.errors import UserError, unknown_name
+
+Options = Mapping[str, bool | int]
+# Name -> what it may be.
+ARCH_OPTIONS: dict[str, tuple[bool | int, ...]] = {
+    "early_stride": (False, True),
+    "output_stride": (8, 16, 32),
+    "stem_padding": (1, 2),
+    "stem_pool": (False, True),
+}
+WORDS: dict[str, bool] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+# Formats whose writers build torchvision's ResNet or our own, so that nothing is open behind a 7 x 7 stem:
+# facebookresearch/moco, moco-v3, simsiam, barlowtwins, vicreg, swav, dino and vissl; solo-learn; lightly.
+KNOWN_NETWORKS = (
+    "moco",
+    "moco-v3",
+    "simsiam",
+    "barlow-twins",
+    "vicreg",
+    "swav",
+    "dino",
+    "vissl",
+    "solo-learn",
+    "lightly",
+    "msra",
+)
+OWN_FORMATS = ("run", "random", "pixels")
+
+
+def parse_arch_options(texts: Iterable[str]) -> dict[str, bool | int]:
+    """Return the options of "name=value" texts, checked by name and value.
+
+    Raises:
+        UserError: a text without "=", an unknown option, or a value that it does not take.
+    """
+    options: dict[str, bool | int] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise UserError(f"--arch-option {text}: write it as NAME=VALUE, such as stem_padding=2")
+        number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
+        options[name] = _checked(name, WORDS.get(value.lower(), number))
+    return options
+
+
+def _checked(name: str, value: object) -> bool | int:
+    """Return the value of an option.
+
+    Raises:
+        UserError: an unknown option (near match named), or a value that it does not take.
+    """
+    if name not in ARCH_OPTIONS:
+        raise unknown_name("architecture option", name, ARCH_OPTIONS)
+    for allowed in ARCH_OPTIONS[name]:
+        if type(value) is type(allowed) and value == allowed:
+            return allowed
+    listing = ", ".join(str(allowed).lower() for allowed in ARCH_OPTIONS[name])
+    raise UserError(f"architecture option {name}={value}: it takes {listing}")
+
+
+def check_options(arch: str, options: Options) -> None:
+    """Check that the architecture, which timm knows, can be built with these options.
+
+    Raises:
+        UserError: an unknown option, a value that it does not take, or a network that cannot have it.
+    """
+    for name, value in options.items():
+        _checked(name, value)
+    if not options:
+        return
+    written = ", ".join(f"{name}={str(value).lower()}" for name, value in options.items())
+    if any(name != "output_stride" for name in options) and not is_ours(arch):
+        ours = equal_of_ours(arch)
+        hint = f"; name the equal network {ours} by --arch" if ours else ""
+        raise UserError(f"{arch} takes no architecture option but output_stride, not {written}{hint}")
+    try:
+        with torch.device("meta"):
+            timm.create_model(arch, num_classes=0, **options)
+    except (ValueError, TypeError, AssertionError, NotImplementedError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{arch} cannot be built with {written}: {reason}") from None
+
+
+def is_ours(arch: str) -> bool:
+    """Return whether timm's architecture is one of `mmbench.backbones`."""
+    return timm.is_model(arch) and timm.models.model_entrypoint(arch).__module__ == "mmbench.backbones"
+
+
+def equal_of_ours(arch: str) -> str | None:
+    """Return the architecture of ours that is the same network as timm's `arch`, None where there is none."""
+    if is_ours(arch):
+        return arch
+    name = f"mixmask_{arch.partition('.')[0]}"
+    if not is_ours(name):
+        return None
+    with torch.device("meta"):
+        theirs = timm.create_model(arch, num_classes=0).state_dict()
+        ours = timm.create_model(name, num_classes=0).state_dict()
+    same = {n: t.shape for n, t in theirs.items()} == {n: t.shape for n, t in ours.items()}
+    return name if same else None
+
+
+def family_options(source_format: str, arch: str) -> dict[str, bool | int]:
+    """Return how the writers of a format build a network, where names and shapes do not tell.
+
+    solo-learn's networks for CIFAR pad their 3 x 3 stem by 2 and have no max-pooling
+    (vturrisi/solo-learn, solo/methods/base.py).
+    """
+    if source_format == "solo-learn" and is_ours(arch) and _stem(arch) == 3:
+        return {"stem_padding": 2}
+    return {}
+
+
+@functools.cache
+def _network(arch: str) -> nn.Module:
+    with torch.device("meta"):
+        model: nn.Module = timm.create_model(arch, num_classes=0)
+    return model
+
+
+def _stem(arch: str) -> int | None:
+    """Return the side of the first convolution's kernel, None where the network is not a plain ResNet."""
+    model = _network(arch)
+    if not isinstance(model, ResNet) or not isinstance(model.conv1, nn.Conv2d):
+        return None
+    return int(model.conv1.kernel_size[0])
+
+
+def undetermined(card: ModelCard) -> list[str]:
+    """Return what was assumed of the network because its file cannot tell, one phrase each.
+
+    What the card's `arch_options` state is not open, nor is what every writer of the format builds, nor
+    a network that was named as timm's own.
+    """
+    if card.source_format in OWN_FORMATS or not is_ours(card.arch):
+        return []
+    stem, known = _stem(card.arch), card.source_format in KNOWN_NETWORKS
+    bottlenecks = any(isinstance(module, Bottleneck) for module in _network(card.arch).modules())
+    phrases: dict[str, str] = {}
+    if stem == 3:
+        phrases["stem_padding"] = (
+            "padding of the 3 x 3 stem: assumed 1 (2 has the same shapes; --arch-option stem_padding=2)"
+        )
+        if card.source_format != "solo-learn":
+            phrases["stem_pool"] = (
+                "max-pooling behind the 3 x 3 stem: assumed absent (--arch-option stem_pool=true)"
+            )
+    elif not known:
+        phrases["stem_pool"] = (
+            "max-pooling behind the 7 x 7 stem: assumed present (--arch-option stem_pool=false)"
+        )
+    if bottlenecks and not known:
+        early = card.arch.startswith("msra_")
+        where, other = ("1 x 1", "false") if early else ("3 x 3", "true")
+        phrases["early_stride"] = (
+            f"stride of a block: assumed in the {where} convolution (--arch-option early_stride={other})"
+        )
+    if stem != 3 and not known:
+        phrases["output_stride"] = (
+            "dilation: assumed none (--arch-option output_stride=16 or output_stride=8)"
+        )
+    return [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+
+
+def options_in(config: Mapping[str, Any]) -> dict[str, bool | int]:
+    """Return the architecture options that timm's config.json passes to `create_model`."""
+    arguments = config.get("model_args")
+    found = arguments if isinstance(arguments, dict) else {}
+    return {name: _checked(name, value) for name, value in found.items() if name in ARCH_OPTIONS}
+
+
+def high_pass_in(config: Mapping[str, Any]) -> HighPass | None:
+    """Return the high-pass filter that timm's config.json builds into the network, None where there is none.
+
+    A reader that builds the network without it puts it into the preprocessing.
+
+    Raises:
+        UserError: `model_args.high_pass` is not (kernel size, sigma).
+    """
+    arguments = config.get("model_args")
+    stated = arguments.get("high_pass") if isinstance(arguments, dict) else None
+    if stated is None:
+        return None
+    try:
+        kernel_size, sigma = stated
+        return HighPass(kernel_size=kernel_size, sigma=sigma)
+    except (TypeError, ValueError, ValidationError):
+        raise UserError(
+            f"config.json: model_args.high_pass is {stated!r}, not [kernel size, sigma]; correct the file"
+        ) from None
