@@ -144,7 +144,9 @@ class MixMaskResNet(ResNet):
             self.layer4 = nn.Identity()
         if early_stride:
             for stage in (self.layer2, self.layer3, self.layer4):
-                block = stage[0]
+                block = next(stage.children(), None)
+                if block is None:  # the network has no such stage
+                    continue
                 block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
         if high_pass is not None:
             if not isinstance(self.conv1, nn.Conv2d):

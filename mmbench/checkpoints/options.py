@@ -14,6 +14,7 @@ from typing import Any
 import timm
 import torch
 from pydantic import ValidationError
+from timm.models import model_entrypoint
 from timm.models.resnet import Bottleneck, ResNet
 from torch import nn
 
@@ -103,7 +104,7 @@ def check_options(arch: str, options: Options) -> None:
 
 def is_ours(arch: str) -> bool:
     """Return whether timm's architecture is one of `mmbench.backbones`."""
-    return timm.is_model(arch) and timm.models.model_entrypoint(arch).__module__ == "mmbench.backbones"
+    return bool(timm.is_model(arch)) and model_entrypoint(arch).__module__ == "mmbench.backbones"
 
 
 def equal_of_ours(arch: str) -> str | None:
