@@ -13,6 +13,8 @@ from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.hub import check_name, push
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.checkpoints.stating import stating_options
 from mmbench.checkpoints.writing import convert as convert_backbone
 from mmbench.checkpoints.writing import receipt_path, refuse_existing
 from mmbench.errors import UserError
@@ -26,6 +28,7 @@ def convert_checkpoint(
     *,
     arch: str | None = None,
     encoder: Encoder = "default",
+    stated: Stated = NOTHING_STATED,
     verify: bool = True,
     force: bool = False,
     without_high_pass: bool = False,
@@ -38,7 +41,7 @@ def convert_checkpoint(
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
-    read = read_checkpoint(source, arch, encoder)
+    read = read_checkpoint(source, arch, encoder, stated)
     return convert_backbone(
         read.backbone, out, to, verify=verify, reading=read.reading, without_high_pass=without_high_pass
     )
@@ -50,6 +53,10 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     if receipt.reading is not None:
         reading = receipt.reading
         table.add_row("read", f"{reading.source} ({reading.format} format, sha256 {reading.sha256[:12]})")
+        if reading.choice:
+            table.add_row("weights", Text(f"{reading.weights or 'the file itself'}: {reading.choice}"))
+        for line in reading.sets:
+            table.add_row("found", Text(line))
         reasons: dict[str, int] = {}
         for why in reading.dropped.values():
             reasons[why] = reasons.get(why, 0) + 1
@@ -57,6 +64,8 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
             table.add_row("dropped", f"{count} tensors: {why}")
         for line in reading.changed:
             table.add_row("changed", line)
+        for line in reading.assumed:
+            table.add_row("assumed", line)
         if reading.filled:
             table.add_row("filled", f"{len(reading.filled)} batch-norm counters that the file lacks, with 0")
     table.add_row("backbone", f"{receipt.arch}: {receipt.covered} of {receipt.wanted} tensors (100%)")
@@ -81,6 +90,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 )
 @arch_option
 @encoder_option
+@stating_options
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Compare features at every stage."
 )
@@ -98,6 +108,7 @@ def convert(
     to: str,
     arch: str | None,
     encoder: Encoder,
+    stated: Stated,
     verify: bool,
     without_high_pass: bool,
     force: bool,
@@ -119,6 +130,7 @@ def convert(
         to,
         arch=arch,
         encoder=encoder,
+        stated=stated,
         verify=verify,
         force=force,
         without_high_pass=without_high_pass,

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
+from mmbench.checkpoints.stated import Stated
+from mmbench.checkpoints.stating import stating_options
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
 
@@ -27,8 +29,12 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
         "source": reading.source,
         "sha256": reading.sha256,
         "format": reading.format,
+        "weights": reading.weights,
+        "sets of weights": list(reading.sets),
+        "choice": reading.choice,
         "architecture": reading.arch,
         "parameters": parameters,
+        "arm": card.arm,
         "method": card.method,
         "framework": card.framework,
         "masking": card.masking,
@@ -39,6 +45,7 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
         "kept": len(reading.tensors),
         "dropped": len(reading.dropped),
         "changed": list(reading.changed),
+        "assumed": list(reading.assumed),
         "origins": card.origins,
     }
 
@@ -47,11 +54,14 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @arch_option
 @encoder_option
+@stating_options
 @click.option("--keys", is_flag=True, help="List every tensor and what becomes of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(checkpoint: Path, arch: str | None, encoder: Encoder, keys: bool, as_json: bool) -> None:
+def inspect(
+    checkpoint: Path, arch: str | None, encoder: Encoder, stated: Stated, keys: bool, as_json: bool
+) -> None:
     """Tell format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept."""
-    read = read_checkpoint(checkpoint, arch, encoder)
+    read = read_checkpoint(checkpoint, arch, encoder, stated)
     facts = describe(read)
     kept = {
         fate.source: {"name": fate.canonical, "shape": list(fate.shape), "dtype": fate.dtype}
@@ -64,7 +74,7 @@ def inspect(checkpoint: Path, arch: str | None, encoder: Encoder, keys: bool, as
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
-        if value not in (None, [], {}):
+        if value not in (None, "", [], {}):
             words = str(value)
             if isinstance(value, dict):
                 words = "; ".join(f"{key}: {inner}" for key, inner in value.items() if inner is not None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +15,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmbench.checkpoints.format import Encoder
-from mmbench.checkpoints.harmless import HARMLESS
+from mmbench.checkpoints.harmless import HARMLESS, STANDS_IN_FOR, stand_ins
 from mmbench.checkpoints.pickled_arrays import load_arrays
-from mmbench.checkpoints.stored_arrays import as_tensor
+from mmbench.checkpoints.weight_sets import Choice, choose
 from mmbench.errors import UserError
 
-# Where training scripts put the weights inside what they save, tried in this order: VISSL's is the deepest,
-# Caffe2's the shortest. DINO saves both networks, and evaluates the teacher unless told otherwise.
-CONTAINERS = (
-    ("state_dict",),
-    ("model",),
-    ("model_state",),
-    ("model_state_dict",),
-    ("classy_state_dict", "base_model", "model", "trunk"),
-    ("blobs",),
-)
-TEACHER, STUDENT = ("teacher",), ("student",)
-# A moving average of the whole model, beside it: timm's, mmengine's, DeiT's scripts'.
-AVERAGES = (("state_dict_ema",), ("ema_state_dict",), ("model_ema",))
 OPTIMISER, SCHEDULE, PRECISION = "optimiser", "learning-rate schedule", "state of mixed precision"
 BESIDE = {
     "optimizer": OPTIMISER,
@@ -40,10 +29,11 @@ BESIDE = {
     "lr_schedulers": SCHEDULE,
     "scaler": PRECISION,
     "amp": PRECISION,
-    "student": "student network",
-    "teacher": "teacher network",
-    **{name: "moving average of the model" for (name,) in AVERAGES},
+    "callbacks": "state of Lightning's callbacks",
+    "loops": "state of Lightning's loops",
+    "message_hub": "log of mmengine's runner",
 }
+GLOBAL = re.compile(r"GLOBAL (\S+)")  # how torch names a class that it refuses
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 BYTE_ORDER_MARK, LFS_POINTER = b"\xef\xbb\xbf", b"version https://git-lfs"
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
@@ -56,25 +46,27 @@ class Opened:
     Attributes:
         tensors: by their stored names.
         facts: numbers and words beside them.
+        content: all that the file holds, as it was read.
+        choice: which set of weights the tensors are, and which others there were.
         beside: name of what lies beside the weights and is left -> what it is.
-        settled: whether the wanted one of two encoders lay in a container of its own, so that these tensors
-            are its alone.
     """
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+    content: Any
+    choice: Choice
     beside: dict[str, str] = field(default_factory=dict)
-    settled: bool = False
 
 
-def open_checkpoint(path: Path, encoder: Encoder = "default") -> Opened:
+def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | None = None) -> Opened:
     """Return what a file holds.
 
     safetensors files, torch files (read with `weights_only=True`) and plain pickles of numpy arrays are told
     apart by their content.
 
     Args:
-        encoder: which of two networks in containers of their own; others are told apart by their names.
+        encoder: which of several networks; those inside one set are told apart by a format's names.
+        weights: name of the set of weights to take, where there are several; see `weight_sets.choose`.
 
     Raises:
         UserError: missing, empty, truncated, not a checkpoint, or a file that would execute code.
@@ -95,33 +87,37 @@ def open_checkpoint(path: Path, encoder: Encoder = "default") -> Opened:
     if start.startswith(LFS_POINTER):
         raise UserError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it")
     if start[:1] == PICKLE and LEGACY_TORCH not in start[:16]:
-        return _weights(load_arrays(path), path, encoder)
+        return _opened(load_arrays(path), path, encoder, weights)
     if start[:4] == ZIP or start[:1] == PICKLE:
-        return _weights(_load_torch(path), path, encoder)
+        return _opened(_load_torch(path), path, encoder, weights)
     if start[8:9] == b"{":
-        return _open_safetensors(path)
+        tensors, metadata = _load_safetensors(path)
+        return replace(_opened(tensors, path, encoder, weights), facts=metadata)
     raise UserError(f"{path} is no checkpoint: neither a torch file nor a safetensors file")
 
 
-def _open_safetensors(path: Path) -> Opened:
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as stream:
-            facts = dict(stream.metadata() or {})
-            return Opened({name: stream.get_tensor(name) for name in stream.keys()}, facts)  # noqa: SIM118
+            metadata = dict(stream.metadata() or {})
+            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise UserError(f"{path} is damaged safetensors ({_first_line(error)}); get it again") from None
 
 
 def _load_torch(path: Path) -> Any:
+    names = _foreign_names(path)
     try:
         # An open file, since torch takes a path's ending for its format.
-        with path.open("rb") as stream, torch.serialization.safe_globals(HARMLESS):
+        with path.open("rb") as stream, torch.serialization.safe_globals([*HARMLESS, *stand_ins(names)]):
             return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+            named = GLOBAL.search(str(error))
             raise UserError(
-                f"{path} holds Python objects that would run code when they are read, so it is refused; "
-                "save its state_dict alone, with torch.save(model.state_dict(), ...), where you trust it"
+                f"{path} holds Python objects {f'({named[1]}) ' if named else ''}that would run code when "
+                "they are read, so it is refused; save its state_dict alone, with "
+                "torch.save(model.state_dict(), ...), where you trust it"
             ) from None
         raise UserError(f"{path} is no torch checkpoint ({_first_line(error)})") from None
     except Exception as error:
@@ -133,39 +129,36 @@ def _load_torch(path: Path) -> Any:
         ) from None
 
 
-def _weights(content: Any, path: Path, encoder: Encoder) -> Opened:
-    """Return the tensors of what was read, wherever they lie, and the plain facts beside them."""
-    if not isinstance(content, dict):
+def _foreign_names(path: Path) -> list[str]:
+    """Return the classes that a torch file names and torch does not know, without building any of them."""
+    with contextlib.suppress(Exception), path.open("rb") as stream:  # a broken file is told when it is read
+        return list(torch.serialization.get_unsafe_globals_in_checkpoint(stream))
+    return list(STANDS_IN_FOR)  # of files before torch 1.6, whose names cannot be listed
+
+
+def _opened(content: Any, path: Path, encoder: Encoder, weights: str | None) -> Opened:
+    """Return the tensors of the set that was chosen, wherever it lies, and the plain facts beside it."""
+    if not isinstance(content, dict | list | tuple):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
-    facts = {key: value for key, value in content.items() if isinstance(value, str | int | float)}
-    both = (STUDENT, TEACHER) if encoder == "online" else (TEACHER, STUDENT)
-    averages = AVERAGES if encoder == "momentum" else ()
-    whole, settled, beside = content, False, {}
-    for place in (*averages, *CONTAINERS, *both, *AVERAGES):
-        inside = _inside(content, place)
-        if inside is not None:
-            content, settled = inside, place in (*averages, *both)
+    if isinstance(content, list | tuple) and not any(isinstance(part, dict) for part in content):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+    choice = choose(content, path, encoder, weights)
+    facts: dict[str, Any] = {}
+    beside: dict[str, str] = {}
+    if isinstance(content, dict):
+        facts = {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
+        if choice.taken.place:
             beside = {
                 str(key): BESIDE.get(str(key), "beside the weights")
-                for key, value in whole.items()
-                if key != place[0] and key not in facts and value is not None
+                for key, value in content.items()
+                if str(key) != choice.taken.place[0] and str(key) not in facts and value is not None
             }
-            break
-    try:
-        found = {str(key): as_tensor(value) for key, value in content.items()}
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    tensors = {name: tensor for name, tensor in found.items() if tensor is not None}
-    if not tensors:
-        raise UserError(f"{path} holds no tensors; is it an optimiser or a settings file?")
-    return Opened(tensors, facts, beside, settled)
-
-
-def _inside(content: Any, place: tuple[str, ...]) -> dict[Any, Any] | None:
-    """Return the dictionary at a path of keys, or None."""
-    for name in place:
-        content = content.get(name) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else None
+    for other in choice.sets:
+        if other is not choice.taken and other.place != choice.taken.place:
+            kind = {"online": "online network", "momentum": "moving average", "": "another set of weights"}
+            beside.pop(other.place[0] if other.place else "", None)
+            beside[other.name] = f"{kind[other.role]}; --weights {other.name} takes it"
+    return Opened(choice.taken.tensors, facts, content, choice, beside)
 
 
 def _first_line(error: Exception) -> str:

@@ -15,10 +15,13 @@ from torch import Tensor
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
-from mmbench.checkpoints.format import Encoder, Format, detect, unwrapped
+from mmbench.checkpoints.containers import describe
+from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.plain import COUNTER
 from mmbench.checkpoints.receipt import Reading, TensorFate
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.checkpoints.weight_sets import WHOLE_FILE, without_prefix
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
@@ -39,7 +42,10 @@ def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
 
 
 def read_checkpoint(
-    path: str | Path, arch: str | None = None, encoder: Encoder = "default"
+    path: str | Path,
+    arch: str | None = None,
+    encoder: Encoder = "default",
+    stated: Stated = NOTHING_STATED,
 ) -> ReadCheckpoint:
     """Read a run folder, a timm folder, or a file of any format in `mmbench.checkpoints.formats`.
 
@@ -56,7 +62,7 @@ def read_checkpoint(
     weights, card_path, hub_config = _locate(path)
     with ThreadPoolExecutor(1) as thread:  # hashing leaves the other core to the reading
         digest = thread.submit(sha256_of, weights) if weights.is_file() else None
-        opened = open_checkpoint(weights, encoder)
+        opened = open_checkpoint(weights, encoder, stated.weights)
     sha256 = digest.result() if digest else ""
     stored, facts = opened.tensors, opened.facts
     if path.is_dir() and not card_path.is_file() and not hub_config.is_file():
@@ -65,15 +71,18 @@ def read_checkpoint(
     hub = _hub_config(hub_config) if card is None and hub_config.is_file() else {}
     arch = arch or (card.arch if card else hub.get("architecture"))
 
-    inner = unwrapped(stored)
-    entry = detect(inner.values())
+    choice = opened.choice
+    inner, entry = choice.taken.inner, choice.taken.entry
     if entry is None and arch is None:
         raise UserError(
             f"{weights} is no ResNet checkpoint of a known format (its keys begin "
-            f"{', '.join(sorted(stored)[:3])}); if timm has this network, name it by --arch"
+            f"{', '.join(sorted(stored)[:3])}; it holds: {describe(opened.content)}); "
+            "if timm has this network, name it by --arch"
         )
+    if entry is None and arch is not None:
+        inner = without_prefix(inner, list(wanted_shapes(arch)))
     entry = entry or Format("timm", prefix="")
-    prefix = entry.prefix_of("default" if opened.settled else encoder, inner.values())
+    prefix = entry.prefix_of("default" if choice.settled else encoder, inner.values())
     named, fates, dropped = _rename(entry, stored, inner, arch, prefix)
     tensors, changed = _as_float32(named, weights)
     if entry.completed is not None:
@@ -99,6 +108,9 @@ def read_checkpoint(
         dropped=dropped | opened.beside,
         filled=filled,
         changed=tuple(changed),
+        weights="" if choice.taken.name == WHOLE_FILE else choice.taken.name,
+        sets=tuple(one.words for one in choice.sets) if len(choice.sets) > 1 else (),
+        choice=choice.why,
     )
     backbone = Backbone(arch, ordered, card.model_copy(update={"source_sha256": sha256}))
     return ReadCheckpoint(backbone, reading, facts)
@@ -141,7 +153,10 @@ def _rename(
     dropped: dict[str, str] = {}
     heads = ("head.", "classifier.")  # of timm's other networks, where --arch names one
     for key, tensor in stored.items():
-        bare = inner[key]
+        bare = inner.get(key)
+        if bare is None:
+            dropped[key] = "not part of the network that was taken"
+            continue
         name, why = entry.fate(bare, prefix)
         if name is None and wanted and bare in wanted:
             name = bare

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from mmbench.files import write_text
+
+
+def without_empty(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the values without those of the named parts that are empty."""
+    return {name: value for name, value in values.items() if value or name not in names}
 
 
 class TensorFate(BaseModel):
@@ -29,6 +35,10 @@ class Reading(BaseModel):
         dropped: stored name -> why it is not part of the backbone.
         filled: tensors that the file lacks and that no output depends on (batch-norm counters).
         changed: facts such as "float16 became float32".
+        weights: dotted path, inside the file, of the set of weights that was read; "" for the file itself.
+        sets: all sets of weights in the file, in words, where there are several.
+        choice: why this set, where there are several.
+        assumed: what the file does not tell and was taken for granted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +51,15 @@ class Reading(BaseModel):
     dropped: dict[str, str]
     filled: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    weights: str = ""
+    sets: tuple[str, ...] = ()
+    choice: str = ""
+    assumed: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older receipts did not have, so that their id stays what it was."""
+        return without_empty(serialise(self), "weights", "sets", "choice", "assumed")
 
 
 class Receipt(BaseModel):
@@ -70,6 +89,11 @@ class Receipt(BaseModel):
     verification: str
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older receipts did not have, so that their id stays what it was."""
+        return without_empty(serialise(self), "assumed", "notes")
 
     @property
     def id(self) -> str:

@@ -19,6 +19,7 @@ class Stated:
         image_size: side in pixels that the network is fed.
         arch_options: how the network is built where names and shapes cannot tell, such as
             {"stem_padding": 2}; see `mmbench.checkpoints.backbone`.
+        weights: name of the set of weights to read, of a file that holds several, as `inspect` lists them.
     """
 
     mean: tuple[float, float, float] | None = None
@@ -26,6 +27,7 @@ class Stated:
     channels: Channels | None = None
     image_size: int | None = None
     arch_options: Mapping[str, bool | int] = field(default_factory=dict)
+    weights: str | None = None
 
 
 NOTHING_STATED = Stated()

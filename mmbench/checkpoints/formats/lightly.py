@@ -9,12 +9,17 @@ from mmbench.checkpoints.renaming import Renaming
 
 MODULES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
+NUMBERED = Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": MODULES})
+
+FORMATS.register("sequential")(
+    Format(name="sequential", prefix="", renaming=NUMBERED, dropped={"9.": HEAD}, marks=("4.0.conv1.",))
+)
 FORMATS.register("lightly")(
     Format(
         name="lightly",
         prefix="backbone.",
         momentum=("backbone_momentum.",),
-        renaming=Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": MODULES}),
+        renaming=NUMBERED,
         dropped={
             "backbone_momentum.": "momentum encoder",
             "projection_head.": HEAD,

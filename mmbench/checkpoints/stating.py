@@ -1,0 +1,99 @@
+"""Options that state what a checkpoint itself does not tell; every command that reads one has them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from mmbench.checkpoints.stated import Channels, Stated
+from mmbench.errors import UserError
+
+LARGEST = 255.0
+
+
+def three_numbers(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """Return the numbers of a text such as "0.5,0.5,0.5" or "123.7,116.3,103.5".
+
+    Raises:
+        UserError: not three finite numbers, or out of range.
+    """
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.replace(" ", ",").split(",") if part]
+    except ValueError:
+        values = []
+    if len(values) != 3 or not all(math.isfinite(v) and 0 <= v <= LARGEST for v in values):
+        raise UserError(
+            f"{option} {text[:40]} is not valid; give three numbers from 0 to 255, such as 0.5,0.5,0.5"
+        )
+    return values[0], values[1], values[2]
+
+
+def stated_from(
+    weights: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    channels: Channels | None = None,
+    image_size: int | None = None,
+) -> Stated:
+    """Return what the options state; mean and std in [0, 1], whichever unit they were given in.
+
+    Where a value is above 1, both are of an image of 0 to 255: Caffe's networks have a mean near 110, std 1.
+
+    Raises:
+        UserError: a value that is not valid, or a mean without a std.
+    """
+    means, stds = three_numbers(mean, "--mean"), three_numbers(std, "--std")
+    if (means is None) != (stds is None):
+        raise UserError("--mean and --std go together; give both")
+    if means is not None and stds is not None:
+        if min(stds) <= 0:
+            raise UserError(f"--std {std} is not valid; every value must be above 0")
+        if 0 < max(means) <= 1 < max(stds):
+            raise UserError(f"--mean {mean} is of images in [0, 1], --std {std} of 0 to 255; use one unit")
+        if max(*means, *stds) > 1:
+            means = means[0] / LARGEST, means[1] / LARGEST, means[2] / LARGEST
+            stds = stds[0] / LARGEST, stds[1] / LARGEST, stds[2] / LARGEST
+    return Stated(mean=means, std=stds, channels=channels, image_size=image_size, weights=weights)
+
+
+WEIGHTS = click.option(
+    "--weights",
+    metavar="PATH.IN.FILE",
+    help="Set of weights to read, where a file holds several; see inspect.",
+)
+MEAN = click.option(
+    "--mean", metavar="A,B,C", help="Mean that images are normalised with, in [0, 1] or of 0 to 255."
+)
+STD = click.option("--std", metavar="A,B,C", help="Standard deviation, in the unit of --mean.")
+CHANNELS = click.option(
+    "--channels", type=click.Choice(get_args(Channels)), help="Order of colours that the network expects."
+)
+SIZE = click.option(
+    "--image-size", type=click.IntRange(8, 8192), help="Pixels a side that the network is fed."
+)
+
+
+def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options --weights, --mean, --std, --channels, --image-size; it gets `stated`."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *arguments: Any,
+        weights: str | None,
+        mean: str | None,
+        std: str | None,
+        channels: Channels | None,
+        image_size: int | None,
+        **others: Any,
+    ) -> Any:
+        return command(*arguments, stated=stated_from(weights, mean, std, channels, image_size), **others)
+
+    for option in (SIZE, CHANNELS, STD, MEAN, WEIGHTS):
+        wrapped = option(wrapped)
+    return wrapped

@@ -1,0 +1,231 @@
+"""Sets of weights are found by content in whatever holds them, and roles are told by structure."""
+
+import argparse
+import pathlib
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import torch
+from layouts import State, backbone_of, mlp, optimiser, other, trained_resnet, under
+from torch import nn
+
+import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.containers import describe
+from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
+from mmbench.checkpoints.stated import Stated
+from mmbench.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return trained_resnet()
+
+
+@pytest.fixture(scope="module")
+def state(model: nn.Module) -> State:
+    return backbone_of(model)
+
+
+def saved(content: Any, folder: Path, **how: Any) -> Path:
+    torch.save(content, folder / "a.bin", **how)
+    return folder / "a.bin"
+
+
+def holds(read: ReadCheckpoint, expected: State) -> bool:
+    found = read.backbone.state_dict
+    return set(found) == set(expected) and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+CONTAINERS: dict[str, Callable[[State], Any]] = {
+    "module": lambda s: {"module": s, "optimizer": optimiser(), "ds_config": {"zero": 1}, "global_steps": 3},
+    "net": lambda s: {"net": s, "acc": 91.2, "epoch": 3},
+    "network": lambda s: {"network": s},
+    "encoder": lambda s: {"encoder": s, "projector": mlp("")},
+    "backbone": lambda s: {"backbone": s, "head": {"weight": torch.zeros(4, 4)}, "optim": optimiser()},
+    "model.state_dict": lambda s: {"model": {"state_dict": s, "name": "resnet"}, "epoch": 1},
+    "model.module": lambda s: {"model": OrderedDict(module=s)},
+    "unknown": lambda s: {"payload": {"inner": {"params": s}}},
+    "list": lambda s: {"models": [s]},
+    "top list": lambda s: [s, {"epoch": 3}],
+    "rng beside": lambda s: {"rng_state": torch.get_rng_state(), "weights": s},
+}
+PREFIXES = (
+    "model.",
+    "net.",
+    "model.backbone.",
+    "module._orig_mod.",
+    "_orig_mod.encoder.",
+    "network.backbone.",
+    "module.model.encoder_q.",
+    "learner.online_encoder.net.",
+    "backbone.body.",
+)
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_weights_are_found_in_any_container(kind: str, state: State, tmp_path: Path) -> None:
+    read = read_checkpoint(saved(CONTAINERS[kind](state), tmp_path))
+    assert holds(read, state) and read.reading.sets == ()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_wrappers_before_the_names_are_removed(prefix: str, state: State, tmp_path: Path) -> None:
+    inside = under(prefix, state) | mlp("projector.") | {"global_step": torch.tensor(3)}
+    assert holds(read_checkpoint(saved({"state_dict": inside}, tmp_path)), state)
+
+
+def test_a_tree_of_modules_is_read(state: State, tmp_path: Path) -> None:
+    tree: dict[str, Any] = {}
+    for name, tensor in state.items():
+        node = tree
+        *path, last = name.split(".")
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = tensor
+    assert holds(read_checkpoint(saved({"params": tree}, tmp_path)), state)
+
+
+@pytest.mark.parametrize(
+    ("online", "average"),
+    [("model.backbone.", "model_ema.backbone."), ("net.", "target_net."), ("", "ema.")],
+)
+def test_two_networks_are_never_mixed(online: str, average: str, state: State, tmp_path: Path) -> None:
+    path = saved({"state_dict": under(online, state) | under(average, other(state))}, tmp_path)
+    read = read_checkpoint(path)
+    assert holds(read, state) and len(read.reading.sets) == 2
+    assert holds(read_checkpoint(path, encoder="online"), state)
+    assert holds(read_checkpoint(path, encoder="momentum"), other(state))
+    name = f"state_dict.{average}".strip(".")
+    assert holds(read_checkpoint(path, stated=Stated(weights=name)), other(state))
+
+
+def mmengine_file(state: State, folder: Path) -> Path:
+    """As EMAHook leaves it: the values are swapped, and the average has a counter."""
+    average = {**under("module.backbone.", state), "steps": torch.tensor(3)}
+    content = {
+        "state_dict": under("backbone.", other(state)),
+        "ema_state_dict": average,
+        "meta": {"epoch": 2},
+    }
+    return saved(content, folder)
+
+
+@pytest.mark.parametrize("encoder", ["default", "online", "momentum"])
+def test_mmengines_average_is_told_by_structure(encoder: Encoder, state: State, tmp_path: Path) -> None:
+    read = read_checkpoint(mmengine_file(state, tmp_path), encoder=encoder)
+    assert holds(read, other(state) if encoder == "momentum" else state)
+    assert "swaps" in " ".join(read.reading.sets)
+
+
+def test_an_average_that_is_not_mmengines_keeps_its_name(state: State, tmp_path: Path) -> None:
+    path = saved({"state_dict": state, "ema_state_dict": other(state)}, tmp_path)
+    assert holds(read_checkpoint(path), state)
+    assert holds(read_checkpoint(path, encoder="momentum"), other(state))
+
+
+def test_mmengines_own_hook_agrees(tmp_path: Path) -> None:
+    """The hook itself swaps; nothing of the file is written by hand."""
+    from mmengine.hooks import EMAHook
+    from mmengine.model import ExponentialMovingAverage
+
+    learner = nn.ModuleDict({"backbone": trained_resnet()})
+    average = ExponentialMovingAverage(learner, momentum=0.5)
+    expected_average = backbone_of(average.module["backbone"])
+    online = {name: tensor + 1 for name, tensor in learner.state_dict().items()}
+    learner.load_state_dict(online)
+    expected_average = {name: tensor.clone() for name, tensor in expected_average.items()}
+    content = {
+        "state_dict": {name: tensor.clone() for name, tensor in learner.state_dict().items()},
+        "ema_state_dict": {name: tensor.clone() for name, tensor in average.state_dict().items()},
+    }
+    EMAHook()._swap_ema_state_dict(content)
+    path = saved(content, tmp_path)
+    assert holds(read_checkpoint(path, encoder="momentum"), expected_average)
+    assert holds(read_checkpoint(path), backbone_of(learner["backbone"]))
+
+
+def test_of_several_epochs_the_last_is_taken_and_said(state: State, tmp_path: Path) -> None:
+    content = {"epoch_2": other(state), "epoch_10": state, "epoch_9": other(other(state))}
+    path = saved(content, tmp_path)
+    read = read_checkpoint(path)
+    assert holds(read, state) and read.reading.weights == "epoch_10"
+    assert "--weights" in read.reading.choice and len(read.reading.sets) == 3
+    assert holds(read_checkpoint(path, stated=Stated(weights="epoch_2")), other(state))
+    with pytest.raises(UserError, match="did you mean 'epoch_10'"):
+        read_checkpoint(path, stated=Stated(weights="epoch_1O"))
+
+
+def test_only_an_average_is_not_taken_for_the_online_encoder(state: State, tmp_path: Path) -> None:
+    path = saved({"model_ema": state}, tmp_path)
+    assert holds(read_checkpoint(path), state) and holds(read_checkpoint(path, encoder="momentum"), state)
+    with pytest.raises(UserError, match="only a moving average"):
+        read_checkpoint(path, encoder="online")
+
+
+def test_lightning_1_3_keys_callbacks_by_their_class(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pytorch_lightning.callbacks.of_old"
+    module = types.ModuleType(name)
+    callback = type("ModelCheckpoint", (), {"__module__": name})
+    module.ModelCheckpoint = callback  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    content = {
+        "epoch": 99,
+        "pytorch-lightning_version": "1.3.8",
+        "callbacks": {callback: {"best_model_path": pathlib.PurePosixPath("a/b.ckpt")}},
+        "state_dict": under("encoder.", state),
+        "hyper_parameters": argparse.Namespace(out=pathlib.Path("runs")),
+    }
+    assert holds(read_checkpoint(saved(content, tmp_path)), state)
+
+
+@pytest.mark.parametrize("kind", ["PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"])
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])
+def test_paths_of_every_system_open(kind: str, module: str, state: State, tmp_path: Path) -> None:
+    """The class that the file names is all that differs between systems and versions of Python."""
+    path = saved({"state_dict": state, "out": pathlib.PurePosixPath("runs")}, tmp_path)
+    swapped = tmp_path / "b.bin"
+    with ZipFile(path) as old, ZipFile(swapped, "w") as new:
+        for item in old.infolist():
+            body = old.read(item)
+            if item.filename.endswith("data.pkl"):
+                assert b"cpathlib\nPurePosixPath\n" in body
+                body = body.replace(b"cpathlib\nPurePosixPath\n", f"c{module}\n{kind}\n".encode())
+            new.writestr(item, body)
+    assert holds(read_checkpoint(swapped), state)
+
+
+def test_what_cannot_be_read_says_what_is_inside(tmp_path: Path) -> None:
+    path = saved({"optimizer": optimiser(), "epoch": 12, "model": {}}, tmp_path)
+    with pytest.raises(UserError, match=r"no tensors.*optimizer \(dict of 2.*epoch 12.*model \(dict of 0\)"):
+        read_checkpoint(path)
+    path = saved({"generator": {"a": torch.zeros(3, 3)}, "epoch": 12}, tmp_path)
+    with pytest.raises(
+        UserError, match=r"no ResNet checkpoint.*generator \(dict of 1: a\), epoch 12"
+    ) as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_cycles_and_endless_nesting_end(state: State, tmp_path: Path) -> None:
+    content: dict[str, Any] = {"state_dict": state}
+    content["self"] = content
+    deep: dict[str, Any] = {}
+    content["deep"] = deep
+    for _ in range(200):
+        deep["next"] = {}
+        deep = deep["next"]
+    assert holds(read_checkpoint(saved(content, tmp_path)), state)
+
+
+def test_descriptions_are_one_short_line() -> None:
+    words = describe({"text": "a\nb" * 99, **{str(number): number for number in range(20)}, "o": object()})
+    assert "\n" not in words and len(words) < 400 and "and 14 more" in words
