@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.options import departing
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import open_lock, require_free_space
@@ -37,8 +38,10 @@ Report = Callable[[int, int], None]
 
 
 def weights_digest(backbone: Backbone) -> str:
-    """Return the SHA-256 of every tensor's name, shape and bytes."""
+    """Return the SHA-256 of the network and of every tensor's name, shape and bytes."""
     digest = hashlib.sha256(backbone.arch.encode())
+    if options := departing(backbone.arch, backbone.card.arch_options):
+        digest.update(json.dumps(options, sort_keys=True).encode())
     for name, tensor in sorted(backbone.state_dict.items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

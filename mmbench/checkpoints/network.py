@@ -9,7 +9,7 @@ import timm
 from torch import nn
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.options import equal_of_ours
+from mmbench.checkpoints.options import departing, equal_of_ours
 from mmbench.checkpoints.plain import Plain, plain
 from mmbench.errors import UserError
 
@@ -51,7 +51,7 @@ def network_of(backbone: Backbone) -> TimmNetwork:
     Raises:
         UserError: timm's architecture has no place for the filter, and none of ours is the same network.
     """
-    options: dict[str, Any] = dict(backbone.card.arch_options)
+    options: dict[str, Any] = departing(backbone.arch, backbone.card.arch_options)
     if backbone.high_pass is None:
         return TimmNetwork(backbone.arch, options)
     arch = equal_of_ours(backbone.arch)
@@ -68,15 +68,12 @@ def plain_network(backbone: Backbone) -> Plain | None:
 
     They have early strides, but neither a filter inside nor the other options.
     """
-    options = dict(backbone.card.arch_options)
-    early = options.pop("early_stride", None)
     network = plain(backbone.arch)
-    standard = {"stem_pool": True, "output_stride": 32}
     if network is None or backbone.high_pass is not None:
         return None
-    if any(standard.get(name) != value for name, value in options.items()):
-        return None
-    return network if early is None else Plain(network.depth, network.wide, bool(early))
+    options = departing(backbone.arch, backbone.card.arch_options)
+    early = bool(options.pop("early_stride", network.early_stride))
+    return None if options else Plain(network.depth, network.wide, early)
 
 
 def refuse_filter(backbone: Backbone, library: str, instead: str) -> None:

@@ -22,6 +22,7 @@ from mmbench.checkpoints.card import HighPass, ModelCard
 from mmbench.errors import UserError, unknown_name
 
 Options = Mapping[str, bool | int]
+NO_OPTIONS: Options = {}
 # Name -> what it may be.
 ARCH_OPTIONS: dict[str, tuple[bool | int, ...]] = {
     "early_stride": (False, True),
@@ -89,7 +90,7 @@ def check_options(arch: str, options: Options) -> None:
         _checked(name, value)
     if not options:
         return
-    written = ", ".join(f"{name}={str(value).lower()}" for name, value in options.items())
+    written = in_words(options)
     if any(name != "output_stride" for name in options) and not is_ours(arch):
         ours = equal_of_ours(arch)
         hint = f"; name the equal network {ours} by --arch" if ours else ""
@@ -119,6 +120,24 @@ def equal_of_ours(arch: str) -> str | None:
         ours = timm.create_model(name, num_classes=0).state_dict()
     same = {n: t.shape for n, t in theirs.items()} == {n: t.shape for n, t in ours.items()}
     return name if same else None
+
+
+def departing(arch: str, options: Options) -> dict[str, bool | int]:
+    """Return those options that make another network than the architecture as it is registered."""
+    if not options:
+        return {}
+    standard: dict[str, bool | int] = {
+        "early_stride": arch.startswith("msra_"),
+        "output_stride": 32,
+        "stem_padding": 1,
+        "stem_pool": _stem(arch) != 3,
+    }
+    return {name: value for name, value in options.items() if value != standard.get(name)}
+
+
+def in_words(options: Options) -> str:
+    """Return options as the command line takes them, with commas between."""
+    return ", ".join(f"{name}={str(value).lower()}" for name, value in options.items())
 
 
 def family_options(source_format: str, arch: str) -> dict[str, bool | int]:

@@ -9,7 +9,8 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils import comm
 
-from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.options import NO_OPTIONS, Options, departing, in_words
 from mmbench.errors import UserError
 from mmbench.transfer.detection import models  # noqa: F401  (registers them with Detectron2)
 from mmbench.transfer.detection.models import TimmBackbone
@@ -18,22 +19,23 @@ from mmbench.transfer.detection.settings import DetectionSettings
 PLAIN_RESNET = re.compile(r"^(?:mixmask_)?resnet(18|34|50|101)(?:\..+)?$")
 
 
-def plain_resnet_depth(arch: str) -> int | None:
-    """Return the depth if `arch` is the plain ResNet of Detectron2's C4 models, else None."""
+def plain_resnet_depth(arch: str, options: Options = NO_OPTIONS) -> int | None:
+    """Return the depth if the network is the plain ResNet of Detectron2's C4 models, else None."""
     match = PLAIN_RESNET.match(arch)
-    return int(match.group(1)) if match else None
+    return int(match.group(1)) if match and not departing(arch, options) else None
 
 
-def choose_detector(arch: str, settings: DetectionSettings) -> str:
-    """Return "c4" or "pyramid" for this architecture.
+def choose_detector(arch: str, settings: DetectionSettings, options: Options = NO_OPTIONS) -> str:
+    """Return "c4" or "pyramid" for this architecture, built with these options.
 
     Raises:
         UserError: the protocol demands c4 and the architecture is no plain ResNet.
     """
-    depth = plain_resnet_depth(arch)
+    depth = plain_resnet_depth(arch, options)
     if settings.detector == "c4" and depth is None:
+        how = f" with {in_words(options)}" if options else ""
         raise UserError(
-            f"detector c4 takes a plain ResNet of 18, 34, 50 or 101 layers, not '{arch}'; "
+            f"detector c4 takes a plain ResNet of 18, 34, 50 or 101 layers, not '{arch}'{how}; "
             "use detection/patterns@1 or the setting detector=pyramid"
         )
     if settings.detector == "auto":
@@ -42,8 +44,7 @@ def choose_detector(arch: str, settings: DetectionSettings) -> str:
 
 
 def build_config(
-    arch: str,
-    preprocessing: Preprocessing,
+    card: ModelCard,
     settings: DetectionSettings,
     *,
     classes: int,
@@ -58,6 +59,7 @@ def build_config(
     Raises:
         UserError: the architecture does not fit the detector.
     """
+    preprocessing = card.preprocessing
     cfg = get_cfg()
     cfg.OUTPUT_DIR, cfg.SEED, cfg.MODEL.DEVICE = str(output), seed, str(device)
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (datasets[0],), (datasets[1],)
@@ -94,10 +96,10 @@ def build_config(
     model.RPN.BATCH_SIZE_PER_IMAGE = settings.rpn_batch
     model.RPN.PRE_NMS_TOPK_TRAIN, model.RPN.POST_NMS_TOPK_TRAIN = settings.train_proposals
     model.RPN.PRE_NMS_TOPK_TEST, model.RPN.POST_NMS_TOPK_TEST = settings.test_proposals
-    if choose_detector(arch, settings) == "c4":
-        _c4(cfg, plain_resnet_depth(arch) or 0, settings)
+    if choose_detector(card.arch, settings, card.arch_options) == "c4":
+        _c4(cfg, plain_resnet_depth(card.arch, card.arch_options) or 0, settings)
     else:
-        _pyramid(cfg, arch, settings)
+        _pyramid(cfg, card, settings)
     cfg.freeze()
     return cfg
 
@@ -118,19 +120,20 @@ def _c4(cfg: CfgNode, depth: int, settings: DetectionSettings) -> None:
     model.ANCHOR_GENERATOR.SIZES = [list(settings.c4_anchor_sizes)]
 
 
-def _pyramid(cfg: CfgNode, arch: str, settings: DetectionSettings) -> None:
+def _pyramid(cfg: CfgNode, card: ModelCard, settings: DetectionSettings) -> None:
     """The levels of a timm network with light heads: what trains in minutes on small images."""
     model = cfg.MODEL
     model.TIMM = CfgNode(
         {
-            "ARCH": arch,
+            "ARCH": card.arch,
+            "OPTIONS": CfgNode(dict(card.arch_options)),
             "FINEST_STRIDE": settings.pyramid_finest_stride,
             "BFLOAT16": settings.pyramid_bfloat16,
         }
     )
     model.BACKBONE.NAME = "build_mmbench_timm"
     model.FPN.OUT_CHANNELS = settings.pyramid_channels
-    shapes = TimmBackbone(arch, settings.pyramid_finest_stride).output_shape()
+    shapes = TimmBackbone(card.arch, settings.pyramid_finest_stride, options=card.arch_options).output_shape()
     strides = [shape.stride for shape in shapes.values()]
     levels = [f"p{stride.bit_length() - 1}" for stride in strides] if len(strides) > 1 else list(shapes)
     model.RPN.IN_FEATURES = model.ROI_HEADS.IN_FEATURES = levels

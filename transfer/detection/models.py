@@ -24,6 +24,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from mmbench.checkpoints.card import HighPass
+from mmbench.checkpoints.options import NO_OPTIONS, Options
 from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
@@ -42,16 +43,19 @@ class TimmBackbone(Backbone):
         finest_stride: stride of the first map, 4 as in FPN, or 8.
         bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs;
             on a device without it, in float32.
+        options: how the network is built where names and shapes cannot tell.
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
     """
 
-    def __init__(self, arch: str, finest_stride: int = 4, bfloat16: bool = False) -> None:
+    def __init__(
+        self, arch: str, finest_stride: int = 4, bfloat16: bool = False, options: Options = NO_OPTIONS
+    ) -> None:
         super().__init__()
         self.bfloat16 = bfloat16
         try:
-            levels = timm.create_model(arch, features_only=True).feature_info.get_dicts()
+            levels = timm.create_model(arch, features_only=True, **options).feature_info.get_dicts()
         except (RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
             raise UserError(f"timm offers no feature maps of '{arch}' for detection: {error}") from None
         # Of several maps with one stride the last counts: it is the deepest.
@@ -69,7 +73,7 @@ class TimmBackbone(Backbone):
                 f"'{arch}' has strides {sorted({level['reduction'] for level in levels})}"
             )
         indices = [deepest[stride] for stride in strides]
-        self.timm_model = timm.create_model(arch, features_only=True, out_indices=tuple(indices))
+        self.timm_model = timm.create_model(arch, features_only=True, out_indices=tuple(indices), **options)
         self.timm_model.to(memory_format=torch.channels_last)
         channels = self.timm_model.feature_info.channels()
         self._out_features = [f"stride{stride}" for stride in strides]
@@ -95,7 +99,8 @@ def build_mmbench_timm(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
 
     Levels of an FPN are called p2 (stride 4), p3, ...
     """
-    bottom_up = TimmBackbone(cfg.MODEL.TIMM.ARCH, cfg.MODEL.TIMM.FINEST_STRIDE, cfg.MODEL.TIMM.BFLOAT16)
+    timm_cfg = cfg.MODEL.TIMM
+    bottom_up = TimmBackbone(timm_cfg.ARCH, timm_cfg.FINEST_STRIDE, timm_cfg.BFLOAT16, dict(timm_cfg.OPTIONS))
     if len(bottom_up.output_shape()) == 1:
         return bottom_up
     return FPN(bottom_up, list(bottom_up.output_shape()), cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)

@@ -37,7 +37,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         train_json = job.work / "train-subset.json"
         trained = draw_subset(scenes.coco_json("train"), settings.train_images, job.seed, train_json)
 
-    detector = choose_detector(job.backbone.arch, settings)
+    detector = choose_detector(job.backbone.arch, settings, job.backbone.card.arch_options)
     notes = [f"detector: {detector}, {'Mask' if settings.masks else 'Faster'} R-CNN, every layer trained"]
     if detector == "c4":
         weights = write_c4_weights(job.backbone, job.work)
@@ -59,8 +59,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     files = [(train_json, scenes.images("train")), (scenes.coco_json(split), scenes.images(split))]
     with logs_to(job.work / "log.txt"), seeded(job.seed), in_catalog(files) as names:
         cfg = build_config(
-            job.backbone.arch,
-            preprocessing,
+            job.backbone.card,
             settings,
             classes=len(scenes.classes),
             datasets=(names[0], names[1]),

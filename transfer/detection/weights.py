@@ -43,7 +43,7 @@ def write_timm_weights(
         UserError: the backbone does not cover the architecture.
     """
     backbone.build()  # raises unless the weights are exactly those of the architecture
-    timm_model = TimmBackbone(backbone.arch, finest_stride).timm_model
+    timm_model = TimmBackbone(backbone.arch, finest_stride, options=backbone.card.arch_options).timm_model
     tensors, left_over = feature_tensors(backbone, timm_model, "detection")
     path = folder / "backbone.pth"
     torch.save({"model": tensors, "matching_heuristics": True}, path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 
+from mmbench.checkpoints.options import NO_OPTIONS, Options, departing
 from mmbench.errors import UserError
 from mmbench.transfer.segmentation.settings import SegmentationSettings
 
@@ -21,13 +22,13 @@ DILATED: dict[int, dict[str, Any]] = {
 }
 
 
-def plain_resnet_depth(arch: str) -> int | None:
-    """Return the depth if `arch` is the plain ResNet that mmsegmentation has too, else None."""
+def plain_resnet_depth(arch: str, options: Options = NO_OPTIONS) -> int | None:
+    """Return the depth if the network is the plain ResNet that mmsegmentation has too, else None."""
     match = PLAIN_RESNET.match(arch)
-    return int(match.group(1)) if match else None
+    return int(match.group(1)) if match and not departing(arch, options) else None
 
 
-def timm_maps(arch: str, finest_stride: int) -> dict[int, tuple[int, int]]:
+def timm_maps(arch: str, finest_stride: int, options: Options = NO_OPTIONS) -> dict[int, tuple[int, int]]:
     """Return {index of timm's feature map: (stride, channels)} of the maps that the head reads.
 
     Of several maps of one stride the last counts, it is the deepest. If every map is finer than
@@ -37,7 +38,7 @@ def timm_maps(arch: str, finest_stride: int) -> dict[int, tuple[int, int]]:
         UserError: timm offers no feature maps of this architecture.
     """
     try:
-        levels = timm.create_model(arch, features_only=True).feature_info.get_dicts()
+        levels = timm.create_model(arch, features_only=True, **options).feature_info.get_dicts()
     except (RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
         raise UserError(f"timm offers no feature maps of '{arch}' for segmentation: {error}") from None
     deepest = {level["reduction"]: (index, level["num_chs"]) for index, level in enumerate(levels)}
@@ -45,26 +46,30 @@ def timm_maps(arch: str, finest_stride: int) -> dict[int, tuple[int, int]]:
     return {deepest[stride][0]: (stride, deepest[stride][1]) for stride in strides}
 
 
-def backbone_config(arch: str, settings: SegmentationSettings, weights: Path | None) -> dict[str, Any]:
+def backbone_config(
+    arch: str, settings: SegmentationSettings, weights: Path | None, options: Options = NO_OPTIONS
+) -> dict[str, Any]:
     """Return the configuration of mmsegmentation's backbone.
 
     Args:
         arch: timm name.
         settings: the protocol's.
         weights: file for mmsegmentation's `ResNet`; `TIMMBackbone` is fed after it is built.
+        options: how the network is built where names and shapes cannot tell.
 
     Raises:
         UserError: timm offers no feature maps of this architecture.
     """
-    depth = plain_resnet_depth(arch)
+    depth = plain_resnet_depth(arch, options)
     if depth is None:
-        indices = tuple(timm_maps(arch, settings.finest_stride))
+        indices = tuple(timm_maps(arch, settings.finest_stride, options))
         return {
             "type": "TIMMBackbone",
             "model_name": arch,
             "features_only": True,
             "pretrained": False,
             "out_indices": indices,
+            **options,
         }
     return {
         "type": "ResNet",  # not ResNetV1c: its three-convolution stem would match no weights
@@ -76,9 +81,11 @@ def backbone_config(arch: str, settings: SegmentationSettings, weights: Path | N
     }
 
 
-def head_config(arch: str, settings: SegmentationSettings, classes: int) -> dict[str, Any]:
+def head_config(
+    arch: str, settings: SegmentationSettings, classes: int, options: Options = NO_OPTIONS
+) -> dict[str, Any]:
     """Return `decode_head` and, where the protocol wants one, `auxiliary_head`; `classes` has background."""
-    depth = plain_resnet_depth(arch)
+    depth = plain_resnet_depth(arch, options)
     common = {
         "type": "MMBenchFCNHead",
         "bfloat16": settings.bfloat16,
@@ -95,7 +102,7 @@ def head_config(arch: str, settings: SegmentationSettings, classes: int) -> dict
         "loss_decode": {"type": "CrossEntropyLoss", "loss_weight": 1.0},
     }
     if depth is None:
-        channels = [width for _, width in timm_maps(arch, settings.finest_stride).values()]
+        channels = [width for _, width in timm_maps(arch, settings.finest_stride, options).values()]
         if len(channels) == 1:
             return {"decode_head": {**decode, "in_channels": channels[0], "in_index": 0}}
         several = {"input_transform": "resize_concat", "in_index": list(range(len(channels)))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Scenes
 from mmbench.data.dataset import Split
 from mmbench.transfer.segmentation.architecture import backbone_config, head_config
@@ -96,8 +96,7 @@ def _optimizer(settings: SegmentationSettings) -> dict[str, Any]:
 
 
 def build_config(
-    arch: str,
-    preprocessing: Preprocessing,
+    card: ModelCard,
     settings: SegmentationSettings,
     *,
     scenes: Scenes,
@@ -110,7 +109,7 @@ def build_config(
     """Return the Runner's arguments.
 
     Args:
-        arch: timm name of the backbone.
+        card: of the backbone.
         split: the split that is evaluated.
         subset: indices of the training pictures that are used; None takes all.
         weights: file for mmsegmentation's `ResNet`, if it is the backbone.
@@ -129,9 +128,9 @@ def build_config(
         "model": {
             "type": "MMBenchSegmentor",
             "bfloat16": settings.bfloat16,
-            "data_preprocessor": preprocessor_config(preprocessing, settings.crop),
-            "backbone": backbone_config(arch, settings, weights),
-            **head_config(arch, settings, len(scenes.classes) + 1),
+            "data_preprocessor": preprocessor_config(card.preprocessing, settings.crop),
+            "backbone": backbone_config(card.arch, settings, weights, card.arch_options),
+            **head_config(card.arch, settings, len(scenes.classes) + 1, card.arch_options),
             "train_cfg": {},
             "test_cfg": {"mode": "whole"},
         },

@@ -43,8 +43,7 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
     with warnings_to(job.work / "warnings.txt"), contained():
         weights = write_weights(backbone, job.work)
         config = build_config(
-            backbone.arch,
-            backbone.card.preprocessing,
+            backbone.card,
             settings,
             scenes=scenes,
             split=split,

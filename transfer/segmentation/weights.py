@@ -19,7 +19,7 @@ def write_weights(backbone: Backbone, folder: Path) -> Path | None:
     Raises:
         UserError: the backbone does not cover the architecture.
     """
-    if plain_resnet_depth(backbone.arch) is None:
+    if plain_resnet_depth(backbone.arch, backbone.card.arch_options) is None:
         backbone.build()  # raises unless the weights are exactly those of the architecture
         return None
     from mmbench.checkpoints.writing import write_for_mmseg

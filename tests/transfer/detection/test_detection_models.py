@@ -12,7 +12,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from torch.nn import functional as F
 
-from mmbench.checkpoints.card import HighPass, Preprocessing
+from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.errors import UserError
 from mmbench.transfer.detection.config import build_config, choose_detector, plain_resnet_depth
 from mmbench.transfer.detection.models import (
@@ -34,10 +34,11 @@ SMALL = DetectionSettings(
 )
 
 
-def detector_config(arch, tmp_path, settings=SMALL, **preprocessing):
+def detector_config(arch, tmp_path, settings=SMALL, options=None, **preprocessing):
     return build_config(
-        arch,
-        Preprocessing(**preprocessing),
+        ModelCard(
+            arm="any", arch=arch, preprocessing=Preprocessing(**preprocessing), arch_options=options or {}
+        ),
         settings,
         classes=3,
         datasets=("a", "b"),
@@ -116,8 +117,22 @@ def test_only_plain_resnets_are_c4(arch, depth) -> None:
 
 
 def test_c4_of_another_network_is_refused() -> None:
+    forced = SMALL.model_copy(update={"detector": "c4"})
     with pytest.raises(UserError, match="detector c4 takes a plain ResNet"):
-        choose_detector("convnext_atto", SMALL.model_copy(update={"detector": "c4"}))
+        choose_detector("convnext_atto", forced)
+    with pytest.raises(UserError, match="not 'mixmask_resnet50' with early_stride=true"):
+        choose_detector("mixmask_resnet50", forced, {"early_stride": True})
+    assert choose_detector("mixmask_resnet50", forced, {"early_stride": False}) == "c4"
+
+
+def test_options_of_the_architecture_reach_the_detector(tmp_path) -> None:
+    cfg = detector_config("mixmask_resnet18_cifar", tmp_path, options={"stem_padding": 2, "stem_pool": True})
+    bottom_up = build_model(cfg).backbone.bottom_up
+    assert bottom_up.timm_model.conv1.padding == (2, 2)
+    assert bottom_up.timm_model.maxpool.kernel_size == 3
+    assert list(bottom_up.output_shape()) == ["stride4", "stride8", "stride16"]
+    dilated = detector_config("mixmask_resnet18", tmp_path, options={"stem_pool": False})
+    assert dilated.MODEL.BACKBONE.NAME == "build_mmbench_timm"
 
 
 @pytest.mark.parametrize(

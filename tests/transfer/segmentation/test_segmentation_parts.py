@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mmbench.checkpoints.backbone import random_backbone
-from mmbench.checkpoints.card import HighPass, Preprocessing
+from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.transfer.protocol import get_protocol, parse_settings
@@ -56,8 +56,7 @@ def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Datas
     assert rectangles.scenes is not None
     preprocessing = Preprocessing(mean=MEAN, std=STD, high_pass=filter_, image_size=32)
     config = build_config(
-        "mixmask_resnet8",
-        preprocessing,
+        ModelCard(arm="any", arch="mixmask_resnet8", preprocessing=preprocessing),
         patterns_settings(crop=48, test_batch=5),
         scenes=rectangles.scenes,
         split="test",
@@ -221,6 +220,19 @@ def test_head_reads_the_deepest_map_of_each_stride() -> None:
     others = ("mixmask_resnet8", "mixmask_resnet18_cifar", "resnet50d", "wide_resnet50_2", "convnext_atto")
     assert {arch: plain_resnet_depth(arch) for arch in depths} == depths
     assert [plain_resnet_depth(arch) for arch in others] == [None] * len(others)
+    assert plain_resnet_depth("resnet50", {"output_stride": 32}) == 50
+    assert plain_resnet_depth("resnet50", {"output_stride": 16}) is None
+
+
+def test_options_of_the_architecture_reach_the_segmentor() -> None:
+    from mmseg.registry import MODELS
+
+    from mmbench.transfer.segmentation.architecture import backbone_config
+
+    options = {"stem_padding": 2, "stem_pool": True}
+    config = backbone_config("mixmask_resnet18_cifar", patterns_settings(), None, options)
+    network = MODELS.build({**config, "type": "mmseg.TIMMBackbone"}).timm_model
+    assert network.conv1.padding == (2, 2) and network.maxpool.kernel_size == 3
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])

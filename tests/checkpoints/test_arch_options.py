@@ -1,0 +1,211 @@
+"""What names and shapes cannot tell of a network: stated, known of a family, or said to be assumed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.backbone import Backbone, create_headless
+from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.options import (
+    ARCH_OPTIONS,
+    check_options,
+    departing,
+    equal_of_ours,
+    family_options,
+    options_in,
+    parse_arch_options,
+    undetermined,
+)
+from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.writing import convert
+from mmbench.errors import UserError
+from mmbench.transfer.bank import weights_digest
+
+OUT = {"timm": "folder", "safetensors": "bare.safetensors", "detectron2": "d2.pkl", "mmseg": "seg.pth"}
+NETWORKS: list[tuple[str, dict[str, bool | int]]] = [
+    ("mixmask_resnet18_cifar", {"stem_padding": 2}),
+    ("mixmask_resnet18_cifar", {"stem_padding": 2, "stem_pool": True}),
+    ("mixmask_resnet50_cifar", {"early_stride": True}),
+    ("mixmask_resnet50", {"early_stride": True}),
+    ("mixmask_resnet18", {"output_stride": 16}),
+    ("mixmask_resnet18", {"stem_pool": False}),
+    ("resnet18", {"output_stride": 8}),
+]
+
+
+def built(arch: str, options: dict[str, bool | int], source_format: str = "torchvision") -> Backbone:
+    torch.manual_seed(4)
+    card = ModelCard(arm="any", arch=arch, arch_options=options, source_format=source_format)
+    return Backbone(arch, dict(create_headless(arch, **options).state_dict()), card)
+
+
+def images() -> Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(6))
+
+
+@pytest.mark.parametrize(("arch", "options"), NETWORKS)
+def test_build_follows_the_card(arch: str, options: dict[str, Any]) -> None:
+    backbone = built(arch, options)
+    own = timm.create_model(arch, num_classes=0, **options).eval()
+    own.load_state_dict(backbone.state_dict)
+    plain = timm.create_model(arch, num_classes=0).eval()
+    plain.load_state_dict(backbone.state_dict)
+    with torch.inference_mode():
+        found = backbone.build().eval()(images())
+        assert torch.equal(found, own(images()))
+        assert float((found - plain(images())).abs().max() / found.abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize(("arch", "options"), NETWORKS)
+@pytest.mark.parametrize("target", OUT)
+def test_every_target_holds_the_options(
+    arch: str, options: dict[str, Any], target: str, tmp_path: Path
+) -> None:
+    receipt = convert(built(arch, options), tmp_path / OUT[target], target)
+    assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
+    if target == "timm":
+        config = json.loads((tmp_path / "folder" / "config.json").read_text())
+        assert config["model_args"] == options == options_in(config)
+        model = timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True).eval()
+        expected = timm_stages(built(arch, options).build().eval(), images())
+        for theirs, ours in zip(timm_stages(model, images()), expected, strict=True):
+            assert torch.allclose(theirs, ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["torchvision", "mmdet"])
+@pytest.mark.parametrize(("arch", "options"), NETWORKS)
+def test_targets_without_such_a_network_are_refused(
+    arch: str, options: dict[str, Any], target: str, tmp_path: Path
+) -> None:
+    if target == "mmdet" and options == {"early_stride": True} and arch == "mixmask_resnet50":
+        convert(built(arch, options), tmp_path / "out.pth", target, verify=False)  # style="caffe"
+        return
+    with pytest.raises(UserError, match=rf"{target} has no network like {arch}, .*=.*; convert --to timm"):
+        convert(built(arch, options), tmp_path / "out.pth", target)
+    assert not list(tmp_path.iterdir())
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("mixmask_resnet18", {"stem_paddin": 2}, "did you mean 'stem_padding'"),
+    ("mixmask_resnet18", {"stem_padding": 2}, "mixmask_resnet18 cannot be built with stem_padding=2"),
+    ("mixmask_resnet18_cifar", {"stem_padding": 3}, "it takes 1, 2"),
+    ("mixmask_resnet18_cifar", {"stem_padding": True}, "it takes 1, 2"),
+    ("mixmask_resnet18_cifar", {"output_stride": 16}, "no dilated form"),
+    ("mixmask_resnet18", {"early_stride": True}, "cannot be built with early_stride=true"),
+    ("mixmask_resnet50", {"output_stride": 4}, "it takes 8, 16, 32"),
+    ("resnet50", {"early_stride": True}, "name the equal network mixmask_resnet50 by --arch"),
+    ("convnext_atto", {"stem_pool": True}, "convnext_atto takes no architecture option"),
+    ("vit_tiny_patch16_224", {"output_stride": 16}, "vit_tiny_patch16_224 cannot be built with"),
+]
+
+
+@pytest.mark.parametrize(("arch", "options", "words"), REFUSED)
+def test_options_that_cannot_be_are_refused_in_one_line(
+    arch: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        create_headless(arch, **options)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_command_line_s_spelling() -> None:
+    assert parse_arch_options(["stem_padding=2", " stem_pool = True", "early_stride=no"]) == {
+        "stem_padding": 2,
+        "stem_pool": True,
+        "early_stride": False,
+    }
+    for text in (
+        "stem_padding",
+        "=2",
+        "stem_padding=",
+        "stem_padding=2.0",
+        "stem_pool=2",
+        "x=1",
+        "stem_padding=٢",
+    ):
+        with pytest.raises(UserError):
+            parse_arch_options([text])
+
+
+@given(st.text(max_size=30), st.text(max_size=400))
+def test_no_spelling_ends_in_anything_but_one_line(name: str, value: str) -> None:
+    for text in (f"{name}={value}", value, *(f"{option}={value}" for option in ARCH_OPTIONS)):
+        try:
+            options = parse_arch_options([text])
+        except UserError:
+            continue
+        assert all(value in ARCH_OPTIONS[name] for name, value in options.items())
+
+
+def test_options_that_change_nothing_change_no_network() -> None:
+    assert departing("msra_resnet50", {"early_stride": True, "stem_pool": True, "output_stride": 32}) == {}
+    assert departing("msra_resnet50", {"early_stride": False}) == {"early_stride": False}
+    assert departing("mixmask_resnet18_cifar", {"stem_padding": 1, "stem_pool": False}) == {}
+    backbone = built("mixmask_resnet18", {"stem_pool": True})
+    assert weights_digest(backbone) == weights_digest(built("mixmask_resnet18", {}))
+    small = [weights_digest(built("mixmask_resnet18_cifar", {"stem_padding": padding})) for padding in (1, 2)]
+    assert small[0] == weights_digest(built("mixmask_resnet18_cifar", {})) != small[1]
+
+
+def test_the_digest_of_a_card_without_options_is_what_it_was() -> None:
+    card = ModelCard(arm="a", arch="mixmask_resnet8")
+    assert "arch_options" not in card.model_dump_json()
+    assert card.digest != card.model_copy(update={"arch_options": {"stem_padding": 2}}).digest
+
+
+def test_families_that_are_known() -> None:
+    assert family_options("solo-learn", "mixmask_resnet18_cifar") == {"stem_padding": 2}
+    assert family_options("solo-learn", "mixmask_resnet18") == {}
+    assert family_options("moco", "mixmask_resnet18_cifar") == {}
+
+
+@pytest.mark.parametrize(
+    ("arch", "source_format", "options", "open_"),
+    [
+        ("mixmask_resnet18_cifar", "moco", {}, ["padding of the 3 x 3 stem: assumed 1", "max-pooling"]),
+        ("mixmask_resnet18_cifar", "moco", {"stem_padding": 2}, ["max-pooling"]),
+        ("mixmask_resnet18_cifar", "moco", {"stem_padding": 1, "stem_pool": False}, []),
+        ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 2}, []),
+        ("mixmask_resnet50", "torchvision", {}, ["max-pooling", "in the 3 x 3", "dilation"]),
+        ("mixmask_resnet18", "torchvision", {}, ["max-pooling", "dilation"]),
+        ("mixmask_resnet50", "torchvision", {"early_stride": True}, ["max-pooling", "dilation"]),
+        ("mixmask_resnet50", "moco", {}, []),
+        ("mixmask_resnet50", "run", {}, []),
+        ("mixmask_resnet18_cifar", "run", {}, []),
+        ("resnet50", "timm", {}, []),
+    ],
+)
+def test_what_was_assumed_is_said(
+    arch: str, source_format: str, options: dict[str, Any], open_: list[str], tmp_path: Path
+) -> None:
+    backbone = built(arch, options, source_format)
+    phrases = undetermined(backbone.card)
+    assert len(phrases) == len(open_)
+    for phrase, words in zip(phrases, open_, strict=True):
+        assert words in phrase and "--arch-option" in phrase
+    receipt = convert(backbone, tmp_path / "folder", "timm", verify=False)
+    assert receipt.assumed == tuple(phrases)
+
+
+def test_every_hint_can_be_followed() -> None:
+    for arch in ("mixmask_resnet18_cifar", "mixmask_resnet50", "msra_resnet50", "mixmask_resnet50_cifar"):
+        for phrase in undetermined(ModelCard(arm="a", arch=arch, source_format="openmmlab")):
+            option = phrase.partition("--arch-option ")[2].partition(" ")[0].rstrip(")")
+            stated = parse_arch_options([option])
+            check_options(arch, stated)
+            assert departing(arch, stated) == stated
+
+
+def test_equal_networks() -> None:
+    assert equal_of_ours("resnet50.a1_in1k") == "mixmask_resnet50"
+    assert equal_of_ours("wide_resnet50_2") == "mixmask_wide_resnet50_2"
+    assert equal_of_ours("msra_resnet50") == "msra_resnet50"
+    assert equal_of_ours("resnet26d") is None and equal_of_ours("convnext_atto") is None
