@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbench.distributed import all_sum, process_count
 from mmbench.errors import UserError
+from mmbench.settings_types import STRICT, Count, Flag
 
 
 class BatchNormSettings(BaseModel):
@@ -24,11 +25,11 @@ class BatchNormSettings(BaseModel):
             another order than the query encoder, so that statistics leak nothing.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
-    splits: int = Field(1, ge=1)
-    synchronised: bool = False
-    shuffle: bool = True
+    splits: Count = 1
+    synchronised: Flag = False
+    shuffle: Flag = True
 
     @property
     def groups(self) -> int:

@@ -5,6 +5,40 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_SHOWN = 80  # characters of a value in a message
+
+
+def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
+    """Return a value for a message: on one line, printable, and no longer than `longest` characters.
+
+    >>> shown(0.5), shown("a\\nb"), shown("x" * 500, 10)
+    ('0.5', "'a\\\\nb'", "'xxxxxx...")
+    """
+    try:
+        text = ascii(value) if not _is_printable(value) else repr(value)
+    except (ValueError, RecursionError, MemoryError):  # an integer beyond Python's limit of digits
+        return f"<{type(value).__name__} that is too long to show>"
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _is_printable(value: object) -> bool:
+    return not isinstance(value, str) or value.isprintable()
+
+
+def one_line(text: str, longest: int = 2000) -> str:
+    """Return text with line breaks, control characters and lone surrogates escaped, cut where it is too long.
+
+    >>> one_line("a\\nb")
+    'a\\\\nb'
+    """
+    safe = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return safe if len(safe) <= longest else f"{safe[: longest - 3]}..."
+
+
+def typed(text: str) -> str:
+    """Return what the user typed for a message: as it is where that is short and plain, else as `shown`."""
+    return text if text.isprintable() and len(text) <= LONGEST_SHOWN else shown(text)
+
 
 class UserError(Exception):
     """Bad input. The command line prints the message as one line and exits with code 2."""

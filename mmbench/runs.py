@@ -31,6 +31,7 @@ import yaml
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, write_text
+from mmbench.setting_values import parse_yaml
 
 # Locks of this process. A forked data worker inherits their descriptors and outlives a killed parent by
 # seconds; if it kept them, the same command could not go on at once.
@@ -204,11 +205,12 @@ def read_settings(path: Path) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        found = None
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of UnicodeDecodeError too
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise UserError(f"{path} is damaged ({reason}); choose another folder by --out") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged; choose another folder by --out")
+        raise UserError(f"{path} is damaged (it holds no settings); choose another folder by --out")
     return found
 
 

@@ -8,8 +8,10 @@ blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
@@ -17,6 +19,7 @@ from mmbench.crops import Crops, draw_crops, resized_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.masks import uniform
 from mmbench.resample import apply_matrices, blur_matrix
+from mmbench.settings_types import STRICT, AspectRange, CropScale, Share, SigmaRange, Within
 
 CPU_CHUNK = 64  # images at a time that stay in a core's cache: a third faster than 256
 
@@ -35,29 +38,19 @@ class AugmentationSettings(BaseModel):
         blur_sigma: range of sigma in pixels.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
-    crop_scale: tuple[float, float] = (0.2, 1.0)
-    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: float = Field(0.5, ge=0, le=1)
-    jitter: float = Field(0.8, ge=0, le=1)
-    brightness: float = Field(0.4, ge=0, le=1)
-    contrast: float = Field(0.4, ge=0, le=1)
-    saturation: float = Field(0.4, ge=0, le=1)
-    hue: float = Field(0.1, ge=0, le=0.5)
-    grayscale: float = Field(0.2, ge=0, le=1)
-    blur: float = Field(0.5, ge=0, le=1)
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-
-    @model_validator(mode="after")
-    def _ranges_are_ranges(self) -> AugmentationSettings:
-        for name in ("crop_scale", "crop_aspect", "blur_sigma"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} must be two positive numbers, the smaller one first")
-        if self.crop_scale[1] > 1:
-            raise ValueError("crop_scale must not exceed 1")
-        return self
+    crop_scale: CropScale = (0.2, 1.0)
+    crop_aspect: AspectRange = (3 / 4, 4 / 3)
+    flip: Share = 0.5
+    jitter: Share = 0.8
+    brightness: Share = 0.4
+    contrast: Share = 0.4
+    saturation: Share = 0.4
+    hue: Annotated[float, Within(0, 0.5)] = 0.1
+    grayscale: Share = 0.2
+    blur: Share = 0.5
+    blur_sigma: SigmaRange = (0.1, 2.0)
 
 
 def blur_kernel_size(image_size: int) -> int:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from mmbench.data import download_dataset
+from mmbench.option_types import EPOCHS, SEED, THREADS
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain as run_pretraining
 from mmbench.pretrain.sitting import Requests
@@ -61,11 +62,11 @@ def signals_as_requests() -> Iterator[Requests]:
 @click.option(
     "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Default: the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--epochs", type=EPOCHS, help="Default: the recipe's.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
+@click.option("--threads", type=THREADS, help="CPU threads. Default: torch's choice.")
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile speed the encoders up.")
 @click.option("--download", is_flag=True, help="Fetch the data set from its authors if it is not there.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")

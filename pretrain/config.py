@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mmbench.batch_norm import BatchNormSettings
-from mmbench.errors import UserError, unknown_name
+from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
 from mmbench.pretrain.optimiser import OptimiserSettings
 from mmbench.pretrain.recipes import get_recipe, recipes
+from mmbench.setting_values import parse_setting
+from mmbench.settings_types import (
+    STRICT,
+    Count,
+    CountOrNone,
+    Epochs,
+    Flag,
+    ImageSize,
+    NormedBatchSize,
+    Seed,
+    Text,
+    Threads,
+    Workers,
+    first_problem,
+    require_shorter,
+)
 
 # May differ between the sittings of one run: where it runs and how fast, not what it computes.
 RUNTIME_SETTINGS = (
@@ -30,6 +45,16 @@ RUNTIME_SETTINGS = (
     "knn_every",
     "effective",  # what `Trainer.effective` says; told, not chosen
 )
+
+
+# What holds settings of its own, with an example of one.
+SECTIONS = {
+    "framework": "framework.temperature=0.1",
+    "masking": "masking.grid=4",
+    "optimiser": "optimiser.lr=0.001",
+    "augmentation": "augmentation.flip=0.5",
+    "batch_norm": "batch_norm.splits=2",
+}
 
 
 class PretrainConfig(BaseModel):
@@ -58,34 +83,34 @@ class PretrainConfig(BaseModel):
         trackers: names that Accelerate knows, such as "tensorboard" and "wandb".
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
-    method: str
-    recipe: str
-    arch: str = "mixmask_resnet8"
-    data: str = "patterns"
+    method: Text
+    recipe: Text
+    arch: Text = "mixmask_resnet8"
+    data: Text = "patterns"
     data_root: Path = Path("data")
-    image_size: int | None = Field(None, ge=8)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    seed: int = Field(0, ge=0)
+    image_size: ImageSize | None = None
+    epochs: Epochs
+    batch_size: NormedBatchSize
+    seed: Seed = 0
     framework: dict[str, Any]
     masking: dict[str, Any]
     optimiser: OptimiserSettings
     augmentation: AugmentationSettings
     batch_norm: BatchNormSettings = BatchNormSettings()
-    accumulation: int = Field(1, ge=1)
+    accumulation: Count = 1
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    channels_last: bool = True
-    compile: bool = False
+    channels_last: Flag = True
+    compile: Flag = False
     loading: Literal["auto", "memory", "files"] = "auto"
-    workers: int = Field(2, ge=0)
-    device: str = "auto"
-    threads: int | None = Field(None, ge=1)
-    log_every: int = Field(10, ge=1)
-    knn_every: int = Field(0, ge=0)
-    keep_states: int = Field(2, ge=1)
-    trackers: tuple[str, ...] = ("tensorboard",)
+    workers: Workers = 2
+    device: Text = "auto"
+    threads: Threads | None = None
+    log_every: Count = 10
+    knn_every: CountOrNone = 0
+    keep_states: Count = 2
+    trackers: Annotated[tuple[Text, ...], Field(max_length=20)] = ("tensorboard",)
 
     @model_validator(mode="before")
     @classmethod
@@ -93,14 +118,15 @@ class PretrainConfig(BaseModel):
         """Check the settings of both axes against their own models and write their defaults out."""
         filled = dict(values)
         for axis in ("framework", "masking"):
-            chosen = dict(filled.get(axis) or {})
+            given = filled.get(axis)
+            chosen = dict(given) if isinstance(given, dict) else {}
             name = chosen.pop("name", None)
             if not isinstance(name, str):
                 raise ValueError(f"{axis}.name is missing")
             try:
                 settings = _axis_model(axis, name).model_validate(chosen)
             except ValidationError as error:
-                raise UserError(_first_problem(error, f"{axis}.")) from None
+                raise first_problem(error, prefix=f"{axis}.") from None
             filled[axis] = {"name": name, **settings.model_dump(mode="json")}
         return filled
 
@@ -108,6 +134,12 @@ class PretrainConfig(BaseModel):
     @classmethod
     def _one_tracker_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("optimiser")
+    @classmethod
+    def _warms_up_in_time(cls, value: OptimiserSettings, others: ValidationInfo) -> OptimiserSettings:
+        require_shorter(value.warmup_epochs, others, "epochs", "warmup_epochs")
+        return value
 
     @property
     def effective_lr(self) -> float:
@@ -136,18 +168,6 @@ class PretrainConfig(BaseModel):
         """The masking's typed settings."""
         values = {key: value for key, value in self.masking.items() if key != "name"}
         return MASKINGS.get(self.masking["name"]).Settings.model_validate(values)
-
-
-def _first_problem(error: ValidationError, prefix: str = "") -> str:
-    """Return one line about the first thing that is wrong."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    reason = first["msg"].removeprefix("Value error, ")
-    return (
-        f"setting {(prefix + where).rstrip('.')} = {first['input']!r}: {reason}"
-        if where
-        else (f"{prefix.rstrip('.') or 'settings'}: {reason}")
-    )
 
 
 def _axis_model(axis: str, name: str) -> type[BaseModel]:
@@ -186,21 +206,19 @@ def resolve_config(
     try:
         return PretrainConfig.model_validate(values)
     except ValidationError as error:
-        raise UserError(_first_problem(error)) from None
+        raise first_problem(error) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set one "a.b=value" in place."""
-    path, equals, text = override.partition("=")
-    if not equals:
-        raise UserError(f"--set {override}: write it as name=value, such as optimiser.lr=0.001")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: '{text}' is no YAML value") from None
+    path, value = parse_setting(override, "optimiser.lr=0.001")
     if path in ("framework.name", "masking.name"):
-        _choose(values, path.partition(".")[0], str(value))
+        if not isinstance(value, str):
+            raise UserError(f"--set {path}: {shown(value)} is not a name")
+        _choose(values, path.partition(".")[0], value)
         return
+    if path in SECTIONS:
+        raise UserError(f"--set {path}: set its settings one by one, such as --set {SECTIONS[path]}")
     *parents, last = path.split(".")
     known: Mapping[str, Any] = PretrainConfig.model_fields
     place: dict[str, Any] = values
@@ -212,7 +230,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if position == len(parents):
             place[name] = value
             return
-        known = _fields_of(values, name, override)
+        known = _fields_of(values, name, path)
         place[name] = dict(place.get(name) or {})
         place = place[name]
 
@@ -239,7 +257,7 @@ def _choose(values: dict[str, Any], axis: str, name: str) -> None:
     values["method"] = "+".join(part for part in parts if part)
 
 
-def _fields_of(values: dict[str, Any], section: str, override: str) -> Mapping[str, Any]:
+def _fields_of(values: dict[str, Any], section: str, path: str) -> Mapping[str, Any]:
     """Return the settings inside a section of the configuration."""
     if section in ("framework", "masking"):
         name = values[section]["name"]
@@ -250,5 +268,5 @@ def _fields_of(values: dict[str, Any], section: str, override: str) -> Mapping[s
         "batch_norm": BatchNormSettings,
     }
     if section not in models:
-        raise UserError(f"--set {override}: '{section}' holds no settings of its own")
+        raise UserError(f"--set {typed(path)}: '{section}' holds no settings of its own")
     return models[section].model_fields

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from mmbench.pretrain.masking import Masked
 from mmbench.registry import Registry
+from mmbench.settings_types import STRICT
 
 # Loss per sample, shape (B,), of each prediction against its own target, or against another image's.
 Compare = Callable[[Tensor | None], Tensor]
@@ -21,7 +22,7 @@ Compare = Callable[[Tensor | None], Tensor]
 class FrameworkSettings(BaseModel):
     """Base of every framework's typed settings: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import HighPass
 from mmbench.registry import Registry
+from mmbench.settings_types import STRICT
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Masked:
 class MaskingSettings(BaseModel):
     """Base of every masking's typed settings: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 class Masking(ABC):

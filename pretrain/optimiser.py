@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from mmbench.pretrain.framework import Framework
+from mmbench.settings_types import (
+    MOST_EPOCHS,
+    STRICT,
+    BatchSize,
+    LearningRate,
+    ShareBelowOne,
+    WeightDecay,
+    Within,
+)
 
 
 class OptimiserSettings(BaseModel):
@@ -23,15 +32,15 @@ class OptimiserSettings(BaseModel):
         warmup_epochs: may be a fraction; 0 starts at the peak.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
     name: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(2e-3, gt=0)
-    reference_batch: int | None = Field(None, ge=1)
+    lr: LearningRate = 2e-3
+    reference_batch: BatchSize | None = None
     scaling: Literal["linear", "sqrt"] = "linear"
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, le=1)
-    warmup_epochs: float = Field(1.0, ge=0)
+    weight_decay: WeightDecay = 1e-4
+    momentum: ShareBelowOne = 0.9
+    warmup_epochs: Annotated[float, Within(0, MOST_EPOCHS)] = 1.0
 
     def effective_lr(self, batch_size: int) -> float:
         """Return the peak learning rate at `batch_size` images per step."""

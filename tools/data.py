@@ -18,6 +18,7 @@ from mmbench.data.dataset import DOWNLOADERS, Split
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.errors import UserError
+from mmbench.option_types import SEED
 from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
@@ -106,7 +107,7 @@ root_option = click.option(
 @data.command("prepare", epilog="Example: mmbench data prepare patterns")
 @click.argument("name")
 @root_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rendering.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the rendering.")
 @click.option("--force", is_flag=True, help="Render anew, and replace what is there.")
 @click.option("--download", is_flag=True, help="Fetch it from its authors, where they offer it.")
 def prepare_command(name: str, root: Path, seed: int, force: bool, download: bool) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmbench.data import load_dataset
 from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
+from mmbench.option_types import SEED
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.pictures import draw_views
 from mmbench.pretrain.source import spread
@@ -72,7 +73,7 @@ def draw_preview(
     "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
 )
 @click.option("--count", type=click.IntRange(2, 16), default=8, show_default=True, help="Images of --data.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG to write.")
 def preview(

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from mmbench.distributed import launched_rank
-from mmbench.errors import UserError
+from mmbench.errors import UserError, typed
+from mmbench.option_types import IMAGE_SIZE, SEED, THREADS, WORKERS
 from mmbench.progress import progress_report
 from mmbench.results import Result
+from mmbench.setting_values import parse_settings_texts
+from mmbench.settings_types import Seed, checked_number
 from mmbench.transfer.bank import FeatureBank, Stored
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.protocol import protocols
@@ -33,27 +35,21 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         UserError: the list is empty, has a repeated seed, or one that is no whole number from 0 on.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise UserError(f"--seeds {text}: write different whole numbers with commas, such as 0,1,2")
-    return tuple(int(part) for part in parts)
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UserError(f"--seeds {typed(text)}: write different whole numbers with commas, such as 0,1,2")
+    seeds = tuple(int(checked_number(Seed, part.lstrip("0") or "0", "--seeds")) for part in parts)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {typed(text)}: write different whole numbers with commas, such as 0,1,2")
+    return seeds
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
     """Return the settings of "name=value" texts; values are YAML.
 
     Raises:
-        UserError: a text without "=", or a value that is no YAML.
+        UserError: a text without "=", or a value that is not plain YAML.
     """
-    overrides = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UserError(f"--set {text}: write it as name=value, such as epochs=10")
-        try:
-            overrides[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"--set {text}: '{value}' is no YAML value") from None
-    return overrides
+    return parse_settings_texts(texts)
 
 
 def protocol_table(task: str | None) -> Table:
@@ -120,13 +116,11 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
 @click.option("--arch", help="timm name; needed for random weights and for files that do not tell it.")
 @click.option(
     "--image-size",
-    type=click.IntRange(min=8),
+    type=IMAGE_SIZE,
     help="Pixels a side that the backbone is fed. Default: its card's; of controls, the data set's.",
 )
 @click.option("--protocol", help="Id such as linear/moco@1. Default: the task's own, see --list.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the transfer."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the transfer.")
 @click.option("--seeds", help="Several seeds, such as 0,1,2; instead of --seed.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True
@@ -160,11 +154,9 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     show_default=True,
     help="Of the backbone, by autocast.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=0), help="Processes that read pictures. Default: one per core."
-)
+@click.option("--workers", type=WORKERS, help="Processes that read pictures. Default: one per core.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's choice.")
+@click.option("--threads", type=THREADS, help="CPU threads. Default: torch's choice.")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 @click.option("--list", "listing", is_flag=True, help="List the protocols (of --task) and leave.")
 def transfer(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import torch
-from pydantic import Field
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -18,6 +18,18 @@ from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
 from mmbench.distributed import any_process, gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
+from mmbench.settings_types import (
+    CropScale,
+    Epochs,
+    Factor,
+    Flag,
+    LearningRate,
+    Milestones,
+    NormedBatchSize,
+    ShareBelowOne,
+    WeightDecay,
+    require_within_run,
+)
 from mmbench.transfer.pictures import Pictures
 from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import TaskSettings, TransferJob
@@ -40,16 +52,28 @@ class FinetuneSettings(TaskSettings):
         crop_scale: range of the crop's area; crops and flips are the only augmentation.
     """
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=1)
-    backbone_learning_rate: float = Field(gt=0)
-    head_learning_rate: float = Field(gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    nesterov: bool = False
-    decay_epochs: tuple[int, ...] = ()
-    decay_factor: float = Field(default=0.2, gt=0)
-    crop_scale: tuple[float, float] = (0.3, 1.0)
+    epochs: Epochs
+    batch_size: NormedBatchSize
+    backbone_learning_rate: LearningRate
+    head_learning_rate: LearningRate
+    momentum: ShareBelowOne = 0.9
+    weight_decay: WeightDecay = 1e-4
+    nesterov: Flag = False
+    decay_epochs: Milestones = ()
+    decay_factor: Factor = 0.2
+    crop_scale: CropScale = (0.3, 1.0)
+
+    @field_validator("decay_epochs")
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "epochs")
+
+    @field_validator("nesterov")
+    @classmethod
+    def _needs_momentum(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("momentum") == 0:
+            raise ValueError("Nesterov's method needs a momentum above 0")
+        return value
 
 
 class Classifier(nn.Module):

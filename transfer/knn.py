@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid, knn_scores
+from mmbench.settings_types import Count, Counts, Within, different
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.features import is_pixels
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
 # Below this, exp(1 / T) times a few thousand votes is more than a float32 holds.
 SMALLEST_TEMPERATURE = 0.0125
+VotingTemperature = Annotated[float, Within(SMALLEST_TEMPERATURE, 100)]
 
 
 class KnnSettings(TaskSettings):
@@ -28,9 +30,9 @@ class KnnSettings(TaskSettings):
         chunk: queries that are compared with the bank at a time, to bound the memory.
     """
 
-    neighbours: int = Field(gt=0)
-    temperature: float = Field(ge=SMALLEST_TEMPERATURE)
-    chunk: int = Field(default=512, gt=0)
+    neighbours: Count
+    temperature: VotingTemperature
+    chunk: Count = 512
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -48,9 +50,11 @@ class KnnGridSettings(TaskSettings):
         chunk: queries that are compared with the bank at a time, to bound the memory.
     """
 
-    neighbours: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    temperatures: tuple[Annotated[float, Field(ge=SMALLEST_TEMPERATURE)], ...] = Field(min_length=1)
-    chunk: int = Field(default=512, gt=0)
+    neighbours: Counts
+    temperatures: Annotated[
+        tuple[VotingTemperature, ...], Field(min_length=1, max_length=100), AfterValidator(different)
+    ]
+    chunk: Count = 512
 
 
 @task("knn", KnnSettings, default_protocol="knn/patterns@1", accepts_pixels=True)

@@ -5,8 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from mmbench.settings_types import (
+    BatchSize,
+    Candidates,
+    Count,
+    CropScale,
+    Decays,
+    Epochs,
+    Factor,
+    Flag,
+    Iterations,
+    LearningRate,
+    Milestones,
+    NormedBatchSize,
+    Rates,
+    ShareBelowOne,
+    Tolerance,
+    WeightDecay,
+    Within,
+    require_within_run,
+)
 from mmbench.transfer.protocol import TaskSettings
 
 
@@ -31,7 +51,8 @@ class LinearSettings(TaskSettings):
             "augmented-sweep": SweepProbe,
             "svm": SvmProbe,
         }
-        return kinds.get(values.get("features"), cls)
+        features = values.get("features")
+        return kinds.get(features, cls) if isinstance(features, str) else cls
 
 
 class CachedProbe(LinearSettings):
@@ -45,10 +66,10 @@ class CachedProbe(LinearSettings):
         tolerance: a fit ends when the largest gradient entry falls below it.
     """
 
-    weight_decays: tuple[float, ...] = Field(min_length=1)
-    patience: int = Field(default=2, gt=0)
-    iterations: int = Field(default=200, gt=0)
-    tolerance: float = Field(default=1e-4, gt=0)
+    weight_decays: Decays
+    patience: Count = 2
+    iterations: Iterations = 200
+    tolerance: Tolerance = 1e-4
 
 
 class AugmentedProbe(LinearSettings):
@@ -62,14 +83,19 @@ class AugmentedProbe(LinearSettings):
         crop_scale: range of the crop's area.
     """
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    decay_epochs: tuple[int, ...] = ()
-    decay_factor: float = Field(default=0.1, gt=0)
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    momentum: ShareBelowOne = 0.9
+    weight_decay: WeightDecay = 0.0
+    decay_epochs: Milestones = ()
+    decay_factor: Factor = 0.1
+    crop_scale: CropScale = (0.08, 1.0)
+
+    @field_validator("decay_epochs")
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "epochs")
 
 
 class SweepProbe(LinearSettings):
@@ -85,15 +111,20 @@ class SweepProbe(LinearSettings):
         crop_scale: range of the crop's area, on augmented images.
     """
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=1)
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    weight_decays: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
-    batch_norm: tuple[bool, ...] = Field(default=(False, True), min_length=1)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    decay_epochs: tuple[int, ...] = ()
-    decay_factor: float = Field(default=0.1, gt=0)
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    epochs: Epochs
+    batch_size: NormedBatchSize
+    learning_rates: Rates
+    weight_decays: Decays
+    batch_norm: Annotated[tuple[Flag, ...], Field(min_length=1, max_length=2)] = (False, True)
+    momentum: ShareBelowOne = 0.9
+    decay_epochs: Milestones = ()
+    decay_factor: Factor = 0.1
+    crop_scale: CropScale = (0.08, 1.0)
+
+    @field_validator("decay_epochs")
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "epochs")
 
     @property
     def augmented(self) -> bool:
@@ -112,8 +143,8 @@ class SvmProbe(LinearSettings):
         tolerance: a fit ends when the largest violation falls below it.
     """
 
-    costs: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    folds: int = Field(default=3, ge=2)
-    positive_weight: float = Field(default=2.0, gt=0)
-    iterations: int = Field(default=2000, gt=0)
-    tolerance: float = Field(default=1e-4, gt=0)
+    costs: Candidates
+    folds: Annotated[int, Within(2, 100)] = 3
+    positive_weight: Factor = 2.0
+    iterations: Iterations = 2000
+    tolerance: Tolerance = 1e-4

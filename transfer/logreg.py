@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import ValidationInfo, field_validator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency
@@ -16,6 +17,7 @@ from torch import Tensor
 from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
+from mmbench.settings_types import Iterations, Positive, Tolerance, Within
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
@@ -34,11 +36,18 @@ class LogregSettings(TaskSettings):
             1e-4 it would not move any more at strengths below about 1e-4, and many candidates would be one.
     """
 
-    candidates: int = Field(gt=0)
-    weakest: float = Field(gt=0)
-    strongest: float = Field(gt=0)
-    iterations: int = Field(default=1000, gt=0)
-    tolerance: float = Field(default=TOLERANCE, gt=0)
+    candidates: Annotated[int, Within(1, 1000)]
+    weakest: Positive
+    strongest: Positive
+    iterations: Iterations = 1000
+    tolerance: Tolerance = TOLERANCE
+
+    @field_validator("strongest")
+    @classmethod
+    def _is_the_upper_end(cls, value: float, others: ValidationInfo) -> float:
+        if value < others.data.get("weakest", 0.0):
+            raise ValueError(f"must not be less than weakest ({others.data['weakest']:g}); set both")
+        return value
 
 
 def fit(

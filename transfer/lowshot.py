@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from statistics import fmean, stdev
 from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
 from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
+from mmbench.settings_types import Counts, Factor, Iterations, Within
 from mmbench.transfer.accuracy import classification_metrics
 from mmbench.transfer.cached_probe import fit_linear, moments
 from mmbench.transfer.linear_settings import CachedProbe
@@ -31,10 +31,10 @@ class LowshotSettings(TaskSettings):
         iterations: most L-BFGS iterations per fit.
     """
 
-    shots: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    draws: int = Field(gt=0)
-    weight_decay: float = Field(gt=0)
-    iterations: int = Field(default=200, gt=0)
+    shots: Counts
+    draws: Annotated[int, Within(1, 1000)]
+    weight_decay: Factor
+    iterations: Iterations = 200
 
 
 @task("lowshot", LowshotSettings, default_protocol="lowshot/k@1", accepts_pixels=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any, TypeVar
@@ -10,19 +11,35 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmbench.errors import UserError, unknown_name
+from mmbench.errors import unknown_name
 from mmbench.results import Task
+from mmbench.settings_types import STRICT, first_problem
 
 
 class TaskSettings(BaseModel):
     """Base of every task's typed settings: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the model that checks `values`; a task with several kinds of protocols overrides this."""
         return cls
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what of a protocol's schedule lies beyond the end of a run that was made shorter."""
+        found = []
+        for name, length in (("decay_epochs", "epochs"), ("decay_at", "iterations")):
+            end = getattr(self, length, math.inf)
+            beyond = [value for value in getattr(self, name, ()) if value >= end]
+            if beyond:
+                found.append(
+                    f"{name} {beyond} lie beyond the run ({length} {end}): the rate does not fall there"
+                )
+        warmup, end = getattr(self, "warmup_iterations", 0), getattr(self, "iterations", math.inf)
+        if warmup > end:
+            found.append(f"the warm-up ({warmup}) is longer than the run (iterations {end})")
+        return tuple(found)
 
 
 Settings = TypeVar("Settings", bound=TaskSettings)
@@ -93,8 +110,6 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: dict[st
         if name not in checked.model_fields:
             raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
     try:
-        return checked.model_validate(values)
+        return checked.model_validate(values, context={"stated": set(overrides)})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"setting '{where}' of {protocol.id}: {first['msg']}") from None
+        raise first_problem(error, owner=protocol.id) from None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from mmbench.data.manifest import index_digest
 from mmbench.data.subsets import class_balanced_subset
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset
+from mmbench.settings_types import PositiveShare
 from mmbench.transfer.accuracy import classification_metrics, confusion
 from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.labels import committed_draw, listed_pictures
@@ -19,7 +19,7 @@ from mmbench.transfer.task import Measurement, TransferJob, task
 class SemisupSettings(FinetuneSettings):
     """Finetuning on `fraction` of the labels."""
 
-    fraction: float = Field(gt=0, le=1)
+    fraction: PositiveShare
 
 
 @task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@1", takes_labels_file=True)

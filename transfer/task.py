@@ -326,7 +326,8 @@ def _record(
     Args:
         reused: whether all features came from the bank, so that the seconds tell nothing about the backbone.
     """
-    notes, seen = (*measured.notes, *job.bank.take_notes()), measured.images_seen
+    notes = (*measured.notes, *job.bank.take_notes(), *plan.settings.remarks())
+    seen = measured.images_seen
     if reused:
         notes, seen = (*notes, "features came from the feature bank; seconds are without their pass"), None
     size, meant = job.backbone.card.preprocessing.image_size, plan.protocol.image_size

@@ -7,13 +7,13 @@ import math
 from typing import ClassVar, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import negative_cosine
 from mmbench.pretrain.momentum import follow
+from mmbench.settings_types import Flag, Share, Width
 
 
 class ByolSettings(FrameworkSettings):
@@ -26,10 +26,10 @@ class ByolSettings(FrameworkSettings):
         symmetric: the clean views are compared in both directions, and averaged.
     """
 
-    dim: int = Field(256, ge=2)
-    hidden: int = Field(4096, ge=2)
-    momentum: float = Field(0.996, ge=0, le=1)
-    symmetric: bool = True
+    dim: Width = 256
+    hidden: Width = 4096
+    momentum: Share = 0.996
+    symmetric: Flag = True
 
 
 @FRAMEWORKS.register("byol")

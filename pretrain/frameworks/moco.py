@@ -7,10 +7,9 @@ key encoder sees the images in another order than the query encoder (shuffling B
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -19,6 +18,7 @@ from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, Framework
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import info_nce, negative_energy
 from mmbench.pretrain.momentum import follow
+from mmbench.settings_types import Share, Temperature, Width, Within
 
 
 class MocoSettings(FrameworkSettings):
@@ -31,10 +31,10 @@ class MocoSettings(FrameworkSettings):
         temperature: divides the cosine similarities.
     """
 
-    dim: int = Field(128, ge=2)
-    queue: int = Field(65536, ge=1)
-    momentum: float = Field(0.999, ge=0, le=1)
-    temperature: float = Field(0.2, gt=0)
+    dim: Width = 128
+    queue: Annotated[int, Within(1, 2**24)] = 65536
+    momentum: Share = 0.999
+    temperature: Temperature = 0.2
 
 
 @FRAMEWORKS.register("moco")

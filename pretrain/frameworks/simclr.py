@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, cast
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import nt_xent
+from mmbench.settings_types import Temperature, Width
 
 
 class SimclrSettings(FrameworkSettings):
@@ -20,8 +20,8 @@ class SimclrSettings(FrameworkSettings):
         temperature: divides the cosine similarities.
     """
 
-    dim: int = Field(128, ge=2)
-    temperature: float = Field(0.1, gt=0)
+    dim: Width = 128
+    temperature: Temperature = 0.1
 
 
 @FRAMEWORKS.register("simclr")

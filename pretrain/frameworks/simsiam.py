@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, cast
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import unit
 from mmbench.pretrain.losses import negative_cosine
+from mmbench.settings_types import Flag, Width
 
 
 class SimsiamSettings(FrameworkSettings):
@@ -23,10 +23,10 @@ class SimsiamSettings(FrameworkSettings):
         constant_predictor: the predictor's learning rate stays at its peak ("Baseline settings").
     """
 
-    dim: int = Field(2048, ge=2)
-    hidden: int = Field(512, ge=2)
-    symmetric: bool = True
-    constant_predictor: bool = True
+    dim: Width = 2048
+    hidden: Width = 512
+    symmetric: Flag = True
+    constant_predictor: Flag = True
 
 
 @FRAMEWORKS.register("simsiam")

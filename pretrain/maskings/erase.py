@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
 from mmbench.pretrain.maskings.grid import GridSettings
+from mmbench.settings_types import Deviation
 
 
 class EraseSettings(GridSettings):
@@ -26,7 +27,7 @@ class EraseSettings(GridSettings):
     """
 
     fill: Literal["zero", "mean", "noise"] = "zero"
-    noise_std: float = 1.0
+    noise_std: Deviation = 1.0
 
 
 @MASKINGS.register("erase")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MaskingSettings
 from mmbench.pretrain.masks import MIN_BLOCK_CELLS, grid_mask
+from mmbench.settings_types import Flag, GridCells, Within
 
 
 class GridSettings(MaskingSettings):
@@ -22,9 +23,9 @@ class GridSettings(MaskingSettings):
     """
 
     kind: Literal["discrete", "block"] = "discrete"
-    grid: int = Field(4, ge=2, le=64)
-    ratio: float = Field(0.5, ge=0.05, le=0.95)
-    per_sample: bool = True
+    grid: GridCells = 4
+    ratio: Annotated[float, Within(0.05, 0.95)] = 0.5
+    per_sample: Flag = True
 
     @model_validator(mode="after")
     def _block_has_room(self) -> GridSettings:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Generator, Tensor
 
 from mmbench.preprocessing import high_pass_for
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
 from mmbench.pretrain.masks import focal_mask, random_share_cells, uniform, upsample
+from mmbench.settings_types import Deviation, GridCells, PositiveShare, Share
 
 
 class MscnSettings(MaskingSettings):
@@ -29,14 +30,14 @@ class MscnSettings(MaskingSettings):
         noise_std: standard deviation of the zero-mean Gaussian filling.
     """
 
-    grid: int = Field(7, ge=2, le=64)
-    min_share: float = Field(0.05, ge=0, le=1)
-    max_share: float = Field(0.25, ge=0, le=1)
-    focal: float = Field(0.2, ge=0, le=1)
-    spatial: float = Field(0.24, ge=0, le=1)
-    channelwise: float = Field(0.56, ge=0, le=1)
-    focal_side: float = Field(200 / 224, gt=0, le=1)
-    noise_std: float = Field(0.18, ge=0)
+    grid: GridCells = 7
+    min_share: Share = 0.05
+    max_share: Share = 0.25
+    focal: Share = 0.2
+    spatial: Share = 0.24
+    channelwise: Share = 0.56
+    focal_side: PositiveShare = 200 / 224
+    noise_std: Deviation = 0.18
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> MscnSettings:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings, draw_partners
+from mmbench.settings_types import Flag, Share
 
 
 class UnMixSettings(MaskingSettings):
@@ -19,8 +19,8 @@ class UnMixSettings(MaskingSettings):
         per_sample: one lambda and one kind per image, or one per batch as in the source.
     """
 
-    global_share: float = Field(0.5, ge=0, le=1)
-    per_sample: bool = False
+    global_share: Share = 0.5
+    per_sample: Flag = False
 
 
 @MASKINGS.register("unmix")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Literal, cast
 
-from pydantic import Field
 from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
 from mmbench.pretrain.maskings.mixmask import MixMask, MixMaskSettings
 from mmbench.pretrain.maskings.unmix import UnMix, UnMixSettings
+from mmbench.settings_types import Share
 
 
 class BothSettings(MixMaskSettings):
     """MixMask's settings, and Un-Mix's share of global mixes; `per_sample` speaks of both."""
 
     partner: Literal["flip", "permutation"] = "permutation"
-    global_share: float = Field(0.5, ge=0, le=1)
+    global_share: Share = 0.5
 
 
 @MASKINGS.register("unmix+mixmask")

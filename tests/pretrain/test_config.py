@@ -82,8 +82,8 @@ def test_overrides_reach_every_section() -> None:
         ("moco", ["seed.x=1"], "'seed' holds no settings"),
         ("moco", ["method=byol"], "unknown setting 'method'"),
         ("moco", ["batch_size"], "write it as name=value"),
-        ("moco", ["augmentation.flip=[0"], "is no YAML value"),
-        ("moco", ["augmentation.crop_scale=[0.5, 3]"], "crop_scale must not exceed 1"),
+        ("moco", ["augmentation.flip=[0"], "is not a valid value"),
+        ("moco", ["augmentation.crop_scale=[0.5, 3]"], "must be a finite number from 0.0001 to 1"),
     ],
 )
 def test_bad_settings_are_one_clear_line(method: str, overrides: list[str], words: str) -> None:

@@ -146,7 +146,7 @@ KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
         ([*KNN, "FOLDER", "--protocol", "linear/moco@1"], "is for task 'linear', not for 'knn'"),
         ([*KNN, "FOLDER", "--set", "neighbors=3"], "did you mean 'neighbours'?"),
         ([*KNN, "FOLDER", "--set", "neighbours"], "--set neighbours: write it as name=value"),
-        ([*KNN, "FOLDER", "--set", "neighbours=[3"], "'[3' is no YAML value"),
+        ([*KNN, "FOLDER", "--set", "neighbours=[3"], "'[3' is not a valid value"),
         ([*KNN, "FOLDER", "--set", "neighbours=999"], "the bank holds 48 images"),
         ([*KNN, "FOLDER", "--seeds", "0,1,1"], "--seeds 0,1,1: write different whole numbers"),
         ([*KNN, "FOLDER", "--seeds", "0,x"], "--seeds 0,x: write different whole numbers"),

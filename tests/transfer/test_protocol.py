@@ -62,7 +62,9 @@ def test_overrides_are_taken_and_checked() -> None:
         UserError, match=r"unknown setting of linear/patterns@1 'iteration'; did you mean 'iterations'"
     ):
         parse_settings(LinearSettings, cached, {"iteration": 7})
-    with pytest.raises(UserError, match=r"setting 'iterations' of linear/patterns@1: .*greater than 0"):
+    with pytest.raises(
+        UserError, match=r"setting 'iterations' of linear/patterns@1 = 0: must be a whole number from 1"
+    ):
         parse_settings(LinearSettings, cached, {"iterations": 0})
     with pytest.raises(UserError, match=r"unknown setting of linear/patterns@1 'learning_rate'"):
         parse_settings(LinearSettings, cached, {"learning_rate": 3})

@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from mmbench import option_types
 from mmbench.errors import UserError, unknown_name
 from mmbench.files import require_free_space
+from mmbench.option_types import SEED
 from mmbench.processes import cores
+from mmbench.settings_types import MOST_WORKERS
 from mmbench.tools.demo.plan import ARMS, PROBES, plan
 from mmbench.tools.demo.schedule import run_cells
 from mmbench.tools.demo.worker import DemoFolders
@@ -90,11 +93,15 @@ def run_demo(
     help="Task; repeatable. Default: all but finetune, logreg and lowshot.",
 )
 @click.option(
-    "--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Repeatable."
+    "--seed", "seeds", type=SEED, multiple=True, default=SEEDS, show_default=True, help="Repeatable."
 )
-@click.option("--epochs", default=EPOCHS, show_default=True, help="Pretraining epochs.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes, one thread each. Default: one per core."
+    "--epochs", type=option_types.EPOCHS, default=EPOCHS, show_default=True, help="Pretraining epochs."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Processes, one thread each. Default: one per core.",
 )
 def demo(
     out: Path,

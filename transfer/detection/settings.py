@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from mmbench.settings_types import (
+    BatchSize,
+    Count,
+    Factor,
+    Flag,
+    Iterations,
+    LearningRate,
+    Milestones,
+    PositiveShare,
+    SceneSize,
+    SceneSizes,
+    WarmupIterations,
+    WeightDecay,
+    Within,
+    different,
+    require_shorter,
+    require_within_run,
+)
 from mmbench.transfer.task import TaskSettings
+
+AnchorSide = Annotated[int, Within(1, 8192)]
+AnchorScale = Annotated[float, Within(0.1, 1000)]
+LayerWidth = Annotated[int, Within(8, 65536)]
+Sampled = Annotated[int, Within(2, 100_000)]
+Proposals = Annotated[int, Within(1, 1_000_000)]
 
 
 class DetectionSettings(TaskSettings):
@@ -46,30 +70,53 @@ class DetectionSettings(TaskSettings):
     """
 
     detector: Literal["auto", "c4", "pyramid"] = "auto"
-    masks: bool = False
-    train_images: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(ge=1)
-    iterations: int = Field(ge=1)
+    masks: Flag = False
+    train_images: Count | None = None
+    batch_size: BatchSize
+    iterations: Iterations
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(gt=0)
-    backbone_lr_factor: float = Field(default=1.0, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    decay_at: tuple[int, ...] = ()
-    warmup_iterations: int = Field(default=100, ge=0)
-    train_sizes: tuple[int, ...] = Field(min_length=1)
-    test_size: int = Field(ge=16)
-    max_size: int = 1333
-    precise_bn_iterations: int = Field(default=0, ge=0)
-    c4_anchor_sizes: tuple[int, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
-    pyramid_anchor_scales: tuple[float, ...] = Field(default=(4.0, 5.66), min_length=1)
+    learning_rate: LearningRate
+    backbone_lr_factor: Factor = 1.0
+    weight_decay: WeightDecay = 1e-4
+    decay_at: Milestones = ()
+    warmup_iterations: WarmupIterations = Field(default=100, validate_default=True)
+    train_sizes: SceneSizes
+    test_size: SceneSize
+    max_size: SceneSize = Field(default=1333, validate_default=True)
+    precise_bn_iterations: WarmupIterations = 0
+    c4_anchor_sizes: Annotated[
+        tuple[AnchorSide, ...], Field(min_length=1, max_length=32), AfterValidator(different)
+    ] = (32, 64, 128, 256, 512)
+    pyramid_anchor_scales: Annotated[
+        tuple[AnchorScale, ...], Field(min_length=1, max_length=32), AfterValidator(different)
+    ] = (4.0, 5.66)
     pyramid_finest_stride: Literal[4, 8] = 4
-    pyramid_channels: int = Field(default=64, ge=8)
-    pyramid_box_bins: int = Field(default=7, ge=1)
-    pyramid_box_width: int = Field(default=256, ge=8)
-    pyramid_bfloat16: bool = False
-    rpn_batch: int = Field(default=256, ge=2)
-    roi_batch: int = Field(default=512, ge=2)
-    roi_positive_share: float = Field(default=0.25, gt=0, le=1)
-    roi_samples: int = Field(default=0, ge=0)
-    train_proposals: tuple[int, int] = (12000, 2000)
-    test_proposals: tuple[int, int] = (6000, 1000)
+    pyramid_channels: LayerWidth = 64
+    pyramid_box_bins: Annotated[int, Within(1, 64)] = 7
+    pyramid_box_width: LayerWidth = 256
+    pyramid_bfloat16: Flag = False
+    rpn_batch: Sampled = 256
+    roi_batch: Sampled = 512
+    roi_positive_share: PositiveShare = 0.25
+    roi_samples: Annotated[int, Within(0, 64)] = 0
+    train_proposals: tuple[Proposals, Proposals] = (12000, 2000)
+    test_proposals: tuple[Proposals, Proposals] = (6000, 1000)
+
+    @field_validator("decay_at")
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "iterations")
+
+    @field_validator("warmup_iterations")
+    @classmethod
+    def _warms_up_in_time(cls, value: int, others: ValidationInfo) -> int:
+        require_shorter(value, others, "iterations")
+        return value
+
+    @field_validator("max_size")
+    @classmethod
+    def _holds_the_other_sizes(cls, value: int, others: ValidationInfo) -> int:
+        largest = max((*others.data.get("train_sizes", ()), others.data.get("test_size", 0)))
+        if value < largest:
+            raise ValueError(f"must not be less than train_sizes and test_size (at most {largest}); set both")
+        return value

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
+from mmbench.settings_types import (
+    Count,
+    Factor,
+    Flag,
+    Iterations,
+    LearningRate,
+    NormedBatchSize,
+    PositiveShare,
+    ScaleRange,
+    SceneSize,
+    ShareBelowOne,
+    WarmupIterations,
+    WeightDecay,
+    Within,
+    Workers,
+)
 from mmbench.transfer.task import TaskSettings
+
+HeadWidth = Annotated[int, Within(4, 65536)]
 
 
 class SegmentationSettings(TaskSettings):
@@ -41,31 +59,31 @@ class SegmentationSettings(TaskSettings):
         auxiliary_channels: width of that head.
     """
 
-    train_images: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(ge=2)
-    test_batch: int = Field(default=1, ge=1)
-    iterations: int = Field(ge=1)
+    train_images: Count | None = None
+    batch_size: NormedBatchSize
+    test_batch: Count = 1
+    iterations: Iterations
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(gt=0)
-    head_factor: float = Field(default=1.0, gt=0)
-    final_learning_rate: float = Field(default=1e-4, ge=0)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    warmup_iterations: int = Field(default=0, ge=0)
-    bfloat16: bool = False
-    resize: tuple[int, int] | None = None
-    scale_range: tuple[float, float] = (1.0, 1.0)
-    crop: int = Field(ge=16)
-    largest_share: float = Field(default=1.0, gt=0, le=1)
-    colour_jitter: bool = False
-    workers: int = Field(default=0, ge=0)
+    learning_rate: LearningRate
+    head_factor: Factor = 1.0
+    final_learning_rate: Annotated[float, Within(0, 1e6)] = 1e-4
+    weight_decay: WeightDecay = 5e-4
+    warmup_iterations: WarmupIterations = 0
+    bfloat16: Flag = False
+    resize: tuple[SceneSize, SceneSize] | None = None
+    scale_range: ScaleRange = (1.0, 1.0)
+    crop: SceneSize
+    largest_share: PositiveShare = 1.0
+    colour_jitter: Flag = False
+    workers: Workers = 0
     output_stride: Literal[8, 16, 32] = 8
     finest_stride: Literal[2, 4, 8, 16, 32] = 8
-    head_channels: int = Field(ge=4)
-    head_convs: int = Field(default=2, ge=1)
-    head_concat: bool = True
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    auxiliary_weight: float = Field(default=0.0, ge=0)
-    auxiliary_channels: int = Field(default=256, ge=4)
+    head_channels: HeadWidth
+    head_convs: Annotated[int, Within(1, 64)] = 2
+    head_concat: Flag = True
+    dropout: ShareBelowOne = 0.1
+    auxiliary_weight: Annotated[float, Within(0, 1e6)] = 0.0
+    auxiliary_channels: HeadWidth = 256
 
     @field_validator("warmup_iterations")
     @classmethod
