@@ -79,7 +79,7 @@ class DetectionSettings(TaskSettings):
     backbone_lr_factor: Factor = 1.0
     weight_decay: WeightDecay = 1e-4
     decay_at: Milestones = ()
-    warmup_iterations: WarmupIterations = Field(default=100, validate_default=True)
+    warmup_iterations: WarmupIterations = 100
     train_sizes: SceneSizes
     test_size: SceneSize
     max_size: SceneSize = Field(default=1333, validate_default=True)
