@@ -64,12 +64,11 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
             table.add_row("dropped", f"{count} tensors: {why}")
         for line in reading.changed:
             table.add_row("changed", line)
-        for line in reading.assumed:
-            table.add_row("assumed", line)
         if reading.filled:
             table.add_row("filled", f"{len(reading.filled)} batch-norm counters that the file lacks, with 0")
     table.add_row("backbone", f"{receipt.arch}: {receipt.covered} of {receipt.wanted} tensors (100%)")
-    for line in receipt.assumed:
+    said = () if receipt.reading is None else receipt.reading.assumed
+    for line in dict.fromkeys((*said, *receipt.assumed)):
         table.add_row("assumed", Text(line))
     table.add_row("written", f"{receipt.output} for {receipt.target}")
     if receipt.left_out:

@@ -33,6 +33,7 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
         "sets of weights": list(reading.sets),
         "choice": reading.choice,
         "architecture": reading.arch,
+        "architecture options": dict(card.arch_options),
         "parameters": parameters,
         "arm": card.arm,
         "method": card.method,

@@ -46,6 +46,19 @@ KNOWN_NETWORKS = (
     "lightly",
     "msra",
 )
+# Other arguments of a network in timm's config.json that leave its pooled features as they are.
+WITHOUT_EFFECT = (
+    "num_classes",
+    "drop_rate",
+    "drop_path_rate",
+    "drop_block_rate",
+    "zero_init_last",
+    "img_size",
+    "pretrained",
+    "scriptable",
+    "exportable",
+)
+EXPECTED: dict[str, tuple[object, ...]] = {"in_chans": (3,), "global_pool": ("avg", "fast", "")}
 OWN_FORMATS = ("run", "random", "pixels")
 
 
@@ -151,6 +164,47 @@ def family_options(source_format: str, arch: str) -> dict[str, bool | int]:
     return {}
 
 
+def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) -> ModelCard:
+    """Return the card with what is known of how its network is built beyond names and shapes.
+
+    A statement wins over the card, the card over timm's config.json, and that over what is known of the
+    format's writers.
+
+    Args:
+        config: timm's config.json, empty where there is none; its high-pass filter joins the preprocessing.
+        stated: options from the command line.
+
+    Raises:
+        UserError: an option that the network cannot have, or a spelling in config.json that is not valid.
+    """
+    origins = dict(card.origins)
+    family = family_options(card.source_format or "", card.arch)
+    sources = (
+        (f"every {card.source_format} network of this kind", family),
+        ("config.json", options_in(config)),
+        (origins.get("arch_options", "card"), card.arch_options),
+        ("stated", stated),
+    )
+    options: dict[str, bool | int] = {}
+    said: dict[str, str] = {}
+    for origin, found in sources:
+        options |= found
+        said |= dict.fromkeys(found, origin)
+    check_options(card.arch, options)
+    facts: dict[str, Any] = {}
+    if options != card.arch_options or any(origin == "stated" for origin in said.values()):
+        origins["arch_options"] = "; ".join(
+            f"{', '.join(name for name in said if said[name] == origin)}: {origin}"
+            for origin in dict.fromkeys(said.values())
+        )
+        facts = {"arch_options": options, "origins": origins}
+    if card.preprocessing.high_pass is None and (filter_ := high_pass_in(config)) is not None:
+        origins["high_pass"] = "config.json"
+        preprocessing = card.preprocessing.model_copy(update={"high_pass": filter_})
+        facts |= {"preprocessing": preprocessing, "origins": origins}
+    return card.model_copy(update=facts)
+
+
 @functools.cache
 def _network(arch: str) -> nn.Module:
     with torch.device("meta"):
@@ -203,9 +257,21 @@ def undetermined(card: ModelCard) -> list[str]:
 
 
 def options_in(config: Mapping[str, Any]) -> dict[str, bool | int]:
-    """Return the architecture options that timm's config.json passes to `create_model`."""
+    """Return the architecture options that timm's config.json passes to `create_model`.
+
+    Raises:
+        UserError: it passes something else that makes another network, which we would not build.
+    """
     arguments = config.get("model_args")
     found = arguments if isinstance(arguments, dict) else {}
+    for name, value in found.items():
+        if name in ARCH_OPTIONS or name in WITHOUT_EFFECT or value is None or name == "high_pass":
+            continue
+        if name not in EXPECTED or value not in EXPECTED[name]:
+            raise UserError(
+                f"config.json builds the network with {name}={str(value)[:40]}, which mmbench cannot; remove "
+                "it from model_args where it makes no difference"
+            )
     return {name: _checked(name, value) for name, value in found.items() if name in ARCH_OPTIONS}
 
 

@@ -18,6 +18,7 @@ from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.checkpoints.containers import describe
 from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.options import undetermined, with_network
 from mmbench.checkpoints.plain import COUNTER
 from mmbench.checkpoints.receipt import Reading, TensorFate
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
@@ -99,6 +100,7 @@ def read_checkpoint(
 
     format_name = "run" if card else "timm" if hub or entry is None else entry.exact_name(inner.values())
     card = card or _new_card(path, arch, format_name, entry, facts, hub)
+    card = with_network(card.model_copy(update={"arch": arch}), hub, stated.arch_options)
     reading = Reading(
         source=path.name,
         sha256=sha256,
@@ -111,6 +113,7 @@ def read_checkpoint(
         weights="" if choice.taken.name == WHOLE_FILE else choice.taken.name,
         sets=tuple(one.words for one in choice.sets) if len(choice.sets) > 1 else (),
         choice=choice.why,
+        assumed=tuple(undetermined(card)),
     )
     backbone = Backbone(arch, ordered, card.model_copy(update={"source_sha256": sha256}))
     return ReadCheckpoint(backbone, reading, facts)

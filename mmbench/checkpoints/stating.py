@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import click
 
+from mmbench.checkpoints.options import parse_arch_options
 from mmbench.checkpoints.stated import Channels, Stated
 from mmbench.errors import UserError
 
@@ -40,6 +41,7 @@ def stated_from(
     std: str | None = None,
     channels: Channels | None = None,
     image_size: int | None = None,
+    arch_options: Iterable[str] = (),
 ) -> Stated:
     """Return what the options state; mean and std in [0, 1], whichever unit they were given in.
 
@@ -59,7 +61,14 @@ def stated_from(
         if max(*means, *stds) > 1:
             means = means[0] / LARGEST, means[1] / LARGEST, means[2] / LARGEST
             stds = stds[0] / LARGEST, stds[1] / LARGEST, stds[2] / LARGEST
-    return Stated(mean=means, std=stds, channels=channels, image_size=image_size, weights=weights)
+    return Stated(
+        mean=means,
+        std=stds,
+        channels=channels,
+        image_size=image_size,
+        weights=weights,
+        arch_options=parse_arch_options(arch_options),
+    )
 
 
 WEIGHTS = click.option(
@@ -77,10 +86,18 @@ CHANNELS = click.option(
 SIZE = click.option(
     "--image-size", type=click.IntRange(8, 8192), help="Pixels a side that the network is fed."
 )
+ARCH_OPTION = click.option(
+    "--arch-option",
+    "arch_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="How the network is built where names and shapes cannot tell: stem_padding (1, 2), stem_pool, "
+    "early_stride (true, false), output_stride (8, 16, 32); repeatable.",
+)
 
 
 def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options --weights, --mean, --std, --channels, --image-size; it gets `stated`."""
+    """Give a command the options that state facts of a checkpoint; it gets `stated`."""
 
     @functools.wraps(command)
     def wrapped(
@@ -90,10 +107,12 @@ def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
         std: str | None,
         channels: Channels | None,
         image_size: int | None,
+        arch_options: tuple[str, ...],
         **others: Any,
     ) -> Any:
-        return command(*arguments, stated=stated_from(weights, mean, std, channels, image_size), **others)
+        stated = stated_from(weights, mean, std, channels, image_size, arch_options)
+        return command(*arguments, stated=stated, **others)
 
-    for option in (SIZE, CHANNELS, STD, MEAN, WEIGHTS):
+    for option in (ARCH_OPTION, SIZE, CHANNELS, STD, MEAN, WEIGHTS):
         wrapped = option(wrapped)
     return wrapped

@@ -1,6 +1,7 @@
 """What names and shapes cannot tell of a network: stated, known of a family, or said to be assumed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone, create_headless
-from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.checkpoints.options import (
     ARCH_OPTIONS,
     check_options,
@@ -24,8 +26,11 @@ from mmbench.checkpoints.options import (
     parse_arch_options,
     undetermined,
 )
+from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
+from mmbench.cli import main
 from mmbench.errors import UserError
 from mmbench.transfer.bank import weights_digest
 
@@ -209,3 +214,144 @@ def test_equal_networks() -> None:
     assert equal_of_ours("wide_resnet50_2") == "mixmask_wide_resnet50_2"
     assert equal_of_ours("msra_resnet50") == "msra_resnet50"
     assert equal_of_ours("resnet26d") is None and equal_of_ours("convnext_atto") is None
+
+
+def solo_learn(arch: str, options: dict[str, bool | int], path: Path) -> torch.nn.Module:
+    """A network as solo-learn stores it, and the network itself."""
+    torch.manual_seed(8)
+    model = timm.create_model(arch, num_classes=0, **options).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    state = {f"backbone.{name}": tensor for name, tensor in model.state_dict().items()}
+    state |= {"classifier.weight": torch.zeros(10, 8), "projector.0.weight": torch.zeros(4, 8)}
+    torch.save({"state_dict": state, "epoch": 999, "pytorch-lightning_version": "1.6.4"}, path)
+    return model
+
+
+def error_of(found: torch.nn.Module, model: torch.nn.Module) -> float:
+    with torch.inference_mode():
+        ours, theirs = found.eval()(images()), model(images())
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("options", "stated"),
+    [
+        ({"stem_padding": 2}, {}),  # solo-learn's own
+        ({"stem_padding": 1}, {"stem_padding": 1}),
+        ({"stem_pool": True, "stem_padding": 1}, {"stem_pool": True, "stem_padding": 1}),
+        ({"stem_pool": True, "stem_padding": 2}, {"stem_pool": True}),
+    ],
+)
+def test_the_stem_of_solo_learn_s_networks_is_known_and_can_be_stated(
+    options: dict[str, bool | int], stated: dict[str, bool | int], tmp_path: Path
+) -> None:
+    model = solo_learn("mixmask_resnet18_cifar", options, tmp_path / "byol.ckpt")
+    read = read_checkpoint(tmp_path / "byol.ckpt", stated=Stated(arch_options=stated))
+    assert read.reading.format == "solo-learn"
+    assert error_of(read.backbone.build(), model) < 1e-6
+    origin = read.backbone.card.origins["arch_options"]
+    assert ("stated" in origin) == bool(stated) and "stem_padding" in origin
+    untold = read_checkpoint(tmp_path / "byol.ckpt")
+    assert (error_of(untold.backbone.build(), model) > 0.01) == bool(stated)
+
+
+def test_a_7_x_7_stem_of_solo_learn_has_no_option(tmp_path: Path) -> None:
+    model = solo_learn("mixmask_resnet18", {}, tmp_path / "byol.ckpt")
+    read = read_checkpoint(tmp_path / "byol.ckpt")
+    assert read.backbone.card.arch_options == {} and read.reading.assumed == ()
+    assert error_of(read.backbone.build(), model) < 1e-6
+
+
+def test_stated_options_are_checked_against_the_network_that_is_read(tmp_path: Path) -> None:
+    solo_learn("mixmask_resnet18", {}, tmp_path / "byol.ckpt")
+    with pytest.raises(UserError, match="mixmask_resnet18 cannot be built with stem_padding=2"):
+        read_checkpoint(tmp_path / "byol.ckpt", stated=Stated(arch_options={"stem_padding": 2}))
+
+
+@pytest.mark.parametrize("target", ["timm", "safetensors", "mmseg"])
+def test_options_are_read_back_from_what_was_written(target: str, tmp_path: Path) -> None:
+    backbone = built("mixmask_resnet18_cifar", {"stem_padding": 2})
+    convert(backbone, tmp_path / OUT[target], target)
+    again = read_checkpoint(tmp_path / OUT[target])
+    if target == "timm":
+        assert again.backbone.card.arch_options == {"stem_padding": 2}
+        (tmp_path / OUT[target] / "card.json").unlink()
+        bare = read_checkpoint(tmp_path / OUT[target]).backbone
+        assert bare.card.arch_options == {"stem_padding": 2}
+        assert "config.json" in bare.card.origins["arch_options"]
+        assert error_of(bare.build(), backbone.build().eval()) == 0
+
+
+def test_config_json_alone_gives_the_filter_back(tmp_path: Path) -> None:
+    preprocessing = Preprocessing(image_size=32, high_pass=HighPass(kernel_size=5, sigma=1.25))
+    backbone = built("mixmask_resnet8", {})
+    backbone = replace(backbone, card=backbone.card.model_copy(update={"preprocessing": preprocessing}))
+    convert(backbone, tmp_path / "folder", "timm")
+    (tmp_path / "folder" / "card.json").unlink()
+    bare = rewritten(tmp_path / "folder" / "model.safetensors")
+    found = read_checkpoint(bare).backbone
+    assert found.card.preprocessing.high_pass == preprocessing.high_pass
+    assert not [m for m in found.build().modules() if type(m).__name__ == "HighPassFilter"]  # not twice
+
+
+def rewritten(path: Path) -> Path:
+    """Take the card out of a file's metadata, and return its folder."""
+    tensors = load_file(path)
+    save_file(tensors, path, {"format": "pt"})
+    return path.parent
+
+
+@pytest.mark.parametrize(
+    "argument", [{"act_layer": "silu"}, {"in_chans": 1}, {"global_pool": "max"}, {"stem_type": "deep"}]
+)
+def test_config_json_that_builds_another_network_is_refused(argument: dict[str, Any]) -> None:
+    (name,) = argument
+    with pytest.raises(UserError, match=f"config.json builds the network with {name}="):
+        options_in({"model_args": argument})
+    harmless = {
+        "num_classes": 0,
+        "in_chans": 3,
+        "global_pool": "avg",
+        "high_pass": [3, 1.0],
+        "img_size": None,
+    }
+    assert options_in({"model_args": harmless}) == {}
+
+
+def test_inspect_and_convert_take_options_and_say_what_was_assumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments])
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    torch.save(
+        {
+            "state_dict": {
+                f"module.encoder_q.{n}": t for n, t in built("mixmask_resnet18_cifar", {}).state_dict.items()
+            }
+        },
+        tmp_path / "moco.pth",
+    )
+    source = str(tmp_path / "moco.pth")
+    code, out, _ = run("inspect", source, "--json")
+    facts = json.loads(out)
+    assert code == 0 and len(facts["assumed"]) >= 2 and facts["architecture options"] == {}
+    assert any("padding of the 3 x 3 stem: assumed 1" in line for line in facts["assumed"])
+    code, out, _ = run("inspect", source)
+    assert code == 0 and "--arch-option stem_padding=2" in " ".join(out.split())
+    stated = ("--arch-option", "stem_padding=2", "--arch-option", "stem_pool=false")
+    code, out, _ = run("inspect", source, "--json", *stated)
+    facts = json.loads(out)
+    assert facts["architecture options"] == {"stem_padding": 2, "stem_pool": False}
+    assert not any("stem" in line for line in facts["assumed"])
+    code, out, _ = run("convert", source, str(tmp_path / "folder"), "--to", "timm", *stated)
+    assert code == 0 and "stem_padding=2" in out
+    for wrong in ("stem_paddin=2", "stem_padding=7", "stem_padding", "output_stride=16"):
+        code, _, err = run("convert", source, str(tmp_path / "other"), "--to", "timm", "--arch-option", wrong)
+        assert code == 2 and err.count("\n") == 1 and not (tmp_path / "other").exists()
