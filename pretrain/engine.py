@@ -62,15 +62,19 @@ def pretrain(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     framework = build_framework(config)
-    dataset = dataset or load_dataset(config.data, config.data_root)
+    dataset = dataset or load_dataset(config.data, config.data_root, labelled=config.knn_every > 0)
+    is_main = process_rank() == 0
+    for line in dataset.remarks if is_main else ():
+        say(line)
     source = open_source(config, dataset, accelerator.device)
+    for line in framework.remarks(len(source)) if is_main else ():
+        say(line)
     trainer = Trainer(config, framework, source, accelerator)
     monitor = None
     if config.knn_every:
         monitor = KnnMonitor(dataset, trainer.views.preprocessing, accelerator.device)
     settings["effective"] = effective = trainer.effective()
     require_free_space(out, (config.keep_states + 1) * trainer.state_bytes() + 2**22, "training states")
-    is_main = process_rank() == 0
     if is_main:
         say(
             f"{effective['images']} images, {effective['steps']} steps of {effective['batch']} "

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import PictureFiles
 from mmbench.data.file_crops import generator_of, random_crops
+from mmbench.data.file_names import listed
 from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
@@ -29,8 +30,8 @@ def check_unreadable(unreadable: list[str], total: int, place: str, share: float
     """
     if len(unreadable) > max(UNREADABLE_AT_LEAST, share * total):
         raise UserError(
-            f"{len(unreadable)} of {total} pictures in {place} cannot be read ({', '.join(unreadable[:3])}, "
-            "...); mend or remove them"
+            f"{len(unreadable)} of {total} pictures in {place} cannot be read ({listed(unreadable)}); "
+            "fix or remove them"
         )
 
 

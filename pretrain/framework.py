@@ -120,6 +120,10 @@ class Framework(nn.Module, ABC):
         total = torch.stack(list(terms.values())).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
+    def remarks(self, images: int) -> tuple[str, ...]:
+        """Return a line for each setting that does not fit a data set of so many images."""
+        return ()
+
     def begin_step(self, progress: float) -> None:
         """Do what precedes a step; `progress` is the share of all steps that is done, in [0, 1)."""
 

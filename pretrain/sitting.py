@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmbench.data.file_names import printable
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import write_text
@@ -181,8 +182,9 @@ def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Calla
     paths = trainer.source.unreadable
     if len(paths) > listed:
         place = _unreadable_list(folder)
-        write_text(place, "".join(f"{path}\n" for path in paths))
-        say(f"{len(paths)} pictures cannot be read and are left out, the last is {paths[-1]}; see {place}")
+        write_text(place, "".join(f"{printable(path)}\n" for path in paths))
+        last = printable(paths[-1])
+        say(f"{len(paths)} pictures cannot be read and are left out, the last is {last}; see {place}")
     return len(paths)
 
 

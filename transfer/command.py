@@ -222,6 +222,7 @@ def transfer(
             workers=workers,
             overrides=parse_overrides(overrides),
             report=report,
+            say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
         )
     result = outcomes[0].result
     output.print(f"{result.model.arm} on {result.dataset.name}, {result.protocol}", markup=False)

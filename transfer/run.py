@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data import load_dataset
+from mmbench.data.quick_check import quick_check
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
@@ -21,6 +23,7 @@ from mmbench.transfer.loading import load_backbone, receipt_of
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.task import TASKS, TransferJob, plan_task, run_task
 
+logger = logging.getLogger("mmbench.transfer")
 __all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]
 
 
@@ -53,6 +56,7 @@ def transfer(
     plot: bool = False,
     overrides: dict[str, Any] | None = None,
     report: Callable[[int, int, str], None] | None = None,
+    say: Callable[[str], None] = logger.warning,
 ) -> list[Outcome]:
     """Measure one task for every seed; records that are there already are reused.
 
@@ -68,6 +72,7 @@ def transfer(
         bank: keeps frozen features between calls; None computes them anew.
         labels_file: official list of the labelled images of a semi-supervised run.
         plot: draw the features and nearest neighbours beside each record.
+        say: called with each line about the data that a person should know, before anything is computed.
 
     Raises:
         UserError: anything that the user can mend; nothing half-written is left in `out`.
@@ -86,6 +91,9 @@ def transfer(
     compute = Compute(chosen, precision, workers)
     on_main(lambda: load_dataset(data, data_root) and None)  # one process prepares what is not there
     dataset = load_dataset(data, data_root)
+    remarks = () if entry.dense else (*dataset.remarks, *quick_check(dataset))
+    for line in remarks:
+        say(line)
     store = ResultStore(out)
     outcomes = []
     backbone = None
@@ -121,6 +129,7 @@ def transfer(
                 precision=precision,
                 workers=workers,
                 labels_file=labels_file,
+                remarks=remarks,
                 receipt_id=None if checkpoint in CONTROLS else receipt_of(Path(checkpoint), backbone),
             )
         outcomes.append(Outcome(result, plan.path, reused))

@@ -44,6 +44,7 @@ class TransferJob:
         bank: keeps frozen features between tasks.
         precision, workers: see `Compute`.
         labels_file: an official list of the labelled images, instead of a draw.
+        remarks: what a reader of the record must know about the data.
         unfinished: where a long training leaves what it needs to go on.
     """
 
@@ -58,6 +59,7 @@ class TransferJob:
     precision: Precision = "float32"
     workers: int | None = None
     labels_file: Path | None = None
+    remarks: tuple[str, ...] = ()
     unfinished: Unfinished = field(default_factory=lambda: Unfinished(None, torch.device("cpu")))
 
     @property
@@ -267,6 +269,7 @@ def run_task(
     precision: Precision = "float32",
     workers: int | None = None,
     labels_file: Path | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Result:
     """Measure one task and write its record; if that very record is there already, return it instead.
 
@@ -303,6 +306,7 @@ def run_task(
         precision=precision,
         workers=workers,
         labels_file=labels_file,
+        remarks=remarks,
         unfinished=unfinished,
     )
     work.mkdir(parents=True, exist_ok=True)
@@ -330,6 +334,7 @@ def _record(
     seen = measured.images_seen
     if reused:
         notes, seen = (*notes, "features came from the feature bank; seconds are without their pass"), None
+    notes = (*notes, *job.remarks)
     size, meant = job.backbone.card.preprocessing.image_size, plan.protocol.image_size
     if meant is not None and size != meant:
         notes = (*notes, f"{plan.protocol.id} is written for {meant} px; these weights are fed {size} px")

@@ -71,7 +71,8 @@ class PictureFiles:
         """SHA-256 over names, sizes in bytes and labels of the files; their contents are not read."""
         digest = hashlib.sha256()
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
-            digest.update(f"{path}:{(self.root / path).stat().st_size}:{label}\n".encode())
+            line = f"{path}:{(self.root / path).stat().st_size}:{label}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))  # as the names are on the disk
         return digest.hexdigest()
 
 
@@ -135,6 +136,8 @@ class Dataset:
         multilabel: whether a picture can show several classes.
         expected: images per split and, called "classes", the number of classes, as the data set's manifest
             gives them; a split with another count is refused. Nothing is compared where it is silent.
+        remarks: a line for each thing that was decided when the files were found: which folder is which
+            split, what is left out. Every stage prints them, and records hold them.
     """
 
     name: str
@@ -147,6 +150,7 @@ class Dataset:
     metric: Metric = "top1"
     multilabel: bool = False
     expected: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def split(self, name: Split, fed: int | None = None) -> ImageSplit:
         """Return one split, decoded once per process.
@@ -290,14 +294,25 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
+def load_dataset(name: str, root: Path = Path("data"), labelled: bool = True) -> Dataset:
     """Return the data set called `name`, found in `root/name`; or the image folder at the path `name`.
 
-    A name that contains a path separator or names an existing folder is read as an image folder.
+    A name that contains a path separator or names an existing folder is read as an image folder, that of an
+    existing file as a list of images.
+
+    Args:
+        labelled: whether labels are needed; if not, a folder whose images give no clear labels, or a list,
+            is a train split without labels instead of an error.
 
     Raises:
         UserError: unknown name (near match named), or files that are missing or unreadable.
     """
-    if name not in DATASETS.names() and ("/" in name or Path(name).is_dir()):
-        return DATASETS.get("folder")(Path(name))
+    if name == "folder" or (name not in DATASETS.names() and ("/" in name or Path(name).exists())):
+        from mmbench.data.folder import load_folder  # these need this module
+        from mmbench.data.image_list import load_image_list
+
+        path = root / name if name == "folder" else Path(name)
+        if path.is_file():
+            return load_image_list(path)
+        return load_folder(path, labelled=labelled)
     return DATASETS.get(name)(root / name)

@@ -1,16 +1,25 @@
-"""Image folders: one folder per class, or pictures without labels."""
+"""Image folders: one folder per class, or images without labels."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from mmbench.data.class_folders import LABEL_MAPS
 from mmbench.data.dataset import DATASETS, Dataset, PictureFiles
+from mmbench.data.file_names import counted, printable
+from mmbench.data.folder_layout import (
+    FolderLayout,
+    SplitFolders,
+    recognise,
+    training_folders,
+)
+from mmbench.data.folder_scan import Folder, is_system_name, scan
 from mmbench.data.pictures import dataset_of_files
+from mmbench.data.split_names import AmbiguousSplits
 from mmbench.data.subsets import split_by_class
 from mmbench.errors import UserError
 
@@ -20,42 +29,40 @@ UNLABELLED = ("unlabelled",)
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted.
+    """Return the names of the class folders, sorted; hidden and system folders are none.
 
     Raises:
-        UserError: the folder is missing, or has no folder with pictures in it.
+        UserError: the folder is missing, or has no folder with images in it.
     """
     if not folder.is_dir():
-        raise UserError(f"no data folder at {folder}; check the path and --data-root")
+        raise UserError(f"no data folder at {printable(folder)}; check the path and --data-root")
     names = tuple(sorted(entry.name for entry in folder.iterdir() if _is_class(entry)))
     if not names:
-        raise UserError(f"{folder} has no class folders; it needs one folder of pictures per class")
+        raise UserError(f"{printable(folder)} has no class folders; it needs one folder of images per class")
     return names
 
 
 def _is_class(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
-
-
-def _is_picture(entry: Path) -> bool:
-    return entry.suffix.lower() in IMG_EXTENSIONS and not entry.name.startswith(".")
+    return entry.is_dir() and not is_system_name(entry.name)
 
 
 def picture_files(folder: Path, classes: Sequence[str]) -> PictureFiles:
-    """Return the pictures of `folder`/{class}/ in the order of classes and names.
+    """Return the images of `folder`/{class}/ in the order of classes and names.
 
     Raises:
-        UserError: a class folder is missing or holds no picture.
+        UserError: a class folder is missing or holds no image.
     """
     paths: list[str] = []
     labels: list[int] = []
     for index, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).rglob("*") if _is_picture(path))
+        place = folder / name
+        found = list(scan(place, keep_empty=True)[0].below()) if place.is_dir() else []
         if not found:
             raise UserError(
-                f"class '{name}' has no pictures in {folder / name}; add some or remove the folder"
+                f"class '{printable(name)}' has no pictures in {printable(place)}; "
+                "add some or remove the folder"
             )
-        paths += [path.relative_to(folder).as_posix() for path in found]
+        paths += [f"{name}/{path}" for path in found]
         labels += [index] * len(found)
     return PictureFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
 
@@ -69,61 +76,123 @@ def carve(files: PictureFiles, splits: Sequence[str], share: float) -> dict[str,
     return {split: files.subset(part) for split, part in zip(splits, parts, strict=True)}
 
 
-def _unlabelled(root: Path) -> PictureFiles:
-    """Return the pictures of a folder without class folders; none where there are class folders."""
-    nested = not root.is_dir() or any(_is_class(entry) for entry in root.iterdir())
-    paths = [] if nested else sorted(path.name for path in root.iterdir() if _is_picture(path))
-    return PictureFiles(root, paths, torch.zeros(len(paths), dtype=torch.int64))
+def load_folder(
+    root: Path, image_size: int = IMAGE_SIZE, name: str | None = None, *, labelled: bool = True
+) -> Dataset:
+    """Return an image folder as a data set; see `folder_layout` for what is recognised.
 
-
-@DATASETS.register("folder")
-def load_folder(root: Path, image_size: int = IMAGE_SIZE, name: str | None = None) -> Dataset:
-    """Return an image folder as a data set.
-
-    With `train`, `val` and `test` below `root` those are the splits. With only `train` and `val`, `val` is
-    what is tested on, and 15% of each class of `train` are held out as val. Without any of them, each
-    class is split 70/15/15. Pictures that lie in `root` itself have no labels: all are train.
+    With train, val and test folders those are the splits. With train and one other, the other is what is
+    tested on, and 15% of each class of train are held out as val. With train alone, or with class folders
+    at once, each class is split 70/15/15. Images that lie in `root` itself have no labels: all are train.
 
     Args:
         name: of the data set; the folder's own by default.
+        labelled: whether labels are needed. If not, images that give no clear labels are all train.
 
     Raises:
-        UserError: missing folder, no pictures, an empty class, classes that differ between splits.
+        UserError: missing folder, no images, an empty class, classes that differ between splits, a layout
+            that could be read in two ways.
     """
-    name = name or root.resolve().name
-    if not (root / "train").is_dir():
-        unlabelled = _unlabelled(root)
-        if len(unlabelled):
-            return dataset_of_files(name, root, UNLABELLED, {"train": lambda: unlabelled}, image_size)
-        classes = class_names(root)
-        carved = carve(picture_files(root, classes), ("train", "val", "test"), HELD_OUT_SHARE)
-        files = {split: functools.partial(carved.__getitem__, split) for split in carved}
-        return dataset_of_files(name, root, classes, files, image_size)
-    classes = class_names(root / "train")
-    folders = [split for split in ("val", "test") if (root / split).is_dir()]
-    for split in folders:
-        if class_names(root / split) != classes:
-            different = sorted(set(class_names(root / split)) ^ set(classes))
-            raise UserError(
-                f"{root / split} and {root / 'train'} differ in classes: {', '.join(different[:5])}"
-            )
-    whole = {split: functools.partial(picture_files, root / split, classes) for split in ("train", *folders)}
-    if folders == ["val", "test"]:
-        return dataset_of_files(name, root, classes, whole, image_size)
-    if not folders:
-        raise UserError(f"{root} has a train folder but neither val nor test; add one to measure on")
-    return dataset_of_files(
-        name,
-        root,
-        classes,
-        {**carved_from(whole["train"], HELD_OUT_SHARE), "test": whole[folders[0]]},
-        image_size,
+    name = name or printable(root.resolve().name)
+    top, left_out = scan(root)
+    if top.images and not top.filled():
+        return _unlabelled(name, root, [top], image_size, [left_out.in_words()])
+    if labelled:
+        return _of_layout(name, recognise(root, top, left_out), image_size)
+    try:
+        layout = recognise(root, top, left_out)
+        found = _of_layout(name, layout, image_size)
+        found.labels("train")  # a class may be too small to be split
+        reason = "" if len(layout.classes) > 1 else "they are not sorted by class"
+    except AmbiguousSplits:
+        raise
+    except UserError as error:
+        reason = str(error)
+    folders, reading = training_folders(root, top, left_out)
+    if not reason:
+        if sum(folder.total() for folder in folders) == len(_files(root, layout.splits["train"])):
+            return found
+        reason = "images lie beside the folders"
+    return _unlabelled(
+        name, root, folders, image_size, [*reading.remarks, reading.left_out.in_words()], reason
     )
 
 
-def carved_from(
-    find: functools.partial[PictureFiles], share: float
-) -> dict[str, functools.partial[PictureFiles]]:
+@DATASETS.register("folder")
+def load_labelled_folder(root: Path) -> Dataset:
+    """Return an image folder with labels; see `load_folder`."""
+    return load_folder(root)
+
+
+def _unlabelled(
+    name: str,
+    root: Path,
+    folders: Sequence[Folder],
+    image_size: int,
+    remarks: Sequence[str],
+    reason: str = "",
+) -> Dataset:
+    """Return all images in `folders` as train, without labels.
+
+    Args:
+        reason: why labels are not used, where there might be some.
+    """
+    base = folders[0].path if len(folders) == 1 else ""
+    paths = _relative((path for folder in folders for path in folder.below()), base)
+    files = PictureFiles(root / base, paths, torch.zeros(len(paths), dtype=torch.int64))
+    lines = [f"all {counted(len(paths), 'image')} below {printable(root / base)} are used, without labels"]
+    if reason:
+        lines[0] += f" ({reason})"
+    doubtful = [path for path in paths if LABEL_MAPS.intersection(path.casefold().split("/")[:-1])]
+    if doubtful:
+        lines.append(
+            f"{len(doubtful)} of them lie in folders named like label maps or thumbnails "
+            f"({printable(doubtful[0])}); move those elsewhere if they are not to be learned from"
+        )
+    found: dict[str, Callable[[], PictureFiles]] = {"train": lambda: files}
+    return dataset_of_files(
+        name, root, UNLABELLED, found, image_size, remarks=[line for line in (*remarks, *lines) if line]
+    )
+
+
+def _relative(paths: Iterable[str], base: str) -> list[str]:
+    skipped = len(base) + 1 if base else 0
+    return [path[skipped:] for path in paths]
+
+
+def _of_layout(name: str, layout: FolderLayout, image_size: int) -> Dataset:
+    """Return the data set of a layout, with the splits that it lacks carved out of train."""
+    whole = {split: functools.partial(_files, layout.root, part) for split, part in layout.splits.items()}
+    others = [split for split in whole if split != "train"]
+    files: dict[str, Callable[[], PictureFiles]] = dict(whole.items())
+    remarks = list(layout.remarks)
+    if not others:
+        carved = carve(whole["train"](), ("train", "val", "test"), HELD_OUT_SHARE)
+        files = {split: functools.partial(carved.__getitem__, split) for split in carved}
+        what = "only train folders" if layout.named else "no split folders"
+        remarks.append(f"{what}: 70% of the images of each class are train, 15% val and 15% test")
+    elif len(others) == 1:
+        files = {**carved_from(whole["train"], HELD_OUT_SHARE), "test": whole[others[0]]}
+        missing = "no val folder" if others == ["test"] else "no test folder: the val folder is tested on"
+        remarks.append(f"{missing}; 15% of the images of each class of train are val")
+    remarks.append(layout.left_out.in_words())
+    return dataset_of_files(
+        name, layout.root, layout.classes, files, image_size, remarks=[line for line in remarks if line]
+    )
+
+
+def _files(root: Path, split: SplitFolders) -> PictureFiles:
+    """Return the images of one split in the order of classes and names."""
+    paths: list[str] = []
+    labels: list[int] = []
+    for index, folders in enumerate(split.classes):
+        before = len(paths)
+        paths += _relative((path for folder in folders for path in folder.below()), split.base)
+        labels += [index] * (len(paths) - before)
+    return PictureFiles(root / split.base, paths, torch.tensor(labels, dtype=torch.int64))
+
+
+def carved_from(find: Callable[[], PictureFiles], share: float) -> dict[str, functools.partial[PictureFiles]]:
     """Return finders of train and of val, which takes `share` of each class; nothing is listed before."""
 
     @functools.lru_cache(maxsize=1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from mmbench.data.dataset import PictureFiles
+from mmbench.data.file_names import composed, printable
+from mmbench.data.text_lists import read_items, spellings
 from mmbench.errors import UserError
 
 UNKNOWN = -1
@@ -22,46 +24,26 @@ class PictureNames:
         self.first: dict[str, int] = {}
         self.others: dict[str, list[int]] = {}  # of the few names that several folders have
         for index, path in enumerate(paths):
-            name = path.rpartition("/")[2]
+            name = composed(path.rpartition("/")[2])
             if self.first.setdefault(name, index) != index:
                 self.others.setdefault(name, []).append(index)
 
     def find(self, item: str) -> list[int]:
         """Return the indices of all pictures that `item` can mean."""
-        item = item.removeprefix("./")
+        item = composed(item.removeprefix("./"))
         folder, _, name = item.rpartition("/")
         if name not in self.first:
             return []
         found = [self.first[name], *self.others.get(name, [])]
         if not folder:
             return found
-        exact = [index for index in found if self.paths[index] == item]
-        return exact or [index for index in found if self._fits(self.paths[index], item, folder)]
+        exact = [index for index in found if composed(self.paths[index]) == item]
+        return exact or [index for index in found if self._fits(composed(self.paths[index]), item, folder)]
 
     @staticmethod
     def _fits(path: str, item: str, folder: str) -> bool:
         # train/n01/a.JPEG for n01/a.JPEG; a.JPEG's path from further down; n01/a.JPEG for n01/images/a.JPEG
         return item.endswith(f"/{path}") or path.endswith(f"/{item}") or path.partition("/")[0] == folder
-
-
-def read_items(path: Path) -> list[tuple[int, str]]:
-    """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
-
-    Raises:
-        UserError: the file is missing, is no text or lists nothing.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error
-        raise UserError(f"the list of labelled images {path} cannot be read ({reason})") from None
-    items = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    items = [(number, item) for number, item in items if item and not item.startswith("#")]
-    if not items:
-        raise UserError(
-            f"the list of labelled images {path} is empty; write one picture name or index per line"
-        )
-    return items
 
 
 def labelled_indices(path: Path, files: PictureFiles | None, count: int) -> Tensor:
@@ -78,7 +60,7 @@ def labelled_indices(path: Path, files: PictureFiles | None, count: int) -> Tens
     Raises:
         UserError: a missing or empty file; an item that is unknown, out of range, ambiguous or named twice.
     """
-    items = read_items(path)
+    items = read_items(path, "list of labelled images")
     find = _index_finder(path, count) if files is None else _name_finder(path, files)
     seen: dict[int, int] = {}
     unknown: list[tuple[int, str]] = []
@@ -87,23 +69,28 @@ def labelled_indices(path: Path, files: PictureFiles | None, count: int) -> Tens
         if index == UNKNOWN:
             unknown.append((number, item))
         elif seen.setdefault(index, number) != number:
-            raise UserError(f"{path}, line {number}: '{item}' is named twice, first in line {seen[index]}")
+            raise UserError(
+                f"{path}, line {number}: '{printable(item)}' is named twice, first in line {seen[index]}"
+            )
     if unknown:
         number, item = unknown[0]
         known = f"an index from 0 to {count - 1}" if files is None else f"a picture in {files.root}"
         raise UserError(
-            f"{path}, line {number}: '{item}' is not {known} ({len(unknown)} of {len(items)} items are not); "
+            f"{path}, line {number}: '{printable(item)}' is not {known} "
+            f"({len(unknown)} of {len(items)} items are not); "
             "take the list of this data set, or remove those lines"
         )
     return torch.tensor(sorted(seen), dtype=torch.int64)
 
 
 def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
-    def find(number: int, item: str) -> int:
+    def find(number: int, line: str) -> int:
+        item = next((text for text in spellings(line) if text.removeprefix("-").isdecimal()), line)
         if not item.removeprefix("-").isdecimal():
             raise UserError(
-                f"{path}, line {number}: '{item}' is no index; this data set has no picture files, so name "
-                f"images by index from 0 to {count - 1}"
+                f"{path}, line {number}: '{printable(item)}' is not an index; "
+                f"this data set has no picture files, so name "
+                f" images by index from 0 to {count - 1}"
             )
         return int(item) if 0 <= int(item) < count else UNKNOWN
 
@@ -114,11 +101,12 @@ def _name_finder(path: Path, files: PictureFiles) -> Callable[[int, str], int]:
     names = PictureNames(files.paths)
 
     def find(number: int, item: str) -> int:
-        found = names.find(item)
+        found = next(filter(None, map(names.find, spellings(item))), [])
         if len(found) > 1:
-            first, second = (files.paths[index] for index in found[:2])
+            first, second = (printable(files.paths[index]) for index in found[:2])
             raise UserError(
-                f"{path}, line {number}: '{item}' can be {first} or {second}; write the class folder in front"
+                f"{path}, line {number}: '{printable(item)}' can be {first} or {second}; "
+                "write the class folder in front"
             )
         return found[0] if found else UNKNOWN
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -105,6 +105,7 @@ def dataset_of_files(
     metric: Metric = "top1",
     multilabel: bool = False,
     expected: Mapping[str, int] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Dataset:
     """Return a data set of pictures on disk; its splits in memory are a little larger than they are fed."""
     stored = round(image_size * STORED_OVER_FED)
@@ -124,4 +125,5 @@ def dataset_of_files(
         metric=metric,
         multilabel=multilabel,
         expected=expected or {},
+        remarks=tuple(remarks),
     )

@@ -73,6 +73,16 @@ class Moco(Framework):
         follow(followers, [self.backbone, self.head], self.settings.momentum)
 
     @torch.no_grad()
+    def remarks(self, images: int) -> tuple[str, ...]:
+        """Return a line where the queue is longer than the data: an image is then its own negative."""
+        keys = len(self.queue)
+        if keys <= images:
+            return ()
+        return (
+            f"the queue holds {keys} keys but there are only {images} images, so each image is among its own "
+            f"negatives; for fewer keys: --set framework.queue={max(1, images // 2)}",
+        )
+
     def enqueue(self, keys: Tensor) -> None:
         """Write keys (B, dim) over the oldest ones; the write wraps around the end of the queue."""
         keys = keys[-len(self.queue) :]

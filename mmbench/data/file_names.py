@@ -1,0 +1,51 @@
+"""Names of files and folders as text that can be printed, plotted and stored, whatever bytes they hold."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+
+def printable(name: str | Path) -> str:
+    r"""Return `name` with everything that cannot be printed written as an escape.
+
+    Bytes that are not UTF-8, which Python holds as lone surrogates (PEP 383), become `\xe9`; line breaks and
+    other control characters become `\n`, `\x1b` and the like. Other names stay as they are.
+
+    >>> printable("ni\udcf1o\n")
+    'ni\\xf1o\\n'
+    """
+    text = str(name)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character
+
+
+def composed(name: str) -> str:
+    """Return `name` in Unicode's composed form (NFC), in which two spellings of one accent are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 image" or "3 images".
+
+    >>> counted(1, "class"), counted(2, "class")
+    ('1 class', '2 classes')
+    """
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"
+
+
+def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
+    """Return the first few names, printable and comma-separated, with "..." where some are left away."""
+    shown = ", ".join(printable(name) for name in names[:limit])
+    return f"{shown}, ..." if len(names) > limit else shown

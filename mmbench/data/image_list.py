@@ -1,0 +1,57 @@
+"""A list of image files as a data set without labels, for pretraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mmbench.data.dataset import Dataset, PictureFiles
+from mmbench.data.file_names import counted, listed, printable
+from mmbench.data.pictures import dataset_of_files
+from mmbench.data.text_lists import read_items, spellings
+from mmbench.errors import UserError
+
+IMAGE_SIZE = 32
+
+
+def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
+    """Return the images that a text file names, one path per line, as a train split without labels.
+
+    Paths are relative to the list's folder. Lines that name the same file are used once, which is said.
+
+    Raises:
+        UserError: the list cannot be read or is empty; files that are missing or are not regular files.
+    """
+    items = read_items(path, "list of images")
+    root = path.parent
+    found: dict[str, int] = {}
+    missing: list[tuple[int, str]] = []
+    repeated: list[str] = []
+    for number, item in items:
+        place = next((text for text in spellings(item) if _is_file(root, text)), None)
+        if place is None:
+            missing.append((number, item))
+        elif found.setdefault(place, number) != number:
+            repeated.append(place)
+    if missing:
+        number, item = missing[0]
+        raise UserError(
+            f"{printable(path)}, line {number}: no file '{printable(item)}' in {printable(root.absolute())} "
+            f"({len(missing)} of {len(items)} are missing); write one path of an image per line, relative to "
+            "the list"
+        )
+    remarks = [f"all {counted(len(found), 'image')} that {printable(path)} names are used, without labels"]
+    if repeated:
+        remarks.append(f"named more than once and used once: {len(repeated)} ({listed(repeated)})")
+    files = PictureFiles(root, list(found), torch.zeros(len(found), dtype=torch.int64))
+    return dataset_of_files(
+        printable(path.stem), root, ("unlabelled",), {"train": lambda: files}, image_size, remarks=remarks
+    )
+
+
+def _is_file(root: Path, name: str) -> bool:
+    try:
+        return (root / name).is_file()
+    except ValueError:  # a zero byte in the name
+        return False

@@ -1,0 +1,66 @@
+"""What can be said about a data set without decoding it: before anything trains, and in `data check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mmbench.data.dataset import Dataset, PictureFiles, Split
+from mmbench.data.file_names import counted, listed, printable
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def quick_check(dataset: Dataset) -> list[str]:
+    """Return a line for each thing about the labelled splits of `dataset` that a person should know.
+
+    These are classes without images in a split, and files that two splits share; no image is decoded.
+
+    Raises:
+        UserError: the labels cannot be read, or name no class.
+    """
+    names = [split for split in SPLITS if split in dataset.splits]
+    lines = []
+    for split in names:
+        counts = images_per_class(dataset, dataset.labels(split)).tolist()
+        absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
+        if absent:
+            lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
+    if dataset.expected:
+        return lines  # a published data set, whose archives say which file is in which split
+    return lines + shared_files({split: dataset.files[split]() for split in names if split in dataset.files})
+
+
+def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:
+    """Return how many images show each class, int64 (classes,); an image can show several."""
+    if dataset.multilabel:
+        return (labels == 1).sum(dim=0)
+    return labels.bincount(minlength=len(dataset.classes))
+
+
+def shared_files(parts: Mapping[Split, PictureFiles]) -> list[str]:
+    """Return a line for each pair of splits that hold the same file, by whatever name or link."""
+    places = {split: _places(files) for split, files in parts.items()}
+    lines = []
+    for position, (first, ours) in enumerate(places.items()):
+        for second, theirs in list(places.items())[position + 1 :]:
+            both = ours.keys() & theirs.keys()
+            if both:
+                example = printable(min(ours[place] for place in both))
+                lines.append(
+                    f"{first} and {second} share {counted(len(both), 'file')} ({example}): what is "
+                    "learned from is measured on"
+                )
+    return lines
+
+
+def _places(files: PictureFiles) -> dict[tuple[int, int], str]:
+    """Return the path of each file by device and inode, which are the same for all links to it."""
+    found: dict[tuple[int, int], str] = {}
+    for path in files.paths:
+        status = Path(files.root, path).stat()
+        if status.st_ino:  # some network drives have none
+            found[status.st_dev, status.st_ino] = path
+    return found

@@ -1,0 +1,107 @@
+"""Lists of files as people save them: any encoding, line ends, quotes, back-slashes, further columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmbench.data.file_names import printable
+from mmbench.errors import UserError
+
+# A BOM of UTF-32 begins with that of UTF-16, so it is looked for first.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+BOM = "\ufeff"
+SEPARATORS = ",;\t"
+# What tables of images call their columns; a first line of nothing but these is a header.
+HEADERS = frozenset(
+    {
+        *("file", "files", "filename", "file_name", "filepath", "file_path", "path", "image"),
+        *("images", "image_id", "image_name", "image_path", "img", "id", "label", "labels"),
+        *("class", "classes", "category", "target", "split", "name", "index"),
+    }
+)
+
+
+def read_items(path: Path, what: str) -> list[tuple[int, str]]:
+    """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
+
+    UTF-8 and UTF-16 are told apart by byte-order mark or zero bytes; marks in the middle, as in lists that
+    were joined, are dropped. Bytes that are not UTF-8 are kept as file names have them (PEP 383). The header
+    of a table is left out.
+
+    Args:
+        what: the list is, for error messages: "list of labelled images".
+
+    Raises:
+        UserError: the file is missing, is no text or lists nothing.
+    """
+    try:
+        text = _decoded(path.read_bytes())
+    except (OSError, UnicodeError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise UserError(f"the {what} {printable(path)} cannot be read ({reason})") from None
+    items = [(number, line.replace(BOM, "").strip()) for number, line in enumerate(text.splitlines(), 1)]
+    items = [(number, item) for number, item in items if item and not item.startswith("#")]
+    if items and _is_header(items[0][1]):
+        items = items[1:]
+    if not items:
+        raise UserError(f"the {what} {printable(path)} is empty; write one picture name or index per line")
+    return items
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text.
+
+    Raises:
+        UnicodeError: it is no text.
+    """
+    for mark, encoding in MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding)
+    if b"\0" in content:  # UTF-16 without a mark: every second byte of ASCII is zero
+        even, odd = content[0::2].count(0), content[1::2].count(0)
+        if 4 * max(even, odd) < len(content) or min(even, odd) * 10 > max(even, odd):
+            raise UnicodeError("it is not a text file")
+        return content.decode("utf-16-le" if odd > even else "utf-16-be")
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _is_header(item: str) -> bool:
+    words = {word.strip(" \"'").casefold() for word in _columns(item)}
+    return bool(words) and words <= HEADERS
+
+
+def _columns(item: str) -> list[str]:
+    """Return the columns of a line of a table, unquoted; the line itself where it has one."""
+    separator = next((mark for mark in SEPARATORS if mark in item), None)
+    if separator is None:
+        return [item]
+    return next(csv.reader([item], delimiter=separator, skipinitialspace=True), [item])
+
+
+def spellings(item: str) -> Iterator[str]:
+    """Yield what a line can mean, the most literal first.
+
+    That is the line, without quotes, with "/" for back-slashes, its columns, and what stands before a label.
+
+    >>> list(spellings("cat/1.png 0"))
+    ['cat/1.png 0', 'cat/1.png']
+    """
+    seen = set()
+    unquoted = item[1:-1].strip() if len(item) > 1 and item[0] == item[-1] and item[0] in "\"'" else item
+    before, blank, last = unquoted.rpartition(" ")
+    columns = [unquoted, *_columns(item)]
+    if blank and last.lstrip("-").isdecimal():  # "n01440764/n01440764_10026.JPEG 0"
+        columns.append(before.strip())
+    for text in (item, *(column.strip() for column in columns)):
+        for spelling in (text, text.replace("\\", "/")):
+            if spelling and spelling not in seen:
+                seen.add(spelling)
+                yield spelling
