@@ -19,7 +19,6 @@ from mmbench.data.folder_layout import (
 )
 from mmbench.data.folder_scan import Folder, is_system_name, scan
 from mmbench.data.pictures import dataset_of_files
-from mmbench.data.split_names import AmbiguousSplits
 from mmbench.data.subsets import split_by_class
 from mmbench.errors import UserError
 
@@ -104,8 +103,6 @@ def load_folder(
         found = _of_layout(name, layout, image_size)
         found.labels("train")  # a class may be too small to be split
         reason = "" if len(layout.classes) > 1 else "they are not sorted by class"
-    except AmbiguousSplits:
-        raise
     except UserError as error:
         reason = str(error)
     folders, reading = training_folders(root, top, left_out)

@@ -88,9 +88,9 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
         item = next((text for text in spellings(line) if text.removeprefix("-").isdecimal()), line)
         if not item.removeprefix("-").isdecimal():
             raise UserError(
-                f"{path}, line {number}: '{printable(item)}' is not an index; "
+                f"{path}, line {number}: '{printable(item)}' is no index; "
                 f"this data set has no picture files, so name "
-                f" images by index from 0 to {count - 1}"
+                f"images by index from 0 to {count - 1}"
             )
         return int(item) if 0 <= int(item) < count else UNKNOWN
 

@@ -198,10 +198,13 @@ def test_a_class_too_small_to_split(tmp_path):
         load_folder(tmp_path)
 
 
-def test_a_train_folder_alone_cannot_be_measured_on(tmp_path):
-    make_tree(tmp_path / "train", {"a": 8, "b": 8})
-    with pytest.raises(UserError, match="val"):
-        load_folder(tmp_path)
+def test_a_train_folder_alone_is_split_like_classes_at_once(tmp_path):
+    make_tree(tmp_path / "alone" / "train", {"a": 20, "b": 20})
+    make_tree(tmp_path / "flat", {"a": 20, "b": 20})
+    alone, flat = load_folder(tmp_path / "alone"), load_folder(tmp_path / "flat")
+    for split in ("train", "val", "test"):
+        assert alone.files[split]().paths == flat.files[split]().paths
+    assert any("only train folders: 70%" in line for line in alone.remarks)
 
 
 def test_fingerprint_follows_the_pixels(tmp_path):
