@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from mmbench.data import Dataset, load_dataset
+from mmbench.data.dataset import image_path, load_images
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
@@ -62,7 +63,7 @@ def pretrain(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     framework = build_framework(config)
-    dataset = dataset or load_dataset(config.data, config.data_root, labelled=config.knn_every > 0)
+    dataset = dataset or _load(config)
     is_main = process_rank() == 0
     for line in dataset.remarks if is_main else ():
         say(line)
@@ -110,6 +111,14 @@ def pretrain(
             export(trainer, folder, dataset, seconds)
         on_main(lambda: None)  # nobody leaves before the folder is whole
     return folder
+
+
+def _load(config: PretrainConfig) -> Dataset:
+    """Return the data; labels are asked for only where kNN is to watch the training."""
+    path = image_path(config.data, config.data_root)
+    if path is None or config.knn_every:
+        return load_dataset(config.data, config.data_root)
+    return load_images(path)
 
 
 def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, object]) -> None:

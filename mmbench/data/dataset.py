@@ -291,28 +291,44 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
             f"into {root / name}"
         ) from None
     load_dataset.cache_clear()
+    load_images.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
-def load_dataset(name: str, root: Path = Path("data"), labelled: bool = True) -> Dataset:
+def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
     """Return the data set called `name`, found in `root/name`; or the image folder at the path `name`.
 
     A name that contains a path separator or names an existing folder is read as an image folder, that of an
-    existing file as a list of images.
-
-    Args:
-        labelled: whether labels are needed; if not, a folder whose images give no clear labels, or a list,
-            is a train split without labels instead of an error.
+    existing file as a list of images, which have no labels.
 
     Raises:
         UserError: unknown name (near match named), or files that are missing or unreadable.
     """
-    if name == "folder" or (name not in DATASETS.names() and ("/" in name or Path(name).exists())):
-        from mmbench.data.folder import load_folder  # these need this module
-        from mmbench.data.image_list import load_image_list
+    path = image_path(name, root)
+    return DATASETS.get(name)(root / name) if path is None else _of_path(path, labelled=True)
 
-        path = root / name if name == "folder" else Path(name)
-        if path.is_file():
-            return load_image_list(path)
-        return load_folder(path, labelled=labelled)
-    return DATASETS.get(name)(root / name)
+
+@functools.lru_cache(maxsize=4)
+def load_images(path: Path) -> Dataset:
+    """Return what can be learned from without labels at `path`: the train split of a folder, or a list.
+
+    A folder whose images give no clear labels is a train split of all of them.
+
+    Raises:
+        UserError: no images, or a folder in which training images cannot be told from others.
+    """
+    return _of_path(path, labelled=False)
+
+
+def image_path(name: str, root: Path) -> Path | None:
+    """Return the folder of images or the list that `name` stands for, None if it names a data set."""
+    if name == "folder":
+        return root / name
+    return Path(name) if name not in DATASETS.names() and ("/" in name or Path(name).exists()) else None
+
+
+def _of_path(path: Path, *, labelled: bool) -> Dataset:
+    from mmbench.data.folder import load_folder  # these need this module
+    from mmbench.data.image_list import load_image_list
+
+    return load_image_list(path) if path.is_file() else load_folder(path, labelled=labelled)

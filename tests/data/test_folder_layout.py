@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbench.data import load_dataset
+from mmbench.data.dataset import load_images
 from mmbench.data.folder import load_folder
 from mmbench.data.folder_scan import scan
 from mmbench.data.split_names import splits_among
@@ -443,6 +443,6 @@ def test_files_of_well_formed_folders_come_in_the_order_of_sorted_paths(tmp_path
     assert found == expected
 
 
-def test_load_dataset_without_labels(tmp_path: Path) -> None:
+def test_images_to_learn_from_without_labels(tmp_path: Path) -> None:
     tree(tmp_path, {"x": 3})
-    assert len(load_dataset(str(tmp_path), labelled=False).files["train"]()) == 3
+    assert len(load_images(tmp_path).files["train"]()) == 3
