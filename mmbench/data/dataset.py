@@ -291,7 +291,6 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
             f"into {root / name}"
         ) from None
     load_dataset.cache_clear()
-    load_images.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
@@ -308,7 +307,6 @@ def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
     return DATASETS.get(name)(root / name) if path is None else _of_path(path, labelled=True)
 
 
-@functools.lru_cache(maxsize=4)
 def load_images(path: Path) -> Dataset:
     """Return what can be learned from without labels at `path`: the train split of a folder, or a list.
 

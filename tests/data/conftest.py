@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from mmbench.data import load_dataset
-from mmbench.data.dataset import load_images
 from mmbench.data.patterns.prepare import PatternsConfig, prepare
 
 SMALL = PatternsConfig(train=40, val=20, test=20, scenes_train=8, scenes_val=3, scenes_test=4)
@@ -30,10 +29,8 @@ def small_patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def fresh_data_sets() -> Iterator[None]:
     load_dataset.cache_clear()
-    load_images.cache_clear()
     yield
     load_dataset.cache_clear()
-    load_images.cache_clear()
 
 
 @pytest.fixture
