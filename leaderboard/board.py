@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.formatting import Unit
 from mmbench.leaderboard.statistics import Interval, Summary
 
 
@@ -75,7 +76,7 @@ class Column:
     protocol: str
     metric: str
     higher_is_better: bool
-    unit: str
+    unit: Unit
     images: int
     config: str
     split_sizes: str

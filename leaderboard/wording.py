@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from mmbench.formatting import difference, measured
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
 from mmbench.leaderboard.statistics import Summary
 
 MISSING = "–"
-
-
-def decimals(column: Column) -> int:
-    """Return how many decimals a column shows: one for percent, three for nats, none for counts."""
-    return {"percent": 1, "nats": 3, "count": 0}[column.unit]
 
 
 def metric_words(column: Column) -> str:
@@ -21,7 +17,7 @@ def metric_words(column: Column) -> str:
 
 def score(value: float, column: Column) -> str:
     """Return a mean or a standard deviation in the column's decimals."""
-    return f"{value:.{decimals(column)}f}"
+    return measured(value, column.unit)
 
 
 def count(summary: Summary) -> str:
@@ -40,8 +36,7 @@ def spread(cell: Cell, column: Column) -> str:
 
 def signed(value: float, column: Column) -> str:
     """Return a difference with its sign, by the typographic minus; what rounds to zero is +0.0."""
-    text = f"{value:+z.{decimals(column)}f}"
-    return text.replace("-", "−")
+    return difference(value, column.unit)
 
 
 def delta_words(delta: Delta, column: Column) -> str:

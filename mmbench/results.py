@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -23,20 +25,40 @@ from mmbench.checkpoints.card import ModelCard
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.files import write_text
+from mmbench.formatting import Unit
 
 SCHEMA_VERSION = 1
 Task = Literal["linear", "knn", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation"]
 
 
+def _no_boolean(value: Any) -> Any:
+    """Refuse True and False, which pydantic would read as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")
+    return value
+
+
+# Neither NaN nor infinite: such a number would be written as null, or be averaged into others.
+Finite = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Percent = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False, ge=0, le=100)]
+Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
+
+
 class Metric(BaseModel):
-    """One number, in percent (0-100) unless `unit` says otherwise; n counts what it averages over."""
+    """One finite number, in percent (0-100) unless `unit` says otherwise; n counts what it averages over."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: float
+    value: Finite
     higher_is_better: bool
-    n: int = Field(ge=1, description="images (or instances) that the metric was computed on")
-    unit: Literal["percent", "nats", "count"] = "percent"
+    n: Count = Field(description="images (or instances) that the metric was computed on")
+    unit: Unit = "percent"
+
+    @model_validator(mode="after")
+    def _percent_is_a_share(self) -> Metric:
+        if self.unit == "percent" and not 0 <= self.value <= 100:
+            raise ValueError(f"{self.value!r} is not a percentage from 0 to 100")
+        return self
 
 
 class DatasetReference(BaseModel):
@@ -97,11 +119,11 @@ class Result(BaseModel):
     primary_metric: str
     seed: int
     config: dict[str, Any]
-    effective_lr: float | None = None
+    effective_lr: Finite | None = None
     provenance: Provenance
-    wall_seconds: float
-    images_per_second: float | None = None
-    per_class: dict[str, float] | None = None
+    wall_seconds: Annotated[Finite, Field(ge=0)]
+    images_per_second: Annotated[Finite, Field(ge=0)] | None = None
+    per_class: dict[str, Percent] | None = None
     labels: LabelSubset | None = None
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
@@ -122,10 +144,29 @@ class Result(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _settings_are_finite(self) -> Result:
+        if (name := first_not_finite(self.config)) is not None:
+            raise ValueError(f"setting {name} is not a finite number")
+        return self
+
+    @model_validator(mode="after")
     def _labels_are_counted(self) -> Result:
         if self.labels is not None and self.labels.used != self.dataset.split_sizes.get("train"):
             raise ValueError(f"{self.labels.used} labels used, but train is {self.dataset.split_sizes}")
         return self
+
+
+def first_not_finite(value: Any, name: str = "") -> str | None:
+    """Return the dotted name of the first NaN or infinity inside plain YAML values; None if there is none."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else name
+    parts: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list | tuple):
+        parts = list(enumerate(value))
+    found = (first_not_finite(part, f"{name}.{key}".lstrip(".")) for key, part in parts)
+    return next((where for where in found if where is not None), None)
 
 
 def config_digest(config: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from mmbench.data.file_names import printable
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import write_text
+from mmbench.finite import first_not_finite
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import MetricsLog, RunFolder
@@ -69,13 +70,14 @@ class Sitting:
         """Take the remaining steps; return the seconds of all sittings.
 
         Raises:
-            UserError: the loss is not finite; the disk is full.
+            UserError: the loss or a weight is not finite; the disk is full.
             KeyboardInterrupt: a stop was requested; the state is saved.
         """
         metrics = MetricsLog(self.folder.metrics, resumed_step=self.first) if process_rank() == 0 else None
         try:
             while self.trainer.step_number < self.trainer.total_steps:
                 self._one_step(metrics)
+            require_finite(self.trainer, self.folder)  # also where an earlier sitting took the last step
         finally:
             if metrics is not None:
                 metrics.close()
@@ -144,9 +146,10 @@ class Sitting:
         """Write a training state.
 
         Raises:
-            UserError: it cannot be written; the states before are as they were.
+            UserError: a weight is not finite, or it cannot be written; the states before are as they were.
         """
         trainer, folder = self.trainer, self.folder
+        require_finite(trainer, folder)
         fingerprint = trainer.source.fingerprint
         state = {**trainer.state(), "seconds": self.seconds, "fingerprint": fingerprint}
 
@@ -193,9 +196,26 @@ def _step(trainer: Trainer, folder: RunFolder) -> StepReport:
     try:
         return trainer.step()
     except FloatingPointError as error:
-        states = folder.state_paths()
-        good = f"the last good state is {states[0]}" if states else "no state was saved yet"
-        raise UserError(
-            f"{error}; {good}; try a lower learning rate in a new folder, such as "
-            f"--set optimiser.lr={trainer.config.optimiser.lr / 3:.2g}, or --set precision=fp32"
-        ) from None
+        raise _diverged(str(error), trainer, folder) from None
+
+
+def require_finite(trainer: Trainer, folder: RunFolder) -> None:
+    """Check the weights. The loss is that before each step: what the last one did shows nowhere else.
+
+    Raises:
+        UserError: a weight, or another part of the framework's state, is not finite.
+    """
+    name = first_not_finite(trainer.framework.state_dict())
+    if any_process([name is not None], trainer.device)[0]:
+        what = f"{name or 'a weight of another process'} is not finite after step {trainer.step_number}"
+        raise _diverged(what, trainer, folder)
+
+
+def _diverged(what: str, trainer: Trainer, folder: RunFolder) -> UserError:
+    """Return the error that ends a diverged run, with the setting to change."""
+    states = folder.state_paths()
+    good = f"the last good state is {states[0]}" if states else "no state was saved yet"
+    return UserError(
+        f"{what}; {good}; try a lower learning rate in a new folder, such as "
+        f"--set optimiser.lr={trainer.config.optimiser.lr / 3:.2g}, or --set precision=fp32"
+    )

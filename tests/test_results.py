@@ -1,6 +1,9 @@
 """Result and ResultStore: typed, versioned, written once and whole."""
 
 import json
+import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,57 @@ def test_records_in_the_making_and_folders_are_passed_over(tmp_path: Path) -> No
     (tmp_path / "folder.json").mkdir()
     assert [found for found, _ in store.items()] == [path]
     assert list(ResultStore(tmp_path / "absent")) == []
+
+
+NOT_NUMBERS = [math.nan, math.inf, -math.inf, True, False]
+
+
+@pytest.mark.parametrize("bad", NOT_NUMBERS)
+def test_a_metric_is_a_finite_number(bad: float) -> None:
+    for unit in ("percent", "nats", "count"):
+        with pytest.raises(ValidationError):
+            Metric.model_validate({"value": bad, "higher_is_better": True, "n": 10, "unit": unit})
+
+
+@pytest.mark.parametrize("value", [-1e-9, -0.5, 100.0000001, 1e308])
+def test_a_percentage_is_from_0_to_100(value: float) -> None:
+    with pytest.raises(ValidationError, match="is not a percentage from 0 to 100"):
+        Metric(value=value, higher_is_better=True, n=10)
+    assert Metric(value=value, higher_is_better=True, n=10, unit="nats").value == value
+
+
+def test_the_ends_of_the_range_are_percentages() -> None:
+    assert [Metric(value=value, higher_is_better=True, n=1).value for value in (0, 100)] == [0, 100]
+    for count in (0, -1, True, 1.5):
+        with pytest.raises(ValidationError):
+            Metric.model_validate({"value": 1.0, "higher_is_better": True, "n": count})
+
+
+@pytest.mark.parametrize("bad", NOT_NUMBERS)
+@pytest.mark.parametrize("field", ["wall_seconds", "images_per_second", "effective_lr", "per_class"])
+def test_no_number_of_a_record_is_other_than_finite(field: str, bad: float) -> None:
+    with pytest.raises(ValidationError):
+        result(**{field: {"a": bad} if field == "per_class" else bad})
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: {"rate": x}, lambda x: {"rates": [0.1, x]}, lambda x: {"a": {"b": [x]}}]
+)
+def test_no_recorded_setting_is_other_than_finite(
+    wrap: Callable[[float], dict[str, object]], bad: float
+) -> None:
+    with pytest.raises(ValidationError, match=r"setting (rate|rates\.1|a\.b\.0) is not a finite number"):
+        result(config=wrap(bad))
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999", "null", "true", "101.0", "-3"])
+def test_a_record_on_disk_with_another_value_is_one_line(tmp_path: Path, token: str) -> None:
+    path = ResultStore(tmp_path).write(result())
+    text = path.read_text()
+    path.write_text(re.sub(r'("value": )[\d.]+', rf"\g<1>{token}", text))
+    with pytest.raises(
+        UserError, match=r"is not a result record of schema version 1: metrics\.top1"
+    ) as caught:
+        read_result(path)
+    assert "\n" not in str(caught.value)

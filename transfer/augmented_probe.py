@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmbench.errors import UserError
-from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.finite import first_not_finite
+from mmbench.transfer.accuracy import classification_metrics, confusion, require_finite
 from mmbench.transfer.features import FrozenNetwork
 from mmbench.transfer.heads import HEAD_STD
 from mmbench.transfer.linear_settings import AugmentedProbe
@@ -62,16 +63,22 @@ def train_head(
         loss = F.cross_entropy(head(features), batch.labels)
         epoch = (views.step - 1) // plan.per_epoch + 1
         if not torch.isfinite(loss):
-            raise UserError(
-                f"the linear head diverged in epoch {epoch}; lower learning_rate of {job.protocol.id}"
-            )
+            raise UserError(f"the linear head diverged in epoch {epoch}; {_lower_rate(job, settings)}")
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         job.report(views.step, plan.steps, f"epoch {epoch}, loss {loss.item():.2f}")
         job.unfinished.after_step(views.step, state)
+    # The loss is that before each step: what the last step did shows only in the weights.
+    if first_not_finite(head.state_dict()) is not None:
+        raise UserError(f"the linear head diverged in the last step; {_lower_rate(job, settings)}")
     return head
+
+
+def _lower_rate(job: TransferJob, settings: AugmentedProbe) -> str:
+    rate = settings.learning_rate / 10
+    return f"lower learning_rate of {job.protocol.id}, such as --set learning_rate={rate:g}"
 
 
 def measure_augmented(job: TransferJob, settings: AugmentedProbe) -> Measurement:
@@ -83,6 +90,7 @@ def measure_augmented(job: TransferJob, settings: AugmentedProbe) -> Measurement
     labels = job.dataset.labels(evaluated)
     with torch.inference_mode():
         scores = head.cpu()(job.features(evaluated).float())
+    require_finite(scores, _lower_rate(job, settings))
     return Measurement(
         metrics=classification_metrics(scores, labels, logits=True),
         confusion=confusion(scores, labels),

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
-from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.accuracy import classification_metrics, confusion, percent_correct, require_finite
+from mmbench.transfer.edges import edge_note, edge_of
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TransferJob
 
@@ -87,7 +88,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = total / count
     for part in torch.split(features, 16384):
         squares += (part.double() - mean).square().sum(dim=0)
-    return mean.float(), (squares / (count - 1)).sqrt().clamp_min(1e-6).float()
+    return mean.float(), (squares / max(1, count - 1)).sqrt().clamp_min(1e-6).float()
 
 
 def standardise(reference: Tensor, *others: Tensor) -> list[Tensor]:
@@ -120,8 +121,7 @@ def _measure(
         heads.append(
             fit_linear(train, labels["train"], classes, decay, settings, heads[-1] if heads else None)
         )
-        hits = heads[-1].scores(val).argmax(dim=1) == labels["val"]
-        accuracies.append(float(hits.float().mean()))
+        accuracies.append(percent_correct(heads[-1].scores(val).argmax(dim=1), labels["val"]))
         if accuracies[done] > accuracies[best]:
             best = done  # of equal accuracies the strongest decay counts
         if done - best == settings.patience:
@@ -134,10 +134,15 @@ def _measure(
     head = fit_linear(final, both, classes, decays[best], settings, heads[best])
     job.report(total, total, "done")
     words = f"weight decay {decays[best]:g} chosen on val among {len(heads)}"
-    notes = [f"{words}, then fitted on {' and '.join(refitted)}"]
+    edge = edge_of(dict(zip(decays, accuracies, strict=False)), decays[best], decays, least=0)
+    notes = [
+        f"{words}, then fitted on {' and '.join(refitted)}",
+        *edge_note("weight decay", "weight_decays", edge, decays),
+    ]
     if not head.converged:
         notes.append(f"the last fit was stopped after {settings.iterations} iterations")
     scores = head.scores(test)
+    require_finite(scores, "the fit overflowed; give stronger decays by --set weight_decays=[1.0,0.1,0.01]")
     return Measurement(
         metrics=classification_metrics(scores, labels[evaluated], logits=True),
         confusion=confusion(scores, labels[evaluated]),

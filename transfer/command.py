@@ -13,9 +13,10 @@ from rich.table import Table
 
 from mmbench.distributed import launched_rank
 from mmbench.errors import UserError, typed
+from mmbench.formatting import measured
 from mmbench.option_types import IMAGE_SIZE, SEED, THREADS, WORKERS
 from mmbench.progress import progress_report
-from mmbench.results import Result
+from mmbench.results import Metric, Result
 from mmbench.setting_values import parse_settings_texts
 from mmbench.settings_types import Seed, checked_number
 from mmbench.transfer.bank import FeatureBank, Stored
@@ -74,8 +75,13 @@ def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
         "metric", *(f"seed {outcome.result.seed}" for outcome in outcomes), box=None, pad_edge=False
     )
     for name in names:
-        table.add_row(name, *(f"{outcome.result.metrics[name].value:.2f}" for outcome in outcomes))
+        table.add_row(name, *(written(outcome.result.metrics[name]) for outcome in outcomes))
     return table
+
+
+def written(metric: Metric) -> str:
+    """Return a metric's value in the digits of its unit."""
+    return measured(metric.value, metric.unit)
 
 
 def _overall(result: Result) -> list[str]:
@@ -91,7 +97,7 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     table = Table("seed", *names, "n", "seconds", box=None, pad_edge=False)
     for outcome in outcomes:
         result = outcome.result
-        values = [f"{result.metrics[name].value:.2f}" for name in names]
+        values = [written(result.metrics[name]) for name in names]
         count = str(result.metrics[result.primary_metric].n)
         table.add_row(str(result.seed), *values, count, f"{result.wall_seconds:.1f}")
     return table

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
 from mmbench.distributed import any_process, gather_shares, own_share, process_count
 from mmbench.errors import UserError
+from mmbench.finite import first_not_finite
 from mmbench.preprocessing import Preprocess
 from mmbench.settings_types import (
     CropScale,
@@ -30,6 +31,7 @@ from mmbench.settings_types import (
     WeightDecay,
     require_within_run,
 )
+from mmbench.transfer.accuracy import require_finite
 from mmbench.transfer.pictures import Pictures
 from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import TaskSettings, TransferJob
@@ -120,7 +122,7 @@ def finetune(job: TransferJob, labelled: Pictures, settings: FinetuneSettings) -
     Batch norm runs on batch statistics, so an incomplete batch at the end of an epoch is left out.
 
     Raises:
-        UserError: the loss is no longer finite; a batch that the processes cannot share evenly.
+        UserError: the loss or a weight is no longer finite; a batch that the processes cannot share evenly.
     """
     generator = torch.Generator().manual_seed(job.seed)
     plan = Plan(len(labelled), settings.batch_size, settings.epochs, whole_batches=True)
@@ -177,8 +179,7 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
         if any_process([not torch.isfinite(loss)], job.device)[0]:
             raise UserError(
                 f"finetuning diverged at step {views.step - 1} (backbone learning rate "
-                f"{schedule.get_last_lr()[0]:g}); lower backbone_learning_rate or head_learning_rate "
-                f"of {job.protocol.id}"
+                f"{schedule.get_last_lr()[0]:g}); {_lower_rates(job, settings)}"
             )
         optimiser.zero_grad()
         scaler.scale(loss).backward()
@@ -187,7 +188,20 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
         schedule.step()
         job.report(views.step, plan.steps, f"loss {loss.item():.2f}")
         job.unfinished.after_step(views.step, state)
+    # The loss is that before each step: what the last step did shows only in the weights.
+    if (broken := first_not_finite(model.state_dict())) is not None:
+        raise UserError(
+            f"finetuning diverged in the last step ({broken} is not finite); {_lower_rates(job, settings)}"
+        )
     return used
+
+
+def _lower_rates(job: TransferJob, settings: FinetuneSettings) -> str:
+    backbone, head = settings.backbone_learning_rate / 10, settings.head_learning_rate / 10
+    return (
+        f"lower the rates of {job.protocol.id}, such as --set backbone_learning_rate={backbone:g} "
+        f"--set head_learning_rate={head:g}"
+    )
 
 
 @torch.inference_mode()
@@ -201,4 +215,7 @@ def predict(model: Classifier, pictures: Pictures, job: TransferJob) -> Tensor:
         own = next(images).to(job.device, non_blocking=True)
         logits = model(own) if len(own) else torch.zeros((0, len(job.dataset.classes)), device=job.device)
         found.append(gather_shares(logits, len(indices)).cpu())
-    return torch.cat(found)
+    scores = torch.cat(found)
+    lower = "--set backbone_learning_rate=... --set head_learning_rate=..."
+    require_finite(scores, f"finetuning diverged; lower the rates of {job.protocol.id} by {lower}")
+    return scores

@@ -12,7 +12,8 @@ from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid, knn_scores
 from mmbench.settings_types import Count, Counts, Within, different
-from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.accuracy import classification_metrics, confusion, percent_correct
+from mmbench.transfer.edges import best_of, edge_note, edge_of
 from mmbench.transfer.features import is_pixels
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
@@ -120,10 +121,7 @@ def _chosen_on_val(job: TransferJob, settings: KnnGridSettings) -> Measurement:
         return ((k, t, votes.cpu()) for k, t, votes in found)
 
     def measure() -> Measurement:
-        on_val = {
-            (k, t): float((votes.argmax(dim=1) == labels["val"]).double().mean())
-            for k, t, votes in pairs(val)
-        }
+        on_val = {(k, t): percent_correct(votes.argmax(dim=1), labels["val"]) for k, t, votes in pairs(val)}
         chosen = max(on_val, key=on_val.__getitem__)  # of equal ones the first
         metrics, counts = {}, None
         for k, t, votes in pairs(queries):
@@ -137,9 +135,28 @@ def _chosen_on_val(job: TransferJob, settings: KnnGridSettings) -> Measurement:
             metrics=metrics,
             split_sizes=sizes,
             images_seen=sum(sizes.values()),
-            notes=(f"k {chosen[0]} and T {chosen[1]:g} chosen on val among {len(on_val)} pairs",),
+            notes=(
+                f"k {chosen[0]} and T {chosen[1]:g} chosen on val among {len(on_val)} pairs",
+                *_edges(settings, on_val, chosen, len(labels["train"])),
+            ),
             confusion=counts,
             from_bank=True,
         )
 
     return on_main(measure)
+
+
+def _edges(
+    settings: KnnGridSettings,
+    on_val: Mapping[tuple[int, float], float],
+    chosen: tuple[int, float],
+    images: int,
+) -> tuple[str, ...]:
+    """Return a note for k and for T, if the chosen one is at an edge; k reaches from 1 to all images."""
+    by_k, by_t = (best_of([pair[axis] for pair in on_val], list(on_val.values())) for axis in (0, 1))
+    k = edge_of(by_k, chosen[0], settings.neighbours, least=1, most=images)
+    t = edge_of(by_t, chosen[1], settings.temperatures, least=SMALLEST_TEMPERATURE)
+    return (
+        *edge_note("k", "neighbours", k, settings.neighbours),
+        *edge_note("T", "temperatures", t, settings.temperatures),
+    )

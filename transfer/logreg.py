@@ -18,10 +18,12 @@ from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.settings_types import Iterations, Positive, Tolerance, Within
-from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.accuracy import classification_metrics, confusion, percent_correct, require_finite
+from mmbench.transfer.edges import edge_note, edge_of
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
 TOLERANCE = 1e-6
+NARROWER = "by --set weakest=0.0001 --set strongest=1000"
 SMALL_PRODUCT = 2e8  # multiplications per L-BFGS iteration: about 10 ms on one core
 
 
@@ -139,8 +141,8 @@ def _measure(
             last,
             settings.tolerance,
         )
-        hits = scores(last, features["val"], classes).argmax(dim=1) == labels["val"]
-        accuracies.append(float(hits.double().mean()))
+        predicted = scores(last, features["val"], classes).argmax(dim=1)
+        accuracies.append(percent_correct(predicted, labels["val"]))
     best = max(range(len(accuracies)), key=accuracies.__getitem__)  # of equal ones the strongest
     job.report(total - 1, total, "fit on train and val")
     refitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
@@ -153,9 +155,11 @@ def _measure(
         settings.tolerance,
     )
     found = scores(model, features[evaluated], classes)
+    require_finite(found, f"the fit overflowed; narrow the strengths {NARROWER}")
     notes = [
         f"L2 strength {strengths[best]:.3g} chosen on val among {len(strengths)}, "
-        f"then fitted on {' and '.join(refitted)}"
+        f"then fitted on {' and '.join(refitted)}",
+        *_edges(strengths.tolist(), accuracies, best),
     ]
     unseen = classes - len(model.classes_)
     if unseen:
@@ -171,3 +175,10 @@ def _measure(
         confusion=confusion(found, labels[evaluated]),
         from_bank=True,
     )
+
+
+def _edges(strengths: list[float], accuracies: list[float], best: int) -> tuple[str, ...]:
+    """Return a note if the chosen strength is the strongest or the weakest."""
+    edge = edge_of(dict(zip(strengths, accuracies, strict=True)), strengths[best], strengths)
+    setting = "strongest" if best == 0 else "weakest"
+    return edge_note("L2 strength", setting, edge, strengths)

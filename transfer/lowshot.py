@@ -12,7 +12,7 @@ from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
 from mmbench.settings_types import Counts, Factor, Iterations, Within
-from mmbench.transfer.accuracy import classification_metrics
+from mmbench.transfer.accuracy import classification_metrics, require_finite
 from mmbench.transfer.cached_probe import fit_linear, moments
 from mmbench.transfer.linear_settings import CachedProbe
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
@@ -83,7 +83,11 @@ def _measure(
             # In float32 some fits stand still before they reach the tolerance; these few images cost little.
             seen, labels = ((bank[chosen].float() - mean) / deviation).double(), train[chosen]
             head = fit_linear(seen, labels, classes, settings.weight_decay, solver)
-            found = classification_metrics(head.scores(queries), test)
+            scores = head.scores(queries)
+            require_finite(
+                scores, f"give a stronger decay by --set weight_decay={10 * settings.weight_decay:g}"
+            )
+            found = classification_metrics(scores, test)
             for name in METRICS:
                 shares[name].append(found[name].value)
             stopped += not head.converged

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,9 @@ from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.processes import cores
 from mmbench.results import Metric
+from mmbench.transfer.accuracy import require_finite
 from mmbench.transfer.average_precision import average_precision, average_precision_11_points
+from mmbench.transfer.edges import Edge, edge_of
 from mmbench.transfer.linear_settings import SvmProbe
 from mmbench.transfer.task import Measurement, TransferJob
 
@@ -40,12 +43,14 @@ class ClassFit(NamedTuple):
         weight: float64, (C,).
         cost: the chosen one.
         converged: whether the last fit, on all pictures, ended before the iterations did.
+        edge: which end of the range of costs the chosen one is, None where it is inside.
     """
 
     weight: Array
     bias: float
     cost: float
     converged: bool
+    edge: Edge | None = None
 
 
 def normalise(features: Tensor) -> Array:
@@ -78,8 +83,8 @@ def fit(features: Array, labels: Array, cost: float, settings: SvmProbe, seed: i
     return machine, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
 
 
-def choose_cost(features: Array, labels: Array, settings: SvmProbe, seed: int) -> float:
-    """Return the cost of the best average precision over folds; of equal ones the smallest.
+def cost_scores(features: Array, labels: Array, settings: SvmProbe, seed: int) -> dict[float, float]:
+    """Return the mean average precision over folds of every cost, in rising order of the costs.
 
     Folds are shuffled by the seed and have equal shares of the class; where it has fewer pictures than there
     are folds, there are as many folds as pictures.
@@ -94,6 +99,12 @@ def choose_cost(features: Array, labels: Array, settings: SvmProbe, seed: int) -
             scores = machine.decision_function(features[left_out])
             found.append(float(average_precision_score(labels[left_out] > 0, scores)))
         means[cost] = sum(found) / len(found)
+    return means
+
+
+def choose_cost(features: Array, labels: Array, settings: SvmProbe, seed: int) -> float:
+    """Return the cost of the best average precision over folds; of equal ones the smallest."""
+    means = cost_scores(features, labels, settings, seed)
     return max(means, key=means.__getitem__)
 
 
@@ -106,9 +117,13 @@ def fit_class(features: Array, truth: Array, settings: SvmProbe, seed: int) -> C
     """
     counted = truth >= 0
     features, labels = features[counted], np.where(truth[counted] > 0, 1, -1)
-    cost = choose_cost(features, labels, settings, seed) if len(settings.costs) > 1 else settings.costs[0]
+    cost, edge = settings.costs[0], None
+    if len(settings.costs) > 1:
+        means = cost_scores(features, labels, settings, seed)
+        cost = max(means, key=means.__getitem__)  # of equal ones the smallest
+        edge = edge_of(means, cost, settings.costs)
     machine, converged = fit(features, labels, cost, settings, seed)
-    return ClassFit(machine.coef_[0], float(machine.intercept_[0]), cost, converged)
+    return ClassFit(machine.coef_[0], float(machine.intercept_[0]), cost, converged, edge)
 
 
 def fit_classes(features: Array, truth: Array, settings: SvmProbe, seed: int) -> Iterator[ClassFit]:
@@ -168,6 +183,9 @@ def _measure(
         job.report(len(machines), len(dataset.classes), f"machine of {name}")
     weight = np.stack([machine.weight for machine in machines])
     scores = torch.from_numpy(features[splits[-1]] @ weight.T + [machine.bias for machine in machines])
+    require_finite(
+        scores, "a machine overflowed; leave out the largest costs by --set costs=[0.01,0.1,1.0,10.0]"
+    )
     if not bool((labels[splits[-1]] > 0).any()):
         raise UserError(f"no picture in {evaluated} of '{dataset.name}' shows any class; mend its labels")
     metrics, per_class, missing = _mean_over_classes(scores, labels[splits[-1]], dataset.classes)
@@ -207,7 +225,7 @@ def _mean_over_classes(
         eleven.append(100 * average_precision_11_points(kept, truth))
     values = {"mAP": list(per_class.values()), "mAP_11_points": eleven}
     metrics = {
-        name: Metric(value=sum(found) / len(found), higher_is_better=True, n=len(labels))
+        name: Metric(value=fmean(found), higher_is_better=True, n=len(labels))
         for name, found in values.items()
     }
     return metrics, per_class, missing
@@ -220,6 +238,14 @@ def _notes(machines: list[ClassFit], settings: SvmProbe, where: str) -> Iterator
         f"cost per class by {settings.folds}-fold cross-validation on {where}, among {len(settings.costs)}: "
         f"{words} of {len(machines)} classes; then fitted on {where}"
     )
+    edges = [machine.edge for machine in machines if machine.edge is not None and not machine.edge.tied]
+    for side in ("smallest", "largest"):
+        if found := [edge for edge in edges if edge.side == side]:
+            yield (
+                f"cost {found[0].value:g}, the {side} of the {len(set(settings.costs))} tried, was best for "
+                f"{len(found)} of {len(machines)} classes: the best may lie beyond this edge of the grid; "
+                "widen it by --set costs=..."
+            )
     if stopped := sum(not machine.converged for machine in machines):
         yield f"{stopped} of the last fits were stopped after {settings.iterations} iterations"
 

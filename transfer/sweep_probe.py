@@ -5,7 +5,7 @@ Under several processes each runs the backbone on its part of the batch; all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,13 +13,16 @@ from torch import Tensor
 
 from mmbench.data.dataset import Split
 from mmbench.errors import UserError
-from mmbench.transfer.accuracy import classification_metrics, confusion
+from mmbench.transfer.accuracy import classification_metrics, confusion, require_finite
+from mmbench.transfer.edges import best_of, edge_note, edge_of
 from mmbench.transfer.features import FrozenNetwork
-from mmbench.transfer.heads import LinearHeads, recipes
+from mmbench.transfer.heads import HeadRecipe, LinearHeads, recipes
 from mmbench.transfer.linear_settings import SweepProbe
 from mmbench.transfer.schedule import rate_factor
 from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.views import Plan, Views, open_views
+
+SMALLER_RATES = "learning_rates by --set learning_rates=[0.001,0.003,0.01]"
 
 
 def new_heads(job: TransferJob, settings: SweepProbe, width: int, generator: torch.Generator) -> LinearHeads:
@@ -116,9 +119,10 @@ def measure_sweep(job: TransferJob, settings: SweepProbe) -> Measurement:
     val = job.features("val")
     accuracies = heads.accuracies(val, labels["val"])
     best = max(range(len(accuracies)), key=accuracies.__getitem__)  # of equal ones the first
-    if accuracies[best] == 0:
-        raise UserError(f"every head of {job.protocol.id} diverged; give smaller learning_rates by --set")
+    if accuracies[best] == 0 and not bool(torch.isfinite(heads.weight).flatten(1).all(dim=1).any()):
+        raise UserError(f"every head of {job.protocol.id} diverged; give smaller {SMALLER_RATES}")
     scores = torch.cat(list(_logits(heads, best, job.features(evaluated))))
+    require_finite(scores, f"the head diverged; give smaller {SMALLER_RATES}")
     passes = settings.epochs if settings.augmented else 1
     return Measurement(
         metrics=classification_metrics(scores, labels[evaluated], logits=True),
@@ -128,9 +132,25 @@ def measure_sweep(job: TransferJob, settings: SweepProbe) -> Measurement:
         notes=(
             f"{heads.recipes[best]} chosen on val among {len(accuracies)} heads "
             f"(val top-1 {100 * min(accuracies):.1f} to {100 * accuracies[best]:.1f})",
+            *_edges(settings, heads.recipes, accuracies, best),
         ),
         confusion=confusion(scores, labels[evaluated]),
         from_bank=not settings.augmented,
+    )
+
+
+def _edges(
+    settings: SweepProbe, recipes: Sequence[HeadRecipe], accuracies: Sequence[float], best: int
+) -> tuple[str, ...]:
+    """Return a note for the learning rate and the weight decay, if the chosen one is at an edge."""
+    by_rate = best_of([recipe.learning_rate for recipe in recipes], accuracies)
+    by_decay = best_of([recipe.weight_decay for recipe in recipes], accuracies)
+    chosen, rates, decays = recipes[best], settings.learning_rates, settings.weight_decays
+    rate = edge_of(by_rate, chosen.learning_rate, rates)
+    decay = edge_of(by_decay, chosen.weight_decay, decays, least=0)
+    return (
+        *edge_note("learning rate", "learning_rates", rate, rates),
+        *edge_note("weight decay", "weight_decays", decay, decays),
     )
 
 

@@ -25,7 +25,12 @@ class HighPass(BaseModel):
 
 
 class Preprocessing(BaseModel):
-    """What is done to an RGB image in [0, 1] before the backbone sees it; it travels with the weights."""
+    """What is done to an RGB image in [0, 1] before the backbone sees it; it travels with the weights.
+
+    `image_size` is in pixels. `crop_pct` is timm's word for the share of the resized short side that is seen
+    in evaluation: the short side is resized to image_size / crop_pct px, and the middle square of image_size
+    px is cut out. None where the weights do not state it: then the images decide (`mmbench.data.framing`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,6 +38,15 @@ class Preprocessing(BaseModel):
     std: tuple[float, float, float] = IMAGENET_STD
     high_pass: HighPass | None = None
     image_size: int = 224
+    crop_pct: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older cards did not have, so that their digest stays what it was."""
+        values: dict[str, Any] = serialise(self)
+        if self.crop_pct is None:
+            values.pop("crop_pct", None)
+        return values
 
 
 class ModelCard(BaseModel):
@@ -69,7 +83,7 @@ class ModelCard(BaseModel):
     pretrain_fingerprint: str | None = None
     epochs: int | None = None
     seed: int | None = None
-    pretrain_seconds: float | None = None
+    pretrain_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     preprocessing: Preprocessing = Preprocessing()
     source_format: str | None = None
     source_sha256: str | None = None

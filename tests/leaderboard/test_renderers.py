@@ -99,10 +99,10 @@ def test_the_page_shows_every_cell(page: str, board: Board) -> None:
         r.arm for r in board.rows
     ]
     pixels = rows["pixelscontrol"]
-    assert pixels[2].startswith("38.0 n=1 −") and "±" not in pixels[2]
+    assert pixels[2].startswith("38.00 n=1 −") and "±" not in pixels[2]
     assert pixels[4:] == ["–"] * 4
     mixmask = rows["mixmask"]
-    assert re.fullmatch(r"37\.1 ± 1\.1 n=6, 2 seeds \+4\.0 \[\+1\.8, \+6\.2\]", mixmask[4]), mixmask[4]
+    assert re.fullmatch(r"37\.13 ± 1\.07 n=6, 2 seeds \+4\.0 \[\+1\.8, \+6\.2\]", mixmask[4]), mixmask[4]
     assert "[" not in rows["mscnbaseline"][2]
 
 
@@ -160,7 +160,7 @@ def test_latex_is_sound_and_bolds_the_best(board: Board) -> None:
     check_latex(source)
     scores = source[: source.index(r"\end{tabular}")]
     assert scores.count(r"\textbf{") == sum(cell.best for cell in board.cells.values())
-    assert r"pixels & 6.0 & 38.0 (1) & 27.3 (1) & -- & -- & -- & -- \\" in scores
+    assert r"pixels & 6.0 & 38.00 (1) & 27.30 (1) & -- & -- & -- & -- \\" in scores
     assert "not measured here" in source and source.index("MixMask & on MoCo v2") > source.index(
         "tab:mmbench-deltas"
     )
@@ -176,8 +176,8 @@ def test_markdown_tables_are_rectangular_and_say_the_numbers(board: Board) -> No
     for table in (render_scores(board), render_deltas(board)):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     scores = render_scores(board)
-    assert "| **37.1** ± 1.1 (n=6, 2 seeds) |" in scores
-    assert "| pixels (control) | 6.0 | 38.0 (n=1) | 27.3 (n=1) | – | – | – | – |" in scores
+    assert "| **37.13** ± 1.07 (n=6, 2 seeds) |" in scores
+    assert "| pixels (control) | 6.0 | 38.00 (n=1) | 27.30 (n=1) | – | – | – | – |" in scores
     assert "mscn" not in render_deltas(board)
     document = render_markdown(board)
     assert document.index("MixMask") > document.index("## Published elsewhere, not measured here")
@@ -189,8 +189,8 @@ def test_the_terminal_shows_scores_deltas_and_caveats_at_any_width(board: Board)
         print_board(board, Console(file=stream, width=width))
         text = stream.getvalue()
         assert max(map(len, text.splitlines())) <= width
-        spread = "37.1 ± 1.1" if width > 80 else "± 1.1"
-        for words in ("mixmask", "37.1", spread, "+4.0", "n=1", "–", "Equal epochs, unequal time"):
+        spread = "37.13 ± 1.07" if width > 80 else "± 1.07"
+        for words in ("mixmask", "37.13", spread, "+4.0", "n=1", "–", "Equal epochs, unequal time"):
             assert words in text, (width, words)
         assert ("[+1.8, +6.2]" in text) == (width == 200)
 

@@ -1,13 +1,20 @@
 """Classification metrics, recomputed one image at a time."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.transfer.accuracy import classification_metrics, confusion, per_class_accuracy
+from mmbench.errors import UserError
+from mmbench.transfer.accuracy import (
+    classification_metrics,
+    confusion,
+    per_class_accuracy,
+    percent_correct,
+)
 
 
 def test_metrics_equal_a_count_by_hand() -> None:
@@ -22,10 +29,10 @@ def test_metrics_equal_a_count_by_hand() -> None:
         fifth += better < 5
         per_class[label][0] += better == 0
         per_class[label][1] += 1
-    assert metrics["top1"].value == pytest.approx(100 * first / 50, abs=1e-4)
-    assert metrics["top5"].value == pytest.approx(100 * fifth / 50, abs=1e-4)
+    assert metrics["top1"].value == pytest.approx(100 * first / 50, rel=1e-12)
+    assert metrics["top5"].value == pytest.approx(100 * fifth / 50, rel=1e-12)
     mean = sum(right / count for right, count in per_class.values() if count) / 7
-    assert metrics["mean_per_class"].value == pytest.approx(100 * mean, abs=1e-4)
+    assert metrics["mean_per_class"].value == pytest.approx(100 * mean, rel=1e-12)
     assert all(metric.n == 50 and metric.higher_is_better for metric in metrics.values())
 
 
@@ -61,7 +68,7 @@ def test_a_confusion_matrix_counts_every_image_once(count: int, classes: int, le
         by_hand[label][row.index(max(row))] += 1
     assert counts.dtype == torch.int64 and counts.tolist() == by_hand
     top1 = classification_metrics(scores, labels)["top1"].value
-    assert top1 == pytest.approx(100 * int(counts.diagonal().sum()) / count, abs=1e-4)
+    assert top1 == pytest.approx(100 * int(counts.diagonal().sum()) / count, rel=1e-12)
 
 
 def test_accuracy_per_class_is_the_diagonal_over_the_row() -> None:
@@ -77,4 +84,42 @@ def test_the_mean_per_class_is_over_classes_that_were_evaluated() -> None:
     assert shares[5] is None
     there = [share for share in shares if share is not None]
     found = classification_metrics(scores, labels)["mean_per_class"].value
-    assert found == pytest.approx(sum(there) / len(there), abs=1e-4)
+    assert found == pytest.approx(sum(there) / len(there), rel=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(count=st.integers(1, 500), classes=st.integers(2, 9), seed=st.integers(0, 9999))
+def test_accuracies_are_quotients_of_counts(count: int, classes: int, seed: int) -> None:
+    """Equal, not close: 331 right of 400 is 82.75, and not 82.74999856948853."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn((count, classes), generator=generator)
+    labels = torch.randint(classes, (count,), generator=generator)
+    metrics = classification_metrics(scores, labels)
+    rows = list(zip(scores.tolist(), labels.tolist(), strict=True))
+    ranks = [sum(value > row[label] for value in row) for row, label in rows]
+    assert metrics["top1"].value == 100 * sum(rank == 0 for rank in ranks) / count
+    assert percent_correct(scores.argmax(dim=1), labels) == metrics["top1"].value
+    if classes > 5:
+        assert metrics["top5"].value == 100 * sum(rank < 5 for rank in ranks) / count
+    exact = []
+    for label in set(labels.tolist()):
+        of_class = [rank == 0 for rank, (_, true) in zip(ranks, rows, strict=True) if true == label]
+        exact.append(Fraction(100 * sum(of_class), len(of_class)))
+    assert metrics["mean_per_class"].value == pytest.approx(float(sum(exact) / len(exact)), rel=1e-15)
+
+
+def test_331_of_400_is_82_75() -> None:
+    labels = torch.zeros(400, dtype=torch.int64)
+    scores = torch.zeros(400, 2)
+    scores[:331, 0] = scores[331:, 1] = 1
+    assert classification_metrics(scores, labels)["top1"].value == 82.75
+    assert per_class_accuracy(confusion(scores, labels)) == [82.75, None]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
+    """A NaN sorts before every number: it would make a class right by chance."""
+    scores = torch.eye(4)
+    scores[1, 2] = bad
+    with pytest.raises(UserError, match="scores of 1 of 4 images are not finite"):
+        classification_metrics(scores, torch.arange(4), logits=True)

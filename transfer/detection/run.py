@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import cast, get_args
 
 from mmbench.data.dataset import Split
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
+from mmbench.finite import OutputWatch, first_not_finite
 from mmbench.results import Metric
 from mmbench.transfer.detection.catalog import check_annotations, draw_subset, in_catalog
 from mmbench.transfer.detection.config import build_config, choose_detector
 from mmbench.transfer.detection.quiet import logs_to, seeded
 from mmbench.transfer.detection.settings import DetectionSettings
-from mmbench.transfer.detection.trainer import DetectionTrainer, ReportProgress
+from mmbench.transfer.detection.trainer import DETECTIONS, OBJECTS, DetectionTrainer, ReportProgress
 from mmbench.transfer.detection.weights import check_arrival, write_c4_weights, write_timm_weights
 from mmbench.transfer.protocol import Protocol
 from mmbench.transfer.task import Measurement, TransferJob
@@ -78,17 +80,28 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             trainer.train()
         except FloatingPointError as error:
             raise UserError(
-                f"detection diverged ({str(error).splitlines()[0]}); lower learning_rate "
-                f"(now {settings.learning_rate}) or lengthen warmup_iterations"
+                f"detection diverged ({str(error).splitlines()[0]}); {_lower_rate(settings)}"
             ) from None
+        # The loss is that before each step: what the last step did shows only in the weights.
+        if (name := first_not_finite(trainer.model.state_dict())) is not None:
+            raise UserError(
+                f"detection diverged ({name} is not finite after the last iteration); {_lower_rate(settings)}"
+            )
         job.report(settings.iterations, settings.iterations, "evaluating")
-        results = trainer.test(cfg, trainer.model)
+        with OutputWatch(
+            trainer.model.proposal_generator.rpn_head, trainer.model.roi_heads.box_predictor
+        ) as watch:
+            results = trainer.test(cfg, trainer.model)
+        if watch.met:
+            raise UserError(f"detection diverged (its scores are not finite); {_lower_rate(settings)}")
     metrics = {
-        prefix + name: Metric(value=_percent(results[kind][name]), higher_is_better=True, n=evaluated)
+        prefix + name: Metric(value=value, higher_is_better=True, n=evaluated)
         for kind, prefix in PREFIXES.items()
         if kind in results
-        for name in REPORTED
+        for name, value in average_precisions(results[kind], split).items()
     }
+    if results["bbox"].get(DETECTIONS) == 0:
+        notes.append(f"nothing was detected on {split}, so every average precision is 0")
     return Measurement(
         metrics=metrics,
         split_sizes={"train": trained, split: evaluated},
@@ -98,9 +111,32 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     )
 
 
-def _percent(value: float) -> float:
-    """COCO's code says NaN where nothing was detected: that is an average precision of 0."""
-    return 0.0 if math.isnan(value) else float(value)
+def average_precisions(results: Mapping[str, float], split: str) -> dict[str, float]:
+    """Return the reported average precisions in percent from Detectron2's results of one kind.
+
+    Where nothing was detected COCO's code gives NaN, which is then an average precision of 0.
+
+    Raises:
+        UserError: no object of the split counts, or a value is NaN for another reason.
+    """
+    if results.get(OBJECTS) == 0:
+        raise UserError(f"the {split} split has no object that counts (all are crowds); fix its annotations")
+    if results.get(DETECTIONS) == 0:
+        return dict.fromkeys(REPORTED, 0.0)
+    for name in REPORTED:
+        if not math.isfinite(results[name]):
+            found = results.get(DETECTIONS, "some")
+            raise UserError(
+                f"{name} on {split} is {results[name]}, although {found} objects were detected; check its "
+                "annotations, or give a lower rate by --set learning_rate=..."
+            )
+    return {name: float(results[name]) for name in REPORTED}
+
+
+def _lower_rate(settings: DetectionSettings) -> str:
+    """Return the advice for a training that diverged."""
+    rate = settings.learning_rate / 10
+    return f"lower learning_rate, such as --set learning_rate={rate:g}, or lengthen warmup_iterations"
 
 
 def _known_split(protocol: Protocol) -> Split:

@@ -22,6 +22,7 @@ from mmbench.transfer.detection.weights import from_backbone
 
 LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
 TEST_BATCH = 8
+DETECTIONS, OBJECTS = "detections", "objects"
 
 
 class ReportProgress(HookBase):
@@ -49,9 +50,16 @@ class QuietCOCOEvaluator(COCOEvaluator):
         self._words = output / "coco.txt"
 
     def evaluate(self, img_ids: list[int] | None = None) -> dict[str, dict[str, float]]:
-        """Return AP, AP50, ... in percent by task ("bbox", "segm")."""
+        """Return AP, AP50, ... in percent by task ("bbox", "segm"), with the two counts that explain a NaN.
+
+        These are DETECTIONS, how many objects were found, and OBJECTS, how many are there and count.
+        """
         with self._words.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
             results: dict[str, dict[str, float]] = super().evaluate(img_ids)
+        found = sum(len(prediction["instances"]) for prediction in self._predictions)
+        there = sum(not thing.get("iscrowd") for thing in self._coco_api.anns.values())
+        for result in results.values():
+            result |= {DETECTIONS: found, OBJECTS: there}
         return results
 
 

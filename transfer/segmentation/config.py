@@ -8,6 +8,7 @@ from typing import Any
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Scenes
 from mmbench.data.dataset import Split
+from mmbench.transfer.segmentation import metric  # noqa: F401  (registers it with mmsegmentation)
 from mmbench.transfer.segmentation.architecture import backbone_config, head_config
 from mmbench.transfer.segmentation.scenes import IGNORED
 from mmbench.transfer.segmentation.settings import SegmentationSettings
@@ -139,7 +140,7 @@ def build_config(
         "test_dataloader": test,
         "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": settings.iterations},
         "test_cfg": {"type": "TestLoop"},
-        "test_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"], "ignore_index": IGNORED},
+        "test_evaluator": {"type": "ExactIoUMetric", "iou_metrics": ["mIoU"], "ignore_index": IGNORED},
         "optim_wrapper": {
             "type": "OptimWrapper",
             "optimizer": _optimizer(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast, get_args
 
 from mmengine.config import ConfigDict
@@ -10,11 +11,12 @@ from mmbench.data.dataset import Split
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.files import write_json
+from mmbench.finite import OutputWatch, first_not_finite
 from mmbench.results import Metric
 from mmbench.transfer.segmentation import models  # noqa: F401  (registers them with mmsegmentation)
 from mmbench.transfer.segmentation.config import build_config
 from mmbench.transfer.segmentation.quiet import contained, warnings_to
-from mmbench.transfer.segmentation.runner import ProveArrival, QuietRunner, ReportProgress
+from mmbench.transfer.segmentation.runner import ProveArrival, QuietRunner, ReportProgress, lower_rate
 from mmbench.transfer.segmentation.scenes import check_scenes, draw_subset
 from mmbench.transfer.segmentation.settings import SegmentationSettings
 from mmbench.transfer.segmentation.weights import expected_tensors, feed_timm_backbone, write_weights
@@ -61,16 +63,39 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
             feed_timm_backbone(backbone, runner.model.backbone)
         _, placeless = expected_tensors(backbone, runner.model.backbone)
         runner.train()
-        results = runner.test()
+        # The loss is that before each step: what the last step did shows only in the weights.
+        if (name := first_not_finite(runner.model.state_dict())) is not None:
+            raise UserError(
+                f"segmentation diverged ({name} is not finite after the last iteration); "
+                f"{lower_rate(settings.learning_rate)}"
+            )
+        with OutputWatch(runner.model.decode_head.conv_seg) as watch:
+            results = runner.test()
+        if watch.met:
+            raise UserError(
+                f"segmentation diverged (its scores are not finite); {lower_rate(settings.learning_rate)}"
+            )
     return Measurement(
         metrics={
-            name: Metric(value=round(float(results[name]), 2), higher_is_better=True, n=evaluated)
-            for name in REPORTED
+            name: Metric(value=float(results[name]), higher_is_better=True, n=evaluated) for name in REPORTED
         },
         split_sizes={"train": trained, split: evaluated},
         effective_lr=settings.learning_rate,
         images_seen=settings.batch_size * settings.iterations + evaluated,
-        notes=_notes(job, settings, proof.arrived, placeless),
+        notes=(
+            *_notes(job, settings, proof.arrived, placeless),
+            *_absent(results["absent"], scenes.classes, split),
+        ),
+    )
+
+
+def _absent(absent: Sequence[int], classes: tuple[str, ...], split: Split) -> tuple[str, ...]:
+    """Return which classes no label map of the evaluated split holds, if there are any."""
+    if not absent:
+        return ()
+    names = ", ".join(("background", *classes)[index] for index in absent)
+    return (
+        f"not in {split}: {names}; mAcc leaves them out of its mean, so does mIoU unless they are predicted",
     )
 
 

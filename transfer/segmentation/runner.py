@@ -20,6 +20,12 @@ from mmbench.transfer.segmentation.weights import check_arrival
 LOSS_EVERY = 10  # iterations between looks at the loss
 
 
+def lower_rate(learning_rate: float) -> str:
+    """Return the advice for a training that diverged."""
+    lower = learning_rate / 10
+    return f"lower learning_rate, such as --set learning_rate={lower:g}, or lengthen warmup_iterations"
+
+
 class QuietRunner(Runner):
     """A Runner on the device that it is told, whose words go to its log file only."""
 
@@ -77,8 +83,8 @@ class ReportProgress(Hook):
             loss = float(outputs["loss"])
             if not math.isfinite(loss):
                 raise UserError(
-                    f"segmentation diverged (loss {loss} at iteration {done}); lower learning_rate "
-                    f"(now {self.learning_rate}) or lengthen warmup_iterations"
+                    f"segmentation diverged (loss {loss} at iteration {done}); "
+                    f"{lower_rate(self.learning_rate)}"
                 )
             self.words = f"loss {loss:.2f}"
         self.report(done, total, self.words)

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import logging
+import math
 import re
 
 import pytest
@@ -244,3 +245,61 @@ def test_published_recipes_are_mocos() -> None:
     assert (coco.decay_at, coco.masks, coco.detector) == ((60_000, 80_000), True, "c4")
     assert (voc.batch_size, voc.learning_rate, voc.iterations) == (16, 0.02, 24_000)
     assert (voc.decay_at, voc.warmup_iterations, voc.masks) == ((18_000, 22_000), 100, False)
+
+
+@pytest.mark.parametrize("rate", [1e20, 1e38])
+def test_divergence_in_the_last_iteration_leaves_no_record(scenes_dataset, tmp_path, rate: float) -> None:
+    """One iteration: its loss, of the weights before the step, is fine."""
+    overrides = {**FEW, "iterations": 1, "warmup_iterations": 0, "learning_rate": rate, "optimizer": "sgd"}
+    with pytest.raises(UserError, match=r"detection diverged .*--set learning_rate=1e\+") as caught:
+        run_task(
+            "detection",
+            random_backbone("mixmask_resnet8", 0),
+            scenes_dataset,
+            ResultStore(tmp_path / "results"),
+            work=tmp_path / "work",
+            overrides=overrides,
+        )
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def test_nothing_detected_is_0_and_any_other_nan_ends_the_run() -> None:
+    nan, names = math.nan, ("AP", "AP50", "AP75")
+    none_found = {**dict.fromkeys(names, nan), "detections": 0, "objects": 7}
+    assert run.average_precisions(none_found, "test") == dict.fromkeys(names, 0.0)
+    with pytest.raises(UserError, match="the test split has no object that counts"):
+        run.average_precisions({**none_found, "objects": 0}, "test")
+    for bad in (
+        {"AP": 1.0, "AP50": nan, "AP75": 0.0, "detections": 3, "objects": 7},
+        dict.fromkeys(names, nan),
+    ):
+        with pytest.raises(UserError, match=r"AP(50)? on test is nan, although .* learning_rate="):
+            run.average_precisions(bad, "test")
+    good = {"AP": 10.25, "AP50": 30.0, "AP75": 1.0, "detections": 3, "objects": 7, "APs": nan}
+    assert run.average_precisions(good, "test") == {"AP": 10.25, "AP50": 30.0, "AP75": 1.0}
+
+
+def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
+    scenes_dataset, tmp_path, monkeypatch
+) -> None:
+    """The detector's threshold is put out of reach, so Detectron2's own NaN is what arrives."""
+    build = run.build_config
+
+    def deaf(*arguments, **named):
+        cfg = build(*arguments, **named)
+        cfg.defrost()
+        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 1.1
+        return cfg
+
+    monkeypatch.setattr(run, "build_config", deaf)
+    result = run_task(
+        "detection",
+        random_backbone("mixmask_resnet8", 0),
+        scenes_dataset,
+        ResultStore(tmp_path / "results"),
+        work=tmp_path / "work",
+        overrides={**FEW, "iterations": 2, "warmup_iterations": 0},
+    )
+    assert {name: metric.value for name, metric in result.metrics.items()} == {"AP": 0, "AP50": 0, "AP75": 0}
+    assert "nothing was detected on test, so every average precision is 0" in result.notes

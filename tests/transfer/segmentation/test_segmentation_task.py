@@ -215,3 +215,75 @@ def test_without_mmseg_the_command_that_installs_it_is_named(
     monkeypatch.setitem(sys.modules, "mmseg", None)
     with pytest.raises(MissingExtraError, match=r"mmsegmentation.*pip install 'mmbench\[segmentation\]'"):
         measure(backbone(), rectangles, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_divergence_in_the_last_iteration_leaves_no_record(
+    rectangles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """The losses were fine. 3e38 is a number, but the scores that come of it are none."""
+    from mmbench.transfer.segmentation.runner import QuietRunner
+
+    train = QuietRunner.train
+
+    def diverging(self: QuietRunner) -> None:
+        train(self)
+        with torch.no_grad():
+            self.model.decode_head.conv_seg.weight.fill_(value)
+
+    monkeypatch.setattr(QuietRunner, "train", diverging)
+    with pytest.raises(
+        UserError, match=r"segmentation diverged .*not finite.*--set learning_rate="
+    ) as caught:
+        measure(backbone(), rectangles, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def relabel(dataset: Dataset, split: str, old: int | None, new: int) -> None:
+    """Give one label (or, of None, every label) of a split's maps another value."""
+    assert dataset.scenes is not None
+    for path in dataset.scenes.segmentation(split).glob("*.png"):  # type: ignore[arg-type]
+        labels = np.asarray(Image.open(path)).copy()
+        labels[(labels == old) if old is not None else ...] = new
+        Image.fromarray(labels).save(path)
+
+
+def test_label_maps_that_are_all_ignored_end_the_run(own_rectangles: Dataset, tmp_path: Path) -> None:
+    relabel(own_rectangles, "test", None, 255)
+    with pytest.raises(UserError, match="every pixel of the evaluated label maps is ignored") as caught:
+        measure(backbone(), own_rectangles, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def test_a_class_that_is_absent_is_left_out_of_the_mean_and_said(
+    own_rectangles: Dataset, tmp_path: Path
+) -> None:
+    relabel(own_rectangles, "test", 2, 0)
+    result = measure(backbone(), own_rectangles, tmp_path)
+    (note,) = [note for note in result.notes if note.startswith("not in test")]
+    assert "cool" in note.partition(";")[0]
+    assert all(0 <= metric.value <= 100 for metric in result.metrics.values())
+
+
+def test_shares_equal_a_count_by_hand() -> None:
+    """Beyond 2^24 pixels, where float32 sums are no longer exact."""
+    from mmbench.transfer.segmentation.metric import ExactIoUMetric, shares_of
+
+    big = 2**24
+    found = shares_of(
+        torch.tensor([big + 1, 0, 0]), torch.tensor([big + 3, 4, 0]), torch.tensor([big + 2, 0, 0])
+    )
+    assert found["aAcc"] == found["mAcc"] == 100 * (big + 1) / (big + 2)
+    assert found["mIoU"] == pytest.approx((100 * (big + 1) / (big + 3) + 0) / 2, rel=1e-15)
+    assert found["absent"] == (1, 2)
+    areas = (
+        torch.tensor([float(big)]),
+        torch.tensor([float(big)]),
+        torch.tensor([1.0]),
+        torch.tensor([float(big)]),
+    )
+    one = (torch.tensor([0.0]), torch.tensor([1.0]), torch.tensor([1.0]), torch.tensor([1.0]))
+    metric = ExactIoUMetric(ignore_index=255)
+    assert metric.compute_metrics([areas, one])["aAcc"] == 100 * big / (big + 1)

@@ -1,0 +1,46 @@
+"""How a measured number is written for people: the same digits by every command and on every page."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+Unit = Literal["percent", "nats", "count"]
+
+# Two decimals of a percentage tell one image of 10,000 apart; a loss is compared in its third decimal.
+DECIMALS: dict[Unit, int] = {"percent": 2, "nats": 3, "count": 0}
+# A difference of means is not known to a hundredth of a point: it moves by more from seed to seed.
+DIFFERENCE_DECIMALS: dict[Unit, int] = {"percent": 1, "nats": 3, "count": 0}
+
+
+def rounded(value: float, decimals: int) -> str:
+    """Return a finite number with so many decimals, a half rounded away from zero; never "-0.00".
+
+    What is rounded is the shortest decimal number that means this float, which is what a reader would round:
+    Python's own format gives 0.12 for 0.125, and 2.67 for 2.675.
+
+    >>> rounded(0.125, 2), rounded(2.675, 2), rounded(82.75, 1)
+    ('0.13', '2.68', '82.8')
+    """
+    step = Decimal(1).scaleb(-decimals)
+    found = Decimal(repr(float(value))).quantize(step, rounding=ROUND_HALF_UP)
+    return f"{abs(found) if found.is_zero() else found:f}"
+
+
+def measured(value: float, unit: Unit = "percent") -> str:
+    """Return a metric's value, a mean of values, or their standard deviation.
+
+    >>> measured(82.75), measured(0.6931, "nats")
+    ('82.75', '0.693')
+    """
+    return rounded(value, DECIMALS[unit])
+
+
+def difference(value: float, unit: Unit = "percent") -> str:
+    """Return a difference between two means with its sign, by the typographic minus; zero is "+0.0".
+
+    >>> difference(3.14), difference(-0.04)
+    ('+3.1', '+0.0')
+    """
+    found = rounded(value, DIFFERENCE_DECIMALS[unit])
+    return f"−{found[1:]}" if found.startswith("-") else f"+{found}"

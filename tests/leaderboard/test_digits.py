@@ -1,0 +1,45 @@
+"""The same measurement reads the same wherever it is printed."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from mmbench.cli import root
+from mmbench.formatting import measured
+from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard.latex import render_latex
+from mmbench.leaderboard.markdown import render_scores
+from mmbench.leaderboard.terminal import print_board
+from mmbench.results import Metric, Result, ResultStore
+from mmbench.transfer.command import metric_table
+from mmbench.transfer.run import Outcome
+
+
+@pytest.mark.parametrize(("right", "images"), [(331, 400), (1, 8), (2, 3), (10_000, 10_000)])
+def test_transfer_and_every_board_print_the_same(
+    record: Callable[..., Result], tmp_path: Path, right: int, images: int
+) -> None:
+    value = 100 * right / images
+    result = record("moco", metrics={"top1": Metric(value=value, higher_is_better=True, n=images)})
+    path = ResultStore(tmp_path).write(result)
+    board = read_board(tmp_path, None)
+    printed = io.StringIO()
+    print_board(board, Console(file=printed, width=120))
+    transferred = io.StringIO()
+    Console(file=transferred, width=120).print(metric_table([Outcome(result, path, reused=False)]))
+    shown = CliRunner().invoke(root, ["leaderboard", "show", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    texts = {
+        "transfer": transferred.getvalue(),
+        "terminal": printed.getvalue(),
+        "markdown": render_scores(board),
+        "latex": render_latex(board),
+        "leaderboard show": shown.output,
+    }
+    for name, text in texts.items():
+        assert re.search(rf"(?<![\d.]){re.escape(measured(value))}(?![\d])", text), (name, text)

@@ -1,0 +1,83 @@
+"""A training that diverges in its last step leaves no record: the loss, taken before the step, was fine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.results import ResultStore
+from mmbench.transfer.control import pixels_backbone
+from mmbench.transfer.task import run_task
+
+ONE_STEP = {"epochs": 1, "batch_size": 120}
+HUGE = 3e38
+
+
+def records(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.json") if ".unfinished" not in path.parts]
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol", "overrides", "advice"),
+    [
+        (
+            "linear",
+            "linear/moco@1",
+            {**ONE_STEP, "learning_rate": HUGE, "decay_epochs": []},
+            "learning_rate=3e+37",
+        ),
+        (
+            "linear",
+            "linear/sweep@1",
+            {**ONE_STEP, "learning_rates": [HUGE], "batch_norm": [False]},
+            "learning_rates=[",
+        ),
+        (
+            "finetune",
+            "finetune/patterns@1",
+            {**ONE_STEP, "backbone_learning_rate": HUGE, "head_learning_rate": HUGE},
+            "backbone_learning_rate=",
+        ),
+        (
+            "semisup",
+            "semisup/patterns-10pct@1",
+            {**ONE_STEP, "backbone_learning_rate": HUGE, "head_learning_rate": HUGE},
+            "head_learning_rate=",
+        ),
+    ],
+)
+def test_the_last_step_counts(
+    backbone: Backbone,
+    gratings: Dataset,
+    tmp_path: Path,
+    task: str,
+    protocol: str,
+    overrides: dict[str, Any],
+    advice: str,
+) -> None:
+    """One step in all, so that no later loss can tell."""
+    if task == "linear":  # raw pixels are larger than the features of random weights
+        backbone = pixels_backbone(gratings.image_size)
+    store = ResultStore(tmp_path / "results")
+    with pytest.raises(UserError, match=r"diverged|not finite") as caught:
+        run_task(task, backbone, gratings, store, work=tmp_path, protocol_id=protocol, overrides=overrides)
+    assert advice in str(caught.value) and "\n" not in str(caught.value)
+    assert records(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize("task", ["knn", "linear", "logreg", "lowshot"])
+@pytest.mark.parametrize("damage", [lambda t: t.fill_(torch.nan), lambda t: t.view(-1)[0].fill_(torch.inf)])
+def test_features_that_are_not_finite_leave_no_record(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, task: str, damage: Callable[[torch.Tensor], None]
+) -> None:
+    damage(backbone.state_dict["conv1.weight"])
+    store = ResultStore(tmp_path / "results")
+    overrides = {"shots": [1], "draws": 1} if task == "lowshot" else {}
+    with pytest.raises(UserError, match="features that are not finite; its weights are damaged"):
+        run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)
+    assert records(tmp_path / "results") == []
