@@ -179,10 +179,13 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
     """
     origins = dict(card.origins)
     family = family_options(card.source_format or "", card.arch)
+    earlier = dict(
+        part.split(": ", 1) for part in origins.get("arch_options", "").split("; ") if ": " in part
+    )
     sources = (
-        (f"every {card.source_format} network of this kind", family),
+        (f"family of {card.source_format}", family),
         ("config.json", options_in(config)),
-        (origins.get("arch_options", "card"), card.arch_options),
+        ("card", card.arch_options),
         ("stated", stated),
     )
     options: dict[str, bool | int] = {}
@@ -193,10 +196,8 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
     check_options(card.arch, options)
     facts: dict[str, Any] = {}
     if options != card.arch_options or any(origin == "stated" for origin in said.values()):
-        origins["arch_options"] = "; ".join(
-            f"{', '.join(name for name in said if said[name] == origin)}: {origin}"
-            for origin in dict.fromkeys(said.values())
-        )
+        said |= {name: earlier[name] for name in said if said[name] == "card" and name in earlier}
+        origins["arch_options"] = "; ".join(f"{name}: {origin}" for name, origin in said.items())
         facts = {"arch_options": options, "origins": origins}
     if card.preprocessing.high_pass is None and (filter_ := high_pass_in(config)) is not None:
         origins["high_pass"] = "config.json"
@@ -224,7 +225,8 @@ def undetermined(card: ModelCard) -> list[str]:
     """Return what was assumed of the network because its file cannot tell, one phrase each.
 
     What the card's `arch_options` state is not open, nor is what every writer of the format builds, nor
-    a network that was named as timm's own.
+    a network that was named as timm's own. What a family builds is said too, since others write the same
+    names.
     """
     if card.source_format in OWN_FORMATS or not is_ours(card.arch):
         return []
@@ -235,10 +237,9 @@ def undetermined(card: ModelCard) -> list[str]:
         phrases["stem_padding"] = (
             "padding of the 3 x 3 stem: assumed 1 (2 has the same shapes; --arch-option stem_padding=2)"
         )
-        if card.source_format != "solo-learn":
-            phrases["stem_pool"] = (
-                "max-pooling behind the 3 x 3 stem: assumed absent (--arch-option stem_pool=true)"
-            )
+        phrases["stem_pool"] = (
+            "max-pooling behind the 3 x 3 stem: assumed absent (--arch-option stem_pool=true)"
+        )
     elif not known:
         phrases["stem_pool"] = (
             "max-pooling behind the 7 x 7 stem: assumed present (--arch-option stem_pool=false)"
@@ -253,7 +254,20 @@ def undetermined(card: ModelCard) -> list[str]:
         phrases["output_stride"] = (
             "dilation: assumed none (--arch-option output_stride=16 or output_stride=8)"
         )
-    return [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+    open_ = [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+    family = family_options(card.source_format or "", card.arch)
+    if family and dict(card.arch_options) | family == card.arch_options and not _stated(card):
+        open_.insert(
+            0,
+            f"{in_words(family)}: as {card.source_format} builds it (others have the same names and shapes; "
+            "--arch-option stem_padding=1)",
+        )
+    return open_
+
+
+def _stated(card: ModelCard) -> bool:
+    """Return whether somebody stated an option that a family would have decided."""
+    return "stem_padding: stated" in card.origins.get("arch_options", "")
 
 
 def options_in(config: Mapping[str, Any]) -> dict[str, bool | int]:

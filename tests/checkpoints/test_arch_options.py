@@ -178,7 +178,8 @@ def test_families_that_are_known() -> None:
         ("mixmask_resnet18_cifar", "moco", {}, ["padding of the 3 x 3 stem: assumed 1", "max-pooling"]),
         ("mixmask_resnet18_cifar", "moco", {"stem_padding": 2}, ["max-pooling"]),
         ("mixmask_resnet18_cifar", "moco", {"stem_padding": 1, "stem_pool": False}, []),
-        ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 2}, []),
+        ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 2}, ["stem_padding=2: as", "max-pooling"]),
+        ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 1, "stem_pool": False}, []),
         ("mixmask_resnet50", "torchvision", {}, ["max-pooling", "in the 3 x 3", "dilation"]),
         ("mixmask_resnet18", "torchvision", {}, ["max-pooling", "dilation"]),
         ("mixmask_resnet50", "torchvision", {"early_stride": True}, ["max-pooling", "dilation"]),
@@ -254,6 +255,10 @@ def test_the_stem_of_solo_learn_s_networks_is_known_and_can_be_stated(
     assert error_of(read.backbone.build(), model) < 1e-6
     origin = read.backbone.card.origins["arch_options"]
     assert ("stated" in origin) == bool(stated) and "stem_padding" in origin
+    assumed = " ".join(read.reading.assumed)
+    assert ("stem_padding" in assumed, "stem_pool" in assumed) == tuple(
+        name not in stated for name in ("stem_padding", "stem_pool")
+    )
     untold = read_checkpoint(tmp_path / "byol.ckpt")
     assert (error_of(untold.backbone.build(), model) > 0.01) == bool(stated)
 
