@@ -51,7 +51,7 @@ def random_crops(
         return math.ceil(width * min(1.0, enlarge)), math.ceil(height * min(1.0, enlarge))
 
     image = open_rgb(path, at_least)
-    width, height = sizes[0] if sizes else image.size  # before a JPEG was decoded smaller
+    width, height = sizes[0] if sizes else image.size  # of a JPEG, before it was decoded smaller
     crops = draw_crops(count, (height, width), scale, aspect, generator)
     across, down = image.width / width, image.height / height
     found = []

@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mmbench.data.dataset import Dataset, ImageSplit, Metric, PictureFiles
+from mmbench.data.file_names import printable
+from mmbench.data.pixel_modes import orientation, to_rgb
 from mmbench.errors import UserError
 from mmbench.processes import cores
 
+LARGEST_RESIZED = (
+    2**24
+)  # pixels: a longer image, such as 1 x 60,000, is cut to its middle before it is resized
 STORED_OVER_FED = 1.25  # stored images leave room for crops
+
+# Pillow warns of images above 89 million pixels, in two lines for each, and refuses twice as many.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] | None = None) -> Image.Image:
-    """Return one picture, decoded, as 8-bit RGB.
-
-    Grey, paletted and CMYK pictures become RGB; 16-bit grey is scaled to 8 bits; transparency is dropped.
+    """Return one image, decoded, upright and as 8-bit RGB; `pixel_modes` has the rules.
 
     Args:
-        at_least: told the picture's (width, height), gives the size that will do; a JPEG is then decoded at
-            a half, a quarter or an eighth of its size where that is enough.
+        at_least: called for a JPEG with its (width, height) when upright, gives the size that will do; the
+            JPEG is then decoded at a half, a quarter or an eighth of its size where that is enough.
 
     Raises:
-        UserError: the file is no picture, or is truncated.
+        UserError: the file is not an image, is truncated, too large, or holds pixels that no rule covers.
     """
     try:
         with Image.open(path) as opened:
-            if opened.mode.startswith("I"):  # 16-bit grey: Pillow would clip it instead of scaling
-                return Image.fromarray((np.asarray(opened, dtype=np.uint32) >> 8).astype(np.uint8)).convert(
-                    "RGB"
-                )
-            if at_least is not None:
-                opened.draft("RGB", at_least(opened.size))
-            return opened.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}); mend or remove it") from None
+            if at_least is not None and opened.format in ("JPEG", "MPO"):
+                turned = orientation(opened) >= 5  # width and height change places
+                width, height = at_least(opened.size[::-1] if turned else opened.size)
+                opened.draft("RGB", (height, width) if turned else (width, height))
+            return to_rgb(opened)
+    except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{printable(path)} cannot be read as a picture ({reason[:200]}); fix or remove it"
+        ) from None
 
 
 def read_image(path: Path, size: int) -> Array:
@@ -53,6 +61,9 @@ def read_image(path: Path, size: int) -> Array:
     """
     image = open_rgb(path)
     width, height = image.size
+    if max(width, height) * size**2 > LARGEST_RESIZED * min(width, height):
+        image = _middle(image)
+        width, height = image.size
     if min(width, height) != size:
         scale = size / min(width, height)
         image = image.resize(
@@ -63,6 +74,14 @@ def read_image(path: Path, size: int) -> Array:
     width, height = image.size
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Return the middle of an image that is extremely long or tall, twice as long as it is wide at most."""
+    width, height = image.size
+    across, down = min(width, 2 * height), min(height, 2 * width)
+    left, top = (width - across) // 2, (height - down) // 2
+    return image.crop((left, top, left + across, top + down))
 
 
 def decode(files: PictureFiles, size: int, unreadable: list[str] | None = None) -> ImageSplit:

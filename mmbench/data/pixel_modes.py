@@ -1,0 +1,126 @@
+"""From whatever pixels a file holds to 8-bit RGB, by stated rules; what no rule covers is refused.
+
+| pixels | rule |
+|---|---|
+| 16-bit grey or colour | the full range 0 to 65535: the high byte is kept |
+| 12-bit TIFF | 0 to 4095: the highest eight bits are kept |
+| 32-bit integers | 0 to 255 as they are; beyond that as 16-bit; negative or above 65535: refused |
+| floating point | 0 to 1, or 0 to 255; anything else, and what is not finite: refused |
+| transparency | dropped: the colours beneath it are kept |
+| several frames | the first one |
+
+Values that use so little of their range that fewer than 16 grey levels would be left are refused: such files
+hold fewer bits than their type says, such as 12-bit data in 16-bit files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+LEAST_LEVELS = 16
+BITS_PER_SAMPLE, ORIENTATION = 258, 0x0112  # TIFF 6.0 and EXIF tags
+# How to turn stored pixels so that they are seen upright; EXIF 2.3, section 4.6.4, tag 0x0112.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none or it cannot be read."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged metadata raise anything, and say nothing of the pixels
+        return 1
+    return found if found in UPRIGHT else 1
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an opened image as upright 8-bit RGB, by the rules above.
+
+    Raises:
+        ValueError: no rule covers its pixels.
+        OSError: it is truncated; Pillow's decoders raise other errors too.
+    """
+    deep = any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
+    image.load()  # turns a TIFF upright by itself
+    turn = UPRIGHT.get(orientation(image))
+    if image.mode == "F":
+        rgb = _grey(_from_floats(np.asarray(image)))
+    elif image.mode == "I":
+        rgb = _grey(_from_integers(np.asarray(image)))
+    elif image.mode.startswith("I;"):
+        bits = 12 if _twelve_bits(image) else 16
+        rgb = _grey(_high_byte(np.asarray(image, dtype=np.uint32), bits))
+    else:
+        rgb = _without_transparency(image)
+        if deep and _largest(rgb) < LEAST_LEVELS:
+            raise ValueError(_few_levels(f"16-bit samples below {256 * LEAST_LEVELS}"))
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _grey(values: Pixels) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+
+
+def _twelve_bits(image: Image.Image) -> bool:
+    return 12 in getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, ())
+
+
+def _high_byte(values: Pixels, bits: int) -> Pixels:
+    largest = int(values.max())
+    if 0 < largest >> (bits - 8) < LEAST_LEVELS or 0 < largest < 1 << (bits - 8):
+        raise ValueError(_few_levels(f"{bits}-bit values that go up to {largest} only"))
+    return values >> (bits - 8)
+
+
+def _from_integers(values: Pixels) -> Pixels:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"integers from {low} to {high}, which are neither 8-bit nor 16-bit values")
+    return values if high <= 255 else _high_byte(values, 16)
+
+
+def _from_floats(values: Pixels) -> Pixels:
+    if not np.isfinite(values).all():
+        raise ValueError("floating-point values that are not finite")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 255:
+        raise ValueError(f"floating-point values from {low:g} to {high:g}, not in [0, 1] or [0, 255]")
+    if 1 < high < LEAST_LEVELS:
+        raise ValueError(
+            _few_levels(f"floating-point values up to {high:g}, which fit neither [0, 1] nor [0, 255]")
+        )
+    return np.rint(values * 255 if high <= 1 else values)
+
+
+def _few_levels(what: str) -> str:
+    return (
+        f"{what}: fewer than {LEAST_LEVELS} grey levels would be left; scale them to their full range first"
+    )
+
+
+def _largest(rgb: Image.Image) -> int:
+    return max(high for _, high in rgb.getextrema())  # type: ignore[misc]
+
+
+def _without_transparency(image: Image.Image) -> Image.Image:
+    """Return the colours of an 8-bit image, those beneath transparent pixels too."""
+    if image.mode in ("PA", "La", "RGBa") or isinstance(image.info.get("transparency"), bytes):
+        return image.convert("RGBA").convert("RGB")  # Pillow has no direct way, or warns of it
+    return image.convert("RGB")
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Return whether an opened image says that some of its pixels are transparent."""
+    return "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa")
