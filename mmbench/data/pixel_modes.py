@@ -101,7 +101,8 @@ def _from_floats(values: Pixels) -> Pixels:
         raise ValueError(
             _few_levels(f"floating-point values up to {high:g}, which fit neither [0, 1] nor [0, 255]")
         )
-    return np.rint(values * 255 if high <= 1 else values)
+    scaled: Pixels = np.rint(values * 255 if high <= 1 else values)
+    return scaled
 
 
 def _few_levels(what: str) -> str:
