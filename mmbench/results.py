@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -24,8 +25,9 @@ from pydantic import (
 from mmbench.checkpoints.card import ModelCard
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
-from mmbench.files import write_text
+from mmbench.files import write_json
 from mmbench.formatting import Unit
+from mmbench.verification import DIGEST, is_damaged, with_digest
 
 SCHEMA_VERSION = 1
 Task = Literal["linear", "knn", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation"]
@@ -128,6 +130,16 @@ class Result(BaseModel):
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_what_was_written(cls, values: Any) -> Any:
+        """Compare a record with the digest of its content; records of older versions have none."""
+        if is_damaged(values):
+            raise ValueError("damaged: its digest differs from its content")
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name != DIGEST}
+        return values
+
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what records before it did not have, so that those come back as they were written."""
@@ -189,9 +201,9 @@ class ResultStore:
         return self.root / f"{dataset.name}-{dataset.fingerprint[:8]}" / slug / identity
 
     def write(self, result: Result) -> Path:
-        """Write the record atomically and return its path."""
+        """Write the record atomically, with a digest of its content, and return its path."""
         path = self.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
-        write_text(path, result.model_dump_json(indent=2) + "\n")
+        write_json(path, with_digest(json.loads(result.model_dump_json())))
         return path
 
     def items(self) -> Iterator[tuple[Path, Result]]:
@@ -216,10 +228,17 @@ def read_result(path: Path) -> Result:
     """Read one record.
 
     Raises:
-        UserError: the file is missing, is not JSON, or is no record of schema version 1.
+        UserError: the file is missing, is not JSON, is damaged, or is not a record of schema version 1.
     """
     try:
-        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        with contextlib.suppress(ValueError, RecursionError):  # not JSON: the validation says so
+            if is_damaged(json.loads(text)):
+                raise UserError(
+                    f"{path} is damaged: its digest differs from its content; restore it, or delete it and "
+                    "measure it again"
+                )
+        return Result.model_validate_json(text)
     except FileNotFoundError:
         raise UserError(f"no result record at {path}; check the path") from None
     except (ValidationError, UnicodeDecodeError) as error:

@@ -30,8 +30,9 @@ import torch
 import yaml
 
 from mmbench.errors import UserError
-from mmbench.files import atomic_path, write_text
+from mmbench.files import atomic_path, open_lock, write_text
 from mmbench.setting_values import parse_yaml
+from mmbench.verification import zip_damage
 
 # Locks of this process. A forked data worker inherits their descriptors and outlives a killed parent by
 # seconds; if it kept them, the same command could not go on at once.
@@ -147,7 +148,7 @@ class RunFolder:
             UserError: another process is training here.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with self.lock.open("w") as stream:
+        with open_lock(self.lock) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -166,6 +167,7 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any], step: int, keep: int = 2) -> Path:
         """Write a training state atomically, then delete all but the newest `keep`; return its path."""
+        self._check_training()
         path = self.training / f"step-{step:08d}.pth"
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
@@ -174,28 +176,53 @@ class RunFolder:
         return path
 
     def newest_state(self, say: Callable[[str], None]) -> Path | None:
-        """Return the newest training state that can be read, or None; `say` is told of those skipped.
+        """Return the newest sound training state, or None; `say` gets a line for each that is skipped.
 
         What a killed process left half-written is removed.
         """
+        self._check_training()
         for leftover in self.training.glob(".step-*.pth"):
             leftover.unlink()
+        skipped = 0
         for path in self.state_paths():
-            try:
-                self.load_state(path, torch.device("cpu"))
-            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-                reason = str(error).partition("\n")[0][:80] or "it is empty"
-                say(f"{path} cannot be read ({reason}); an older state is tried")
-                path.replace(path.with_suffix(".unreadable"))  # else it would push out a good one
-                continue
-            return path
+            damage = _state_damage(path)
+            if damage is None:
+                return path
+            say(f"{path} cannot be read ({damage}); an older state is tried")
+            path.replace(path.with_suffix(".unreadable"))  # else it would push out a good one
+            skipped += 1
+        if skipped:
+            say(f"no older state in {self.training}; the run starts from the beginning")
         return None
+
+    def _check_training(self) -> None:
+        """Check that states stay inside the run folder.
+
+        Raises:
+            UserError: the folder of the states is a link to another place, or a file.
+        """
+        if self.training.is_symlink() or (self.training.exists() and not self.training.is_dir()):
+            raise UserError(
+                f"{self.training} is a link or a file, and states are kept in a folder of the run's own; "
+                "move it away, or choose another folder by --out"
+            )
 
     def load_state(self, path: Path, device: torch.device) -> dict[str, Any]:
         """Return the training state at `path`, its tensors on `device`."""
         where = "cpu" if device.type == "cpu" else device  # torch.load knows no "cpu:0"
         state: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
         return state
+
+
+def _state_damage(path: Path) -> str | None:
+    """Return in a few words why a training state cannot be used, None where it is sound."""
+    if (damage := zip_damage(path)) is not None:  # torch.load compares no checksum
+        return damage if path.stat().st_size else "it is empty"
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        return str(error).partition("\n")[0][:80]
+    return None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

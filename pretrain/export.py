@@ -10,10 +10,11 @@ from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of
 from mmbench.data import Dataset
-from mmbench.files import atomic_path, write_text
+from mmbench.files import atomic_path, sha256_of, write_text
 from mmbench.pretrain.trainer import Trainer
 from mmbench.runs import RunFolder
 
@@ -113,13 +114,13 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float
         filter="" if high_pass is None else _filter_words(high_pass, config.arch),
     )
     write_text(folder.readme, words)
-    write_text(folder.card, card.model_dump_json(indent=2) + "\n")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(folder.weights) as temporary:
         # The same weights make the same file, however long they took.
         save_file(
             tensors, temporary, metadata_of(card.arch, card.model_copy(update={"pretrain_seconds": None}))
         )
+        write_card(folder.card, card, sha256_of(temporary))
     return card
 
 

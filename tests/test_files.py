@@ -56,3 +56,11 @@ def test_hashed_writer_writes_what_it_hashes(
             assert stream.write(memoryview(piece)) == len(piece)
     assert path.read_bytes() == b"".join(pieces)
     assert stream.digest == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("precious")
+    (tmp_path / "record.json").symlink_to(tmp_path / "outside")
+    write_text(tmp_path / "record.json", "new")
+    assert (tmp_path / "outside").read_text() == "precious"
+    assert not (tmp_path / "record.json").is_symlink() and (tmp_path / "record.json").read_text() == "new"

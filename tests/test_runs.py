@@ -127,3 +127,25 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     finally:
         os.write(wake, b"x")
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("elsewhere", ["folder", "file"])
+def test_states_are_never_written_through_a_link(tmp_path: Path, elsewhere: str) -> None:
+    folder, outside = RunFolder(tmp_path / "run"), tmp_path / "outside"
+    folder.root.mkdir()
+    outside.mkdir() if elsewhere == "folder" else outside.write_text("precious")
+    folder.training.symlink_to(outside)
+    for act in (lambda: folder.save_state({"step": 1}, 1), lambda: folder.newest_state(print)):
+        with pytest.raises(UserError, match="training is a link or a file"):
+            act()
+    assert outside.read_text() == "precious" if outside.is_file() else not list(outside.iterdir())
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    folder, outside = RunFolder(tmp_path / "run"), tmp_path / "outside"
+    outside.write_text("precious")
+    folder.root.mkdir()
+    folder.lock.symlink_to(outside)
+    with pytest.raises(UserError, match="it is a symbolic link"), folder.locked():
+        pass
+    assert outside.read_text() == "precious"

@@ -16,6 +16,12 @@ from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
+VERIFIED: dict[bool | None, str | None] = {
+    None: None,
+    True: "card.json and weights match their digests",
+    False: "not verified: card.json is of an older version and holds no digests",
+}
+
 
 def describe(read: ReadCheckpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint as plain values."""
@@ -28,6 +34,7 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
     return {
         "source": reading.source,
         "sha256": reading.sha256,
+        "verified": VERIFIED[read.verified],
         "format": reading.format,
         "weights": reading.weights,
         "sets of weights": list(reading.sets),

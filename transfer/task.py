@@ -330,8 +330,8 @@ def _record(
     Args:
         reused: whether all features came from the bank, so that the seconds tell nothing about the backbone.
     """
-    notes = (*measured.notes, *job.bank.take_notes(), *plan.settings.remarks())
-    seen = measured.images_seen
+    kept = (*job.bank.take_notes(), *job.unfinished.notes)
+    notes, seen = (*measured.notes, *kept, *plan.settings.remarks()), measured.images_seen
     if reused:
         notes, seen = (*notes, "features came from the feature bank; seconds are without their pass"), None
     notes = (*notes, *job.remarks)

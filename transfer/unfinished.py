@@ -35,6 +35,7 @@ class Unfinished:
         above = [] if root is None else list(root.parents)[:4]
         # Ours, and the store itself where this run makes it.
         self._made = [*above[:3], *(store for store in above[3:] if not store.exists())]
+        self.notes: list[str] = []  # what a record must say of damaged states
         self.stop = False
         self._steps = False  # whether there are steps, after which a stop can be heard
         self.seconds_before = 0.0  # what earlier sittings took
@@ -50,7 +51,7 @@ class Unfinished:
         if self.folder is None:
             return None
         folder = self.folder
-        newest = on_main(lambda: folder.newest_state(lambda _: None))
+        newest = on_main(lambda: folder.newest_state(self.notes.append))
         if newest is None:
             return None
         state = folder.load_state(newest, self.device)
@@ -75,7 +76,7 @@ class Unfinished:
 
         def write() -> None:
             try:
-                folder.save_state(content, step, keep=1)
+                folder.save_state(content, step)
             except (OSError, RuntimeError) as error:
                 reason = str(error).partition("\n")[0]
                 raise UserError(

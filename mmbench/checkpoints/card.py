@@ -5,8 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from mmbench.verification import DIGEST, is_damaged
+
+WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -88,6 +98,16 @@ class ModelCard(BaseModel):
     source_format: str | None = None
     source_sha256: str | None = None
     origins: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_what_was_written(cls, values: Any) -> Any:
+        """Compare the content of a card.json with its digest, and leave out what only the file needs."""
+        if is_damaged(values):
+            raise ValueError("damaged: its digest differs from its content")
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name not in (DIGEST, WEIGHTS)}
+        return values
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

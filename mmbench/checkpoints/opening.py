@@ -19,6 +19,7 @@ from mmbench.checkpoints.harmless import HARMLESS, STANDS_IN_FOR, stand_ins
 from mmbench.checkpoints.pickled_arrays import load_arrays
 from mmbench.checkpoints.weight_sets import Choice, choose
 from mmbench.errors import UserError
+from mmbench.verification import check_zip
 
 OPTIMISER, SCHEDULE, PRECISION = "optimiser", "learning-rate schedule", "state of mixed precision"
 BESIDE = {
@@ -106,6 +107,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _load_torch(path: Path) -> Any:
+    check_zip(path)  # torch.load compares no checksum
     names = _foreign_names(path)
     try:
         # An open file, since torch takes a path's ending for its format.

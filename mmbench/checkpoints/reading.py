@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.card_file import read_card
 from mmbench.checkpoints.containers import describe
 from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.opening import open_checkpoint
@@ -30,11 +30,17 @@ from mmbench.runs import RunFolder
 
 @dataclass(frozen=True)
 class ReadCheckpoint:
-    """A backbone and how it was read."""
+    """A backbone and how it was read.
+
+    Attributes:
+        verified: whether card.json and weights were compared with their digests; False where the card is of
+            an older version and has none, None where there is no card.
+    """
 
     backbone: Backbone
     reading: Reading
     facts: dict[str, Any]
+    verified: bool | None = None
 
 
 def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
@@ -68,7 +74,9 @@ def read_checkpoint(
     stored, facts = opened.tensors, opened.facts
     if path.is_dir() and not card_path.is_file() and not hub_config.is_file():
         raise UserError(f"{path} has weights but neither card.json nor config.json; name the file itself")
-    card = _card(card_path) if card_path.is_file() else None
+    stored_card = read_card(card_path) if card_path.is_file() else None
+    card = stored_card.card if stored_card else None
+    verified = stored_card.check_weights(weights, sha256) if stored_card else None
     hub = _hub_config(hub_config) if card is None and hub_config.is_file() else {}
     arch = arch or (card.arch if card else hub.get("architecture"))
 
@@ -116,7 +124,7 @@ def read_checkpoint(
         assumed=tuple(undetermined(card)),
     )
     backbone = Backbone(arch, ordered, card.model_copy(update={"source_sha256": sha256}))
-    return ReadCheckpoint(backbone, reading, facts)
+    return ReadCheckpoint(backbone, reading, facts, verified)
 
 
 def _locate(path: Path) -> tuple[Path, Path, Path]:
@@ -127,14 +135,6 @@ def _locate(path: Path) -> tuple[Path, Path, Path]:
     ours = path.is_dir() or path.name == names.weights.name
     nothing = folder / ".none"
     return weights, names.card if ours else nothing, names.hub_config if ours else nothing
-
-
-def _card(path: Path) -> ModelCard:
-    try:
-        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{path} is no model card ({first}); restore it, or convert the bare file") from None
 
 
 def _hub_config(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.network import network_of
 from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.stages import timm_stages
@@ -89,7 +90,7 @@ class Timm(Target):
         if network.options:
             config["model_args"] = network.options
         write_json(path / "config.json", config)
-        write_json(path / "card.json", backbone.card.model_dump(mode="json"))
+        write_card(path / "card.json", backbone.card, saved.sha256)
         text = README.format(
             arm=backbone.card.arm,
             arch=backbone.arch,
