@@ -64,6 +64,4 @@ def read_card(path: Path) -> StoredCard:
         return StoredCard(path, card, values.get(WEIGHTS), DIGEST in values)
     except (ValidationError, ValueError, RecursionError) as error:
         first = str(error).splitlines()[0][:120]
-        raise UserError(
-            f"{path} is not a model card ({first}); restore it, or convert the bare file"
-        ) from None
+        raise UserError(f"{path} is no model card ({first}); restore it, or convert the bare file") from None
