@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
@@ -16,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -30,6 +30,7 @@ from mmbench.formatting import Unit
 from mmbench.verification import DIGEST, is_damaged, with_digest
 
 SCHEMA_VERSION = 1
+DAMAGED = "damaged: its digest differs from its content"
 Task = Literal["linear", "knn", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation"]
 
 
@@ -130,15 +131,16 @@ class Result(BaseModel):
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _is_what_was_written(cls, values: Any) -> Any:
+    def _is_what_was_written(cls, values: Any, validate: ModelWrapValidatorHandler[Result]) -> Result:
         """Compare a record with the digest of its content; records of older versions have none."""
+        inside = isinstance(values, dict) and DIGEST in values
+        rest = {name: value for name, value in values.items() if name != DIGEST} if inside else values
+        found = validate(rest)  # first: it says which value cannot be right
         if is_damaged(values):
-            raise ValueError("damaged: its digest differs from its content")
-        if isinstance(values, dict):
-            return {name: value for name, value in values.items() if name != DIGEST}
-        return values
+            raise ValueError(DAMAGED)
+        return found
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -231,18 +233,13 @@ def read_result(path: Path) -> Result:
         UserError: the file is missing, is not JSON, is damaged, or is not a record of schema version 1.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        with contextlib.suppress(ValueError, RecursionError):  # not JSON: the validation says so
-            if is_damaged(json.loads(text)):
-                raise UserError(
-                    f"{path} is damaged: its digest differs from its content; restore it, or delete it and "
-                    "measure it again"
-                )
-        return Result.model_validate_json(text)
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"no result record at {path}; check the path") from None
     except (ValidationError, UnicodeDecodeError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        if DAMAGED in reason["msg"]:
+            raise UserError(f"{path} is {DAMAGED}; restore it, or delete it and measure it again") from None
         where = ".".join(str(part) for part in reason["loc"]) or "the file"
         raise UserError(
             f"{path} is not a result record of schema version {SCHEMA_VERSION}: {where}: {reason['msg']}; "
