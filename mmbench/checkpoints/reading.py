@@ -199,12 +199,21 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
 
 
+# Elements of a tensor that may be fewer stored values, repeated by strides of 0; more would fill the memory.
+MOST_REPEATED = 2**20
+
+
 def _unfit(tensor: Tensor, counter: bool) -> str | None:
     """Return in words why a tensor cannot be a weight, None where it can."""
     if tensor.layout != torch.strided:
         return "is sparse"
     if tensor.is_meta:
         return "has no values (it was saved from torch's meta device)"
+    if tensor.numel() > MOST_REPEATED and tensor.nbytes > tensor.untyped_storage().nbytes():
+        held = tensor.untyped_storage().nbytes()
+        return (
+            f"of shape {tuple(tensor.shape)} repeats {held} stored bytes {tensor.nbytes / 2**30:.3g} GiB long"
+        )
     if not counter and not tensor.is_floating_point():
         return f"is {str(tensor.dtype).removeprefix('torch.')}"
     return None

@@ -112,6 +112,11 @@ def _torch_files() -> Iterator[tuple[str, Any, str]]:
     yield "complex", {**whole, "bn1.bias": torch.zeros(64, dtype=torch.complex64)}, "bn1.bias is complex64"
     yield "whole numbers", {**whole, "bn1.bias": torch.zeros(64, dtype=torch.int32)}, "bn1.bias is int32"
     yield "sparse", {**whole, "bn1.bias": torch.zeros(64).to_sparse()}, "bn1.bias is sparse"
+    endless = torch.zeros(1).expand(10**6, 10**6)  # a few bytes in the file
+    yield "endless, misshapen", {**whole, "bn1.bias": endless}, "repeats 4 stored bytes"
+    yield "endless, unexpected", {**whole, "layer9.weight": endless}, "repeats 4 stored bytes"
+    repeated = torch.zeros(1).expand(512, 512, 3, 3)
+    yield "repeated", {**whole, "layer4.1.conv2.weight": repeated}, "repeats 4 stored bytes"
     yield "without memory", {**whole, "bn1.bias": torch.zeros(64, device="meta")}, "bn1.bias has no values"
 
 
