@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mmbench.writable import require_writable
+
 TITLE = "mmbench leaderboard"
 RESULTS = click.argument("results", type=click.Path(path_type=Path))
 BASELINE = click.option("--baseline", help="Arm that differences refer to, such as mscn. Default: none.")
@@ -34,6 +36,7 @@ def build(results: Path, out: Path, baseline: str | None, published: bool, title
     """Write the board of the records below RESULTS: page, Markdown, LaTeX, CSV and plots."""
     from mmbench.leaderboard import build as stage
 
+    require_writable(out, "--out")
     board = stage.build(results, out, baseline, published=published, title=title)
     size = f"{len(board.rows)} arms in {len(board.columns)} columns"
     click.echo(f"{size} from {board.records} records: {out / 'index.html'}")

@@ -19,6 +19,7 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain as run_pretraining
 from mmbench.pretrain.sitting import Requests
 from mmbench.progress import progress_report
+from mmbench.writable import require_writable
 
 RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
 
@@ -109,6 +110,8 @@ def pretrain(
         threads=threads,
         overrides=(*chosen, *overrides),
     )
+
+    require_writable(out, "--out")
 
     def say(words: str) -> None:
         console.print(words, highlight=False, markup=False, soft_wrap=True)

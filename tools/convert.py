@@ -19,6 +19,7 @@ from mmbench.checkpoints.writing import convert as convert_backbone
 from mmbench.checkpoints.writing import receipt_path, refuse_existing
 from mmbench.errors import UserError
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
+from mmbench.writable import require_writable
 
 
 def convert_checkpoint(
@@ -123,6 +124,7 @@ def convert(
         if to != "timm":
             raise UserError("--push takes the folder that --to timm writes; convert --to timm")
         check_name(repository)
+    require_writable(out, "OUT")
     receipt = convert_checkpoint(
         checkpoint,
         out,

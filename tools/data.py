@@ -22,6 +22,7 @@ from mmbench.option_types import SEED
 from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
+from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
 
@@ -112,6 +113,7 @@ root_option = click.option(
 @click.option("--download", is_flag=True, help="Fetch it from its authors, where they offer it.")
 def prepare_command(name: str, root: Path, seed: int, force: bool, download: bool) -> None:
     """Make the data set NAME ready. Patterns are rendered; others are fetched or looked for."""
+    require_writable(root, "--root")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(name, total=None)
@@ -202,6 +204,7 @@ def manifest_command(name: str) -> None:
 @click.option("--columns", type=click.IntRange(1, 40), default=None, help="Pictures per row.")
 def show_command(name: str, root: Path, out: Path, split: str, scenes: bool, columns: int | None) -> None:
     """Draw a contact sheet of the data set NAME: a row per class, or scenes with boxes and masks."""
+    require_writable(out, "--out")
     chosen = cast(Split, split)
     dataset = load_dataset(name, root)
     if scenes:

@@ -17,6 +17,7 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.pictures import draw_views
 from mmbench.pretrain.source import spread
 from mmbench.pretrain.views import ViewMaker
+from mmbench.writable import require_writable
 
 PICTURE_SIZE = 160  # side at which photographs are read; their views are as large
 
@@ -87,6 +88,7 @@ def preview(
     out: Path,
 ) -> None:
     """Draw what METHOD does to images."""
+    require_writable(out, "--out")
     path = draw_preview(
         method,
         out,

@@ -25,6 +25,7 @@ from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer
 from mmbench.transfer.task import TASKS
+from mmbench.writable import require_writable
 
 OF_A_PART = ("top1_", "mean_per_class_", "mAP_")  # such as one k of kNN
 
@@ -204,6 +205,12 @@ def transfer(
         if given is None:
             raise click.UsageError(f"Missing option '{name}'.")
     assert task is not None and checkpoint is not None and data is not None
+    overridden, chosen = parse_overrides(overrides), (seed,) if seeds is None else parse_seeds(seeds)
+    require_writable(out, "--out")
+    if work is not None:
+        require_writable(work, "--work")
+    if not no_bank and TASKS.get(task).accepts_pixels:  # of the tasks on frozen features
+        require_writable(bank, "--bank")
     if threads is not None:
         import torch
 
@@ -217,7 +224,7 @@ def transfer(
             arch=arch,
             image_size=image_size,
             protocol=protocol,
-            seeds=(seed,) if seeds is None else parse_seeds(seeds),
+            seeds=chosen,
             out=out,
             device=device,
             work=work,
@@ -226,7 +233,7 @@ def transfer(
             plot=plot,
             precision=precision,
             workers=workers,
-            overrides=parse_overrides(overrides),
+            overrides=overridden,
             report=report,
             say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
         )

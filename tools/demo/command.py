@@ -17,6 +17,7 @@ from mmbench.settings_types import MOST_WORKERS
 from mmbench.tools.demo.plan import ARMS, PROBES, plan
 from mmbench.tools.demo.schedule import run_cells
 from mmbench.tools.demo.worker import DemoFolders
+from mmbench.writable import require_writable
 
 BASELINE = "mscn"
 EPOCHS, SEEDS = 8, (0, 1)
@@ -57,6 +58,7 @@ def run_demo(
                 raise unknown_name(kind, name, known)
     if epochs < 1 or not seeds:
         raise UserError(f"the demo needs at least one epoch and one seed, not {epochs} and {list(seeds)}")
+    require_writable(out, "--out")
     require_free_space(out, NEEDED_BYTES, "the demo")
     folders = DemoFolders(out)
     workers = workers or cores()
