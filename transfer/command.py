@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mmbench.checkpoints.stated import Stated
+from mmbench.checkpoints.stating import of_a_file
 from mmbench.distributed import launched_rank
 from mmbench.errors import UserError, typed
 from mmbench.formatting import measured
@@ -126,6 +128,7 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
     type=IMAGE_SIZE,
     help="Pixels a side that the backbone is fed. Default: its card's; of controls, the data set's.",
 )
+@of_a_file
 @click.option("--protocol", help="Id such as linear/moco@1. Default: the task's own, see --list.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the transfer.")
 @click.option("--seeds", help="Several seeds, such as 0,1,2; instead of --seed.")
@@ -173,6 +176,7 @@ def transfer(
     data_root: Path,
     arch: str | None,
     image_size: int | None,
+    stated: Stated,
     protocol: str | None,
     seed: int,
     seeds: str | None,
@@ -223,6 +227,7 @@ def transfer(
             data_root=data_root,
             arch=arch,
             image_size=image_size,
+            stated=stated,
             protocol=protocol,
             seeds=chosen,
             out=out,

@@ -7,14 +7,20 @@ from pathlib import Path
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.transfer.control import RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.control import CONTROLS, RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
 
 
 def load_backbone(
-    spec: str, arch: str | None, dataset: Dataset, seed: int, image_size: int | None = None
+    spec: str,
+    arch: str | None,
+    dataset: Dataset,
+    seed: int,
+    image_size: int | None = None,
+    stated: Stated = NOTHING_STATED,
 ) -> Backbone:
     """Return the backbone that `spec` names.
 
@@ -25,10 +31,16 @@ def load_backbone(
         seed: seed of random weights.
         image_size: side in pixels that the controls are fed, instead of the data set's own; of weights from
             a file it changes the card, which says so.
+        stated: what the user states of a file; controls have nothing to state.
 
     Raises:
         UserError: no such file, no architecture for random weights, or weights that do not fit.
     """
+    if spec in CONTROLS and stated != NOTHING_STATED:
+        raise UserError(
+            f"{spec} is a control of ours, of which nothing is to be stated; leave --weights, --mean, --std, "
+            "--channels and --arch-option out"
+        )
     if spec == "pixels":
         return pixels_backbone(image_size or dataset.image_size)
     if spec in RANDOM_CONTROLS:
@@ -38,9 +50,9 @@ def load_backbone(
             )
         high_pass = spec == "random-high-pass"
         return recalibrated_random_backbone(arch, seed, dataset, high_pass, image_size)
-    from mmbench.checkpoints.reading import read_backbone
+    from mmbench.checkpoints.reading import read_checkpoint
 
-    backbone = read_backbone(spec, arch)
+    backbone = read_checkpoint(spec, arch, stated=stated).backbone
     return backbone if image_size is None else _fed(backbone, image_size)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmbench.checkpoints.options import undetermined
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import load_dataset
 from mmbench.data.quick_check import quick_check
 from mmbench.device import resolve_device
@@ -44,6 +46,7 @@ def transfer(
     data_root: Path = Path("data"),
     arch: str | None = None,
     image_size: int | None = None,
+    stated: Stated = NOTHING_STATED,
     protocol: str | None = None,
     seeds: Sequence[int] = (0,),
     out: Path = Path("results"),
@@ -63,8 +66,8 @@ def transfer(
     Under `torchrun` the processes work together; all of them return the same.
 
     Args:
-        checkpoint, arch, image_size: see `load_backbone`. With random weights, `seeds` are those of the
-            weights too.
+        checkpoint, arch, image_size, stated: see `load_backbone`. With random weights, `seeds` are those of
+            the weights too.
         protocol: id; the task's own default where it is None.
         out: folder of the records.
         precision, workers: see `Compute`.
@@ -99,7 +102,7 @@ def transfer(
     backbone = None
     for seed in seeds:
         if backbone is None or checkpoint in RANDOM_CONTROLS:
-            backbone = load_backbone(checkpoint, arch, dataset, seed, image_size)
+            backbone = load_backbone(checkpoint, arch, dataset, seed, image_size, stated)
         plan = plan_task(
             task,
             backbone,
@@ -129,7 +132,7 @@ def transfer(
                 precision=precision,
                 workers=workers,
                 labels_file=labels_file,
-                remarks=remarks,
+                remarks=(*remarks, *(f"assumed: {phrase}" for phrase in undetermined(backbone.card))),
                 receipt_id=None if checkpoint in CONTROLS else receipt_of(Path(checkpoint), backbone),
             )
         outcomes.append(Outcome(result, plan.path, reused))

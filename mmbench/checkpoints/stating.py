@@ -96,6 +96,27 @@ ARCH_OPTION = click.option(
 )
 
 
+def of_a_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `stating_options` but --image-size, which it has itself."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *arguments: Any,
+        weights: str | None,
+        mean: str | None,
+        std: str | None,
+        channels: Channels | None,
+        arch_options: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        stated = stated_from(weights, mean, std, channels, arch_options=arch_options)
+        return command(*arguments, stated=stated, **others)
+
+    for option in (ARCH_OPTION, CHANNELS, STD, MEAN, WEIGHTS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
 def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that state facts of a checkpoint; it gets `stated`."""
 

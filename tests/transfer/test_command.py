@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mmbench.checkpoints.backbone import create_headless
 from mmbench.cli import main
 from mmbench.results import read_result
 
@@ -202,3 +204,32 @@ def test_a_damaged_record_is_told(folder: Path, tmp_path: Path, capsys: pytest.C
     path.write_text(json.dumps({"schema_version": 1}))
     answer = run(capsys, *arguments)
     assert answer.code == 2 and str(path) in answer.err and "is not a result record" in answer.err
+
+
+def test_how_a_network_is_built_can_be_stated_and_is_recorded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = create_headless("mixmask_resnet18_cifar").state_dict()
+    torch.save({"state_dict": {f"module.encoder_q.{n}": t for n, t in state.items()}}, tmp_path / "moco.pth")
+    arguments = ["--task", "knn", "--data", str(folder), "--out", str(tmp_path / "results")]
+    source = ["--checkpoint", str(tmp_path / "moco.pth")]
+    assert run(capsys, *arguments, *source).code == 0
+    stated = ["--arch-option", "stem_padding=2", "--arch-option", "stem_pool=true"]
+    answer = run(capsys, *arguments, *source, *stated)
+    assert answer.code == 0 and "(written)" in answer.out  # another network, another record
+    records = [read_result(path) for path in (tmp_path / "results").rglob("*.json")]
+    (assumed,) = [record for record in records if not record.model.arch_options]
+    (told,) = [record for record in records if record.model.arch_options]
+    assert told.model.arch_options == {"stem_padding": 2, "stem_pool": True}
+    assert sum("assumed: " in note and "stem" in note for note in assumed.notes) == 2
+    assert not any("stem" in note for note in told.notes)
+    for wrong, words in (
+        (["--arch-option", "stem_padding=3"], "it takes 1, 2"),
+        (["--arch-option", "stem_paddin=2"], "did you mean 'stem_padding'"),
+        (["--arch-option", "output_stride=16"], "cannot be built"),
+        (["--mean", "0.5,0.5,0.5"], "--mean and --std go together"),
+    ):
+        answer = run(capsys, *arguments, *source, *wrong)
+        assert answer.code == 2 and words in answer.err and answer.err.count("\n") == 1
+    answer = run(capsys, *arguments, "--checkpoint", "random", "--arch", "mixmask_resnet8", *stated)
+    assert answer.code == 2 and "random is a control" in answer.err
