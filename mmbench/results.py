@@ -106,6 +106,8 @@ class Result(BaseModel):
         effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
         per_class: class -> accuracy in percent, where classes are told apart; absent in older records.
         labels: which labels were used, where that is less than all; absent in older records.
+        framing: how images became what was fed, such as "28 px files, fed whole at 32 px"; absent in older
+            records and where scenes are used.
         receipt_id: id of the conversion receipt, where a conversion took part.
         notes: facts a reader must know, such as "BN statistics recalibrated on train".
     """
@@ -128,6 +130,7 @@ class Result(BaseModel):
     images_per_second: Annotated[Finite, Field(ge=0)] | None = None
     per_class: dict[str, Percent] | None = None
     labels: LabelSubset | None = None
+    framing: str | None = None
     receipt_id: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -146,7 +149,7 @@ class Result(BaseModel):
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what records before it did not have, so that those come back as they were written."""
         values: dict[str, Any] = serialise(self)
-        for name in ("per_class", "labels"):
+        for name in ("per_class", "labels", "framing"):
             if values.get(name) is None:
                 values.pop(name, None)
         return values

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from mmbench.data import DATASETS, Dataset, Scenes, load_dataset
 from mmbench.data.dataset import Split
 from mmbench.data.patterns.prepare import check as check_patterns
+from mmbench.data.sides import sides
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
 
@@ -63,8 +64,9 @@ def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
     balance = (
         f"{counts[0]} per class" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} per class"
     )
-    side = part.images.shape[-1]
-    return f"{split}: {len(part)} images of {side} px, {len(counts)} classes, {balance}"
+    size = sides(dataset, split)
+    of_size = "" if size is None else f" of {size.span}"
+    return f"{split}: {len(part)} images{of_size}, {len(counts)} classes, {balance}"
 
 
 def shared_images(dataset: Dataset) -> list[str]:

@@ -64,7 +64,8 @@ def protocol_table(task: str | None) -> Table:
     for protocol in protocols().values():
         if protocol.task in names:
             star = "*" if protocol.id in defaults else ""
-            table.add_row(protocol.task, protocol.id + star, protocol.metric, protocol.title)
+            title = f"as the version before, but {protocol.change}" if protocol.change else protocol.title
+            table.add_row(protocol.task, protocol.id + star, protocol.metric, title)
     return table
 
 
@@ -248,6 +249,8 @@ def transfer(
     details = detail_table(outcomes)
     if details is not None:
         output.print(details)
+    if result.framing is not None:
+        output.print(f"evaluated images: {result.framing}", markup=False)
     for note in dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes):
         output.print(f"note: {note}", markup=False)
     for outcome in outcomes:

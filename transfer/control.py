@@ -12,7 +12,8 @@ from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.preprocessing import Preprocess, high_pass_for
 from mmbench.processes import cores
-from mmbench.transfer.pictures import open_pictures
+from mmbench.transfer.framing import FIRST_VERSIONS, FramingRule
+from mmbench.transfer.pictures import framing_of, open_pictures
 
 RANDOM_CONTROLS = ("random", "random-high-pass")
 CONTROLS = (*RANDOM_CONTROLS, "pixels")
@@ -34,7 +35,12 @@ def pixels_backbone(image_size: int) -> Backbone:
 
 @torch.no_grad()
 def recalibrated_random_backbone(
-    arch: str, seed: int, dataset: Dataset, high_pass: bool = False, image_size: int | None = None
+    arch: str,
+    seed: int,
+    dataset: Dataset,
+    high_pass: bool = False,
+    image_size: int | None = None,
+    rule: FramingRule = FIRST_VERSIONS,
 ) -> Backbone:
     """Return random weights whose batch-norm statistics were set on unlabelled training images.
 
@@ -45,6 +51,7 @@ def recalibrated_random_backbone(
         high_pass: put MSCN's filter before the weights. The filter alone costs accuracy, so this is what
             tells whether MSCN-style pretraining adds to random weights that see the same images.
         image_size: side in pixels of what the network is fed; the data set's own where it is None.
+        rule: how the protocol frames the training images, so that statistics are of what it evaluates.
     """
     size = image_size or dataset.image_size
     preprocessing = Preprocessing(image_size=size, high_pass=high_pass_for(size) if high_pass else None)
@@ -58,14 +65,15 @@ def recalibrated_random_backbone(
     model.train()
     prepare = Preprocess(backbone.card.preprocessing)
     # Image folders are sorted by class: the first images would be those of two or three classes.
-    images = open_pictures(dataset, "train", size, workers=min(8, cores()))
+    images = open_pictures(dataset, "train", size, workers=min(8, cores()), rule=rule)
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:RECALIBRATION_IMAGES]
     for batch in images.middles(chosen.split(RECALIBRATION_BATCH)):
         model(prepare(batch))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     origins = {
         **backbone.card.origins,
-        "batch_norm": f"statistics of {len(chosen)} random unlabelled training images of {dataset.name}",
+        "batch_norm": f"statistics of {len(chosen)} random unlabelled training images of {dataset.name}"
+        + _framed(dataset, size, rule),
     }
     facts = {
         "arm": "random-high-pass" if high_pass else "random",
@@ -74,3 +82,9 @@ def recalibrated_random_backbone(
     }
     card = backbone.card.model_copy(update=facts)
     return replace(backbone, state_dict=state, card=card)
+
+
+def _framed(dataset: Dataset, size: int, rule: FramingRule) -> str:
+    """Return how the images were framed, if otherwise than by the first version of every protocol."""
+    framing, first = (framing_of(dataset, "train", size, each) for each in (rule, FIRST_VERSIONS))
+    return "" if framing.resized == first.resized else f": {framing}"

@@ -7,7 +7,7 @@ from mmbench.transfer.finetuning import FinetuneSettings, finetune, predict
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
-@task("finetune", FinetuneSettings, default_protocol="finetune/patterns@1")
+@task("finetune", FinetuneSettings, default_protocol="finetune/patterns@2")
 def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
     """Finetune on every labelled training image, measure once on the evaluated split."""
     train, test = job.pictures("train"), job.pictures(job.evaluated)

@@ -58,7 +58,7 @@ class KnnGridSettings(TaskSettings):
     chunk: Count = 512
 
 
-@task("knn", KnnSettings, default_protocol="knn/patterns@1", accepts_pixels=True)
+@task("knn", KnnSettings, default_protocol="knn/patterns@2", accepts_pixels=True)
 def knn(job: TransferJob, settings: KnnSettings | KnnGridSettings) -> Measurement:
     """Classify the evaluated split by its neighbours in train. Of raw pixels, the mean image is removed."""
     if isinstance(settings, KnnGridSettings):

@@ -50,7 +50,7 @@ def _train_and_val(job: TransferJob) -> Pictures:
     first = parts[0]
     if isinstance(first, FilePictures):
         files = _joined_files([part.files for part in parts if isinstance(part, FilePictures)])
-        return FilePictures(files, first.size, first.workers)
+        return FilePictures(files, first.size, first.workers, first.resized)
     splits = [part.split for part in parts if isinstance(part, MemoryPictures)]
     images = torch.cat([split.images for split in splits])
     return MemoryPictures(ImageSplit(images, torch.cat([split.labels for split in splits])), first.size)

@@ -10,7 +10,7 @@ from mmbench.transfer.sweep_probe import measure_sweep
 from mmbench.transfer.task import Measurement, TransferJob, task
 
 
-@task("linear", LinearSettings, default_protocol="linear/patterns@1", accepts_pixels=True)
+@task("linear", LinearSettings, default_protocol="linear/patterns@2", accepts_pixels=True)
 def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
     """Measure a linear classifier on frozen features; that they are frozen is checked in the run."""
     if isinstance(settings, AugmentedProbe):

@@ -12,6 +12,7 @@ from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.transfer.control import CONTROLS, RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.framing import FIRST_VERSIONS, FramingRule
 
 
 def load_backbone(
@@ -21,6 +22,7 @@ def load_backbone(
     seed: int,
     image_size: int | None = None,
     stated: Stated = NOTHING_STATED,
+    rule: FramingRule = FIRST_VERSIONS,
 ) -> Backbone:
     """Return the backbone that `spec` names.
 
@@ -32,6 +34,7 @@ def load_backbone(
         image_size: side in pixels that the controls are fed, instead of the data set's own; of weights from
             a file it changes the card, which says so.
         stated: what the user states of a file; controls have nothing to state.
+        rule: how the protocol frames images, for the batch-norm statistics of random weights.
 
     Raises:
         UserError: no such file, no architecture for random weights, or weights that do not fit.
@@ -49,7 +52,7 @@ def load_backbone(
                 "random weights need an architecture; add --arch, such as --arch mixmask_resnet18"
             )
         high_pass = spec == "random-high-pass"
-        return recalibrated_random_backbone(arch, seed, dataset, high_pass, image_size)
+        return recalibrated_random_backbone(arch, seed, dataset, high_pass, image_size, rule)
     from mmbench.checkpoints.reading import read_checkpoint
 
     backbone = read_checkpoint(spec, arch, stated=stated).backbone

@@ -103,7 +103,7 @@ def scores(model: LogisticRegression, features: Tensor, classes: int) -> Tensor:
     return torch.from_numpy(full)
 
 
-@task("logreg", LogregSettings, default_protocol="logreg/lbfgs@1", accepts_pixels=True)
+@task("logreg", LogregSettings, default_protocol="logreg/lbfgs@2", accepts_pixels=True)
 def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     """Choose the strength on val, refit on train and val, measure once on the evaluated split.
 

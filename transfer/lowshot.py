@@ -37,7 +37,7 @@ class LowshotSettings(TaskSettings):
     iterations: Iterations = 200
 
 
-@task("lowshot", LowshotSettings, default_protocol="lowshot/k@1", accepts_pixels=True)
+@task("lowshot", LowshotSettings, default_protocol="lowshot/k@2", accepts_pixels=True)
 def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
     """Fit every draw of every k, measure each on the evaluated split; top1 is the mean over all.
 

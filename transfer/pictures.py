@@ -18,9 +18,9 @@ from mmbench.data.dataset import Split
 from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
 from mmbench.preprocessing import centre_crop
+from mmbench.transfer.framing import FIRST_VERSIONS, RESIZED_OVER_FED, Framing, FramingRule
 
 LARGEST_IN_MEMORY = 64  # px: larger pictures are cropped from their files, as the published protocols do
-RESIZED_OVER_FED = 256 / 224  # evaluation resizes the short side to 256 px and cuts the middle 224
 
 
 class Pictures(ABC):
@@ -78,23 +78,33 @@ class MemoryPictures(Pictures):
 
 
 class FilePictures(Pictures):
-    """Pictures on disk, read when they are needed."""
+    """Pictures on disk, read when they are needed.
 
-    def __init__(self, files: PictureFiles, size: int, workers: int) -> None:
+    Attributes:
+        resized: short side in pixels that the middle is cut out of; by default 256/224 of the size.
+    """
+
+    def __init__(self, files: PictureFiles, size: int, workers: int, resized: int | None = None) -> None:
         self.files, self.labels, self.size, self.workers = files, files.labels, size, workers
+        self.usual = round(size * RESIZED_OVER_FED)
+        self.resized = self.usual if resized is None else resized
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        """SHA-256 of names, sizes in bytes and labels, and the size at which pictures are fed."""
-        return f"{self.files.fingerprint}-{self.size}"
+        """SHA-256 of names, sizes in bytes and labels, and the size at which pictures are fed.
+
+        Where they are resized to another size than usual, that too.
+        """
+        resized = "" if self.resized == self.usual else f"-{self.resized}"
+        return f"{self.files.fingerprint}-{self.size}{resized}"
 
     def middles(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the middle of each picture after its short side was resized to 256/224 of the size."""
+        """Yield the middle of each picture after its short side was resized."""
         yield from read_ahead(_Middles(self), batches, self.workers)
 
     def subset(self, indices: Tensor) -> FilePictures:
         """Return the pictures at `indices`."""
-        return FilePictures(self.files.subset(indices), self.size, self.workers)
+        return FilePictures(self.files.subset(indices), self.size, self.workers, self.resized)
 
     def path(self, index: int) -> Path:
         """Return where a picture is."""
@@ -106,7 +116,7 @@ class _Middles(TorchDataset[Any]):
 
     def __init__(self, pictures: FilePictures) -> None:
         self.pictures = pictures
-        self.stored = round(pictures.size * RESIZED_OVER_FED)
+        self.stored = pictures.resized
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
@@ -156,7 +166,14 @@ def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int
         yield found
 
 
-def open_pictures(dataset: Dataset, name: Split, size: int, workers: int) -> Pictures:
+def framing_of(dataset: Dataset, name: Split, size: int, rule: FramingRule) -> Framing:
+    """Return how the pictures of one split become what a backbone is fed, `size` pixels."""
+    return rule.framing(dataset, name, size, from_files=size > LARGEST_IN_MEMORY)
+
+
+def open_pictures(
+    dataset: Dataset, name: Split, size: int, workers: int, rule: FramingRule = FIRST_VERSIONS
+) -> Pictures:
     """Return one split of `dataset` for a backbone that is fed `size` pixels.
 
     Pictures that are files are read from them where the backbone wants more than 64 px: decoded once and
@@ -165,7 +182,10 @@ def open_pictures(dataset: Dataset, name: Split, size: int, workers: int) -> Pic
     Raises:
         UserError: there is no such split, or it cannot be read.
     """
-    if name in dataset.files and size > LARGEST_IN_MEMORY:
-        dataset.labels(name)  # checked
-        return FilePictures(dataset.files[name](), size, workers)
-    return MemoryPictures(dataset.split(name, size), size)
+    if name not in dataset.files:
+        return MemoryPictures(dataset.split(name), size)
+    dataset.labels(name)  # checked
+    framing = framing_of(dataset, name, size, rule)
+    if size > LARGEST_IN_MEMORY:
+        return FilePictures(dataset.files[name](), size, workers, framing.resized)
+    return MemoryPictures(dataset.split(name, size, framing.resized), size)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mmbench.checkpoints.card import ModelCard
 from mmbench.errors import unknown_name
 from mmbench.results import Task
 from mmbench.settings_types import STRICT, first_problem
+from mmbench.transfer.framing import FramingRule, SmallImages, rule_for
 
 
 class TaskSettings(BaseModel):
@@ -57,7 +59,11 @@ class Protocol(BaseModel):
         source: paper, section or repository.
         differs: where it differs from the source.
         image_size: side in pixels that it is written for; the record says if weights are fed another.
+        small_images, crop_pct: how images are framed in evaluation, see `FramingRule`.
         settings: the task's own settings, checked by the task's settings model.
+        change: what a later version changed, in a few words.
+        revisions: later versions of the file's protocol. Each gives its `version`, its `change` and those
+            fields that are new; of `settings`, those that are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,7 +77,26 @@ class Protocol(BaseModel):
     source: str
     differs: str
     image_size: int | None = None
+    small_images: SmallImages = "margin"
+    crop_pct: float | None = Field(default=None, gt=0, le=1)
     settings: dict[str, Any]
+    change: str = ""
+    revisions: tuple[dict[str, Any], ...] = ()
+
+    def framing(self, card: ModelCard | None) -> FramingRule:
+        """Return how images are framed for weights with this card; None for a control."""
+        return rule_for(self.small_images, self.crop_pct, card)
+
+    def versions(self) -> Iterator[Protocol]:
+        """Yield the protocol of the file, then its later versions."""
+        values = self.model_dump(exclude={"revisions"})
+        yield Protocol.model_validate(values)
+        for revision in self.revisions:
+            changes = dict(revision)
+            name = self.id.partition("@")[0]
+            settings = {**values["settings"], **changes.pop("settings", {})}
+            values = {**values, "id": f"{name}@{changes.pop('version')}", **changes, "settings": settings}
+            yield Protocol.model_validate(values)
 
 
 @functools.cache
@@ -80,10 +105,11 @@ def protocols() -> dict[str, Protocol]:
     found: dict[str, Protocol] = {}
     for entry in resources.files("mmbench.transfer.protocols").iterdir():
         if entry.name.endswith(".yaml"):
-            protocol = Protocol.model_validate(yaml.safe_load(entry.read_text(encoding="utf-8")))
-            if protocol.id in found:
-                raise ValueError(f"protocol '{protocol.id}' is defined twice, once in {entry.name}")
-            found[protocol.id] = protocol
+            in_file = Protocol.model_validate(yaml.safe_load(entry.read_text(encoding="utf-8")))
+            for protocol in in_file.versions():
+                if protocol.id in found:
+                    raise ValueError(f"protocol '{protocol.id}' is defined twice, once in {entry.name}")
+                found[protocol.id] = protocol
     return dict(sorted(found.items()))
 
 

@@ -81,8 +81,7 @@ def transfer(
         UserError: anything that the user can mend; nothing half-written is left in `out`.
     """
     entry = TASKS.get(task)  # a mistyped name is told before anything is loaded
-    if protocol is not None:
-        get_protocol(protocol)
+    followed = get_protocol(protocol or entry.default_protocol)
     if plot and entry.dense:
         raise UserError(f"task '{task}' has no pictures of features; leave --plot away")
     chosen = resolve_device(device)
@@ -102,7 +101,9 @@ def transfer(
     backbone = None
     for seed in seeds:
         if backbone is None or checkpoint in RANDOM_CONTROLS:
-            backbone = load_backbone(checkpoint, arch, dataset, seed, image_size, stated)
+            backbone = load_backbone(
+                checkpoint, arch, dataset, seed, image_size, stated, followed.framing(None)
+            )
         plan = plan_task(
             task,
             backbone,

@@ -22,7 +22,7 @@ class SemisupSettings(FinetuneSettings):
     fraction: PositiveShare
 
 
-@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@1", takes_labels_file=True)
+@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@2", takes_labels_file=True)
 def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
     test = job.pictures(job.evaluated)

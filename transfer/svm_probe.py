@@ -155,7 +155,7 @@ def measure_svm(job: TransferJob, settings: SvmProbe) -> Measurement:
     if not dataset.multilabel:
         raise UserError(
             f"{job.protocol.id} is for pictures of several labels, and those of '{dataset.name}' have one "
-            "each; use --protocol linear/patterns@1 or linear/moco@1"
+            "each; use --protocol linear/patterns@2 or linear/moco@2"
         )
     fitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
     splits: tuple[Split, ...] = (*fitted, evaluated)  # type: ignore[arg-type]

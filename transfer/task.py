@@ -24,7 +24,8 @@ from mmbench.transfer.accuracy import per_class_accuracy
 from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.confusion_plot import draw_confusion
-from mmbench.transfer.pictures import Pictures, open_pictures
+from mmbench.transfer.framing import FramingRule
+from mmbench.transfer.pictures import Pictures, framing_of, open_pictures
 from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
 from mmbench.transfer.unfinished import Unfinished
 
@@ -75,7 +76,12 @@ class TransferJob:
     def pictures(self, split: Split) -> Pictures:
         """Return a split's pictures at the size that the backbone is fed."""
         size = self.backbone.card.preprocessing.image_size
-        return open_pictures(self.dataset, split, size, self.compute.reading_workers)
+        return open_pictures(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
+
+    @property
+    def framing_rule(self) -> FramingRule:
+        """How images are framed in evaluation."""
+        return self.protocol.framing(self.backbone.card)
 
     def features(self, split: Split) -> Tensor:
         """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
@@ -243,12 +249,12 @@ def _check_labels(dataset: Dataset, protocol: Protocol) -> None:
     if dataset.multilabel and protocol.metric != "mAP":
         raise UserError(
             f"pictures of '{dataset.name}' have several labels, which {protocol.id} cannot use; "
-            "use --task linear --protocol linear/voc07-svm@1"
+            "use --task linear --protocol linear/voc07-svm@2"
         )
     if not dataset.multilabel and protocol.metric == "mAP":
         raise UserError(
             f"pictures of '{dataset.name}' have one label each, and {protocol.id} is for several; "
-            "use --task linear --protocol linear/sweep@1"
+            "use --task linear --protocol linear/sweep@2"
         )
 
 
@@ -338,6 +344,10 @@ def _record(
     size, meant = job.backbone.card.preprocessing.image_size, plan.protocol.image_size
     if meant is not None and size != meant:
         notes = (*notes, f"{plan.protocol.id} is written for {meant} px; these weights are fed {size} px")
+    framing = None
+    if not plan.entry.dense:
+        framing = framing_of(job.dataset, job.evaluated, size, job.framing_rule)
+        notes += framing.remarks()
     per_class = measured.per_class
     if per_class is None and measured.confusion is not None:
         shares = zip(job.dataset.classes, per_class_accuracy(measured.confusion), strict=True)
@@ -358,6 +368,7 @@ def _record(
         receipt_id=receipt,
         per_class=None if per_class is None else dict(per_class),
         labels=measured.labels,
+        framing=None if framing is None else str(framing),
         notes=notes,
     )
 

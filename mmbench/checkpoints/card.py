@@ -19,6 +19,8 @@ from mmbench.verification import DIGEST, is_damaged
 WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Origin of a crop_pct that tells how our own pretraining's images are looked at; other images decide anew.
+OWN_IMAGES = "the pretraining's own images"
 
 
 class HighPass(BaseModel):
@@ -39,7 +41,7 @@ class Preprocessing(BaseModel):
 
     `image_size` is in pixels. `crop_pct` is timm's word for the share of the resized short side that is seen
     in evaluation: the short side is resized to image_size / crop_pct px, and the middle square of image_size
-    px is cut out. None where the weights do not state it: then the images decide (`mmbench.data.framing`).
+    px is cut out. None where the weights do not state it: the images decide (`mmbench.transfer.framing`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -152,24 +152,28 @@ class Dataset:
     expected: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def split(self, name: Split, fed: int | None = None) -> ImageSplit:
+    def split(self, name: Split, fed: int | None = None, stored: int | None = None) -> ImageSplit:
         """Return one split, decoded once per process.
 
         Args:
             fed: side in pixels at which the images will be fed; where there are files they are decoded for
                 it, else it changes nothing. None means `image_size`.
+            stored: side in pixels at which files are decoded; None leaves room for crops around `fed`.
 
         Raises:
             UserError: the data set has no such split, or the split is empty or unreadable.
         """
         self._require(name)
-        if fed in (None, self.image_size) or name not in self.files:
+        if name not in self.files:
             return self._decoded(name)
-        key = f"{name} at {fed}"
-        if key not in self._cache:
-            from mmbench.data.pictures import STORED_OVER_FED, decode  # it needs this module
+        from mmbench.data.pictures import STORED_OVER_FED, decode  # it needs this module
 
-            stored = round(STORED_OVER_FED * fed)
+        if stored is None:
+            stored = round(STORED_OVER_FED * (fed or self.image_size))
+        if stored == round(STORED_OVER_FED * self.image_size):
+            return self._decoded(name)
+        key = f"{name} at {stored}"
+        if key not in self._cache:
             self._cache[key] = self._checked(name, decode(self.files[name](), stored))
         return self._cache[key]
 

@@ -130,7 +130,7 @@ def test_what_the_machine_does_is_asked_for_and_recorded(
 def test_the_list_names_every_protocol_of_a_task(capsys: pytest.CaptureFixture[str]) -> None:
     answer = run(capsys, "--list", "--task", "semisup")
     assert answer.code == 0
-    assert "semisup/patterns-1pct@1*" in answer.out and "semisup/10pct@1" in answer.out
+    assert "semisup/patterns-1pct@2*" in answer.out and "semisup/10pct@1" in answer.out
     assert "knn/" not in answer.out
     assert "detection/patterns@1*" in run(capsys, "--list").out
 

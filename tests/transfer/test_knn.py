@@ -84,7 +84,7 @@ def test_the_task_measures_the_test_split(backbone: Backbone, gratings: Dataset,
     assert result.metrics["top1"].value == pytest.approx(predicted(bank, queries, gratings, k=20), abs=1e-4)
     assert result.metrics["top1"].n == 60
     assert result.dataset.split_sizes == {"train": 120, "test": 60}
-    assert result.protocol == "knn/patterns@1" and result.effective_lr is None
+    assert result.protocol == "knn/patterns@2" and result.effective_lr is None
 
 
 def test_of_pixels_the_mean_image_is_removed(gratings: Dataset, tmp_path: Path) -> None:

@@ -225,6 +225,6 @@ def test_a_class_with_two_pictures_gets_two_folds() -> None:
 
 def test_pictures_with_one_label_are_refused(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match="those of 'gratings' have one each; use --protocol linear/patterns@1"
+        UserError, match="those of 'gratings' have one each; use --protocol linear/patterns@2"
     ):
         measure_svm(make_job(backbone, gratings, tmp_path), settings())

@@ -79,9 +79,9 @@ def test_nothing_is_left_of_a_run_that_failed(run: Run, tmp_path: Path) -> None:
         ({"protocol_id": "linear/moco@1"}, "protocol linear/moco@1 is for task 'linear', not for 'knn'"),
         (
             {"overrides": {"neighbors": 5}},
-            "unknown setting of knn/patterns@1 'neighbors'; did you mean 'neighbours'",
+            "unknown setting of knn/patterns@2 'neighbors'; did you mean 'neighbours'",
         ),
-        ({"overrides": {"neighbours": "many"}}, "setting 'neighbours' of knn/patterns@1"),
+        ({"overrides": {"neighbours": "many"}}, "setting 'neighbours' of knn/patterns@2"),
         ({"task": "detection"}, "data set 'gratings' has no boxes or masks"),
         ({"task": "segmentation"}, "data set 'gratings' has no boxes or masks"),
     ],
@@ -135,7 +135,7 @@ def test_the_metric_is_what_the_field_reports_on_the_data_set(run: Run, gratings
 def test_data_that_cannot_be_classified_are_refused(run: Run, gratings: Dataset) -> None:
     with pytest.raises(UserError, match=r"has one class \(unlabelled\), and classification needs two"):
         run("knn", dataset=replace(gratings, classes=("unlabelled",)))
-    with pytest.raises(UserError, match="have several labels, which knn/patterns@1 cannot use"):
+    with pytest.raises(UserError, match="have several labels, which knn/patterns@2 cannot use"):
         run("knn", dataset=replace(gratings, multilabel=True, metric="mAP"))
     with pytest.raises(UserError, match="have one label each, and linear/voc07-svm@1 is for several"):
         run("linear", protocol_id="linear/voc07-svm@1")

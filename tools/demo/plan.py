@@ -35,13 +35,13 @@ class Probe:
 
 
 PROBES = (
-    Probe("knn", "knn/patterns@1", 3, controls=("random", FILTERED_CONTROL, "pixels")),
-    Probe("linear", "linear/patterns@1", 4, controls=("random", FILTERED_CONTROL, "pixels")),
-    Probe("semisup", "semisup/patterns-1pct@1", 5, label_subsets=3),
-    Probe("semisup", "semisup/patterns-10pct@1", 12),
-    Probe("logreg", "logreg/lbfgs@1", 40, asked_for=True),
-    Probe("lowshot", "lowshot/k@1", 10, asked_for=True),
-    Probe("finetune", "finetune/patterns@1", 35, asked_for=True),
+    Probe("knn", "knn/patterns@2", 3, controls=("random", FILTERED_CONTROL, "pixels")),
+    Probe("linear", "linear/patterns@2", 4, controls=("random", FILTERED_CONTROL, "pixels")),
+    Probe("semisup", "semisup/patterns-1pct@2", 5, label_subsets=3),
+    Probe("semisup", "semisup/patterns-10pct@2", 12),
+    Probe("logreg", "logreg/lbfgs@2", 40, asked_for=True),
+    Probe("lowshot", "lowshot/k@2", 10, asked_for=True),
+    Probe("finetune", "finetune/patterns@2", 35, asked_for=True),
     Probe("detection", "detection/patterns@1", 15, pretraining_seeds=1, controls=("random",)),
     Probe("segmentation", "segmentation/patterns@1", 19, pretraining_seeds=1, controls=("random",)),
 )

@@ -20,7 +20,7 @@ def test_every_arm_and_random_meet_the_same_protocols_seeds_and_label_subsets() 
         for arm in (*ARMS, "random")
     }
     assert all(counts == per_arm["random"] for counts in per_arm.values())
-    one_percent = {c.transfer_seed for c in cells if c.protocol == "semisup/patterns-1pct@1"}
+    one_percent = {c.transfer_seed for c in cells if c.protocol == "semisup/patterns-1pct@2"}
     assert len(one_percent) >= 5
 
 

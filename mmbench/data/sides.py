@@ -1,0 +1,73 @@
+"""How large the images of a data set are: of files their own size, never that of a decoded copy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from mmbench.data.dataset import Dataset, PictureFiles, Split
+
+SAMPLE = 256  # files whose headers are read: evenly spread, so the same ones in every run
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Short sides of images, in pixels.
+
+    Attributes:
+        least, median, most: over the images that were looked at; `median` is one of them.
+        square: whether all of these are square.
+        files: whether they are those of files, as opposed to images that a data set holds decoded.
+    """
+
+    least: int
+    median: int
+    most: int
+    square: bool
+    files: bool
+
+    def __str__(self) -> str:
+        """Return "28 px files", or "281 to 500 px files (short sides; median 333)"."""
+        size, _, remark = self.span.partition(" px")
+        return f"{size} px {'files' if self.files else 'images'}{remark}"
+
+    @property
+    def span(self) -> str:
+        """The size alone: "28 px", or "281 to 500 px (short sides; median 333)"."""
+        if self.least == self.most:
+            return f"{self.median} px" + ("" if self.square else " (short side)")
+        return f"{self.least} to {self.most} px (short sides; median {self.median})"
+
+
+def sides_of_files(files: PictureFiles) -> Sides | None:
+    """Return the short sides of up to SAMPLE files from their headers; None if no header can be read.
+
+    An EXIF rotation swaps the sides, which leaves the short one as it is.
+    """
+    chosen = torch.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().long().tolist()
+    sizes = []
+    for index in chosen:
+        try:
+            with Image.open(files.root / files.paths[index]) as opened:
+                sizes.append(opened.size)
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue  # reading it for good says what is wrong
+    return _sides(sizes, files=True) if sizes else None
+
+
+def sides(dataset: Dataset, split: Split) -> Sides | None:
+    """Return the short sides of a split: of its files where it has some, else of its decoded images."""
+    if split in dataset.files:
+        return sides_of_files(dataset.files[split]())
+    height, width = dataset.split(split).images.shape[-2:]
+    return _sides([(width, height)], files=False)
+
+
+def _sides(sizes: Sequence[tuple[int, int]], *, files: bool) -> Sides:
+    short = [min(size) for size in sizes]
+    square = all(width == height for width, height in sizes)
+    return Sides(min(short), statistics.median_low(short), max(short), square, files)
