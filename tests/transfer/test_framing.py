@@ -1,4 +1,4 @@
-"""Small images are evaluated whole, from the second version of each protocol on; the first stays as it was."""
+"""Small images are evaluated whole, from the second version of each protocol on; the first is as it was."""
 
 from __future__ import annotations
 
