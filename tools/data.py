@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mmbench.data import DATASETS, download_dataset, load_dataset
+from mmbench.data.content_hashes import DATABASE
 from mmbench.data.dataset import DOWNLOADERS, Split
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
@@ -74,7 +75,7 @@ def _replace(target: Path, render: Callable[[Path], None]) -> None:
     """
     strangers = [entry.name for entry in target.iterdir()] if target.is_dir() else [target.name]
     known = {"patterns.json", "scenes", "train", "val", "test"}
-    if any(entry not in known for entry in strangers):
+    if any(entry not in known and not entry.startswith(DATABASE) for entry in strangers):
         raise UserError(
             f"{target} holds files that are not Patterns data; move them, or choose another --root"
         )

@@ -91,7 +91,7 @@ class FilePictures(Pictures):
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        """SHA-256 of names, sizes in bytes and labels, and the size at which pictures are fed.
+        """SHA-256 of names, contents and labels, and the size at which pictures are fed.
 
         Where they are resized to another size than usual, that too.
         """

@@ -5,9 +5,9 @@ from mmbench.data.dataset import (
     Dataset,
     ImageSplit,
     PictureFiles,
-    Scenes,
     download_dataset,
     load_dataset,
 )
+from mmbench.data.dense_files import Scenes
 
 __all__ = ["DATASETS", "Dataset", "ImageSplit", "PictureFiles", "Scenes", "download_dataset", "load_dataset"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Literal, TypeVar
 
 from torch import Tensor
 
+from mmbench.data.content_hashes import content_digests
+from mmbench.data.dense_files import Scenes
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 
@@ -61,65 +64,28 @@ class PictureFiles:
         return len(self.paths)
 
     def subset(self, indices: Tensor) -> PictureFiles:
-        """Return the pictures at `indices`."""
-        return PictureFiles(
-            self.root, [self.paths[index] for index in indices.tolist()], self.labels[indices]
-        )
+        """Return the pictures at `indices`; what is known of their contents is not read again."""
+        chosen = indices.tolist()
+        part = PictureFiles(self.root, [self.paths[index] for index in chosen], self.labels[indices])
+        if "contents" in self.__dict__:
+            part.__dict__["contents"] = [self.contents[index] for index in chosen]
+        return part
+
+    @functools.cached_property
+    def contents(self) -> Sequence[bytes]:
+        """SHA-256 of each file's bytes, empty where a file cannot be read; see `content_hashes`."""
+        return content_digests(self.root, self.paths)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, sizes in bytes and labels of the files; their contents are not read."""
+        """SHA-256 over names, contents and labels of the files."""
         digest = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
-            line = f"{path}:{(self.root / path).stat().st_size}:{label}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))  # as the names are on the disk
+        for path, content, label in zip(self.paths, self.contents, self.labels.tolist(), strict=True):
+            digest.update(b"%s\0%s:%s\n" % (os.fsencode(path), content.hex().encode(), str(label).encode()))
         return digest.hexdigest()
 
 
 Part = TypeVar("Part", ImageSplit, PictureFiles)
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """Detection and segmentation data on disk, the same pictures for both.
-
-    Layout below `root`: images/{split}/*.png, annotations/{split}.json (COCO: boxes and polygons),
-    segmentation/{split}/*.png (uint8; 0 is background, class i is i + 1), and voc/VOC2007/ (VOC XML layout).
-
-    Attributes:
-        classes: the names of the things, without background.
-    """
-
-    root: Path
-    classes: tuple[str, ...]
-
-    def images(self, split: Split) -> Path:
-        """Return the folder of the split's pictures."""
-        return self.root / "images" / split
-
-    def coco_json(self, split: Split) -> Path:
-        """Return the split's COCO annotation file."""
-        return self.root / "annotations" / f"{split}.json"
-
-    def segmentation(self, split: Split) -> Path:
-        """Return the folder of the split's label maps."""
-        return self.root / "segmentation" / split
-
-    @property
-    def voc(self) -> Path:
-        """Return the VOC folder (Annotations/, ImageSets/Main/, JPEGImages/, SegmentationClass/)."""
-        return self.root / "voc" / "VOC2007"
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over names and bytes of the COCO files and of every picture and label map."""
-        digest = hashlib.sha256()
-        for folder in ("annotations", "images", "segmentation"):
-            for path in sorted((self.root / folder).rglob("*")):
-                if path.is_file():
-                    digest.update(path.relative_to(self.root).as_posix().encode())
-                    digest.update(path.read_bytes())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from mmbench.data.content_hashes import DATABASE
 from mmbench.data.file_names import printable
 from mmbench.errors import UserError
 
@@ -168,6 +169,8 @@ class _Walk:
     def _entry(
         self, entry: os.DirEntry[str], path: str, into: Folder, above: tuple[tuple[int, int], ...]
     ) -> None:
+        if entry.name.startswith(DATABASE):
+            return  # ours
         status = self._status(entry, path)
         if status is None:
             return

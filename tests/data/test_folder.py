@@ -169,7 +169,7 @@ def test_unreadable_pictures_can_be_left_out_and_named(tmp_path):
         decode(files, 40, [])
 
 
-def test_the_fingerprint_of_files_tells_names_sizes_and_labels(tmp_path):
+def test_the_fingerprint_of_files_tells_names_contents_and_labels(tmp_path):
     make_tree(tmp_path, {"a": 2, "b": 2})
     first = picture_files(tmp_path, ("a", "b")).fingerprint
     assert picture_files(tmp_path, ("a", "b")).fingerprint == first

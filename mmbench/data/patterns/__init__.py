@@ -6,7 +6,8 @@ import functools
 import sys
 from pathlib import Path
 
-from mmbench.data.dataset import DATASETS, Dataset, ImageSplit, Scenes
+from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
+from mmbench.data.dense_files import Scenes
 from mmbench.data.folder import picture_files
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
