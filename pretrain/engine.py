@@ -22,7 +22,7 @@ from mmbench.pretrain.pictures import draw_curves, draw_views
 from mmbench.pretrain.sitting import Report, Requests, Sitting, list_unreadable
 from mmbench.pretrain.source import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
-from mmbench.runs import RunFolder
+from mmbench.runs import RunFolder, read_settings
 
 PICTURED = 8
 logger = logging.getLogger("mmbench.pretrain")
@@ -54,9 +54,8 @@ def pretrain(
         KeyboardInterrupt: `requests.stop` was set; the state is saved.
     """
     folder = RunFolder(out)
-    settings: dict[str, object] = config.model_dump(mode="json")
     if folder.finished:
-        folder.open(settings, runtime=RUNTIME_SETTINGS)
+        folder.open(_settings(config, folder), runtime=RUNTIME_SETTINGS)
         say(f"{out} is finished already; nothing to do")
         return folder
     accelerator = make_accelerator(config, folder)
@@ -68,12 +67,13 @@ def pretrain(
     for line in dataset.remarks if is_main else ():
         say(line)
     source = open_source(config, dataset, accelerator.device)
-    for line in framework.remarks(len(source)) if is_main else ():
+    for line in (*source.remarks(), *framework.remarks(len(source))) if is_main else ():
         say(line)
     trainer = Trainer(config, framework, source, accelerator)
     monitor = None
     if config.knn_every:
         monitor = KnnMonitor(dataset, trainer.views.preprocessing, accelerator.device)
+    settings = _settings(config, folder, source.image_size)
     settings["effective"] = effective = trainer.effective()
     require_free_space(out, (config.keep_states + 1) * trainer.state_bytes() + 2**22, "training states")
     if is_main:
@@ -119,6 +119,21 @@ def _load(config: PretrainConfig) -> Dataset:
     if path is None or config.knn_every:
         return load_dataset(config.data, config.data_root)
     return load_images(path)
+
+
+def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None = None) -> dict[str, object]:
+    """Return the settings to record, with the image size that the data decided where none was asked for.
+
+    Args:
+        image_size: that of the data; None for a run that is finished, which is taken at its word.
+    """
+    settings: dict[str, object] = config.model_dump(mode="json")
+    if config.image_size is None:
+        begun = folder.settings.is_file()
+        there = read_settings(folder.settings).get("image_size") if begun else image_size
+        # Runs that were begun before sizes were resolved say null, and mean the data's own.
+        settings["image_size"] = there if there is None or image_size is None else image_size
+    return settings
 
 
 def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, object]) -> None:

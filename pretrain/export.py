@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
-from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.checkpoints.card import OWN_IMAGES, HighPass, ModelCard
 from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of
@@ -54,17 +54,20 @@ def model_card(trainer: Trainer, dataset: Dataset, seconds: float) -> ModelCard:
         epochs=config.epochs,
         seed=config.seed,
         pretrain_seconds=round(seconds, 2),
-        preprocessing=trainer.views.preprocessing,
+        preprocessing=trainer.views.preprocessing.model_copy(
+            update={"crop_pct": round(trainer.source.crop_pct, 4)}
+        ),
         source_format="run",
         origins={
             "method": f"recipe {config.recipe}",
             "preprocessing": "the pretraining's own",
+            "crop_pct": OWN_IMAGES,
             "pretrain_seconds": "wall time of the training steps, all sittings added up",
         },
     )
 
 
-def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop_pct: float) -> None:
+def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard) -> None:
     """Write timm's config.json, which makes timm build a network that holds the high-pass filter.
 
     A network of timm's own that is none of ours has no place for it; then timm refuses the folder, since
@@ -78,7 +81,7 @@ def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard, crop
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
             "input_size": [3, size, size],
-            "crop_pct": crop_pct,
+            "crop_pct": preprocessing.crop_pct,
         },
         "mmbench": {"preprocessing": preprocessing.model_dump(mode="json"), "card": folder.card.name},
     }
@@ -95,7 +98,7 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float
     """Write config.json, README.md, card.json and, last of all, model.safetensors; return the card."""
     model, config, preprocessing = trainer.framework.backbone, trainer.config, trainer.views.preprocessing
     card = model_card(trainer, dataset, seconds)
-    write_timm_config(model, folder, card, crop_pct=round(trainer.source.crop_pct, 4))
+    write_timm_config(model, folder, card)
     high_pass = preprocessing.high_pass
     words = README.format(
         arch=config.arch,

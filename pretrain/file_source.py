@@ -14,6 +14,7 @@ from mmbench.data import PictureFiles
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.data.file_names import listed
 from mmbench.data.pictures import read_image
+from mmbench.data.sides import sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.source import ImageSource, Part, spread
@@ -102,7 +103,9 @@ class FileSource(ImageSource):
         self.files = files
         self.fingerprint = files.fingerprint
         self.image_size = size
-        self.crop_pct = 0.875  # the middle 224 of 256 pixels, as in ImageNet's usual evaluation
+        self.sides = sides_of_files(files)
+        # The middle 224 of 256 pixels, as in ImageNet's usual evaluation.
+        self.crop_pct = 1.0 if self.small else 0.875
         self.unreadable: list[str] = []
         self.device = device
         self.workers = config.workers

@@ -9,6 +9,7 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit, PictureFiles
 from mmbench.data.dataset import Split
 from mmbench.data.pictures import STORED_OVER_FED, decode
+from mmbench.data.sides import sides
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.preprocessing import Preprocess, centre_crop
@@ -38,6 +39,9 @@ class KnnMonitor:
         self.size = preprocessing.image_size
         self.prepare = Preprocess(preprocessing).to(device)
         self.device = device
+        known = sides(dataset, "train")
+        small = known is not None and known.median <= self.size  # then seen whole, as evaluation does it
+        self.stored = self.size if small else round(self.size * STORED_OVER_FED)
         self.bank = self._part(dataset, "train", BANK)
         self.queries = self._part(dataset, "val", QUERIES)
 
@@ -46,7 +50,7 @@ class KnnMonitor:
             files = dataset.files[split]()
             chosen = spread(len(files), count)
             part = PictureFiles(files.root, [files.paths[i] for i in chosen.tolist()], files.labels[chosen])
-            return decode(part, round(self.size * STORED_OVER_FED), unreadable=[])
+            return decode(part, self.stored, unreadable=[])
         whole = dataset.split(split)
         chosen = spread(len(whole), count)
         return ImageSplit(whole.images[chosen], whole.labels[chosen])

@@ -11,9 +11,12 @@ from torch import Generator, Tensor
 
 from mmbench.data import Dataset, ImageSplit
 from mmbench.data.pictures import STORED_OVER_FED, decode
+from mmbench.data.sides import Sides, sides, sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
 
+MUCH = 2  # times as large as a view: then images are shrunk much
+USUAL_SIZE = 224  # of views of photographs
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded pictures; above it they are read as they are needed
 
 
@@ -51,15 +54,33 @@ class ImageSource(ABC):
         name: of the data set.
         fingerprint: identity of the data.
         image_size: side of a view in pixels.
-        crop_pct: the share of a stored picture's side that evaluation looks at.
+        sides: how large the images are before anything is decoded; None where no file's header can be read.
+        crop_pct: the share of an image's short side that evaluation looks at: 1 where images are not larger
+            than a view, as evaluation does it.
         unreadable: paths of pictures that were left out, in the order in which they were met.
     """
 
     name: str
     fingerprint: str
     image_size: int
+    sides: Sides | None
     crop_pct: float
     unreadable: list[str]
+
+    @property
+    def small(self) -> bool:
+        """Whether images are not larger than a view."""
+        return self.sides is not None and self.sides.median <= self.image_size
+
+    def remarks(self) -> list[str]:
+        """Return a line where images are shrunk so much that most of what they show is lost."""
+        if self.sides is None or self.sides.median < MUCH * self.image_size:
+            return []
+        larger = min(USUAL_SIZE, self.sides.median // 32 * 32)
+        return [
+            f"{self.sides} are trained at {self.image_size} px, so most detail is lost; "
+            f"train at a larger size by --set image_size={larger}"
+        ]
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -87,12 +108,13 @@ class MemorySource(ImageSource):
         image_size: int,
         device: torch.device,
         unreadable: list[str],
+        sides: Sides | None,
     ) -> None:
-        self.name = name
+        self.name, self.sides = name, sides
         self.images = split.images.to(device)
         self.fingerprint = fingerprint
         self.image_size = image_size
-        self.crop_pct = min(1.0, image_size / min(split.images.shape[-2:]))
+        self.crop_pct = 1.0 if self.small else min(1.0, image_size / min(split.images.shape[-2:]))
         self.unreadable = unreadable
 
     def __len__(self) -> int:
@@ -130,7 +152,9 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
             raise UserError(
                 f"data set '{dataset.name}' is not read from files; leave --set loading=files away"
             )
-        return MemorySource(dataset.name, dataset.split("train"), dataset.fingerprint, size, device, [])
+        whole = dataset.split("train")
+        known = sides(dataset, "train")
+        return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
     files = dataset.files["train"]()
     stored = round(size * STORED_OVER_FED)
     fits = len(files) * 3 * stored**2 <= MEMORY_LIMIT
@@ -139,4 +163,6 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
     unreadable: list[str] = []
     split = decode(files, stored, unreadable)
     check_unreadable(unreadable, len(files), str(files.root))
-    return MemorySource(dataset.name, split, files.fingerprint, size, device, unreadable)
+    return MemorySource(
+        dataset.name, split, files.fingerprint, size, device, unreadable, sides_of_files(files)
+    )

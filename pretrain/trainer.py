@@ -208,6 +208,8 @@ class Trainer:
         """Return what the settings come to with these data, on this device, in so many processes."""
         return {
             "images": len(self.source),
+            "image_size": self.source.image_size,
+            "images_are": "of unknown size" if self.source.sides is None else str(self.source.sides),
             "batch": self.config.batch_size,
             "processes": process_count(),
             "images_per_pass": self.part_size,

@@ -82,6 +82,7 @@ class Timm(Target):
                 "input_size": [3, size, size],
                 "mean": list(preprocessing.mean),
                 "std": list(preprocessing.std),
+                **({} if preprocessing.crop_pct is None else {"crop_pct": preprocessing.crop_pct}),
                 "num_classes": 0,
                 "first_conv": "conv1",
                 "classifier": "fc",
