@@ -68,7 +68,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     "unknown task 'lineer'; did you mean 'linear'? (known: knn, linear)"
     """
     names = sorted(known)
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    # difflib's time is quadratic in the length, and no name is long.
+    matches = difflib.get_close_matches(name[:LONGEST_SHOWN], names, n=1, cutoff=0.5)
     hint = f"did you mean '{matches[0]}'? " if matches else ""
     listing = ", ".join(names) if names else "none"
-    return UserError(f"unknown {kind} '{name}'; {hint}(known: {listing})")
+    return UserError(f"unknown {kind} '{one_line(name, LONGEST_SHOWN)}'; {hint}(known: {listing})")

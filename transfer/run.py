@@ -22,8 +22,8 @@ from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.control import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.drawing import draw_beside
 from mmbench.transfer.loading import load_backbone, receipt_of
-from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TASKS, TransferJob, plan_task, run_task
+from mmbench.transfer.protocol import parse_settings
+from mmbench.transfer.task import TASKS, TransferJob, plan_task, protocol_of, run_task
 
 logger = logging.getLogger("mmbench.transfer")
 __all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]
@@ -80,8 +80,9 @@ def transfer(
     Raises:
         UserError: anything that the user can mend; nothing half-written is left in `out`.
     """
-    entry = TASKS.get(task)  # a mistyped name is told before anything is loaded
-    followed = get_protocol(protocol or entry.default_protocol)
+    entry = TASKS.get(task)  # mistyped names and settings are reported first
+    followed = protocol_of(entry, protocol)
+    parse_settings(entry.settings, followed, overrides or {})
     if plot and entry.dense:
         raise UserError(f"task '{task}' has no pictures of features; leave --plot away")
     chosen = resolve_device(device)

@@ -186,6 +186,18 @@ class TaskPlan:
     path: Path
 
 
+def protocol_of(entry: TaskEntry, protocol_id: str | None) -> Protocol:
+    """Return the named protocol of a task, its default one for None.
+
+    Raises:
+        UserError: there is none of that id (near match named), or it is another task's.
+    """
+    protocol = get_protocol(protocol_id or entry.default_protocol)
+    if protocol.task != entry.name:
+        raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{entry.name}'")
+    return protocol
+
+
 def plan_task(
     name: str,
     backbone: Backbone,
@@ -205,9 +217,7 @@ def plan_task(
         UserError: unknown task, protocol or setting; weights or data that the task cannot use.
     """
     entry = TASKS.get(name)
-    protocol = get_protocol(protocol_id or entry.default_protocol)
-    if protocol.task != name:
-        raise UserError(f"protocol {protocol.id} is for task '{protocol.task}', not for '{name}'")
+    protocol = protocol_of(entry, protocol_id)
     settings = parse_settings(entry.settings, protocol, overrides or {})
     if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
         raise UserError(
