@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from mmbench.checkpoints.options import equal_of_ours
 from mmbench.data import Dataset, load_dataset
 from mmbench.data.dataset import image_path, load_images
 from mmbench.distributed import on_main, process_rank
@@ -108,7 +109,12 @@ def pretrain(
                 tracker.finish()
         if is_main:
             draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
-            export(trainer, folder, dataset, seconds)
+            card = export(trainer, folder, dataset, seconds)
+            if card.preprocessing.high_pass is not None and equal_of_ours(card.arch) is None:
+                say(
+                    f"timm's {card.arch} has no place for the high-pass filter of these weights: mmbench "
+                    "applies it, timm alone refuses the folder"
+                )
         on_main(lambda: None)  # nobody leaves before the folder is whole
     return folder
 

@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -26,14 +27,21 @@ OWN_IMAGES = "the pretraining's own images"
 class HighPass(BaseModel):
     """The high-pass filter x - GaussianBlur(x) that MSCN-style weights expect at train and test time.
 
-    `kernel_size` and `sigma` are in pixels of the image at the size the network sees.
+    `kernel_size` (odd) and `sigma` are in pixels of the image at the size the network sees.
     Source: Chin et al., arXiv 2309.12757 (kernel 11, sigma 5 at 224 px).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kernel_size: int
-    sigma: float
+    kernel_size: int = Field(ge=1, le=1001)
+    sigma: float = Field(gt=0, allow_inf_nan=False)
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"a kernel has an odd size, not {value}")
+        return value
 
 
 class Preprocessing(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -17,9 +18,9 @@ TOLERANCE = 1e-5  # relative, float32; different kernels and orders of summation
 SIDE = 64
 
 
-def fixed_batch() -> Tensor:
-    """Return the images (2, 3, 64, 64) that every comparison uses."""
-    return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+def fixed_batch(side: int = SIDE) -> Tensor:
+    """Return the images (2, 3, side, side) that every comparison uses; a wide filter needs larger ones."""
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
@@ -36,8 +37,8 @@ def compare(backbone: Backbone, target: Target, path: Path) -> dict[str, float]:
     Raises:
         UserError: a shape differs, an error exceeds 1e-5, or the source's own features are not finite.
     """
-    images = fixed_batch()
     filter_ = None if backbone.high_pass is None else backbone.card.preprocessing.high_pass
+    images = fixed_batch(SIDE if filter_ is None else max(SIDE, 32 * math.ceil(filter_.kernel_size / 32)))
     expected = timm_stages(backbone.build().eval(), images if filter_ is None else high_pass(images, filter_))
     found = target.features(backbone, path, images)
     skipped = len(expected) - len(found)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors import safe_open
 from torch import Tensor
 
@@ -181,3 +182,30 @@ def test_a_filter_that_config_json_spells_wrongly_is_refused(stated: Any) -> Non
         high_pass_in({"model_args": {"high_pass": stated}})
     assert high_pass_in({}) is None and high_pass_in({"model_args": None}) is None
     assert mmbench.__version__
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kernel_size": 4, "sigma": 1.0},
+        {"kernel_size": 0, "sigma": 1.0},
+        {"kernel_size": -3, "sigma": 1.0},
+        {"kernel_size": 3, "sigma": 0.0},
+        {"kernel_size": 3, "sigma": float("nan")},
+        {"kernel_size": 3, "sigma": float("inf")},
+        {"kernel_size": 10**9 + 1, "sigma": 1.0},
+    ],
+)
+def test_a_card_holds_no_impossible_filter(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        HighPass(**values)
+    with pytest.raises(UserError, match="high_pass"):
+        high_pass_in({"model_args": {"high_pass": list(values.values())}})
+
+
+def test_a_filter_that_is_wider_than_the_usual_batch_is_proved_too(tmp_path: Path) -> None:
+    wide = HighPass(kernel_size=151, sigma=40.0)
+    preprocessing = Preprocessing(image_size=224, high_pass=wide)
+    backbone = replace(mscn(), card=mscn().card.model_copy(update={"preprocessing": preprocessing}))
+    receipt = convert(backbone, tmp_path / "folder", "timm")
+    assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5

@@ -125,7 +125,10 @@ def test_timm_alone_gives_the_features_that_we_measure(arch: str, tiny: Dataset,
 
 
 def test_timm_alone_refuses_a_network_that_has_no_place_for_the_filter(tiny: Dataset, tmp_path: Path) -> None:
-    folder = pretrain(small("mscn", epochs=1, arch="resnet10t"), tmp_path / "mscn", dataset=tiny)
+    said: list[str] = []
+    config = small("mscn", epochs=1, arch="resnet10t")
+    folder = pretrain(config, tmp_path / "mscn", dataset=tiny, say=said.append)
+    assert any("resnet10t has no place for the high-pass filter" in line for line in said)
     with pytest.raises(TypeError, match="high_pass"):
         timm.create_model(f"local-dir:{folder.root}", pretrained=True)
     assert "timm alone refuses this folder" in folder.readme.read_text()
