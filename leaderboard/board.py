@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.files import safe_name
 from mmbench.formatting import Unit
 from mmbench.leaderboard.statistics import Interval, Summary
 
@@ -86,7 +87,8 @@ class Column:
     @property
     def name(self) -> str:
         """A short name that is safe in file names, such as "linear-patterns-v1-patterns-top1"."""
-        return f"{self.protocol.replace('/', '-').replace('@', '-v')}-{self.dataset}-{self.metric}"
+        recipe = self.protocol.replace("/", "-").replace("@", "-v")
+        return f"{recipe}-{safe_name(self.dataset)}-{safe_name(self.metric)}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import queue
+import re
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,14 @@ from mmbench.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+LONGEST_NAME = 100  # bytes of UTF-8: file systems take 255, and more is added to a name
+FORBIDDEN = frozenset('/\\<>:"|?*')  # separators, and what Windows takes in no name
+# Names of devices on Windows; the empty name is nobody's.
+RESERVED = frozenset(
+    {"", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
+MADE_SAFE = re.compile(r"~[0-9a-f]{8}$")
 
 
 @contextlib.contextmanager
@@ -39,6 +48,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def safe_name(text: str) -> str:
+    """Return a name from outside (of an arm, a data set, a metric) as one component of a path.
+
+    Ordinary names come back as they are. Others (with separators, control characters or characters that
+    Windows forbids; hidden, empty, reserved or very long) become a readable part, "~" and 8 hex digits
+    of their SHA-256, so that two names never share a file.
+
+    >>> safe_name("mixmask_resnet18"), safe_name("../../x")
+    ('mixmask_resnet18', 'x~9cdf6a50')
+    """
+    if (
+        text.isprintable()  # no control characters, no lone surrogates
+        and len(text.encode()) <= LONGEST_NAME
+        and not FORBIDDEN.intersection(text)
+        and text == text.strip(" ").lstrip(".").rstrip(".")
+        and text.partition(".")[0].rstrip().lower() not in RESERVED
+        and not MADE_SAFE.search(text)
+    ):
+        return text
+    kept = "".join(letter if letter.isalnum() or letter in "._+=@-" else "-" for letter in text)
+    short = kept.strip("-.").encode()[:40].decode(errors="ignore").strip("-.") or "unnamed"
+    return f"{short}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def open_lock(path: Path) -> io.FileIO:

@@ -25,7 +25,7 @@ from pydantic import (
 from mmbench.checkpoints.card import ModelCard
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
-from mmbench.files import write_json
+from mmbench.files import safe_name, write_json
 from mmbench.formatting import Unit
 from mmbench.verification import DIGEST, is_damaged, with_digest
 
@@ -200,10 +200,13 @@ class ResultStore:
     def path_of(
         self, card: ModelCard, protocol: str, dataset: DatasetReference, config: dict[str, Any], seed: int
     ) -> Path:
-        """Return where the record of this model, protocol, data, configuration and seed lives."""
+        """Return where the record of this model, protocol, data, configuration and seed lives.
+
+        Names come from files of others; whatever they are, the path stays below the root.
+        """
         slug = protocol.replace("/", "-")
-        identity = f"{card.arm}-{card.digest}-{config_digest(config)}-seed{seed}.json"
-        return self.root / f"{dataset.name}-{dataset.fingerprint[:8]}" / slug / identity
+        identity = f"{safe_name(card.arm)}-{card.digest}-{config_digest(config)}-seed{seed}.json"
+        return self.root / f"{safe_name(dataset.name)}-{safe_name(dataset.fingerprint[:8])}" / slug / identity
 
     def write(self, result: Result) -> Path:
         """Write the record atomically, with a digest of its content, and return its path."""

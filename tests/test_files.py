@@ -1,6 +1,7 @@
 """Files are whole or not there."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mmbench.files import (
     HashedWriter,
     atomic_path,
     require_free_space,
+    safe_name,
     sha256_of,
     write_json,
     write_text,
@@ -64,3 +66,59 @@ def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
     write_text(tmp_path / "record.json", "new")
     assert (tmp_path / "outside").read_text() == "precious"
     assert not (tmp_path / "record.json").is_symlink() and (tmp_path / "record.json").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mixmask", "random-high-pass", "resnet50.a1_in1k", "my data (2)", "modèle", "图像", "a", "x_1+2=3"],
+)
+def test_ordinary_names_stay(name: str) -> None:
+    assert safe_name(name) == name
+
+
+ODD = [
+    "",
+    ".",
+    "..",
+    "../../x",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    ".hidden",
+    "x.",
+    " x",
+    "x ",
+    "con",
+    "NUL.txt",
+    "Com1",
+]
+ODD += [
+    "a\nb",
+    "a\0b",
+    "a\x1b[31m",
+    "a\u202eb",
+    "\udcf1",
+    "y" * 300,
+    "图" * 100,
+    "a:b",
+    "a*",
+    "x~0123abcd",
+    "...",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_become_one_harmless_component(name: str) -> None:
+    safe = safe_name(name)
+    assert safe != name and re.search("~[0-9a-f]{8}$", safe)
+    assert safe_name(safe) != safe  # nobody can name an arm like the safe form of another
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=())), unique=True, max_size=20))
+def test_safe_names_stay_in_their_folder_and_never_meet(names: list[str]) -> None:
+    made = [safe_name(name) for name in names]
+    assert len(set(made)) == len(names)
+    for name in made:
+        assert Path("folder", name).parent == Path("folder") and not name.startswith(".")
+        assert 0 < len(name.encode()) <= 100 and name.isprintable()
+        assert not set(name) & set('/\\<>:"|?*')

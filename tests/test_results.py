@@ -169,3 +169,33 @@ def test_a_record_on_disk_with_another_value_is_one_line(tmp_path: Path, token: 
     ) as caught:
         read_result(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", ".hidden", "a/b", "", "/x", "a\nb", "z" * 400, "\0", "..", "CON"]
+)
+def test_names_from_outside_never_leave_the_folder_and_hide_nothing(tmp_path: Path, name: str) -> None:
+    store = ResultStore(tmp_path / "results")
+    first = result()
+    card = first.model.model_copy(update={"arm": name})
+    data = first.dataset.model_copy(update={"name": name})
+    path = store.write(result(model=card, dataset=data))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results"]
+    assert path.resolve().parents[2] == (tmp_path / "results").resolve()
+    assert not any(part.startswith(".") for part in path.relative_to(store.root).parts)
+    (read,) = store
+    assert (read.model.arm, read.dataset.name) == (name, name)
+
+
+def test_names_that_look_alike_when_made_safe_have_records_of_their_own(tmp_path: Path) -> None:
+    store, first = ResultStore(tmp_path), result()
+    for name in ("a/b", "a-b", "a\\b", "a:b"):
+        store.write(result(dataset=first.dataset.model_copy(update={"name": name})))
+    assert len(list(store)) == 4
+
+
+def test_ordinary_paths_stay_as_they_are(tmp_path: Path) -> None:
+    first = result()
+    path = ResultStore(tmp_path).write(first)
+    name = f"moco-{first.model.digest}-{config_digest({'a': 1})}-seed0.json"
+    assert path == tmp_path / "patterns-abababab" / "linear-patterns@1" / name
