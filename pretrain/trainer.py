@@ -181,6 +181,7 @@ class Trainer:
             "framework": self.framework.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),
+            "preprocessing": self.views.preprocessing.model_dump(mode="json"),  # for who reads its encoders
             "view_generators": gather(self.view_generator.get_state().unsqueeze(0).to(self.device)).cpu(),
         }
 

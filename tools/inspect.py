@@ -40,6 +40,7 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
         "sets of weights": list(reading.sets),
         "choice": reading.choice,
         "architecture": reading.arch,
+        "arch": reading.arch,
         "architecture options": dict(card.arch_options),
         "parameters": parameters,
         "arm": card.arm,
@@ -82,7 +83,7 @@ def inspect(
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
-        if value not in (None, "", [], {}):
+        if value not in (None, "", [], {}) and name != "arch":  # which stands there already
             words = str(value)
             if isinstance(value, dict):
                 words = "; ".join(f"{key}: {inner}" for key, inner in value.items() if inner is not None)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.renaming import Renaming
+from mmbench.checkpoints.stated import Channels
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 
@@ -40,7 +41,8 @@ class Format:
         named_by: prefix of a companion key -> a more exact name of the format, the first that occurs.
         method: the pretraining method that the keys tell.
         architectures: timm names, as a pattern, among which names and shapes decide.
-        preprocessing: what images need before such a backbone, where the format says so.
+        preprocessing: what RGB images need before such a backbone, where the format says so.
+        channels: order of the colours that its first convolution expects.
         completed: turns the renamed tensors into torchvision's where values differ too, and says what it did.
     """
 
@@ -54,6 +56,7 @@ class Format:
     method: str | None = None
     architectures: str = "mixmask_*"
     preprocessing: Preprocessing | None = None
+    channels: Channels = "rgb"
     completed: Completion | None = None
 
     def likeness(self, keys: Iterable[str]) -> int:

@@ -37,6 +37,7 @@ BESIDE = {
 GLOBAL = re.compile(r"GLOBAL (\S+)")  # how torch names a class that it refuses
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 BYTE_ORDER_MARK, LFS_POINTER = b"\xef\xbb\xbf", b"version https://git-lfs"
+LONGEST_HEADER = 100_000_000  # bytes, of safetensors; its length comes first, and may begin as a pickle does
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
 
 
@@ -83,6 +84,9 @@ def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | Non
         start = stream.read(512)
     if not start:
         raise UserError(f"{path} is empty; download or save it again")
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER:
+        tensors, metadata = _load_safetensors(path)
+        return replace(_opened(tensors, path, encoder, weights), facts=metadata)
     if start.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"<":
         raise UserError(f"{path} is a web page, not a checkpoint; download the file itself, not its page")
     if start.startswith(LFS_POINTER):
@@ -91,9 +95,6 @@ def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | Non
         return _opened(load_arrays(path), path, encoder, weights)
     if start[:4] == ZIP or start[:1] == PICKLE:
         return _opened(_load_torch(path), path, encoder, weights)
-    if start[8:9] == b"{":
-        tensors, metadata = _load_safetensors(path)
-        return replace(_opened(tensors, path, encoder, weights), facts=metadata)
     raise UserError(f"{path} is no checkpoint: neither a torch file nor a safetensors file")
 
 

@@ -20,6 +20,7 @@ class Stated:
         arch_options: how the network is built where names and shapes cannot tell, such as
             {"stem_padding": 2}; see `mmbench.checkpoints.backbone`.
         weights: name of the set of weights to read, of a file that holds several, as `inspect` lists them.
+        unit: in words, the unit that mean and std were given in.
     """
 
     mean: tuple[float, float, float] | None = None
@@ -28,6 +29,7 @@ class Stated:
     image_size: int | None = None
     arch_options: Mapping[str, bool | int] = field(default_factory=dict)
     weights: str | None = None
+    unit: str = ""
 
 
 NOTHING_STATED = Stated()

@@ -53,12 +53,15 @@ def stated_from(
     means, stds = three_numbers(mean, "--mean"), three_numbers(std, "--std")
     if (means is None) != (stds is None):
         raise UserError("--mean and --std go together; give both")
+    unit = ""
     if means is not None and stds is not None:
+        unit = "given in [0, 1]"
         if min(stds) <= 0:
             raise UserError(f"--std {std} is not valid; every value must be above 0")
         if 0 < max(means) <= 1 < max(stds):
             raise UserError(f"--mean {mean} is of images in [0, 1], --std {std} of 0 to 255; use one unit")
         if max(*means, *stds) > 1:
+            unit = "given of 0 to 255"
             means = means[0] / LARGEST, means[1] / LARGEST, means[2] / LARGEST
             stds = stds[0] / LARGEST, stds[1] / LARGEST, stds[2] / LARGEST
     return Stated(
@@ -68,6 +71,7 @@ def stated_from(
         image_size=image_size,
         weights=weights,
         arch_options=parse_arch_options(arch_options),
+        unit=unit,
     )
 
 

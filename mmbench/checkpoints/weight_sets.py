@@ -109,7 +109,7 @@ def _networks(container: Container) -> list[WeightSet]:
     """Return the networks of one dictionary: one for each prefix before names that a format knows."""
     bare = unwrapped(container.tensors)
     outermost = _set(container, bare, "")
-    known = _known_prefixes(outermost.entry) if outermost.whole else ()
+    known = _known_prefixes(outermost) if outermost.whole else ()
     prefixes: list[str] = []
     for prefix in sorted(_prefixes_before_marks(bare.values()), key=len):
         if not prefix.startswith((*prefixes, *known)) and _set(container, bare, prefix).whole:
@@ -121,11 +121,16 @@ def _networks(container: Container) -> list[WeightSet]:
     return others or [outermost]
 
 
-def _known_prefixes(entry: Format | None) -> tuple[str, ...]:
-    """Return the prefixes that a format itself tells apart."""
+def _known_prefixes(outermost: WeightSet) -> tuple[str, ...]:
+    """Return the prefixes that a format itself tells apart, or that its table of names spells out."""
+    entry = outermost.entry
     if entry is None:
         return ()
-    return tuple(name for name in (entry.prefix, *entry.momentum, *entry.dropped) if name)
+    spelled: list[str] = []
+    if entry.renaming is not None:
+        landmarks = (name for name in outermost.inner.values() if entry.fate(name)[0] == LANDMARK)
+        spelled = [f"{name.partition('.')[0]}." for name in landmarks]
+    return tuple(name for name in (entry.prefix, *entry.momentum, *entry.dropped, *spelled) if name)
 
 
 def _prefixes_before_marks(names: Iterable[str]) -> set[str]:

@@ -10,7 +10,7 @@ import torchvision
 from broken import broken_files, hostile_files
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from mmbench.checkpoints.format import FORMATS
 from mmbench.checkpoints.opening import open_checkpoint
@@ -119,3 +119,13 @@ def test_every_format_says_what_it_drops_and_how_it_is_known() -> None:
     for name in FORMATS.names():
         entry = FORMATS.get(name)
         assert entry.marks and all(entry.dropped.values())
+
+
+@pytest.mark.parametrize("length", [0x10080, 0x13C20, 0x14B50])
+def test_safetensors_are_told_from_what_begins_with_the_same_bytes(length: int, tmp_path: Path) -> None:
+    """The file begins with the length of its header, which can look like a pickle, a page or a zip."""
+    data = save(torchvision.models.resnet18().state_dict())
+    size = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + size].ljust(length)
+    (tmp_path / "a").write_bytes(length.to_bytes(8, "little") + header + data[8 + size :])
+    assert read_backbone(tmp_path / "a").arch == "mixmask_resnet18"

@@ -16,20 +16,14 @@ RGB_MEAN = (123.675, 116.28, 103.53)
 
 
 def complete(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors with batch-norm statistics and for RGB images, and what was done in words."""
+    """Return the tensors with batch-norm statistics, and what was done in words."""
     whole = dict(tensors)
     for name, scale in tensors.items():
         stem, _, kind = name.rpartition(".")
         if kind == "bias" and f"{stem}.running_mean" not in tensors:
             whole[f"{stem}.running_mean"] = torch.zeros_like(scale)
             whole[f"{stem}.running_var"] = torch.ones_like(scale)  # as Detectron2 fills it
-    first = whole.get("conv1.weight")
-    if first is not None and first.ndim == 4:
-        whole["conv1.weight"] = first.flip(1)
-    return whole, [
-        "the first convolution from BGR to RGB",
-        "scales and biases became batch norms with mean 0 and variance 1",
-    ]
+    return whole, ["scales and biases became batch norms with mean 0 and variance 1"]
 
 
 FORMATS.register("caffe2")(
@@ -57,6 +51,7 @@ FORMATS.register("caffe2")(
         preprocessing=Preprocessing(
             mean=tuple(value / 255 for value in RGB_MEAN), std=(1 / 255, 1 / 255, 1 / 255), image_size=224
         ),
+        channels="bgr",
         completed=complete,
     )
 )

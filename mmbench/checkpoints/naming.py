@@ -1,0 +1,143 @@
+"""The tensors of a file under torchvision's names, in float32, and what became of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.architecture import wanted_shapes
+from mmbench.checkpoints.containers import describe
+from mmbench.checkpoints.format import Encoder, Format
+from mmbench.checkpoints.opening import Opened
+from mmbench.checkpoints.plain import COUNTER
+from mmbench.checkpoints.receipt import TensorFate
+from mmbench.checkpoints.training_state import STATE, is_training_state
+from mmbench.checkpoints.weight_sets import without_prefix
+from mmbench.errors import UserError
+
+# Elements of a tensor that may be fewer stored values, repeated by strides of 0; more would fill the memory.
+MOST_REPEATED = 2**20
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """How stored tensors got torchvision's names.
+
+    Attributes:
+        entry: the format.
+        unknown: whether no format was recognised, and timm's own names were taken.
+        names: names as the format knows them.
+        fates: what became of each tensor that was kept.
+        dropped: stored name -> why it was not kept.
+        changed: one phrase for each kind of change.
+    """
+
+    entry: Format
+    unknown: bool
+    names: tuple[str, ...]
+    fates: list[TensorFate]
+    dropped: dict[str, str]
+    changed: list[str]
+
+
+def named_tensors(
+    opened: Opened, weights: Path, arch: str | None, encoder: Encoder
+) -> tuple[dict[str, Tensor], Renamed]:
+    """Return the backbone's tensors under torchvision's names, and how they got them.
+
+    Raises:
+        UserError: no known format, no such encoder, or tensors that cannot be weights.
+    """
+    choice = opened.choice
+    inner, entry = choice.taken.inner, choice.taken.entry
+    if is_training_state(opened.content, choice) and not choice.taken.prefix:
+        entry = STATE
+    if entry is None and arch is None:
+        raise UserError(
+            f"{weights} is no ResNet checkpoint of a known format (its keys begin "
+            f"{', '.join(sorted(opened.tensors)[:3])}; it holds: {describe(opened.content)}); "
+            "if timm has this network, name it by --arch"
+        )
+    unknown = entry is None
+    if entry is None:
+        inner = without_prefix(inner, list(wanted_shapes(arch or "")))
+        entry = Format("timm", prefix="")
+    prefix = entry.prefix_of("default" if choice.settled else encoder, inner.values())
+    named, fates, dropped = _rename(entry, opened.tensors, inner, arch, prefix)
+    tensors, changed = _as_float32(named, weights)
+    if entry.completed is not None:
+        tensors, words = entry.completed(tensors)
+        changed += words
+    return tensors, Renamed(entry, unknown, tuple(inner.values()), fates, dropped, changed)
+
+
+def _rename(
+    entry: Format, stored: dict[str, Tensor], inner: dict[str, str], arch: str | None, prefix: str
+) -> tuple[dict[str, Tensor], list[TensorFate], dict[str, str]]:
+    """Return tensors under torchvision's names, each one's fate, and what was dropped and why."""
+    wanted = wanted_shapes(arch) if arch else {}
+    named: dict[str, Tensor] = {}
+    fates: list[TensorFate] = []
+    dropped: dict[str, str] = {}
+    heads = ("head.", "classifier.")  # of timm's other networks, where --arch names one
+    for key, tensor in stored.items():
+        bare = inner.get(key)
+        if bare is None:
+            dropped[key] = "not part of the network that was taken"
+            continue
+        name, why = entry.fate(bare, prefix)
+        if name is None and wanted and bare in wanted:
+            name = bare
+        if name is not None and wanted and name not in wanted and name.startswith(heads):
+            name, why = None, "classifier"
+        if name is None:
+            dropped[key] = why
+            continue
+        named[name] = tensor
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        fates.append(TensorFate(source=key, canonical=name, shape=tuple(tensor.shape), dtype=dtype))
+    return named, fates, dropped
+
+
+def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors in float32 (counters stay whole numbers), and a line per kind of change.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity, or is no dense array of real numbers.
+    """
+    counts: dict[str, int] = {}
+    converted = {}
+    for name, tensor in tensors.items():
+        if (kind := _unfit(tensor, name.endswith(COUNTER))) is not None:
+            raise UserError(f"{path}: tensor {name} {kind}; save dense tensors of real numbers")
+        # A sum shows every NaN and infinity at a fifth of the price, and only seldom more than there is.
+        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{path}: tensor {name} holds NaN or infinity; the training of this file broke down"
+            )
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            counts[str(tensor.dtype)] = counts.get(str(tensor.dtype), 0) + 1
+            tensor = tensor.float()
+        elif name.endswith(COUNTER):
+            tensor = tensor.to(torch.int64).reshape(())
+        converted[name] = tensor.contiguous()
+    return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
+
+
+def _unfit(tensor: Tensor, counter: bool) -> str | None:
+    """Return in words why a tensor cannot be a weight, None where it can."""
+    if tensor.layout != torch.strided:
+        return "is sparse"
+    if tensor.is_meta:
+        return "has no values (it was saved from torch's meta device)"
+    if tensor.numel() > MOST_REPEATED and tensor.nbytes > tensor.untyped_storage().nbytes():
+        held = tensor.untyped_storage().nbytes()
+        return (
+            f"of shape {tuple(tensor.shape)} repeats {held} stored bytes {tensor.nbytes / 2**30:.3g} GiB long"
+        )
+    if not counter and not tensor.is_floating_point():
+        return f"is {str(tensor.dtype).removeprefix('torch.')}"
+    return None

@@ -1,0 +1,248 @@
+"""How images are prepared for weights: what is stated, what the file shows, and what is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor
+
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.evidence import Evidence
+from mmbench.checkpoints.format import Format
+from mmbench.checkpoints.options import is_ours, options_in
+from mmbench.checkpoints.plain import plain
+from mmbench.checkpoints.stated import NOTHING_STATED, Channels, Stated
+from mmbench.checkpoints.timm_config import default_size, preprocessing_in, validated
+from mmbench.errors import UserError
+
+BOTTLENECK = "layer1.0.conv3.weight"
+ASSUMED = (
+    "mean and std of ImageNet, colours as RGB: the file says nothing of them (--mean, --std, --channels)"
+)
+OF_ARCHITECTURE = "default of the architecture"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before anything is decided.
+
+    Attributes:
+        weights: the file, for messages.
+        entry: its format.
+        card: our card, from the file, from beside it, or of a training state.
+        config: timm's config.json.
+        evidence: what the file shows.
+        frozen: whether batch norms are frozen scales; see `evidence.frozen_affine`.
+        arch_named: whether the user, a card or a configuration named the architecture.
+        training_state: whether the file is a state of an unfinished run of ours.
+        verified: whether card.json and the weights were compared with their digests.
+        stated: what the user states.
+    """
+
+    weights: Path
+    entry: Format
+    card: ModelCard | None
+    config: Mapping[str, Any]
+    evidence: Evidence
+    frozen: bool
+    arch_named: bool
+    training_state: bool = False
+    verified: bool | None = None
+    stated: Stated = NOTHING_STATED
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The network and its images, decided.
+
+    Attributes:
+        tensors: for RGB images.
+        arch_options: how the file shows that the network is built beyond its names and shapes.
+        origins: fact -> where it came from.
+        changed, assumed: one phrase each.
+    """
+
+    arch: str
+    tensors: dict[str, Tensor]
+    preprocessing: Preprocessing
+    arch_options: dict[str, bool | int]
+    origins: dict[str, str]
+    changed: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Values of a Preprocessing, and the order of the colours that the first convolution expects.
+
+    Attributes:
+        in_rgb: whether mean and std are in the order RGB; otherwise in the order of `channels`.
+        told: whether mean and std are more than an assumption.
+    """
+
+    values: dict[str, Any]
+    channels: Channels | None = "rgb"
+    in_rgb: bool = True
+    told: bool = False
+
+
+def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
+    """Return the network for RGB images, its preprocessing and options, with an origin for each.
+
+    Raises:
+        UserError: the file shows that its images are not the usual ones, but not all that is needed.
+    """
+    stated, origins = known.stated, dict[str, str]()
+    assumed: list[str] = []
+    images = _of_card(known.card) if known.card else _of_file(known, arch, origins, assumed)
+    images = _with_stated(images, stated, origins, assumed)
+    _require_size(known, images, stated)
+    options: dict[str, bool | int] = {}
+    changed: list[str] = []
+    if known.card is None:
+        _refuse_open_facts(known, arch, tensors, images, stated)
+        arch, options = _strided(known, arch, tensors, origins, changed)
+    if images.channels == "bgr":
+        tensors = _for_rgb(tensors, arch, known.weights)
+        changed.insert(0, "the first convolution from BGR to RGB")
+        if not images.in_rgb:
+            turned = {name: images.values[name][::-1] for name in ("mean", "std")}
+            images = replace(images, values=images.values | turned)
+    preprocessing = validated(images.values, known.weights)
+    return Prepared(arch, tensors, preprocessing, options, origins, changed, assumed)
+
+
+def _of_card(card: ModelCard) -> _Images:
+    return _Images(card.preprocessing.model_dump())
+
+
+def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str]) -> _Images:
+    """Return what the file and timm's configuration beside it show; ImageNet's numbers where nothing does."""
+    values: dict[str, Any] = {"image_size": default_size(arch)}
+    origins["preprocessing"] = "ImageNet mean and std, since the file names none"
+    origins["image_size"] = OF_ARCHITECTURE
+    images = _Images(values)
+    if known.entry.preprocessing is not None:
+        usual = known.entry.preprocessing
+        values |= {"mean": usual.mean, "std": usual.std}
+        images = replace(images, channels=known.entry.channels, told=True)
+        origins["preprocessing"] = f"every {known.entry.name} file needs it"
+    if known.config:
+        found, origin = preprocessing_in(known.config, known.weights)
+        values |= found
+        if "mean" in found:
+            origins["preprocessing"] = origin
+            images = replace(images, told=True)
+        if "image_size" in found:
+            origins["image_size"] = origin
+    evidence = known.evidence
+    if evidence.mean is not None and evidence.std is not None:
+        values |= {"mean": evidence.mean, "std": evidence.std}
+        images = replace(images, channels=evidence.channels, in_rgb=False, told=True)
+        origins["preprocessing"] = evidence.normalisation_origin
+    if images.channels == "bgr":
+        origins["channels"] = f"BGR: {origins['preprocessing']}"
+    if not images.told:
+        assumed.append(ASSUMED)
+    return images
+
+
+def _with_stated(images: _Images, stated: Stated, origins: dict[str, str], assumed: list[str]) -> _Images:
+    """Return the images as the user states them, which wins."""
+    if stated.mean is not None and stated.std is not None:
+        values = images.values | {"mean": stated.mean, "std": stated.std}
+        images = replace(images, values=values, in_rgb=False)
+        unit = f" ({stated.unit})" if stated.unit else ""
+        origins["preprocessing"] = f"stated by --mean and --std{unit}"
+        assumed[:] = [phrase for phrase in assumed if phrase != ASSUMED]
+        if stated.channels is None and images.channels == "rgb":
+            origins["channels"] = "RGB, since --channels does not say otherwise"
+    if stated.channels is not None:
+        images = replace(images, channels=stated.channels)
+        origins["channels"] = f"{stated.channels.upper()}: stated by --channels"
+    if stated.image_size is not None:
+        images = replace(images, values=images.values | {"image_size": stated.image_size})
+        origins["image_size"] = "asked for by --image-size"
+    return images
+
+
+def _require_size(known: Known, images: _Images, stated: Stated) -> None:
+    """Refuse another size than the one that a high-pass filter was made for."""
+    own = known.card.preprocessing.image_size if known.card else None
+    if images.values.get("high_pass") and stated.image_size is not None and stated.image_size != own:
+        raise UserError("the high-pass filter of these weights fits their own size; leave --image-size away")
+
+
+def _refuse_open_facts(
+    known: Known, arch: str, tensors: Mapping[str, Tensor], images: _Images, stated: Stated
+) -> None:
+    """Refuse weights that are evidently not the usual ones, while not all of their facts are known."""
+    evidence = known.evidence
+    if images.channels is None:
+        raise UserError(
+            f"{known.weights}: {evidence.normalisation_origin} do not show whether the network expects RGB "
+            "or BGR; state it by --channels rgb or --channels bgr"
+        )
+    open_facts = []
+    if known.frozen and not images.told:
+        open_facts += ["--mean 103.53,116.28,123.675 --std 1,1,1"] if stated.mean is None else []
+        open_facts += ["--channels bgr"] if stated.channels is None else []
+    strided = evidence.early_stride is not None or known.arch_named or "early_stride" in stated.arch_options
+    caffe = known.frozen or evidence.like_caffe
+    if caffe and BOTTLENECK in tensors and not strided and known.entry.preprocessing is None:
+        network = plain(arch)
+        open_facts.append(
+            f"--arch msra_resnet{network.depth}" if network else "--arch-option early_stride=true"
+        )
+    if open_facts:
+        shows = (
+            "has frozen scales instead of batch-norm statistics (every running mean is 0, every variance 1)"
+            if known.frozen
+            else f"has {evidence.normalisation_origin} that keep images at 0 to 255"
+        )
+        raise UserError(
+            f"{known.weights} {shows}, as MSRA's (Caffe's) networks do, but does not say how its images and "
+            f"strides were; state it, for MSRA's by {' '.join(open_facts)}"
+        )
+
+
+def _strided(
+    known: Known,
+    arch: str,
+    tensors: Mapping[str, Tensor],
+    origins: dict[str, str],
+    changed: list[str],
+) -> tuple[str, dict[str, bool | int]]:
+    """Return architecture and options of a network that strides early, where the file shows that it does."""
+    early = known.evidence.early_stride and BOTTLENECK in tensors
+    named = known.arch_named or "early_stride" in {**options_in(known.config), **known.stated.arch_options}
+    if not early or named:
+        return arch, {}
+    origins["arch"] = f"names and shapes; strides in the 1 x 1 convolutions: {known.evidence.stride_origin}"
+    changed.append(f"strides in the first 1 x 1 convolution of a block: {known.evidence.stride_origin}")
+    network = plain(arch)
+    name = f"msra_resnet{network.depth}" if network and not network.wide else ""
+    if name and timm.is_model(name):
+        return name, {}
+    if is_ours(arch):
+        return arch, {"early_stride": True}
+    raise UserError(
+        f"{known.weights} strides in its 1 x 1 convolutions, and {arch} cannot; name another by --arch"
+    )
+
+
+def _for_rgb(tensors: dict[str, Tensor], arch: str, weights: Path) -> dict[str, Tensor]:
+    """Return the tensors with the first convolution's input turned from BGR to RGB."""
+    cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
+    first = cfg.first_conv if cfg is not None else "conv1"
+    name = f"{first}.weight"
+    kernel = tensors.get(name)
+    if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 3:
+        raise UserError(
+            f"{weights} expects BGR images, but {arch} has no first convolution of 3 colours to turn"
+        )
+    return tensors | {name: kernel.flip(1).contiguous()}

@@ -1,0 +1,73 @@
+"""What timm says of images: config.json beside the weights, and the defaults of an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from pydantic import ValidationError
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.options import high_pass_in
+from mmbench.errors import UserError
+
+DEFAULT_SIZE = 224
+LARGEST_SIZE = 8192
+
+
+def default_size(arch: str) -> int:
+    """Return the side in pixels of the images that timm states for an architecture."""
+    cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
+    return int(cfg.input_size[-1]) if cfg is not None else DEFAULT_SIZE
+
+
+def preprocessing_in(config: Mapping[str, Any], weights: Path) -> tuple[dict[str, Any], str]:
+    """Return values of a Preprocessing from timm's config.json, and where exactly they stood."""
+    ours = config.get("mmbench")
+    recorded = ours.get("preprocessing") if isinstance(ours, dict) else None
+    if isinstance(recorded, dict):
+        return validated(recorded, weights).model_dump(), "config.json, as mmbench recorded it"
+    cfg = config.get("pretrained_cfg")
+    cfg = cfg if isinstance(cfg, dict) else config
+    found: dict[str, Any] = {}
+    if "mean" in cfg and "std" in cfg:
+        found |= {"mean": cfg["mean"], "std": cfg["std"]}
+    size = cfg.get("input_size")
+    if isinstance(size, list | tuple) and size:
+        found["image_size"] = size[-1]
+    crop = cfg.get("crop_pct")
+    if isinstance(crop, int | float) and 0 < crop <= 1:
+        found["crop_pct"] = float(crop)
+    filter_ = high_pass_in(config)
+    if filter_ is not None:
+        found["high_pass"] = filter_
+    return found, "config.json"
+
+
+def validated(values: Mapping[str, Any], weights: Path) -> Preprocessing:
+    """Return a Preprocessing of these values.
+
+    Raises:
+        UserError: they cannot be one.
+    """
+    try:
+        found = Preprocessing.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{weights}: {where} of its preprocessing is not valid ({first['msg']}); correct config.json, or "
+            "state it by --mean, --std and --image-size"
+        ) from None
+    if not all(abs(value) < 1e6 for value in (*found.mean, *found.std)) or min(found.std) <= 0:
+        raise UserError(
+            f"{weights}: mean {found.mean} and std {found.std} cannot be those of images; state them by "
+            "--mean and --std"
+        )
+    if not 1 <= found.image_size <= LARGEST_SIZE:
+        raise UserError(
+            f"{weights}: an image size of {found.image_size} px is not valid; state it by --image-size"
+        )
+    return found
