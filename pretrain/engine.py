@@ -12,6 +12,7 @@ import torch
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.data import Dataset, load_dataset
 from mmbench.data.dataset import image_path, load_images
+from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
@@ -65,7 +66,7 @@ def pretrain(
     framework = build_framework(config)
     dataset = dataset or _load(config)
     is_main = process_rank() == 0
-    for line in dataset.remarks if is_main else ():
+    for line in _data_remarks(dataset) if is_main else ():
         say(line)
     source = open_source(config, dataset, accelerator.device)
     for line in (*source.remarks(), *framework.remarks(len(source))) if is_main else ():
@@ -140,6 +141,14 @@ def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None 
         # Runs that were begun before sizes were resolved say null, and mean the data's own.
         settings["image_size"] = there if there is None or image_size is None else image_size
     return settings
+
+
+def _data_remarks(dataset: Dataset) -> list[str]:
+    """Return what a person should know about the data before anything trains."""
+    lines = list(dataset.remarks)
+    if "train" in dataset.files and not dataset.expected:
+        lines += pixel_remarks(dataset.files["train"](), "train")
+    return lines
 
 
 def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, object]) -> None:

@@ -12,21 +12,24 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmbench.data import DATASETS, Dataset, Scenes, load_dataset
-from mmbench.data.dataset import Split
+from mmbench.data.dataset import Split, image_path, load_images
+from mmbench.data.file_names import counted
+from mmbench.data.folder import UNLABELLED
 from mmbench.data.patterns.prepare import check as check_patterns
+from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks, shared_files
 from mmbench.data.sides import sides
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
 
 BOX_TOLERANCE = 1.5  # px: VOC rounds its boxes, and counts from 1
 LEAST_MASK_OVERLAP = 0.85  # intersection over union of polygon and label map; their edges may differ
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
     """Return (facts, problems) of the data set `name` in `root`, or of the image folder at the path `name`.
 
-    Every picture is decoded. Rendered data are compared with the digests of the rendering. Scenes are
+    Every image is decoded. A folder without clear labels is checked as one to learn from without labels,
+    and why is a problem. Rendered data are compared with the digests of the rendering. Scenes are
     read in all three layouts, which must agree.
 
     Raises:
@@ -38,12 +41,15 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
         problems += check_patterns(root / name)
         if problems:
             return [], problems
-    dataset = load_dataset(name, root)
-    facts = []
+    dataset = _load(name, root, problems)
+    facts = list(dataset.remarks)
     for split in SPLITS:
         if split in dataset.splits:
             facts.append(_split_facts(dataset, split, problems))
+            if split in dataset.files:
+                facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
     problems += shared_images(dataset)
+    problems += shared_files({split: dataset.files[split]() for split in SPLITS if split in dataset.files})
     if dataset.scenes is not None:
         for split in SPLITS:
             if dataset.scenes.coco_json(split).exists():
@@ -53,9 +59,29 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
     return facts, problems
 
 
+def _load(name: str, root: Path, problems: list[str]) -> Dataset:
+    """Return the data set; where labels are the only problem, without them."""
+    try:
+        return load_dataset(name, root)
+    except UserError as error:
+        path = image_path(name, root)
+        if path is None or not path.exists():
+            raise
+        try:
+            found = load_images(path)
+        except UserError:
+            raise error from None
+        problems.append(f"no labels can be read: {error}")
+        return found
+
+
 def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
     part = dataset.split(split)
-    counts = part.labels.bincount(minlength=len(dataset.classes)).tolist()
+    size = sides(dataset, split)
+    of_size = "" if size is None else f" of {size.span}"
+    if dataset.classes == UNLABELLED:
+        return f"{split}: {counted(len(part), 'image')}{of_size}, without labels"
+    counts = images_per_class(dataset, part.labels).tolist()
     problems += [
         f"{split}: class '{name}' has no image"
         for name, count in zip(dataset.classes, counts, strict=True)
@@ -64,8 +90,6 @@ def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
     balance = (
         f"{counts[0]} per class" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} per class"
     )
-    size = sides(dataset, split)
-    of_size = "" if size is None else f" of {size.span}"
     return f"{split}: {len(part)} images{of_size}, {len(counts)} classes, {balance}"
 
 

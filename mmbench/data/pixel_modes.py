@@ -52,7 +52,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ValueError: no rule covers its pixels.
         OSError: it is truncated; Pillow's decoders raise other errors too.
     """
-    deep = any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
+    deep = _is_deep(image)
     image.load()  # turns a TIFF upright by itself
     turn = UPRIGHT.get(orientation(image))
     if image.mode == "F":
@@ -67,6 +67,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if deep and _largest(rgb) < LEAST_LEVELS:
             raise ValueError(_few_levels(f"16-bit samples below {256 * LEAST_LEVELS}"))
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Return whether an image that is not decoded yet holds 16-bit samples, whatever its mode."""
+    return any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
 
 
 def _grey(values: Pixels) -> Image.Image:
@@ -125,3 +130,19 @@ def _without_transparency(image: Image.Image) -> Image.Image:
 def has_transparency(image: Image.Image) -> bool:
     """Return whether an opened image says that some of its pixels are transparent."""
     return "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa")
+
+
+def changes(image: Image.Image) -> list[str]:
+    """Return what is done to an opened image that changes more than its layout in memory."""
+    found = []
+    if has_transparency(image):
+        found.append("have transparency, which is dropped")
+    if _is_deep(image) or image.mode.startswith("I;"):
+        found.append("are 16-bit, of which the high byte is kept")
+    elif image.mode in ("I", "F"):
+        found.append("hold integers or floating-point values, which are scaled to 8 bits")
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO's others are previews
+        found.append("have several frames, of which the first is used")
+    if orientation(image) != 1:
+        found.append("are turned upright, as their EXIF tag says")
+    return found

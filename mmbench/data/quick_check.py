@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset, PictureFiles, Split
 from mmbench.data.file_names import counted, listed, printable
+from mmbench.data.pixel_modes import changes
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data check` reads all
 
 
 def quick_check(dataset: Dataset) -> list[str]:
     """Return a line for each thing about the labelled splits of `dataset` that a person should know.
 
-    These are classes without images in a split, and files that two splits share; no image is decoded.
+    These are classes without images in a split, pixels that are changed when they are read, and files that
+    two splits share; no image is decoded.
 
     Raises:
         UserError: the labels cannot be read, or name no class.
@@ -30,7 +36,10 @@ def quick_check(dataset: Dataset) -> list[str]:
             lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
     if dataset.expected:
         return lines  # a published data set, whose archives say which file is in which split
-    return lines + shared_files({split: dataset.files[split]() for split in names if split in dataset.files})
+    files = {split: dataset.files[split]() for split in names if split in dataset.files}
+    for split, part in files.items():
+        lines += pixel_remarks(part, split)
+    return lines + shared_files(files)
 
 
 def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:
@@ -64,3 +73,20 @@ def _places(files: PictureFiles) -> dict[tuple[int, int], str]:
         if status.st_ino:  # some network drives have none
             found[status.st_dev, status.st_ino] = path
     return found
+
+
+def pixel_remarks(files: PictureFiles, split: str, most: int = LOOKED_AT) -> list[str]:
+    """Return a line about images whose pixels are changed when they are read; see `pixel_modes`.
+
+    Headers of up to `most` images are read, evenly spread; files that cannot be read are not counted.
+    """
+    count = min(most, len(files))
+    found: Counter[str] = Counter()
+    for index in range(count):
+        path = Path(files.root, files.paths[index * len(files) // count])
+        with contextlib.suppress(Exception), Image.open(path) as image:  # decoding says what is wrong
+            found.update(changes(image))
+    if not found:
+        return []
+    where = f"all {count} {split} images" if count == len(files) else f"{count} {split} images looked at"
+    return [f"of {where}, {', '.join(f'{number} {what}' for what, number in sorted(found.items()))}"]

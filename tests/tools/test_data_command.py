@@ -1,16 +1,18 @@
 """`mmbench data`, called as a user calls it."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from mmbench import cli
-from mmbench.data import DATASETS, load_dataset
+from mmbench.data import DATASETS, Dataset, ImageSplit, load_dataset
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
@@ -290,3 +292,53 @@ def test_scenes_of_a_data_set_without_any(tmp_path, capsys):
             Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "set" / name / f"{number}.png")
     code, _, err = run(capsys, "data", "show", tmp_path / "set", "--scenes", "--out", tmp_path / "s.png")
     assert code == 2 and "no boxes or masks" in err
+
+
+def noise(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_check_says_how_a_folder_is_read_and_what_is_left_out(tmp_path, capsys):
+    for number in range(40):
+        noise(tmp_path / "set" / "Training" / "ab"[number % 2] / f"{number}.png", number)
+    (tmp_path / "set" / "notes.txt").write_text("words")
+    code, out, _ = run(capsys, "data", "check", tmp_path / "set")
+    assert code == 0
+    assert "Training/ is train" in out and "only train folders: 70%" in out
+    assert "left out: files that are not images: 1 (.txt)" in out
+    assert "train: 28 images" in out
+
+
+def test_check_of_a_folder_that_gives_no_labels(tmp_path, capsys):
+    for number in range(9):
+        noise(tmp_path / "flat" / f"{number}.png", number)
+    code, out, _ = run(capsys, "data", "check", tmp_path / "flat")
+    assert code == 0 and "train: 9 images of 40 px, without labels" in out
+    noise(tmp_path / "flat" / "masks" / "x.png", 99)
+    load_dataset.cache_clear()
+    code, out, err = run(capsys, "data", "check", tmp_path / "flat")
+    assert code == 2 and "train: 10 images of 40 px, without labels" in out
+    assert "no labels can be read: 9 images in" in err
+    assert "1 of them lie in folders named like label maps" in out
+
+
+def test_check_of_several_labels_per_image(tmp_path, capsys, monkeypatch):
+    def load(name: str, root: Path) -> Dataset:
+        labels = {"train": [[1, 1, 0], [0, 1, -1]], "test": [[0, 1, 1]]}
+        seeds = {"train": 0, "test": 1}
+
+        def split(part: str) -> ImageSplit:
+            generator = torch.Generator().manual_seed(seeds[part])
+            images = torch.randint(0, 256, (len(labels[part]), 3, 8, 8), generator=generator).to(torch.uint8)
+            return ImageSplit(images, torch.tensor(labels[part]))
+
+        splits = {part: functools.partial(split, part) for part in labels}
+        return Dataset(name, root, ("x", "y", "z"), splits, 8, metric="mAP", multilabel=True)
+
+    monkeypatch.setattr("mmbench.tools.data_check.load_dataset", load)
+    code, out, err = run(capsys, "data", "check", "mine", "--root", tmp_path)
+    assert code == 2 and "train: 2 images of 8 px, 3 classes, 0 to 2 per class" in out
+    assert err.count("problem:") == 2
+    assert "train: class 'z' has no image" in err and "test: class 'x' has no image" in err

@@ -1,6 +1,7 @@
 """`mmbench transfer` from the command line, on a small image folder."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +239,57 @@ def test_how_a_network_is_built_can_be_stated_and_is_recorded(
         assert answer.code == 2 and words in answer.err and answer.err.count("\n") == 1
     answer = run(capsys, *arguments, "--checkpoint", "random", "--arch", "mixmask_resnet8", *stated)
     assert answer.code == 2 and "random is a control" in answer.err
+
+
+def test_how_a_folder_is_read_is_said_first_and_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / os.fsdecode(b"se\xf1al")
+    for split, count in (("Training", 12), ("Testing", 4)):
+        for name in ("plain", os.fsdecode(b"ni\xf1o")):
+            (data / split / name).mkdir(parents=True)
+            for index in range(count):
+                level = 15 * index + (100 if name == "plain" else 0)
+                Image.new("RGB", (12, 12), (level % 256, 0, 0)).save(data / split / name / f"{index}.png")
+    (data / "Training" / "plain" / "0.png").rename(data / "Training" / "plain" / os.fsdecode(b"caf\xe9.png"))
+    (data / "Testing" / "plain" / "same.png").symlink_to(data / "Training" / "plain" / "1.png")
+    (data / "Training" / "plain" / "list.csv").write_text("a,b\n")
+    answer = run(
+        capsys,
+        *(
+            *KNN,
+            str(data),
+            "--set",
+            "neighbours=1",
+            "--out",
+            str(tmp_path / "results"),
+            "--no-bank",
+            "--plot",
+        ),
+    )
+    assert answer.code == 0, answer.err
+    (path,) = (tmp_path / "results").rglob("*.json")
+    notes = read_result(path).notes
+    expected = [
+        "split folders: Training/ is train, Testing/ is test",
+        "no val folder; 15% of the images of each class of train are val",
+        "left out: files that are not images: 1 (.csv)",
+    ]
+    assert [note for note in notes if note in expected] == expected
+    assert any("and test share 1 file" in note for note in notes)
+    said = answer.out + answer.err
+    for line in expected:
+        assert said.index(line) < said.index("features of train")  # before anything is computed
+    assert list(read_result(path).per_class or {}) == ["ni\\xf1o", "plain"]
+    answer.out.encode()
+    assert b"\\xf1o" in path.read_bytes()
+
+
+def test_a_layout_without_labels_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(6):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "masks" / "0.png")
+    answer = run(capsys, *KNN, str(tmp_path), "--out", str(tmp_path / "results"))
+    assert answer.code == 2 and "lie beside 1 folder (masks)" in answer.err and answer.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()

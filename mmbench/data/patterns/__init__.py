@@ -8,11 +8,13 @@ from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
 from mmbench.data.dense_files import Scenes
+from mmbench.data.file_names import printable
 from mmbench.data.folder import picture_files
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.data.pictures import decode
+from mmbench.errors import UserError
 
 FED_SIZE = 32
 
@@ -23,14 +25,33 @@ def _read_split(folder: Path) -> ImageSplit:
     return decode(picture_files(folder, CLASSES), STORED_SIZE)
 
 
-@DATASETS.register("patterns")
-def load_patterns(root: Path) -> Dataset:
-    """Return the Patterns data below `root`; they are rendered first where there are none.
+def _announce(home: Path) -> None:
+    """Say that the folder of all data sets is made, which may be a mistyped one.
 
     Raises:
-        UserError: the folder holds something else, or another version.
+        UserError: the folder that it would be made in is missing.
+    """
+    place = home.absolute()
+    if place.exists():
+        return
+    if not place.parent.is_dir():
+        raise UserError(
+            f"there is no folder {printable(place.parent)} to make the data folder {printable(place.name)} "
+            "in; check --data-root (--root of `mmbench data`)"
+        )
+    line = f"the data folder {printable(place)} does not exist and is made now; another one: --data-root"
+    print(line, file=sys.stderr, flush=True)
+
+
+@DATASETS.register("patterns")
+def load_patterns(root: Path) -> Dataset:
+    """Return the Patterns data below `root`; they are rendered first where there are none, which is said.
+
+    Raises:
+        UserError: the data folder cannot be made; the folder holds something else, or another version.
     """
     if not root.exists():
+        _announce(root.parent)
         print(f"rendering the Patterns data into {root} (about 20 s, once)", file=sys.stderr, flush=True)
         prepare(root)
     read_manifest(root)

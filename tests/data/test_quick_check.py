@@ -1,0 +1,120 @@
+"""What is said of a data set before anything trains."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.data import Dataset, ImageSplit, load_dataset
+from mmbench.data.folder import load_folder
+from mmbench.data.quick_check import images_per_class, pixel_remarks, quick_check
+from mmbench.errors import UserError
+
+
+def pictures(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), count: int = 3) -> Path:
+    rng = np.random.default_rng(0)
+    for split in splits:
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+def test_nothing_is_said_of_a_set_in_order(tmp_path: Path) -> None:
+    assert quick_check(load_folder(pictures(tmp_path))) == []
+
+
+def test_files_that_two_splits_share_by_any_link(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    (tmp_path / "test" / "a" / "soft.png").symlink_to(tmp_path / "train" / "a" / "0.png")
+    os.link(tmp_path / "train" / "b" / "1.png", tmp_path / "test" / "b" / "hard.png")
+    os.link(tmp_path / "train" / "b" / "2.png", tmp_path / "val" / "b" / "hard.png")
+    lines = quick_check(load_folder(tmp_path))
+    assert len(lines) == 2
+    assert lines[0].startswith("train and val share 1 file (b/2.png)")
+    assert lines[1].startswith("train and test share 2 files (a/0.png)")
+
+
+def test_linked_folders_that_are_split_at_random_are_found(tmp_path: Path) -> None:
+    store = pictures(tmp_path / "store", ("train",), 20) / "train"
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for link in ("first", "second"):
+            (tmp_path / "data" / name / f"{link} of {name}").symlink_to(
+                store / name, target_is_directory=True
+            )
+    assert any("train and test share" in line for line in quick_check(load_folder(tmp_path / "data")))
+
+
+def in_memory(labels: dict[str, list[int]], **options: object) -> Dataset:
+    def split(values: list[int]) -> ImageSplit:
+        return ImageSplit(torch.zeros(len(values), 3, 8, 8, dtype=torch.uint8), torch.tensor(values))
+
+    splits = {name: (lambda values=values: split(values)) for name, values in labels.items()}
+    return Dataset("mine", Path("mine"), ("x", "y", "z"), splits, 8, **options)  # type: ignore[arg-type]
+
+
+def test_classes_without_images_in_a_split() -> None:
+    assert quick_check(in_memory({"train": [0, 1, 2], "test": [0, 0]})) == [
+        "test has no image of 2 classes (y, z)"
+    ]
+    several = in_memory({"train": [[1, 0, -1], [1, 1, 0]]}, multilabel=True)
+    assert quick_check(several) == ["train has no image of 1 class (z)"]
+    assert images_per_class(several, several.labels("train")).tolist() == [2, 1, 0]
+    with pytest.raises(UserError, match="label 3"):
+        quick_check(in_memory({"train": [0, 3]}))
+
+
+def test_pixels_that_are_changed_are_counted(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    train = tmp_path / "train" / "a"
+    Image.new("RGBA", (8, 8), (1, 2, 3, 0)).save(train / "clear.png")
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(train / "deep.png")
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(train / "float.tif")
+    Image.new("L", (8, 8)).save(
+        train / "moving.gif", save_all=True, append_images=[Image.new("L", (8, 8), 9)]
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (8, 8)).save(train / "turned.jpg", exif=exif)
+    (train / "broken.png").write_bytes(b"broken")
+    (line,) = quick_check(load_folder(tmp_path))
+    assert line.startswith("of all 12 train images, ")
+    for words in (
+        "1 have transparency, which is dropped",
+        "1 are 16-bit, of which the high byte is kept",
+        "1 hold integers or floating-point values",
+        "1 have several frames, of which the first is used",
+        "1 are turned upright",
+    ):
+        assert words in line
+    files = load_folder(tmp_path).files["train"]()
+    assert pixel_remarks(files, "train", most=6)[0].startswith("of 6 train images looked at, ")
+
+
+def test_a_mistyped_data_root_is_said_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        UserError, match=r"no folder .*nowhere to make the data folder dta in; check --data-root"
+    ):
+        load_dataset("patterns", tmp_path / "nowhere" / "dta")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_data_root_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, small_patterns: Path
+) -> None:
+    monkeypatch.setattr(
+        "mmbench.data.patterns.prepare", lambda root, *rest: shutil.copytree(small_patterns, root)
+    )
+    monkeypatch.chdir(tmp_path)
+    load_dataset("patterns", Path("dta"))
+    assert f"the data folder {tmp_path / 'dta'} does not exist and is made now" in capsys.readouterr().err
+    load_dataset.cache_clear()
+    load_dataset("patterns", Path("dta"))
+    assert capsys.readouterr().err == ""
