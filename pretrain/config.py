@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mmbench.batch_norm import BatchNormSettings
+from mmbench.data.file_names import printable
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.augment import AugmentationSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
@@ -57,6 +67,21 @@ SECTIONS = {
 }
 
 
+def _data_name(value: object) -> str:
+    """Return a name of a data set or a path, which may hold bytes that are not UTF-8 (PEP 383).
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > 4096:
+        raise ValueError("must be a data set or the path of a folder or list of images")
+    return value
+
+
+# Not pydantic's own str, which refuses such bytes; settings.yaml holds it with them escaped.
+DataName = Annotated[str, PlainValidator(_data_name), PlainSerializer(printable, when_used="json")]
+
+
 class PretrainConfig(BaseModel):
     """One pretraining run. `resolve_config` builds it from a method's recipe.
 
@@ -88,8 +113,8 @@ class PretrainConfig(BaseModel):
     method: Text
     recipe: Text
     arch: Text = "mixmask_resnet8"
-    data: Text = "patterns"
-    data_root: Path = Path("data")
+    data: DataName = "patterns"
+    data_root: Annotated[Path, PlainSerializer(printable, when_used="json")] = Path("data")
     image_size: ImageSize | None = None
     epochs: Epochs
     batch_size: NormedBatchSize
@@ -154,7 +179,8 @@ class PretrainConfig(BaseModel):
             rate += f" ({given.lr:.3g} at batch {given.reference_batch}, {given.scaling} rule)"
         return (
             f"{self.method}: framework {self.framework['name']}, masking {self.masking['name']}, "
-            f"{self.arch} on {self.data}, {self.epochs} epochs, batch {self.batch_size}, {given.name}, {rate}"
+            f"{self.arch} on {printable(self.data)}, {self.epochs} epochs, batch {self.batch_size}, "
+            f"{given.name}, {rate}"
         )
 
     @property

@@ -92,8 +92,8 @@ def load_folder(
         UserError: missing folder, no images, an empty class, classes that differ between splits, a layout
             that could be read in two ways.
     """
-    name = name or printable(root.resolve().name)
     top, left_out = scan(root)
+    name = name or printable(root.resolve().name)
     if top.images and not top.filled():
         return _unlabelled(name, root, [top], image_size, [left_out.in_words()])
     if labelled:
