@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoints.options import equal_of_ours
-from mmbench.data import Dataset, load_dataset
-from mmbench.data.dataset import image_path, load_images
+from mmbench.data import Dataset, load_dataset, load_images
+from mmbench.data.opening import image_path
 from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError

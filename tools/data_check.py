@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmbench.data import DATASETS, Dataset, Scenes, load_dataset
-from mmbench.data.dataset import Split, image_path, load_images
+from mmbench.data import DATASETS, Dataset, Scenes, load_dataset, load_images
+from mmbench.data.dataset import Split
 from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
+from mmbench.data.opening import image_path
 from mmbench.data.patterns.prepare import check as check_patterns
 from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks, shared_files
 from mmbench.data.sides import sides

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
@@ -12,6 +12,7 @@ from mmbench.data.file_names import composed, counted, listed, printable
 from mmbench.data.folder_scan import Folder, LeftOut
 from mmbench.errors import UserError
 
+LOOSE = "images beside folders"
 # Folders that hold something about images and not images of a class, in lower case.
 LABEL_MAPS = frozenset(
     {
@@ -28,14 +29,17 @@ IMAGES = frozenset(
 )
 
 
-class Place(Protocol):
-    """What is needed of a reading: where it is, what it leaves out, what it says."""
+@dataclass
+class Reading:
+    """A layout while it is being understood."""
 
+    root: Path
     left_out: LeftOut
-    remarks: list[str]
+    remarks: list[str] = field(default_factory=list)
 
     def place(self, folder: Folder) -> str:
         """Return where a folder is, for people."""
+        return printable(self.root / folder.path)
 
 
 class ClassFolders:
@@ -93,7 +97,7 @@ class ClassFolders:
         return lines
 
 
-def class_folders(folder: Folder, reading: Place) -> ClassFolders:
+def class_folders(folder: Folder, reading: Reading) -> ClassFolders:
     """Return the class folders in `folder`.
 
     Raises:
@@ -125,7 +129,7 @@ def class_folders(folder: Folder, reading: Place) -> ClassFolders:
             "move the images into class folders, or the folders elsewhere"
         )
     for name in folder.images:
-        reading.left_out.add("images beside folders", f"{folder.path}/{name}" if folder.path else name)
+        reading.left_out.add(LOOSE, f"{folder.path}/{name}" if folder.path else name)
     _refuse_label_maps(found, place, reading)
     _refuse_same_folders(found, place)
     _say_nested(found, reading)
@@ -135,7 +139,7 @@ def class_folders(folder: Folder, reading: Place) -> ClassFolders:
     return classes
 
 
-def _counts(folder: Folder, reading: Place) -> bool:
+def _counts(folder: Folder, reading: Reading) -> bool:
     """Return whether a folder is meant as a class: not if it is empty and named like a file."""
     if folder.total() or PurePosixPath(folder.name).suffix.lower() not in IMG_EXTENSIONS:
         return True
@@ -143,7 +147,7 @@ def _counts(folder: Folder, reading: Place) -> bool:
     return False
 
 
-def _refuse_label_maps(found: Sequence[Folder], place: str, reading: Place) -> None:
+def _refuse_label_maps(found: Sequence[Folder], place: str, reading: Reading) -> None:
     maps = [inner.name for inner in found if inner.name.casefold() in LABEL_MAPS]
     if not maps:
         return
@@ -171,7 +175,7 @@ def _refuse_same_folders(found: Sequence[Folder], place: str) -> None:
         )
 
 
-def _say_nested(found: Sequence[Folder], reading: Place) -> None:
+def _say_nested(found: Sequence[Folder], reading: Reading) -> None:
     """Say that folders inside classes are no classes of their own."""
     nested = [below for inner in found for below in inner.filled()]
     names = {below.name for below in nested}

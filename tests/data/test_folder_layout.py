@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbench.data.dataset import load_images
+from mmbench.data import load_images
 from mmbench.data.folder import load_folder
 from mmbench.data.folder_scan import scan
 from mmbench.data.split_names import splits_among

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbench.data import PictureFiles
-from mmbench.data.dataset import load_dataset, load_images
+from mmbench.data import PictureFiles, load_dataset, load_images
 from mmbench.data.label_lists import labelled_indices
 from mmbench.data.text_lists import read_items
 from mmbench.errors import UserError

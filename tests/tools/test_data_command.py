@@ -315,11 +315,11 @@ def test_check_of_a_folder_that_gives_no_labels(tmp_path, capsys):
     for number in range(9):
         noise(tmp_path / "flat" / f"{number}.png", number)
     code, out, _ = run(capsys, "data", "check", tmp_path / "flat")
-    assert code == 0 and "train: 9 images of 40 px, without labels" in out
+    assert code == 0 and "train: 9 images of 20 px, without labels" in out
     noise(tmp_path / "flat" / "masks" / "x.png", 99)
     load_dataset.cache_clear()
     code, out, err = run(capsys, "data", "check", tmp_path / "flat")
-    assert code == 2 and "train: 10 images of 40 px, without labels" in out
+    assert code == 2 and "train: 10 images of 20 px, without labels" in out
     assert "no labels can be read: 9 images in" in err
     assert "1 of them lie in folders named like label maps" in out
 

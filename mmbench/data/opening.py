@@ -1,0 +1,73 @@
+"""Data sets by name or by path: opened, fetched, or taken as images without labels."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.manifest import manifest
+from mmbench.errors import UserError
+
+
+def download_dataset(name: str, root: Path = Path("data")) -> None:
+    """Fetch the data set called `name` into `root/name`; what is there and whole is not fetched again.
+
+    Raises:
+        UserError: it is not offered for download by its authors, or the download failed.
+    """
+    if name not in DOWNLOADERS.names():
+        DATASETS.get(name)
+        known = manifest(name)
+        raise UserError(
+            f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
+            f"put {known.obtain if known else 'its files'} into {root / name} and leave --download away"
+        )
+    try:
+        DOWNLOADERS.get(name)(root / name)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"the download of '{name}' failed ({reason}); check the network, or put its files "
+            f"into {root / name}"
+        ) from None
+    load_dataset.cache_clear()
+
+
+@functools.lru_cache(maxsize=4)
+def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
+    """Return the data set called `name`, found in `root/name`; or the image folder at the path `name`.
+
+    A name that contains a path separator or names an existing folder is read as an image folder, that of an
+    existing file as a list of images, which have no labels.
+
+    Raises:
+        UserError: unknown name (near match named), or files that are missing or unreadable.
+    """
+    path = image_path(name, root)
+    return DATASETS.get(name)(root / name) if path is None else _of_path(path, labelled=True)
+
+
+def load_images(path: Path) -> Dataset:
+    """Return what can be learned from without labels at `path`: the train split of a folder, or a list.
+
+    A folder whose images give no clear labels is a train split of all of them.
+
+    Raises:
+        UserError: no images, or a folder in which training images cannot be told from others.
+    """
+    return _of_path(path, labelled=False)
+
+
+def image_path(name: str, root: Path) -> Path | None:
+    """Return the folder of images or the list that `name` stands for, None if it names a data set."""
+    if name == "folder":
+        return root / name
+    return Path(name) if name not in DATASETS.names() and ("/" in name or Path(name).exists()) else None
+
+
+def _of_path(path: Path, *, labelled: bool) -> Dataset:
+    from mmbench.data.folder import load_folder  # torchvision is slow to import
+    from mmbench.data.image_list import load_image_list
+
+    return load_image_list(path) if path.is_file() else load_folder(path, labelled=labelled)
