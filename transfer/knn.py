@@ -12,11 +12,12 @@ from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid, knn_scores
 from mmbench.settings_types import Count, Counts, Within, different
-from mmbench.transfer.accuracy import classification_metrics, confusion, percent_correct
+from mmbench.transfer.accuracy import classification_metrics, confusion, percent_correct, require_finite
 from mmbench.transfer.edges import best_of, edge_note, edge_of
 from mmbench.transfer.features import is_pixels
 from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 
+WARM = 0.1  # a temperature at which votes cannot overflow; Wu et al. 2018 take 0.07
 # Below this, exp(1 / T) times a few thousand votes is more than a float32 holds.
 SMALLEST_TEMPERATURE = 0.0125
 VotingTemperature = Annotated[float, Within(SMALLEST_TEMPERATURE, 100)]
@@ -90,6 +91,7 @@ def _voted(job: TransferJob, settings: KnnSettings) -> Measurement:
             temperature=settings.temperature,
             chunk=settings.chunk,
         ).cpu()
+        require_finite(scores, f"votes overflow; give a larger temperature by --set temperature={WARM}")
         return Measurement(
             metrics=classification_metrics(scores, test),
             split_sizes={"train": len(train), job.evaluated: len(test)},
@@ -118,7 +120,10 @@ def _chosen_on_val(job: TransferJob, settings: KnnGridSettings) -> Measurement:
             temperatures=settings.temperatures,
             chunk=settings.chunk,
         )
-        return ((k, t, votes.cpu()) for k, t, votes in found)
+        for k, t, votes in found:
+            scores = votes.cpu()
+            require_finite(scores, f"votes overflow; give larger temperatures by --set temperatures=[{WARM}]")
+            yield k, t, scores
 
     def measure() -> Measurement:
         on_val = {(k, t): percent_correct(votes.argmax(dim=1), labels["val"]) for k, t, votes in pairs(val)}

@@ -1,169 +1,33 @@
-"""The common frame of every transfer task: what it is given, what it must measure, what is recorded."""
+"""The common frame of every transfer task: how a run is planned, carried out and recorded."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from pydantic import ValidationError
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
-from mmbench.data.dataset import Split
 from mmbench.distributed import on_main
 from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.registry import Registry
-from mmbench.results import DatasetReference, LabelSubset, Metric, Result, ResultStore, read_result
+from mmbench.results import DatasetReference, Result, ResultStore, read_result
 from mmbench.transfer.accuracy import per_class_accuracy
 from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.confusion_plot import draw_confusion
-from mmbench.transfer.framing import FramingRule
-from mmbench.transfer.pictures import Pictures, framing_of, open_pictures
+from mmbench.transfer.job import TASKS, Measurement, TaskEntry, TransferJob, task
+from mmbench.transfer.pictures import framing_of
 from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
 from mmbench.transfer.unfinished import Unfinished
 
 __all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
-
-
-@dataclass(frozen=True)
-class TransferJob:
-    """Everything a task is given.
-
-    Attributes:
-        backbone: the weights; every task builds its own model from them and never changes them.
-        seed: seeds everything random in the task, and which label subset is drawn.
-        device: torch device.
-        work: an empty folder of the task's own, for logs and intermediate files.
-        report: called with (done, total, words) to show progress; cheap to call often.
-        bank: keeps frozen features between tasks.
-        precision, workers: see `Compute`.
-        labels_file: an official list of the labelled images, instead of a draw.
-        remarks: what a reader of the record must know about the data.
-        unfinished: where a long training leaves what it needs to go on.
-    """
-
-    backbone: Backbone
-    dataset: Dataset
-    protocol: Protocol
-    seed: int
-    device: torch.device
-    work: Path
-    report: Callable[[int, int, str], None] = lambda done, total, words: None
-    bank: FeatureBank = field(default_factory=FeatureBank)
-    precision: Precision = "float32"
-    workers: int | None = None
-    labels_file: Path | None = None
-    remarks: tuple[str, ...] = ()
-    unfinished: Unfinished = field(default_factory=lambda: Unfinished(None, torch.device("cpu")))
-
-    @property
-    def compute(self) -> Compute:
-        """How the backbone runs."""
-        return Compute(self.device, self.precision, self.workers)
-
-    @property
-    def evaluated(self) -> Split:
-        """The split that is evaluated."""
-        return self.protocol.split  # type: ignore[return-value]
-
-    def pictures(self, split: Split) -> Pictures:
-        """Return a split's pictures at the size that the backbone is fed."""
-        size = self.backbone.card.preprocessing.image_size
-        return open_pictures(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
-
-    @property
-    def framing_rule(self) -> FramingRule:
-        """How images are framed in evaluation."""
-        return self.protocol.framing(self.backbone.card)
-
-    def features(self, split: Split) -> Tensor:
-        """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
-
-        def report(done: int, total: int) -> None:
-            self.report(done, total, f"features of {split}")
-
-        return self.bank.features(self.backbone, self.pictures(split), self.compute, report)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a task hands back; the frame adds provenance and writes the record.
-
-    Attributes:
-        metrics: must hold the protocol's primary metric.
-        split_sizes: images used per split (for semisup, the labelled images really used as "train").
-        effective_lr: learning rate after every scaling rule; None where nothing is learned.
-        images_seen: images through the backbone, training and evaluation, for the throughput.
-        notes: facts a reader of the record must know.
-        confusion: int64 (classes, classes), rows true, columns predicted; None where nothing is classified.
-        per_class: class -> percent, where it does not follow from `confusion`.
-        labels: which labels were used, where that is less than all.
-        from_bank: whether the backbone ran for nothing but features of the bank.
-    """
-
-    metrics: dict[str, Metric]
-    split_sizes: dict[str, int]
-    effective_lr: float | None = None
-    images_seen: int | None = None
-    notes: tuple[str, ...] = ()
-    confusion: Tensor | None = None
-    per_class: Mapping[str, float] | None = None
-    labels: LabelSubset | None = None
-    from_bank: bool = False
-
-
-TaskFunction = Callable[[TransferJob, Any], Measurement]
-
-
-@dataclass(frozen=True)
-class TaskEntry:
-    """A task as the registry knows it.
-
-    Attributes:
-        settings: the typed settings that its protocols fill.
-        default_protocol: used where the user names none.
-        measure: does the work.
-        dense: uses the data set's scenes instead of its labelled images.
-        accepts_pixels: can measure raw pixels as if they were features.
-        takes_labels_file: an official list of labelled images can take the place of its draw.
-    """
-
-    name: str
-    settings: type[TaskSettings]
-    default_protocol: str
-    measure: TaskFunction
-    dense: bool = False
-    accepts_pixels: bool = False
-    takes_labels_file: bool = False
-
-
-TASKS: Registry[TaskEntry] = Registry("task", package="mmbench.transfer")
-
-
-def task(
-    name: str,
-    settings: type[TaskSettings],
-    default_protocol: str,
-    *,
-    dense: bool = False,
-    accepts_pixels: bool = False,
-    takes_labels_file: bool = False,
-) -> Callable[[TaskFunction], TaskFunction]:
-    """Register the decorated function `(job, settings) -> Measurement` as a transfer task."""
-
-    def decorate(measure: TaskFunction) -> TaskFunction:
-        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels, takes_labels_file)
-        TASKS.register(name)(entry)
-        return measure
-
-    return decorate
 
 
 @dataclass(frozen=True)
@@ -329,13 +193,25 @@ def run_task(
     computed = bank.computed
     with unfinished.held():
         started = time.perf_counter()
-        measured = plan.entry.measure(job, plan.settings)
-        seconds = unfinished.seconds_before + time.perf_counter() - started
-        reused = bank.root is not None and measured.from_bank and bank.computed == computed
-        result = _record(job, plan, measured, seconds, reused, receipt_id)
+        try:
+            measured = plan.entry.measure(job, plan.settings)
+            seconds = unfinished.seconds_before + time.perf_counter() - started
+            reused = bank.root is not None and measured.from_bank and bank.computed == computed
+            result = _record(job, plan, measured, seconds, reused, receipt_id)
+        except ValidationError as error:
+            raise _not_recorded(error, plan) from None
         result = on_main(lambda: _write(result, measured, dataset, store))
     unfinished.forget()
     return result
+
+
+def _not_recorded(error: ValidationError, plan: TaskPlan) -> UserError:
+    """Return the error of a measurement that no record can hold, such as one that is not finite."""
+    first = error.errors(include_url=False)[0]
+    what = f"{'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}"
+    rates = [name for name in type(plan.settings).model_fields if "learning_rate" in name]
+    advice = f"lower {' and '.join(rates)} by --set" if rates else "check the weights and the data"
+    return UserError(f"{plan.protocol.id} gave a result that is not recorded ({what}); {advice}")
 
 
 def _record(

@@ -1,5 +1,6 @@
 """A training that diverges in its last step leaves no record: the loss, taken before the step, was fine."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.results import Metric, ResultStore
 from mmbench.transfer.control import pixels_backbone
 from mmbench.transfer.task import run_task
 
@@ -80,4 +81,56 @@ def test_features_that_are_not_finite_leave_no_record(
     overrides = {"shots": [1], "draws": 1} if task == "lowshot" else {}
     with pytest.raises(UserError, match="features that are not finite; its weights are damaged"):
         run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)
+    assert records(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "advice"),
+    [
+        ("knn", {}, "check the weights and the data"),
+        ("finetune", {"epochs": 1}, "lower backbone_learning_rate and head_learning_rate by --set"),
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, 101.0])
+def test_a_metric_that_no_record_can_hold_is_one_line(
+    backbone: Backbone,
+    gratings: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    overrides: dict[str, Any],
+    advice: str,
+    value: float,
+) -> None:
+    """Whatever a task computes, what is not a number from 0 to 100 ends the run."""
+
+    def wrong(*arguments: Any, **named: Any) -> dict[str, Metric]:
+        return {"top1": Metric(value=value, higher_is_better=True, n=60)}
+
+    monkeypatch.setattr(f"mmbench.transfer.{task}.classification_metrics", wrong)
+    store = ResultStore(tmp_path / "results")
+    with pytest.raises(UserError, match="gave a result that is not recorded") as caught:
+        run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)
+    assert advice in str(caught.value) and "\n" not in str(caught.value)
+    assert records(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize("protocol", ["knn/instdisc@2", "knn/grid@2"])
+def test_votes_that_overflow_are_refused(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """exp(80) times the number of neighbours fits into float32 for few of them only."""
+    monkeypatch.setattr(torch.Tensor, "exp", lambda self: torch.full_like(self, 3e38))
+    one = {"neighbours": 50, "temperature": 0.0125}
+    several = {"neighbours": [40, 50], "temperatures": [0.0125]}
+    with pytest.raises(UserError, match=r"votes overflow; give .*larger temperature.* by --set"):
+        run_task(
+            "knn",
+            backbone,
+            gratings,
+            ResultStore(tmp_path / "results"),
+            work=tmp_path,
+            protocol_id=protocol,
+            overrides=several if "grid" in protocol else one,
+        )
     assert records(tmp_path / "results") == []

@@ -1,0 +1,157 @@
+"""What a transfer task is given and hands back, and the registry that tasks enter themselves in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
+from mmbench.data.dataset import Split
+from mmbench.registry import Registry
+from mmbench.results import LabelSubset, Metric
+from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.compute import Compute, Precision
+from mmbench.transfer.framing import FramingRule
+from mmbench.transfer.pictures import Pictures, open_pictures
+from mmbench.transfer.protocol import Protocol, TaskSettings
+from mmbench.transfer.unfinished import Unfinished
+
+
+@dataclass(frozen=True)
+class TransferJob:
+    """Everything a task is given.
+
+    Attributes:
+        backbone: the weights; every task builds its own model from them and never changes them.
+        seed: seeds everything random in the task, and which label subset is drawn.
+        device: torch device.
+        work: an empty folder of the task's own, for logs and intermediate files.
+        report: called with (done, total, words) to show progress; cheap to call often.
+        bank: keeps frozen features between tasks.
+        precision, workers: see `Compute`.
+        labels_file: an official list of the labelled images, instead of a draw.
+        remarks: what a reader of the record must know about the data.
+        unfinished: where a long training leaves what it needs to go on.
+    """
+
+    backbone: Backbone
+    dataset: Dataset
+    protocol: Protocol
+    seed: int
+    device: torch.device
+    work: Path
+    report: Callable[[int, int, str], None] = lambda done, total, words: None
+    bank: FeatureBank = field(default_factory=FeatureBank)
+    precision: Precision = "float32"
+    workers: int | None = None
+    labels_file: Path | None = None
+    remarks: tuple[str, ...] = ()
+    unfinished: Unfinished = field(default_factory=lambda: Unfinished(None, torch.device("cpu")))
+
+    @property
+    def compute(self) -> Compute:
+        """How the backbone runs."""
+        return Compute(self.device, self.precision, self.workers)
+
+    @property
+    def evaluated(self) -> Split:
+        """The split that is evaluated."""
+        return self.protocol.split  # type: ignore[return-value]
+
+    def pictures(self, split: Split) -> Pictures:
+        """Return a split's pictures at the size that the backbone is fed."""
+        size = self.backbone.card.preprocessing.image_size
+        return open_pictures(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
+
+    @property
+    def framing_rule(self) -> FramingRule:
+        """How images are framed in evaluation."""
+        return self.protocol.framing(self.backbone.card)
+
+    def features(self, split: Split) -> Tensor:
+        """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
+
+        def report(done: int, total: int) -> None:
+            self.report(done, total, f"features of {split}")
+
+        return self.bank.features(self.backbone, self.pictures(split), self.compute, report)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a task hands back; the frame adds provenance and writes the record.
+
+    Attributes:
+        metrics: must hold the protocol's primary metric.
+        split_sizes: images used per split (for semisup, the labelled images really used as "train").
+        effective_lr: learning rate after every scaling rule; None where nothing is learned.
+        images_seen: images through the backbone, training and evaluation, for the throughput.
+        notes: facts a reader of the record must know.
+        confusion: int64 (classes, classes), rows true, columns predicted; None where nothing is classified.
+        per_class: class -> percent, where it does not follow from `confusion`.
+        labels: which labels were used, where that is less than all.
+        from_bank: whether the backbone ran for nothing but features of the bank.
+    """
+
+    metrics: dict[str, Metric]
+    split_sizes: dict[str, int]
+    effective_lr: float | None = None
+    images_seen: int | None = None
+    notes: tuple[str, ...] = ()
+    confusion: Tensor | None = None
+    per_class: Mapping[str, float] | None = None
+    labels: LabelSubset | None = None
+    from_bank: bool = False
+
+
+TaskFunction = Callable[[TransferJob, Any], Measurement]
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task as the registry knows it.
+
+    Attributes:
+        settings: the typed settings that its protocols fill.
+        default_protocol: used where the user names none.
+        measure: does the work.
+        dense: uses the data set's scenes instead of its labelled images.
+        accepts_pixels: can measure raw pixels as if they were features.
+        takes_labels_file: an official list of labelled images can take the place of its draw.
+    """
+
+    name: str
+    settings: type[TaskSettings]
+    default_protocol: str
+    measure: TaskFunction
+    dense: bool = False
+    accepts_pixels: bool = False
+    takes_labels_file: bool = False
+
+
+TASKS: Registry[TaskEntry] = Registry("task", package="mmbench.transfer")
+
+
+def task(
+    name: str,
+    settings: type[TaskSettings],
+    default_protocol: str,
+    *,
+    dense: bool = False,
+    accepts_pixels: bool = False,
+    takes_labels_file: bool = False,
+) -> Callable[[TaskFunction], TaskFunction]:
+    """Register the decorated function `(job, settings) -> Measurement` as a transfer task."""
+
+    def decorate(measure: TaskFunction) -> TaskFunction:
+        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels, takes_labels_file)
+        TASKS.register(name)(entry)
+        return measure
+
+    return decorate
