@@ -17,7 +17,7 @@ from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.patterns.prepare import check as check_patterns
-from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks, shared_files
+from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
@@ -50,7 +50,6 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
             if split in dataset.files:
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
     problems += shared_images(dataset)
-    problems += shared_files({split: dataset.files[split]() for split in SPLITS if split in dataset.files})
     if dataset.scenes is not None:
         for split in SPLITS:
             if dataset.scenes.coco_json(split).exists():

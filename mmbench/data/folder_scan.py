@@ -162,6 +162,8 @@ class _Walk:
             )
             raise UserError(f"folder {printable(place)} {reason}; remove links that multiply folders")
         for entry in entries:
+            if entry.name.startswith(DATABASE):  # our own, and what SQLite lays beside it
+                continue
             inside = f"{path}/{entry.name}" if path else entry.name
             self._entry(entry, inside, result, (*above, here))
         return result

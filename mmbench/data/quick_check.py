@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def quick_check(dataset: Dataset) -> list[str]:
     """Return a line for each thing about the labelled splits of `dataset` that a person should know.
 
     These are classes without images in a split, pixels that are changed when they are read, and files that
-    two splits share; no image is decoded.
+    two splits share. No image is decoded; contents are compared by the hashes that identify the data.
 
     Raises:
         UserError: the labels cannot be read, or name no class.
@@ -50,29 +51,20 @@ def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:
 
 
 def shared_files(parts: Mapping[Split, PictureFiles]) -> list[str]:
-    """Return a line for each pair of splits that hold the same file, by whatever name or link."""
-    places = {split: _places(files) for split, files in parts.items()}
+    """Return a line for each pair of splits that hold the same content, by whatever name or link."""
+    places = {
+        split: {content: path for content, path in zip(files.contents, files.paths, strict=True) if content}
+        for split, files in parts.items()
+    }
     lines = []
-    for position, (first, ours) in enumerate(places.items()):
-        for second, theirs in list(places.items())[position + 1 :]:
-            both = ours.keys() & theirs.keys()
-            if both:
-                example = printable(min(ours[place] for place in both))
-                lines.append(
-                    f"{first} and {second} share {counted(len(both), 'file')} ({example}): what is "
-                    "learned from is measured on"
-                )
+    for (first, ours), (second, theirs) in itertools.combinations(places.items(), 2):
+        if both := ours.keys() & theirs.keys():
+            example = printable(min(ours[content] for content in both))
+            lines.append(
+                f"{first} and {second} share {counted(len(both), 'file')} ({example}): what is "
+                "learned from is measured on"
+            )
     return lines
-
-
-def _places(files: PictureFiles) -> dict[tuple[int, int], str]:
-    """Return the path of each file by device and inode, which are the same for all links to it."""
-    found: dict[tuple[int, int], str] = {}
-    for path in files.paths:
-        status = Path(files.root, path).stat()
-        if status.st_ino:  # some network drives have none
-            found[status.st_dev, status.st_ino] = path
-    return found
 
 
 def pixel_remarks(files: PictureFiles, split: str, most: int = LOOKED_AT) -> list[str]:

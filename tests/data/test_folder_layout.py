@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.data import load_images
+from mmbench.data.content_hashes import DATABASE
 from mmbench.data.folder import load_folder
 from mmbench.data.folder_scan import scan
 from mmbench.data.split_names import splits_among
@@ -262,6 +263,14 @@ def test_hidden_and_system_files_are_never_classes(tmp_path: Path) -> None:
     assert "hidden or system folders: 5 (.ipynb_checkpoints/ with 2 files" in words
     assert "@eaDir/ with 3 files" in words
     assert "hidden or system files: 4" in words
+
+
+def test_our_own_database_is_not_mentioned(tmp_path: Path) -> None:
+    tree(tmp_path, {"cat": 8, "dog": 8})
+    before = load_folder(tmp_path).remarks
+    for name in (DATABASE, f"{DATABASE}-journal"):
+        (tmp_path / name).write_bytes(b"x")
+    assert load_folder(tmp_path).remarks == before
 
 
 def test_what_is_not_a_file_or_holds_nothing(tmp_path: Path) -> None:

@@ -30,15 +30,16 @@ def test_nothing_is_said_of_a_set_in_order(tmp_path: Path) -> None:
     assert quick_check(load_folder(pictures(tmp_path))) == []
 
 
-def test_files_that_two_splits_share_by_any_link(tmp_path: Path) -> None:
+def test_files_that_two_splits_share_by_any_link_or_as_copies(tmp_path: Path) -> None:
     pictures(tmp_path)
     (tmp_path / "test" / "a" / "soft.png").symlink_to(tmp_path / "train" / "a" / "0.png")
     os.link(tmp_path / "train" / "b" / "1.png", tmp_path / "test" / "b" / "hard.png")
     os.link(tmp_path / "train" / "b" / "2.png", tmp_path / "val" / "b" / "hard.png")
+    shutil.copy(tmp_path / "train" / "a" / "2.png", tmp_path / "test" / "b" / "copy.png")
     lines = quick_check(load_folder(tmp_path))
     assert len(lines) == 2
     assert lines[0].startswith("train and val share 1 file (b/2.png)")
-    assert lines[1].startswith("train and test share 2 files (a/0.png)")
+    assert lines[1].startswith("train and test share 3 files (a/0.png)")
 
 
 def test_linked_folders_that_are_split_at_random_are_found(tmp_path: Path) -> None:
