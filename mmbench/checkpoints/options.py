@@ -44,7 +44,7 @@ KNOWN_NETWORKS = (
     "vissl",
     "solo-learn",
     "lightly",
-    "msra",
+    "caffe2",
 )
 # Other arguments of a network in timm's config.json that leave its pooled features as they are.
 WITHOUT_EFFECT = (
