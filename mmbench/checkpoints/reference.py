@@ -19,7 +19,7 @@ from mmbench.checkpoints.target import TARGETS
 from mmbench.errors import UserError
 
 NODES = ("relu", "layer1", "layer2", "layer3", "layer4")
-# Formats whose writers build torchvision's ResNet or a copy of its code; SwAV's and VICReg's pad in two steps.
+# Formats whose writers build torchvision's ResNet or a copy of it (SwAV's and VICReg's pad in two steps).
 BUILT_BY_TORCHVISION = (
     "torchvision",
     "moco",
