@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import unicodedata
 from pathlib import Path
@@ -455,3 +456,63 @@ def test_files_of_well_formed_folders_come_in_the_order_of_sorted_paths(tmp_path
 def test_images_to_learn_from_without_labels(tmp_path: Path) -> None:
     tree(tmp_path, {"x": 3})
     assert len(load_images(tmp_path).files["train"]()) == 3
+
+
+NAMES = st.sampled_from(
+    [
+        "train",
+        "Test",
+        "val",
+        "validation",
+        "cat",
+        "dog",
+        "Dog",
+        "images",
+        "masks",
+        "2023",
+        "x.jpg",
+        ".git",
+        "é",
+    ]
+)
+TREES = st.recursive(
+    st.integers(0, 5), lambda inner: st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
+)
+
+
+def grow(root: Path, content: int | dict[str, object]) -> None:
+    root.mkdir(parents=True)
+    if isinstance(content, int):
+        for number in range(content):
+            (root / f"{number}.png").write_bytes(b"x")
+        (root / "notes.txt").write_text("x")
+    else:
+        for name, inner in content.items():
+            grow(root / name, inner)  # type: ignore[arg-type]
+
+
+@given(content=TREES)
+@settings(max_examples=200, deadline=None)
+def test_every_image_is_used_or_counted(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    root = tmp_path_factory.mktemp("tree") / "data"
+    grow(root, content)  # type: ignore[arg-type]
+    top = scan(root)[0]
+    present = sum(path.is_file() for path in root.rglob("*.png") if ".git" not in path.parts)
+    assert top.total() == present
+    for labelled in (True, False):
+        try:
+            dataset = load_folder(root, labelled=labelled)
+            parts = [find() for find in dataset.files.values()]
+        except UserError as error:
+            assert "\n" not in str(error)
+            continue
+        used = [str(part.root / path) for part in parts for path in part.paths]
+        assert len(set(used)) == len(used) and all(Path(path).is_file() for path in used)
+        if labelled:
+            words = " ".join(dataset.remarks)
+            counts = re.findall(
+                r"(?:images beside folders|images in folders beside the splits): (\d+)", words
+            )
+            assert len(used) + sum(map(int, counts)) == present
+        assert all(len(part.paths) == len(part.labels) for part in parts)
+        assert len(set(dataset.classes)) == len(dataset.classes)
