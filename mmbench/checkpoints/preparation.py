@@ -10,13 +10,13 @@ from typing import Any
 import timm
 from torch import Tensor
 
-from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
 from mmbench.checkpoints.evidence import Evidence
 from mmbench.checkpoints.format import Format
 from mmbench.checkpoints.options import is_ours, options_in
 from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.stated import NOTHING_STATED, Channels, Stated
-from mmbench.checkpoints.timm_config import default_size, preprocessing_in, validated
+from mmbench.checkpoints.timm_config import RECORDED, default_size, preprocessing_in, validated
 from mmbench.errors import UserError
 
 BOTTLENECK = "layer1.0.conv3.weight"
@@ -139,6 +139,8 @@ def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str
             images = replace(images, told=True)
         if "image_size" in found:
             origins["image_size"] = origin
+        if origin == RECORDED and found.get("crop_pct") is not None:
+            origins["crop_pct"] = OWN_IMAGES  # only our own pretraining records it there
     evidence = known.evidence
     if evidence.mean is not None and evidence.std is not None:
         values |= {"mean": evidence.mean, "std": evidence.std}

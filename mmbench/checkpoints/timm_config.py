@@ -15,6 +15,7 @@ from mmbench.errors import UserError
 
 DEFAULT_SIZE = 224
 LARGEST_SIZE = 8192
+RECORDED = "config.json, as mmbench recorded it"
 
 
 def default_size(arch: str) -> int:
@@ -28,7 +29,7 @@ def preprocessing_in(config: Mapping[str, Any], weights: Path) -> tuple[dict[str
     ours = config.get("mmbench")
     recorded = ours.get("preprocessing") if isinstance(ours, dict) else None
     if isinstance(recorded, dict):
-        return validated(recorded, weights).model_dump(), "config.json, as mmbench recorded it"
+        return validated(recorded, weights).model_dump(), RECORDED
     cfg = config.get("pretrained_cfg")
     cfg = cfg if isinstance(cfg, dict) else config
     found: dict[str, Any] = {}

@@ -46,8 +46,15 @@ class Sides:
 def sides_of_files(files: PictureFiles) -> Sides | None:
     """Return the short sides of up to SAMPLE files from their headers; None if no header can be read.
 
-    An EXIF rotation swaps the sides, which leaves the short one as it is.
+    An EXIF rotation swaps the sides, which leaves the short one as it is. Headers are read once per object.
     """
+    if "sides" not in files.__dict__:
+        files.__dict__["sides"] = _from_headers(files)
+    found: Sides | None = files.__dict__["sides"]
+    return found
+
+
+def _from_headers(files: PictureFiles) -> Sides | None:
     chosen = torch.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().long().tolist()
     sizes = []
     for index in chosen:

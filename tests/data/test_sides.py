@@ -46,7 +46,8 @@ def test_files_that_cannot_be_read_have_no_size(tmp_path: Path) -> None:
     found = sides_of_files(files)
     assert found is not None and found.median == 28
     (tmp_path / "a" / "0002.png").write_bytes(b"")
-    assert sides_of_files(files) is None
+    assert sides_of_files(files) == found  # read once
+    assert sides_of_files(PictureFiles(files.root, files.paths, files.labels)) is None
 
 
 @pytest.mark.parametrize("side", [28, 64, 300])

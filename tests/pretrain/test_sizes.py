@@ -1,6 +1,7 @@
 """The size that is trained at is said and recorded, and so is how evaluation looks at these images."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from small_runs import small
 
 from mmbench.checkpoints.card import OWN_IMAGES
@@ -82,6 +84,15 @@ def test_a_run_says_and_records_its_size(tmp_path: Path, side: int, crop_pct: fl
     assert hub["pretrained_cfg"]["crop_pct"] == card.preprocessing.crop_pct == crop_pct
     assert hub["mmbench"]["preprocessing"]["crop_pct"] == crop_pct
     assert card.origins["crop_pct"] == OWN_IMAGES
+    # Without the card, the weights do not begin to state how other images are to be looked at.
+    alone = tmp_path / "alone"
+    shutil.copytree(folder.root, alone)
+    for name in ("card.json", "settings.yaml"):
+        (alone / name).unlink()
+    header = load_file(alone / "model.safetensors")
+    save_file(header, alone / "model.safetensors", metadata={"format": "pt"})
+    without = read_backbone(str(alone)).card
+    assert without.preprocessing.crop_pct == crop_pct and without.origins["crop_pct"] == OWN_IMAGES
     # Finished, the same command says so, and another size is another run.
     pretrain(config, folder.root, dataset=load_dataset(str(root)), say=said.append)
     assert "finished already" in said[-1]
