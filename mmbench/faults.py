@@ -123,7 +123,7 @@ def _of_unicode(error: UnicodeError) -> Fault | None:
 
 
 def _of_runtime_error(error: RuntimeError) -> Fault | None:
-    text = str(error)
+    text = f"{error}\n{error.__cause__ or error.__context__ or ''}"  # which signal it was stands in the cause
     if _WORKER.search(text) or (_SHARED_MEMORY.search(text) and "torch" in text):
         return Fault(_lost_worker(text), MACHINE)
     if _OUT_OF_MEMORY.search(text):

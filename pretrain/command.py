@@ -26,22 +26,25 @@ RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
 
 @contextlib.contextmanager
 def signals_as_requests() -> Iterator[Requests]:
-    """Ctrl-C and SIGTERM save and stop, SIGUSR1 saves and goes on; a second Ctrl-C stops at once.
+    """Ctrl-C and SIGTERM save and stop, SIGUSR1 saves and goes on; a second one stops at once.
 
+    Before the first step and after the last one there is nothing to save, so a stop is heeded at once there.
     SIGTERM is what Slurm sends before it takes a machine back; it asks for a new submission too.
     """
     requests = Requests()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if requests.stop:
-            raise KeyboardInterrupt
+        at_once = requests.stop or requests.idle
         requests.stop = True
+        if at_once:
+            raise KeyboardInterrupt
 
     def save(number: int, frame: FrameType | None) -> None:
         requests.save = True
 
     def give_way(number: int, frame: FrameType | None) -> None:
-        requests.stop = requests.resubmit = True
+        requests.resubmit = True
+        stop(number, frame)
 
     wanted = {signal.SIGINT: stop, signal.SIGTERM: give_way, signal.SIGUSR1: save}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
@@ -126,6 +129,6 @@ def pretrain(
         except KeyboardInterrupt:
             if not requests.resubmit:
                 raise
-            say(f"stopped by SIGTERM; the training state is saved in {out}, the same command goes on with it")
+            say(f"stopped by SIGTERM; the same command goes on with the newest training state in {out}")
             sys.exit(RESUBMIT)
     say(f"{folder.root}: model.safetensors (timm), card.json, curves.png, views.png")

@@ -55,6 +55,8 @@ def pretrain(
         UserError: bad settings, data, architecture or folder; not enough disk; a loss that is not finite.
         KeyboardInterrupt: `requests.stop` was set; the state is saved.
     """
+    requests = requests or Requests()
+    requests.idle = True
     folder = RunFolder(out)
     if folder.finished:
         folder.open(_settings(config, folder), runtime=RUNTIME_SETTINGS)
@@ -99,7 +101,7 @@ def pretrain(
             folder,
             seconds,
             report=report if is_main else None,
-            requests=requests or Requests(),
+            requests=requests,
             say=say,
             monitor=monitor,
         )
@@ -108,8 +110,12 @@ def pretrain(
         finally:
             for tracker in accelerator.trackers:
                 tracker.finish()
+        requests.heed_stop()
         if is_main:
-            draw_curves(folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}")
+            if not draw_curves(
+                folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}"
+            ):
+                say(f"{folder.metrics} holds no records any more, so no curves are drawn")
             card = export(trainer, folder, dataset, seconds)
             if card.preprocessing.high_pass is not None and equal_of_ours(card.arch) is None:
                 say(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import PictureFiles
+from mmbench.data.ahead import read_batches
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.data.file_names import listed
 from mmbench.data.pictures import read_image
@@ -121,15 +121,9 @@ class FileSource(ImageSource):
             UserError: too many pictures cannot be read.
         """
         keys = ([(part.epoch, index) for index in part.indices.tolist()] for part in plan)
-        loader: DataLoader[Crop] = DataLoader(
-            self.pictures,
-            batch_sampler=keys,
-            num_workers=self.workers,
-            collate_fn=collate,
-            pin_memory=self.device.type == "cuda",
-        )
+        pin = self.device.type == "cuda"
         known = set(self.unreadable)
-        for crop in loader:
+        for crop in read_batches(self.pictures, keys, self.workers, collate, pin_memory=pin):
             for index in crop.unreadable:
                 path = self.files.paths[index]
                 if path not in known:

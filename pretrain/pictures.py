@@ -79,9 +79,18 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
         figure.savefig(temporary, dpi=130, format="png")
 
 
-def draw_curves(metrics: Path, path: Path, title: str) -> None:
-    """Draw loss terms, learning rate, speed and, where watched, kNN of metrics.jsonl over epochs."""
-    records = read_metrics(metrics)
+def draw_curves(metrics: Path, path: Path, title: str) -> bool:
+    """Draw loss terms, learning rate, speed and, where watched, kNN of metrics.jsonl over epochs.
+
+    Returns:
+        Whether there was anything to draw: the file may have been lost.
+    """
+    drawn = {"epoch", "loss", "lr", "images_per_second"}
+    records = (
+        [record for record in read_metrics(metrics) if drawn <= record.keys()] if metrics.is_file() else []
+    )
+    if not records:
+        return False
     epochs = [record["epoch"] for record in records]
     figure = Figure(figsize=(9.6, 3.4), facecolor="white")
     FigureCanvasAgg(figure)
@@ -127,3 +136,4 @@ def draw_curves(metrics: Path, path: Path, title: str) -> None:
     figure.subplots_adjust(left=0.05, right=0.985, top=0.8, bottom=0.15, wspace=0.5)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
+    return True

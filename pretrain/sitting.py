@@ -25,6 +25,8 @@ class Requests:
     """What may be asked of a running pretraining from outside, at any moment; heeded after the step.
 
     Attributes:
+        idle: whether there is no step to wait for, as before the first and after the last; a stop is then
+            heeded at once.
         save: write a training state now.
         stop: write a training state and leave with KeyboardInterrupt.
         resubmit: the stop is a scheduler's, who should start the same command again.
@@ -33,6 +35,16 @@ class Requests:
     save: bool = False
     stop: bool = False
     resubmit: bool = False
+    idle: bool = False
+
+    def heed_stop(self) -> None:
+        """Leave if a stop was asked for.
+
+        Raises:
+            KeyboardInterrupt: it was.
+        """
+        if self.stop:
+            raise KeyboardInterrupt
 
 
 class Sitting:
@@ -74,11 +86,13 @@ class Sitting:
             KeyboardInterrupt: a stop was requested; the state is saved.
         """
         metrics = MetricsLog(self.folder.metrics, resumed_step=self.first) if process_rank() == 0 else None
+        self.requests.idle = False
         try:
             while self.trainer.step_number < self.trainer.total_steps:
                 self._one_step(metrics)
             require_finite(self.trainer, self.folder)  # also where an earlier sitting took the last step
         finally:
+            self.requests.idle = True
             if metrics is not None:
                 metrics.close()
         return self.seconds
@@ -100,7 +114,7 @@ class Sitting:
         requests.resubmit |= resubmit
         if epoch_ends or save or stop:
             self._save()
-        if stop and done.step < trainer.total_steps:
+        if stop:
             raise KeyboardInterrupt
 
     def _record(

@@ -70,6 +70,7 @@ def train_head(
         schedule.step()
         job.report(views.step, plan.steps, f"epoch {epoch}, loss {loss.item():.2f}")
         job.unfinished.after_step(views.step, state)
+    job.unfinished.after_training(views.step, state)
     # The loss is that before each step: what the last step did shows only in the weights.
     if first_not_finite(head.state_dict()) is not None:
         raise UserError(f"the linear head diverged in the last step; {_lower_rate(job, settings)}")

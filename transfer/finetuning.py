@@ -188,6 +188,7 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
         schedule.step()
         job.report(views.step, plan.steps, f"loss {loss.item():.2f}")
         job.unfinished.after_step(views.step, state)
+    job.unfinished.after_training(views.step, state)
     # The loss is that before each step: what the last step did shows only in the weights.
     if (broken := first_not_finite(model.state_dict())) is not None:
         raise UserError(

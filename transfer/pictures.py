@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import Dataset, ImageSplit, PictureFiles
+from mmbench.data.ahead import read_batches
 from mmbench.data.dataset import Split
 from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
@@ -152,15 +152,14 @@ def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int
         UserError: the words of the first error.
     """
     keys = (keys.tolist() if isinstance(keys, Tensor) else keys for keys in batches)
-    loader: DataLoader[Any] = DataLoader(
+    for found in read_batches(
         pictures,
-        batch_sampler=keys,
-        num_workers=workers,
-        collate_fn=_stack,
-        worker_init_fn=_leave_interrupts,
+        keys,
+        workers,
+        _stack,
         pin_memory=torch.cuda.is_available(),
-    )
-    for found in loader:
+        worker_init=_leave_interrupts,
+    ):
         if isinstance(found, str):
             raise UserError(found)
         yield found

@@ -66,6 +66,8 @@ def train_on_features(job: TransferJob, features: Tensor, settings: SweepProbe) 
         if step % 20 == 0 or step + 1 == plan.steps:
             job.report(step + 1, plan.steps, _words(heads, step, plan))
         job.unfinished.after_step(step + 1, state)
+    if first < plan.steps:
+        job.unfinished.after_training(plan.steps, state)
     return heads
 
 
@@ -90,6 +92,7 @@ def train_on_views(job: TransferJob, network: FrozenNetwork, settings: SweepProb
         heads.step(features, batch.labels, rate_factor(step, plan.per_epoch, settings))
         job.report(views.step, plan.steps, _words(heads, step, plan))
         job.unfinished.after_step(views.step, state)
+    job.unfinished.after_training(views.step, state)
     return heads
 
 

@@ -195,6 +195,7 @@ def run_task(
         started = time.perf_counter()
         try:
             measured = plan.entry.measure(job, plan.settings)
+            unfinished.before_record()
             seconds = unfinished.seconds_before + time.perf_counter() - started
             reused = bank.root is not None and measured.from_bank and bank.computed == computed
             result = _record(job, plan, measured, seconds, reused, receipt_id)

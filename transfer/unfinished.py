@@ -65,9 +65,31 @@ class Unfinished:
             KeyboardInterrupt: a stop was asked for; the state is saved.
             UserError: the disk is full; the run goes no further, and the states before are as they were.
         """
+        self._save_if_due(step, state, time.monotonic() - self._saved >= SAVE_EVERY_SECONDS)
+
+    def after_training(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Heed a stop that came too late for the last step; from here on one is heeded at once.
+
+        Raises:
+            KeyboardInterrupt: a stop was asked for; the state is saved.
+            UserError: the disk is full.
+        """
+        self._steps = False
+        self._save_if_due(step, state, due=False)
+
+    def before_record(self) -> None:
+        """Heed a stop that no step has heeded.
+
+        Raises:
+            KeyboardInterrupt: a stop was asked for.
+        """
+        self._steps = False
+        if self.folder is not None and any_process([self.stop], self.device)[0]:
+            raise KeyboardInterrupt
+
+    def _save_if_due(self, step: int, state: Callable[[], dict[str, Any]], due: bool) -> None:
         if self.folder is None:
             return
-        due = time.monotonic() - self._saved >= SAVE_EVERY_SECONDS
         save, stop = any_process([due, self.stop], self.device)
         if not save and not stop:
             return

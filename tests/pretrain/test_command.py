@@ -123,3 +123,80 @@ def test_signals_save_or_stop_and_a_second_interrupt_stops_at_once() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_sigterm_stops_at_once() -> None:
+    with signals_as_requests() as requests:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert requests.resubmit
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_where_no_step_will_come_is_heeded_at_once(number: signal.Signals) -> None:
+    with signals_as_requests() as requests:
+        requests.idle = True
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert requests.resubmit == (number == signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "place"),
+    [
+        (signal.SIGINT, 130, "mmbench.pretrain.engine.build_framework"),
+        (signal.SIGTERM, 75, "mmbench.pretrain.engine.draw_curves"),
+        (signal.SIGINT, 130, "mmbench.pretrain.engine.export"),
+        (signal.SIGINT, 130, "mmbench.pretrain.sitting.require_finite"),
+    ],
+)
+def test_a_stop_before_or_after_the_steps_ends_the_run_and_the_same_command_goes_on(
+    loaded: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
+    place: str,
+) -> None:
+    arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
+    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patched:
+        patched.setattr(place, lambda *_, **__: os.kill(os.getpid(), number))
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+    assert left.value.code == code
+    assert not RunFolder(tmp_path / "run").finished
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 0, capsys.readouterr().err
+    assert RunFolder(tmp_path / "run").finished
+
+
+@pytest.mark.parametrize("content", [None, "", "\0\0\0", "[1]\n", '{"loss": 1}\n', "[" * 3000, "null\n"])
+def test_a_run_at_its_last_step_finishes_without_its_metrics(
+    loaded: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
+    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(folder.root)]
+    with monkeypatch.context() as patched:
+        patched.setattr("mmbench.pretrain.engine.export", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(SystemExit):
+            main(arguments)
+    (folder.root / "curves.png").unlink()
+    if content is None:
+        folder.metrics.unlink()
+    else:
+        folder.metrics.write_text(content)
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    said = capsys.readouterr()
+    assert left.value.code == 0, said.err
+    assert folder.finished and not (folder.root / "curves.png").exists()
+    assert "no curves are drawn" in said.out.replace("\n", " ")

@@ -178,3 +178,64 @@ def test_a_damaged_state_is_skipped_and_noted(
     assert rest.steps[0] == (6 if damaged == 1 else 1)
     assert sum("cannot be read" in note for note in result.notes) == damaged
     assert ("starts from the beginning" in " ".join(result.notes)) == (damaged == 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("protocol", [name for name in RUNS if name != "semisup/patterns-10pct@1"])
+def test_a_stop_after_the_last_step_is_heeded(
+    backbone: Backbone,
+    gratings: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    number: signal.Signals,
+) -> None:
+    """Between a training's end and its record there is no step that could heed it."""
+    whole = run(protocol, backbone, gratings, tmp_path / "whole")
+    ended = unfinished.Unfinished.after_training
+
+    def end(self: unfinished.Unfinished, *arguments: Any) -> None:
+        ended(self, *arguments)
+        os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unfinished.Unfinished, "after_training", end)
+        with pytest.raises(KeyboardInterrupt):
+            run(protocol, backbone, gratings, tmp_path / "parts")
+    assert not list((tmp_path / "parts").rglob("*@*/*.json"))
+    assert run(protocol, backbone, gratings, tmp_path / "parts").metrics == whole.metrics
+
+
+def test_a_stop_in_the_last_step_is_heeded_and_costs_nothing(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the last step has looked for one already: the state is saved all the same."""
+    ended = unfinished.Unfinished.after_training
+
+    def end(self: unfinished.Unfinished, *arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unfinished.Unfinished, "after_training", end)
+        with pytest.raises(KeyboardInterrupt):
+            run("finetune/patterns@1", backbone, gratings, tmp_path)
+    rest = StopAt(-1)
+    run("finetune/patterns@1", backbone, gratings, tmp_path, report=rest)
+    assert rest.steps == []
+
+
+def test_a_second_stop_does_not_wait_for_the_step(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    seen = list[int]()
+
+    def twice(done: int, total: int, words: str) -> None:
+        seen.append(done)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the second one must not come back")
+
+    with pytest.raises(KeyboardInterrupt):
+        run("finetune/patterns@1", backbone, gratings, tmp_path, report=twice)
+    assert len(seen) == 1

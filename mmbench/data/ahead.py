@@ -1,0 +1,139 @@
+"""Batches that processes read ahead of their use, also where shared memory is small or missing.
+
+torch hands tensors from process to process in shared memory, /dev/shm on Linux, of which Docker gives 64 MiB:
+a worker that runs out of it is killed by a bus error. So a batch for which there is no room goes through the
+worker's pipe instead, which is slower and needs none.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import multiprocessing
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import Dataset as TorchDataset
+
+SHARED_MEMORY = "/dev/shm"
+SILENT_SECONDS = 600  # a worker that gives nothing for so long is lost, or its disk is
+MARGIN = 2  # other programs use shared memory too
+UNLIMITED = 2**62
+logger = logging.getLogger("mmbench.data")
+Batch = TypeVar("Batch")
+
+
+def free_shared_memory() -> int:
+    """Return the free bytes of shared memory; systems other than Linux have no such limit."""
+    if not sys.platform.startswith("linux"):
+        return UNLIMITED
+    try:
+        return shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True)
+class Piped:
+    """A batch as bytes, for the pipe."""
+
+    content: bytes
+
+
+class Handover(Generic[Batch]):
+    """Collates in a worker, and chooses the way of the batch.
+
+    Args:
+        collate: makes a batch of the items.
+        workers: processes that may need shared memory at the same moment.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Batch], workers: int) -> None:
+        self.collate, self.workers = collate, workers
+
+    def __call__(self, items: list[Any]) -> Batch | Piped:
+        """Return the batch as it is, or as bytes where shared memory may not hold one of every worker."""
+        batch = self.collate(items)
+        if get_worker_info() is None:
+            return batch
+        needed = MARGIN * (self.workers + 1) * _bytes_of(batch)
+        return (
+            batch if needed <= free_shared_memory() else Piped(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL))
+        )
+
+
+def _bytes_of(batch: Any) -> int:
+    if isinstance(batch, Tensor):
+        return batch.nbytes
+    return sum(map(_bytes_of, batch)) if isinstance(batch, list | tuple) else 0
+
+
+def read_batches(
+    dataset: TorchDataset[Any],
+    batches: Iterable[Any],
+    workers: int,
+    collate: Callable[[list[Any]], Batch],
+    *,
+    pin_memory: bool = False,
+    worker_init: Callable[[int], None] | None = None,
+) -> Iterator[Batch]:
+    """Yield one batch per list of keys, in order, read by `workers` processes ahead of their use.
+
+    Raises:
+        RuntimeError: a worker was killed, or gave nothing for ten minutes; `mmbench.faults` puts it in words.
+    """
+    told = False
+    for found in _start(dataset, batches, workers, collate, pin_memory, worker_init):
+        if not isinstance(found, Piped):
+            yield found
+            continue
+        if not told:
+            told = True
+            logger.warning(
+                "shared memory (%s) has %d MiB free, too few for batches of %d MiB from %d workers: they "
+                "come through pipes, which is slower; use fewer workers, or docker run --shm-size=8g",
+                *(SHARED_MEMORY, free_shared_memory() >> 20, len(found.content) >> 20, workers),
+            )
+        yield pickle.loads(found.content)
+
+
+def _start(
+    dataset: TorchDataset[Any],
+    batches: Iterable[Any],
+    workers: int,
+    collate: Callable[[list[Any]], Batch],
+    pin_memory: bool,
+    worker_init: Callable[[int], None] | None,
+) -> Iterator[Batch | Piped]:
+    """Return torch's iterator; without any worker where the system can start none."""
+
+    def loader(count: int) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=count,
+            collate_fn=Handover(collate, count),
+            worker_init_fn=worker_init,
+            pin_memory=pin_memory,
+            timeout=SILENT_SECONDS if count else 0,
+        )
+
+    try:
+        if workers:
+            multiprocessing.Lock()  # queues need such; it fails more quietly than a half-made loader
+        return iter(loader(workers))
+    except (OSError, ImportError) as error:  # no semaphores without shared memory, no memory for a process
+        if not workers:
+            raise
+        number = error.errno if isinstance(error, OSError) and error.errno else errno.ENOSYS
+        logger.warning(
+            "no process that reads data can be started (%s); this one reads itself", os.strerror(number)
+        )
+        return iter(loader(0))

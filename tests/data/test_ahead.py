@@ -1,0 +1,122 @@
+"""Batches read ahead by workers, with shared memory and without, and when a worker is lost."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from mmbench.data import ahead
+from mmbench.data.ahead import Handover, Piped, free_shared_memory, read_batches
+from mmbench.faults import fault_of
+
+
+class Numbers(TorchDataset[Tensor]):
+    """Item n is a small tensor of n."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.full((3, 5), index, dtype=torch.uint8)
+
+
+class Named(NamedTuple):
+    pair: Tensor
+    names: list[int]
+
+
+def stack(items: list[Tensor]) -> Named:
+    return Named(torch.stack(items), [int(item[0, 0]) for item in items])
+
+
+PLAN = [[1, 2], [3], [4, 5, 6], [7, 8]]
+
+
+def read(workers: int, dataset: TorchDataset[Any] | None = None) -> list[Named]:
+    return list(read_batches(dataset or Numbers(), iter(PLAN), workers, stack))
+
+
+def check(found: list[Named]) -> None:
+    assert [batch.names for batch in found] == PLAN
+    for batch, indices in zip(found, PLAN, strict=True):
+        expected = torch.tensor(indices, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 3, 5)
+        assert torch.equal(batch.pair, expected)
+        batch.pair.add_(1)  # ours to write to
+
+
+@pytest.mark.parametrize("free", [2**40, 0], ids=["shared memory", "pipes"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_whichever_way_they_come(
+    free: int, workers: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ahead, "free_shared_memory", lambda: free)
+    with caplog.at_level(logging.WARNING):
+        check(read(workers))
+    assert len(caplog.messages) == (workers > 0 and free == 0)
+    if caplog.messages:
+        assert "/dev/shm" in caplog.messages[0] and "\n" not in caplog.messages[0]
+
+
+def test_what_shared_memory_must_hold_is_counted_for_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "get_worker_info", lambda: object())
+    items = [torch.zeros(3, 5, dtype=torch.uint8)] * 4  # 60 bytes
+    for free, piped in ((2 * 60 * 4, False), (2 * 60 * 4 - 1, True)):
+        monkeypatch.setattr(ahead, "free_shared_memory", lambda free=free: free)
+        assert isinstance(Handover(stack, workers=3)(items), Piped) == piped
+
+
+def test_free_shared_memory_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = os.statvfs("/dev/shm")
+    assert 0 <= free_shared_memory() <= stat.f_blocks * stat.f_frsize
+    monkeypatch.setattr(ahead, "SHARED_MEMORY", "/no/such/place")
+    assert free_shared_memory() == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.EAGAIN, errno.EACCES])
+def test_where_no_worker_can_be_started_this_process_reads(
+    number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "__init__", fails)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "__del__", lambda self: None)
+    with caplog.at_level(logging.WARNING):
+        check(read(2))
+    assert "this one reads itself" in caplog.text and os.strerror(number) in caplog.text
+
+
+class Lost(Numbers):
+    """A worker that a signal ends, or that never gives anything."""
+
+    def __init__(self, number: signal.Signals | None) -> None:
+        self.number = number
+
+    def __getitem__(self, index: int) -> Tensor:
+        if self.number is None:
+            time.sleep(60)
+        else:
+            os.kill(os.getpid(), self.number)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGBUS, "/dev/shm"), (signal.SIGKILL, "workers=0"), (None, "gave nothing for too long")],
+)
+def test_a_lost_worker_is_one_line(
+    number: signal.Signals | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "SILENT_SECONDS", 1)
+    with pytest.raises(RuntimeError) as lost:
+        read(1, Lost(number))
+    fault = fault_of(lost.value)
+    assert fault is not None and fault.exit_code == 1
+    assert words in fault.words and "\n" not in fault.words
