@@ -13,6 +13,7 @@ from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.hub import check_name, push
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.stating import stating_options
 from mmbench.checkpoints.writing import convert as convert_backbone
@@ -43,8 +44,15 @@ def convert_checkpoint(
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
     read = read_checkpoint(source, arch, encoder, stated)
+    source_parity = prove_source(read) if verify else None
     return convert_backbone(
-        read.backbone, out, to, verify=verify, reading=read.reading, without_high_pass=without_high_pass
+        read.backbone,
+        out,
+        to,
+        verify=verify,
+        reading=read.reading,
+        without_high_pass=without_high_pass,
+        source_parity=source_parity,
     )
 
 
@@ -71,6 +79,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     said = () if receipt.reading is None else receipt.reading.assumed
     for line in dict.fromkeys((*said, *receipt.assumed)):
         table.add_row("assumed", Text(line))
+    if (source := receipt.source_parity) is not None:
+        compared = "not compared" if source.error is None else f"largest relative error {source.error:.1e}"
+        table.add_row("source", Text(f"{source.words}: {compared}"))
     table.add_row("written", f"{receipt.output} for {receipt.target}")
     if receipt.left_out:
         table.add_row("left out", f"{len(receipt.left_out)}: {next(iter(receipt.left_out.values()))}")

@@ -36,12 +36,16 @@ class ReadCheckpoint:
     Attributes:
         verified: whether card.json and weights were compared with their digests; False where the card is of
             an older version and has none, None where there is no card.
+        opened, known, renamed: the stored tensors, what was known of them, and how they got their names.
     """
 
     backbone: Backbone
     reading: Reading
     facts: dict[str, Any]
     verified: bool | None = None
+    opened: Opened | None = None
+    known: Known | None = None
+    renamed: Renamed | None = None
 
 
 def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
@@ -158,7 +162,9 @@ def _result(
         assumed=(*assumed, *prepared.assumed, *undetermined(card)),
     )
     ordered = {name: tensors[name] for name in wanted}
-    return ReadCheckpoint(Backbone(prepared.arch, ordered, card), reading, opened.facts, known.verified)
+    return ReadCheckpoint(
+        Backbone(prepared.arch, ordered, card), reading, opened.facts, known.verified, opened, known, renamed
+    )
 
 
 def _format_name(path: Path, renamed: Renamed, known: Known) -> str:

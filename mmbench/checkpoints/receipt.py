@@ -62,6 +62,22 @@ class Reading(BaseModel):
         return without_empty(serialise(self), "weights", "sets", "choice", "assumed")
 
 
+class SourceParity(BaseModel):
+    """How what was read compares with the network of the library that the file is of.
+
+    Attributes:
+        library: its name; "" where nothing was compared.
+        error: largest relative error of the last features, from raw images; None where nothing was compared.
+        words: which network, or why there was none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    library: str = ""
+    error: float | None = None
+    words: str
+
+
 class Receipt(BaseModel):
     """One conversion.
 
@@ -71,6 +87,7 @@ class Receipt(BaseModel):
         parity: stage -> largest relative error of its features; None where it was not compared.
         verification: how it was checked, in words.
         assumed: what the source cannot tell of its network, and how it was built here; one phrase each.
+        source_parity: what was read, compared with the source library's own network.
         notes: what who loads the output must know, such as how the network must be built.
     """
 
@@ -89,11 +106,12 @@ class Receipt(BaseModel):
     verification: str
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    source_parity: SourceParity | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what older receipts did not have, so that their id stays what it was."""
-        return without_empty(serialise(self), "assumed", "notes")
+        return without_empty(serialise(self), "assumed", "notes", "source_parity")
 
     @property
     def id(self) -> str:

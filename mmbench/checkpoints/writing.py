@@ -17,7 +17,7 @@ from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.options import undetermined
 from mmbench.checkpoints.parity import compare
 from mmbench.checkpoints.plain import COUNTER, Shapes
-from mmbench.checkpoints.receipt import Reading, Receipt
+from mmbench.checkpoints.receipt import Reading, Receipt, SourceParity
 from mmbench.checkpoints.reference import compare_with_source
 from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
@@ -34,6 +34,7 @@ def convert(
     verify: bool = True,
     reading: Reading | None = None,
     without_high_pass: bool = False,
+    source_parity: SourceParity | None = None,
 ) -> Receipt:
     """Write `backbone` to `out` for the target library `to`; its receipt lies beside it.
 
@@ -44,6 +45,7 @@ def convert(
         reading: how the backbone was read, for the receipt.
         without_high_pass: leave the filter that the weights expect out of the written network; the receipt
             says so.
+        source_parity: how what was read compares with the source library's own network, for the receipt.
 
     Raises:
         UserError: unknown target, a network that the target lacks, a filter that its networks cannot hold,
@@ -83,6 +85,7 @@ def convert(
             parity=parity,
             verification=words,
             assumed=tuple(undetermined(backbone.card)),
+            source_parity=source_parity,
             notes=(*target.notes(backbone), *_left_outside(backbone)),
         )
         receipt.write(receipt_path(written))
