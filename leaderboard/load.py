@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore, config_digest
 
@@ -36,6 +37,13 @@ def load_frame(results: Path) -> pd.DataFrame:
     if not rows:
         raise UserError(f"no result records below {results}; `mmbench transfer` writes them")
     return pd.DataFrame(rows)
+
+
+def _preprocessing(card: ModelCard) -> str:
+    """Return what evaluation does to images; a crop share that describes the pretraining is left out."""
+    own = card.origins.get("crop_pct") == OWN_IMAGES
+    applied = card.preprocessing.model_copy(update={"crop_pct": None}) if own else card.preprocessing
+    return applied.model_dump_json()
 
 
 def _rows(file: str, result: Result) -> list[dict[str, object]]:
@@ -68,7 +76,7 @@ def _rows(file: str, result: Result) -> list[dict[str, object]]:
         "high_pass": None
         if high_pass is None
         else f"kernel {high_pass.kernel_size}, sigma {high_pass.sigma:.2g}",
-        "preprocessing": card.preprocessing.model_dump_json(),
+        "preprocessing": _preprocessing(card),
         "effective_lr": result.effective_lr,
         "wall_seconds": result.wall_seconds,
         "images_per_second": result.images_per_second,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mmbench.checkpoints.card import OWN_IMAGES, Preprocessing
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
 from mmbench.results import DatasetReference, Metric, Result, ResultStore
@@ -134,3 +135,22 @@ def test_other_data_sets_and_recipes_stand_side_by_side(record: Make, write: Wri
     )
     labels = [column.label for column in read_board(root).columns]
     assert labels == ["Linear, cifar10", "Linear, patterns", "1% labels"]
+
+
+def test_a_crop_share_that_describes_the_pretraining_alone_is_no_difference(
+    record: Make, write: Write
+) -> None:
+    """Older cards do not have it; of weights that state it, it changes what is evaluated."""
+    plain = Preprocessing(image_size=32)
+    stated = plain.model_copy(update={"crop_pct": 0.8})
+    own = {"preprocessing": stated, "origins": {"crop_pct": OWN_IMAGES}}
+    seeds = (
+        record("moco", seed=0, card_changes={"preprocessing": plain}),
+        record("moco", seed=1, card_changes=own),
+    )
+    (row,) = read_board(write(*seeds)).rows
+    assert row.arm == "moco"
+    assert "different preprocessings" in refused(
+        write(*seeds, record("moco", seed=2, card_changes={"preprocessing": stated})),
+        record("moco", seed=2, card_changes={"preprocessing": stated}),
+    )
