@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 from mmbench.errors import UserError
@@ -15,6 +13,7 @@ from mmbench.leaderboard.load import load_frame
 from mmbench.leaderboard.markdown import render_markdown
 from mmbench.leaderboard.published import published_groups, published_table
 from mmbench.leaderboard.table import make_board
+from mmbench.leftovers import OLD, scratch_folder
 
 TITLE = "mmbench leaderboard"
 INDEX = "board.json"  # holds the board as data, and the list of files that belong to it
@@ -100,23 +99,13 @@ def _require_own_folder(results: Path, out: Path) -> None:
 
 def _swap_in(files: dict[str, bytes], out: Path) -> None:
     """Write `files` into a folder beside `out`, then put that folder in its place."""
-    parent = out.resolve().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{out.resolve().name}-"))
-    try:
-        new, old = aside / "new", aside / "old"
+    place = out.resolve()
+    with scratch_folder(place) as aside:
+        new = aside / "new"
         for name, content in files.items():
             path = new / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        place = out.resolve()
         if place.exists():
-            place.rename(old)
-        try:
-            new.rename(place)
-        except OSError:
-            if old.exists():
-                old.rename(place)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            place.rename(aside / OLD)  # put back if what follows fails
+        new.rename(place)

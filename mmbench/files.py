@@ -10,13 +10,13 @@ import os
 import queue
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import UserError
+from mmbench.leftovers import scratch_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -34,20 +34,16 @@ MADE_SAFE = re.compile(r"~[0-9a-f]{8}$")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    If the body raises, the temporary file is removed and a file already at `path` is left as it was.
+    If the body raises, the temporary file is removed and a file already at `path` is left as it was. So is
+    one that a killed process left for the same path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with scratch_file(path) as temporary:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes files private; ours are for everyone to read
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def safe_name(text: str) -> str:

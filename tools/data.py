@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -19,6 +17,7 @@ from mmbench.data.dataset import DOWNLOADERS, Split
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.errors import UserError
+from mmbench.leftovers import OLD, scratch_folder
 from mmbench.option_types import SEED
 from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
@@ -79,15 +78,10 @@ def _replace(target: Path, render: Callable[[Path], None]) -> None:
         raise UserError(
             f"{target} holds files that are not Patterns data; move them, or choose another --root"
         )
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
+    with scratch_folder(target) as beside:
         render(beside / "new")
-        target.rename(beside / "old")
+        target.rename(beside / OLD)  # put back if what follows fails
         (beside / "new").rename(target)
-    finally:
-        if not target.exists() and (beside / "old").exists():
-            (beside / "old").rename(target)
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 @click.group()

@@ -25,7 +25,13 @@ from mmbench.checkpoints.options import departing
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import open_lock, require_free_space
-from mmbench.transfer.bank_entry import DamagedEntryError, EntryFacts, EntryWriter, read_entry
+from mmbench.transfer.bank_entry import (
+    DamagedEntryError,
+    EntryFacts,
+    EntryWriter,
+    read_entry,
+    remove_abandoned,
+)
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.features import FrozenNetwork, is_pixels, pass_over
 from mmbench.transfer.pictures import Pictures
@@ -140,6 +146,7 @@ class FeatureBank:
             return
         with open_lock(path.with_suffix(".lock")) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            remove_abandoned(path.parent, path)
             yield
 
     def _write(self, path: Path, network: FrozenNetwork, pictures: Pictures, report: Report) -> None:

@@ -8,6 +8,7 @@ goes.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -23,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmbench.files import write_json
+from mmbench.errors import UserError
+from mmbench.files import open_lock, write_json
 from mmbench.processes import cores
 
 # CRC-32 runs at 3 GB/s on one core, five times as fast as BLAKE2b, and misses random damage of a block
@@ -160,6 +162,20 @@ def _verify(path: Path, length: int, digests: list[int]) -> None:
                 raise DamagedEntryError("its bytes are not those that were written")
     finally:
         os.close(descriptor)
+
+
+def remove_abandoned(folder: Path, own: Path) -> None:
+    """Remove what killed runs left of other entries and no run can continue: parts without a sidecar.
+
+    Args:
+        own: the entry that the caller holds.
+    """
+    for part in folder.glob("*.part"):
+        if part.stem == own.stem or sidecar_of(part).exists():
+            continue
+        with contextlib.suppress(OSError, UserError), open_lock(part.with_suffix(".lock")) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a living run holds its entry
+            part.unlink(missing_ok=True)
 
 
 @dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from mmbench.checkpoints.reference import compare_with_source
 from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
+from mmbench.leftovers import OLD, scratch_folder
 
 HEADROOM = 1.2
 
@@ -65,10 +64,9 @@ def convert(
     size = sum(tensor.nbytes for tensor in tensors.values())
     require_free_space(out.parent, int(size * HEADROOM), "the converted checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.stem}-"))
-    scratch.chmod(0o755)
-    try:
-        written = scratch / out.name
+    with scratch_folder(out) as scratch:
+        written = scratch / "new" / out.name
+        written.parent.mkdir()
         saved = target.save(tensors, backbone, written)
         parity, words = _check(target, backbone, tensors, written, saved.path, verify)
         left_out = {name: _why(name) for name in backbone.state_dict if name not in names}
@@ -90,12 +88,9 @@ def convert(
         )
         receipt.write(receipt_path(written))
         if out.is_dir():  # a rename replaces a file, but not a folder
-            out.rename(scratch.with_name(scratch.name + "-old"))
-        for path in list(scratch.iterdir()):
+            out.rename(scratch / OLD)
+        for path in sorted(written.parent.iterdir(), key=lambda path: path.name != out.name):
             path.replace(out.parent / path.name)
-        shutil.rmtree(scratch.with_name(scratch.name + "-old"), ignore_errors=True)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return receipt
 
 

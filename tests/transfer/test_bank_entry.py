@@ -1,5 +1,6 @@
 """Entries of the feature bank are verified: damage anywhere gives the same numbers again, and is reported."""
 
+import fcntl
 import json
 import random
 import shutil
@@ -202,3 +203,17 @@ def test_a_lock_that_is_a_link_is_refused_in_one_line(
     with pytest.raises(UserError, match=r"it is a symbolic link"):
         bank.features(backbone, images, COMPUTE)
     assert (tmp_path / "outside").read_text() == "precious"
+
+
+def test_parts_that_no_run_can_continue_are_removed_and_those_of_living_runs_stay(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    bank = tmp_path / "bank"
+    bank.mkdir()
+    for name in ("dead", "living", "goes-on"):
+        (bank / f"{name}.part").write_bytes(b"x")
+    sidecar_of(bank / "goes-on.part").write_text("{}")
+    with (bank / "living.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        FeatureBank(bank).features(backbone, MemoryPictures(gratings.split("train"), 16), COMPUTE)
+    assert sorted(path.name for path in bank.glob("*.part")) == ["goes-on.part", "living.part"]

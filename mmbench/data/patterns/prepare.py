@@ -7,8 +7,6 @@ import hashlib
 import itertools
 import json
 import multiprocessing
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from mmbench.data.patterns.scenes import Scene, render_scene
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, write_json
+from mmbench.leftovers import scratch_folder
 from mmbench.processes import end_with_parent
 
 VERSION = 2  # a change of any pixel or annotation is a new version
@@ -78,10 +77,8 @@ def prepare(
     images, scenes = sum(config.images().values()), sum(config.scenes().values())
     require_free_space(root.parent, images * BYTES_PER_IMAGE + scenes * BYTES_PER_SCENE, "the Patterns data")
     root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
-    temporary.chmod(0o755)
     total, done = images + scenes, 0
-    try:
+    with scratch_folder(root) as temporary:
         hashes = {split: hashlib.sha256() for split in config.images()}
         classes = [(split, index) for split in config.images() for index in range(len(CLASSES))]
         counts = [config.images()[split] // len(CLASSES) for split, _ in classes]
@@ -116,8 +113,6 @@ def prepare(
             temporary.rename(root)
         except OSError:  # another process was faster; its data are the same
             read_manifest(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 Render = Callable[[Callable[[Any], Any], list[Any], int], Iterator[Any]]
