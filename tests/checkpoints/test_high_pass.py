@@ -17,10 +17,12 @@ from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.options import high_pass_in
+from mmbench.checkpoints.reading import read_backbone
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.writing import convert, write_for_detectron2, write_for_mmseg
 from mmbench.errors import UserError
+from mmbench.neighbours import knn_scores
 from mmbench.preprocessing import Preprocess
 
 FILTER = HighPass(kernel_size=3, sigma=0.71)
@@ -209,3 +211,37 @@ def test_a_filter_that_is_wider_than_the_usual_batch_is_proved_too(tmp_path: Pat
     backbone = replace(mscn(), card=mscn().card.model_copy(update={"preprocessing": preprocessing}))
     receipt = convert(backbone, tmp_path / "folder", "timm")
     assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
+
+
+@pytest.mark.parametrize("target", OUT)
+@pytest.mark.parametrize("arch", ["mixmask_resnet18", "mixmask_resnet8", "resnet18"])
+def test_what_was_written_is_read_back_and_filtered_once(target: str, arch: str, tmp_path: Path) -> None:
+    backbone = mscn(arch)
+    convert(backbone, tmp_path / OUT[target], target, verify=False)
+    again = read_backbone(tmp_path / OUT[target])
+    assert again.card.preprocessing == backbone.card.preprocessing and again.card.arm == "mscn"
+    for found, expected in zip(ours(again), ours(backbone), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_neighbours_through_timm_alone_are_mmbench_s(tmp_path: Path) -> None:
+    backbone = mscn("mixmask_resnet18_cifar")
+    convert(backbone, tmp_path / "folder", "timm")
+    generator = torch.Generator().manual_seed(11)
+    images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1)
+        for values in (backbone.card.preprocessing.mean, backbone.card.preprocessing.std)
+    )
+    by_timm = timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True).eval()
+    with torch.inference_mode():
+        theirs = by_timm((images.float() / 255 - mean) / std)
+        own = backbone.build().eval()(Preprocess(backbone.card.preprocessing)(images))
+        lost = backbone.build().eval()((images.float() / 255 - mean) / std)
+    labels = torch.arange(64) % 4
+    votes = [
+        knn_scores(features[48:], features[:48], labels[:48], 4, neighbours=5, temperature=0.1)
+        for features in (theirs, own, lost)
+    ]
+    assert torch.allclose(votes[0], votes[1], rtol=1e-4)
+    assert not torch.allclose(votes[0], votes[2], rtol=1e-2)
