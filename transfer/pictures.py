@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -136,11 +135,6 @@ def _stack(found: list[Tensor | str]) -> Tensor | str:
     return torch.stack([item for item in found if isinstance(item, Tensor)])
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Let Ctrl-C end a reading worker only through its parent, which may have a step to finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
     """Yield batches of `pictures`, read by `workers` processes ahead of their use.
 
@@ -158,7 +152,6 @@ def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int
         workers,
         _stack,
         pin_memory=torch.cuda.is_available(),
-        worker_init=_leave_interrupts,
     ):
         if isinstance(found, str):
             raise UserError(found)

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -75,6 +76,18 @@ def _bytes_of(batch: Any) -> int:
     return sum(map(_bytes_of, batch)) if isinstance(batch, list | tuple) else 0
 
 
+def leave_stops_to_parent(worker: int) -> None:
+    """Let Ctrl-C and a scheduler's SIGTERM, which reach every process, end a worker only through its parent.
+
+    The parent has a step to finish and a state to save. A second SIGTERM, such as the parent's own when it
+    leaves, ends the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL) and None
+    )
+
+
 def read_batches(
     dataset: TorchDataset[Any],
     batches: Iterable[Any],
@@ -82,7 +95,6 @@ def read_batches(
     collate: Callable[[list[Any]], Batch],
     *,
     pin_memory: bool = False,
-    worker_init: Callable[[int], None] | None = None,
 ) -> Iterator[Batch]:
     """Yield one batch per list of keys, in order, read by `workers` processes ahead of their use.
 
@@ -90,18 +102,31 @@ def read_batches(
         RuntimeError: a worker was killed, or gave nothing for ten minutes; `mmbench.faults` puts it in words.
     """
     told = False
-    for found in _start(dataset, batches, workers, collate, pin_memory, worker_init):
-        if not isinstance(found, Piped):
-            yield found
-            continue
-        if not told:
-            told = True
-            logger.warning(
-                "shared memory (%s) has %d MiB free, too few for batches of %d MiB from %d workers: they "
-                "come through pipes, which is slower; use fewer workers, or docker run --shm-size=8g",
-                *(SHARED_MEMORY, free_shared_memory() >> 20, len(found.content) >> 20, workers),
-            )
-        yield pickle.loads(found.content)
+    iterator = _start(dataset, batches, workers, collate, pin_memory)
+    try:
+        for found in iterator:
+            if not isinstance(found, Piped):
+                yield found
+                continue
+            if not told:
+                told = True
+                logger.warning(
+                    "shared memory (%s) has %d MiB free, too few for batches of %d MiB from %d workers: they "
+                    "come through pipes, which is slower; use fewer workers, or docker run --shm-size=8g",
+                    *(SHARED_MEMORY, free_shared_memory() >> 20, len(found.content) >> 20, workers),
+                )
+            yield pickle.loads(found.content)
+    finally:
+        _end(iterator)
+
+
+def _end(iterator: Iterator[Any]) -> None:
+    """End the workers, also those that hang in a read and have ignored torch's SIGTERM."""
+    processes = getattr(iterator, "_workers", ())
+    getattr(iterator, "_shutdown_workers", lambda: None)()
+    for process in processes:
+        if process.is_alive():
+            process.kill()
 
 
 def _start(
@@ -110,7 +135,6 @@ def _start(
     workers: int,
     collate: Callable[[list[Any]], Batch],
     pin_memory: bool,
-    worker_init: Callable[[int], None] | None,
 ) -> Iterator[Batch | Piped]:
     """Return torch's iterator; without any worker where the system can start none."""
 
@@ -120,7 +144,7 @@ def _start(
             batch_sampler=batches,
             num_workers=count,
             collate_fn=Handover(collate, count),
-            worker_init_fn=worker_init,
+            worker_init_fn=leave_stops_to_parent,
             pin_memory=pin_memory,
             timeout=SILENT_SECONDS if count else 0,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -101,7 +102,7 @@ class Lost(Numbers):
 
     def __getitem__(self, index: int) -> Tensor:
         if self.number is None:
-            time.sleep(60)
+            time.sleep(4)
         else:
             os.kill(os.getpid(), self.number)
         return super().__getitem__(index)
@@ -120,3 +121,32 @@ def test_a_lost_worker_is_one_line(
     fault = fault_of(lost.value)
     assert fault is not None and fault.exit_code == 1
     assert words in fault.words and "\n" not in fault.words
+
+
+def test_a_stop_of_the_whole_group_leaves_the_workers_to_their_parent() -> None:
+    """Slurm's SIGTERM and a terminal's Ctrl-C reach them too, while the parent finishes its step."""
+    plan = ([index] for index in range(40))
+    found = read_batches(Numbers(), plan, 2, stack)
+    names = next(found).names
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGTERM)
+    for batch in found:
+        names += batch.names
+    assert names == list(range(40))
+
+
+def test_workers_that_ignored_a_stop_end_with_their_reader() -> None:
+    found = read_batches(Numbers(), ([index] for index in range(40)), 2, stack)
+    next(found)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGTERM)
+    del found
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
