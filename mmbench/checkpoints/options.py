@@ -59,7 +59,7 @@ WITHOUT_EFFECT = (
     "exportable",
 )
 EXPECTED: dict[str, tuple[object, ...]] = {"in_chans": (3,), "global_pool": ("avg", "fast", "")}
-OWN_FORMATS = ("run", "random", "pixels")
+OWN_FORMATS = ("run", "training state", "random", "pixels")
 
 
 def parse_arch_options(texts: Iterable[str]) -> dict[str, bool | int]:

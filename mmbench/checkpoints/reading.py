@@ -97,6 +97,11 @@ def read_checkpoint(
             f"{weights} does not cover {found_arch}: {'; '.join(problems)}; check the file and --arch"
         )
     card, assumed = around.card, list(around.said)
+    if any(name.startswith("ema_") and "." not in name for name in opened.tensors):
+        assumed.append(
+            "weights under their usual names: mmcv 1's EMAHook keeps a second set as ema_*, and which of the "
+            "two is the average depends on the priority that the hook had"
+        )
     of_training = is_training_state(opened.content, opened.choice)
     if of_training:
         card, more = card_of_state(weights, opened.content, found_arch)

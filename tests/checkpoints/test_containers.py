@@ -106,6 +106,65 @@ def test_two_networks_are_never_mixed(online: str, average: str, state: State, t
     assert holds(read_checkpoint(path, stated=Stated(weights=name)), other(state))
 
 
+def numbered(state: State, numbers: dict[str, int]) -> State:
+    """Names of an nn.Sequential: the modules that hold no weights are counted as well."""
+    parts = {name: name.partition(".") for name in state}
+    return {f"f.{numbers[start]}.{rest}": state[name] for name, (start, _, rest) in parts.items()}
+
+
+@pytest.mark.parametrize("first_stage", [3, 4])
+def test_numbered_modules_are_read_with_and_without_a_pooling(
+    first_stage: int, state: State, tmp_path: Path
+) -> None:
+    numbers = {"conv1": 0, "bn1": 1} | {f"layer{n}": first_stage + n - 1 for n in (1, 2, 3, 4)}
+    content = numbered(state, numbers) | {"g.0.weight": torch.zeros(4, 4)}
+    assert holds(read_checkpoint(saved(content, tmp_path)), state)
+
+
+def test_a_second_set_of_mmcv_1_is_said(state: State, tmp_path: Path) -> None:
+    flat = {f"ema_backbone_{name.replace('.', '_')}": tensor for name, tensor in other(state).items()}
+    read = read_checkpoint(saved({"state_dict": under("backbone.", state) | flat}, tmp_path))
+    assert holds(read, state) and "EMAHook" in " ".join(read.reading.assumed)
+
+
+@pytest.mark.parametrize(
+    ("content", "online", "momentum"),
+    [
+        (lambda a, b: {"model": a, "ema": {"module": b, "updates": 3}}, "model", "ema.module"),
+        (lambda a, b: {"model": a, "ema": {"decay": 0.9, "shadow": b}}, "model", "ema.shadow"),
+        (lambda a, b: {"model": a, "target_model": b}, "model", "target_model"),
+        (
+            lambda a, b: under("online_encoder.net.", a) | under("target_encoder.net.", b) | under("net.", a),
+            "online_encoder.net",
+            "target_encoder.net",
+        ),
+        (
+            lambda a, b: {"state_dict": under("student.backbone.", a) | under("teacher.backbone.", b)},
+            "state_dict.student",
+            "state_dict.teacher",
+        ),
+    ],
+)
+def test_roles_are_told_by_the_words_of_a_path(
+    content: Callable[[State, State], Any], online: str, momentum: str, state: State, tmp_path: Path
+) -> None:
+    path = saved(content(state, other(state)), tmp_path)
+    first, second = (read_checkpoint(path, encoder=encoder) for encoder in ("online", "momentum"))  # type: ignore[arg-type]
+    assert holds(first, state) and holds(second, other(state))
+    assert (first.reading.weights, second.reading.weights) == (online, momentum)
+    default = read_checkpoint(path)
+    assert holds(default, other(state) if "teacher" in momentum else state)
+
+
+def test_a_detector_of_torchvision_gives_its_backbone(tmp_path: Path) -> None:
+    import torchvision
+
+    detector = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    read = read_checkpoint(saved(detector.state_dict(), tmp_path))
+    expected = detector.backbone.body.state_dict()
+    assert all(torch.equal(read.backbone.state_dict[name], tensor) for name, tensor in expected.items())
+
+
 def mmengine_file(state: State, folder: Path) -> Path:
     """As EMAHook leaves it: the values are swapped, and the average has a counter."""
     average = {**under("module.backbone.", state), "steps": torch.tensor(3)}

@@ -14,6 +14,18 @@ NUMBERED = Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": MODULE
 FORMATS.register("sequential")(
     Format(name="sequential", prefix="", renaming=NUMBERED, dropped={"9.": HEAD}, marks=("4.0.conv1.",))
 )
+# leftthomas/SimCLR and its many copies leave the max-pooling out: 3 to 6 are the stages.
+WITHOUT_POOL = {"0": "conv1", "1": "bn1", "3": "layer1", "4": "layer2", "5": "layer3", "6": "layer4"}
+
+FORMATS.register("sequential-without-pool")(
+    Format(
+        name="sequential",
+        prefix="",
+        renaming=Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": WITHOUT_POOL}),
+        dropped={"9.": HEAD},
+        marks=("3.0.conv1.weight",),
+    )
+)
 FORMATS.register("lightly")(
     Format(
         name="lightly",
