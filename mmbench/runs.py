@@ -262,6 +262,8 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, resumed_step: int) -> None:
+        if path.is_symlink() and not path.exists():
+            path.unlink()  # never written through; a link that leads somewhere is replaced by a copy
         if path.exists():
             kept = [json.dumps(record) for record in read_metrics(path) if record["step"] <= resumed_step]
             write_text(path, "".join(f"{line}\n" for line in kept))

@@ -149,3 +149,16 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it is a symbolic link"), folder.locked():
         pass
     assert outside.read_text() == "precious"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_metrics_are_never_written_through_a_link(tmp_path: Path, there: bool) -> None:
+    outside, path = tmp_path / "outside", tmp_path / "metrics.jsonl"
+    if there:
+        outside.write_text('{"step": 1}\n')
+    path.symlink_to(outside)
+    log = MetricsLog(path, 1)
+    log.write({"step": 2})
+    log.close()
+    assert [record["step"] for record in read_metrics(path)] == ([1, 2] if there else [2])
+    assert outside.read_text() == '{"step": 1}\n' if there else not outside.exists()

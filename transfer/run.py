@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +92,7 @@ def transfer(
         chosen = join_processes(chosen)
     bank = bank or FeatureBank()
     if launched_processes() > 1 and bank.root is None:
-        bank = FeatureBank(Path(on_main(tempfile.mkdtemp)), bank.stored)
+        bank = FeatureBank(Path(on_main(_passing_folder)), bank.stored)
     compute = Compute(chosen, precision, workers)
     on_main(lambda: load_dataset(data, data_root) and None)  # one process prepares what is not there
     dataset = load_dataset(data, data_root)
@@ -142,3 +144,10 @@ def transfer(
             job = TransferJob(backbone, dataset, plan.protocol, seed, chosen, Path(), bank=bank)
             draw_beside(replace(job, precision=precision, workers=workers), plan.path)
     return outcomes
+
+
+def _passing_folder() -> str:
+    """Return a new folder that is removed when this process ends."""
+    folder = tempfile.mkdtemp(prefix="mmbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

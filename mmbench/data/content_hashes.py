@@ -27,7 +27,7 @@ CHUNK = 500  # files between two commits; SQLite before 3.32 takes 999 parameter
 # A file that changed this shortly before it was read may change again without a new time: FAT counts in
 # steps of 2 s. Its digest is right now, but is not kept.
 UNSETTLED_SECONDS = 2.0
-WORTH_KEEPING_SECONDS = 1.0  # data that are read faster than this need no database
+WORTH_KEEPING_SECONDS = 0.1  # data that are read faster than this need no database
 BUSY_SECONDS = 10.0
 WHOLE_READ_BYTES = 2**24  # larger files are read in pieces
 UNREADABLE = b""
