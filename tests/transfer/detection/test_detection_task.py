@@ -120,7 +120,14 @@ def detectron2_name(name: str) -> str:
 
 def test_resnet18_c4_with_extra_norm_holds_every_tensor_and_trains(scenes_dataset, tmp_path, arrived) -> None:
     backbone = random_backbone("mixmask_resnet18", 1)
-    few = {**FEW, "iterations": 2, "batch_size": 2, "masks": True, "test_proposals": [20, 4]}
+    few = {
+        **FEW,
+        "iterations": 2,
+        "warmup_iterations": 1,
+        "batch_size": 2,
+        "masks": True,
+        "test_proposals": [20, 4],
+    }
     result = run_task(
         "detection",
         backbone,
