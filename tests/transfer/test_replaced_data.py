@@ -10,8 +10,7 @@ from PIL import Image
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.data import content_hashes
-from mmbench.data.dataset import load_dataset
+from mmbench.data import content_hashes, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
