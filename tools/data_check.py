@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,17 +12,19 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmbench.data import DATASETS, Dataset, Scenes, load_dataset, load_images
+from mmbench.data import DATASETS, Dataset, ImageSplit, Scenes, load_dataset, load_images
 from mmbench.data.dataset import Split
 from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.patterns.prepare import check as check_patterns
+from mmbench.data.pictures import decode, open_rgb
 from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
 
+MOST_NAMED = 5  # damaged images of a split whose fault is printed
 BOX_TOLERANCE = 1.5  # px: VOC rounds its boxes, and counts from 1
 LEAST_MASK_OVERLAP = 0.85  # intersection over union of polygon and label map; their edges may differ
 
@@ -44,12 +47,13 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
             return [], problems
     dataset = _load(name, root, problems)
     facts = list(dataset.remarks)
+    parts = {split: _decoded(dataset, split, problems) for split in SPLITS if split in dataset.splits}
     for split in SPLITS:
         if split in dataset.splits:
-            facts.append(_split_facts(dataset, split, problems))
+            facts.append(_split_facts(dataset, split, parts[split], problems))
             if split in dataset.files:
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
-    problems += shared_images(dataset)
+    problems += shared_images({split: part for split, part in parts.items() if part is not None})
     if dataset.scenes is not None:
         for split in SPLITS:
             if dataset.scenes.coco_json(split).exists():
@@ -75,8 +79,29 @@ def _load(name: str, root: Path, problems: list[str]) -> Dataset:
         return found
 
 
-def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
-    part = dataset.split(split)
+def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit | None:
+    """Return the images of a split that can be read, None if none can; why others cannot is a problem."""
+    if split not in dataset.files:
+        return dataset.split(split)
+    files, unreadable = dataset.files[split](), list[str]()
+    dataset.labels(split)  # checked
+    try:
+        part = decode(files, dataset.image_size, unreadable)
+    except UserError:
+        part = None
+    for path in sorted(unreadable)[:MOST_NAMED]:
+        try:
+            open_rgb(files.root / path)
+        except UserError as error:
+            problems.append(f"{split}: {error}")
+    if len(unreadable) > MOST_NAMED:
+        problems.append(f"{split}: {len(unreadable) - MOST_NAMED} more images cannot be read")
+    return part
+
+
+def _split_facts(dataset: Dataset, split: Split, part: ImageSplit | None, problems: list[str]) -> str:
+    if part is None:
+        return f"{split}: no image can be read"
     size = sides(dataset, split)
     of_size = "" if size is None else f" of {size.span}"
     if dataset.classes == UNLABELLED:
@@ -93,13 +118,12 @@ def _split_facts(dataset: Dataset, split: Split, problems: list[str]) -> str:
     return f"{split}: {len(part)} images{of_size}, {len(counts)} classes, {balance}"
 
 
-def shared_images(dataset: Dataset) -> list[str]:
-    """Return a line for each pair of splits that share pictures, pixel by pixel: such a test is no test."""
-    seen: dict[str, set[bytes]] = {}
-    for split in SPLITS:
-        if split in dataset.splits:
-            images = dataset.split(split).images.numpy()
-            seen[split] = {hashlib.blake2b(image.tobytes()).digest() for image in images}
+def shared_images(parts: Mapping[Split, ImageSplit]) -> list[str]:
+    """Return a line for each pair of splits that share images, pixel by pixel: such a test is no test."""
+    seen: dict[str, set[bytes]] = {
+        split: {hashlib.blake2b(image.tobytes()).digest() for image in part.images.numpy()}
+        for split, part in parts.items()
+    }
     lines = []
     names = list(seen)
     for position, first in enumerate(names):

@@ -45,7 +45,13 @@ def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
         UserError: unknown name (near match named), or files that are missing or unreadable.
     """
     path = image_path(name, root)
-    return DATASETS.get(name)(root / name) if path is None else _of_path(path, labelled=True)
+    if path is not None:
+        return _of_path(path, labelled=True)
+    try:
+        load = DATASETS.get(name)
+    except UserError as error:
+        raise UserError(f"{error}, and there is no such folder or list") from None
+    return load(root / name)
 
 
 def load_images(path: Path) -> Dataset:

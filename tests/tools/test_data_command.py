@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -342,3 +343,27 @@ def test_check_of_several_labels_per_image(tmp_path, capsys, monkeypatch):
     assert code == 2 and "train: 2 images of 8 px, 3 classes, 0 to 2 per class" in out
     assert err.count("problem:") == 2
     assert "train: class 'z' has no image" in err and "test: class 'x' has no image" in err
+
+
+def test_check_names_the_images_that_cannot_be_read(tmp_path, capsys):
+    for number in range(40):
+        noise(tmp_path / "set" / "ab"[number % 2] / f"{number:02}.png", number)
+    for number in range(2, 20, 2):  # 9 of class a
+        path = tmp_path / "set" / "a" / f"{number:02}.png"
+        path.write_bytes(path.read_bytes()[:60])
+    Image.fromarray(np.full((20, 20), 900, np.uint16)).save(tmp_path / "set" / "a" / "00.png")
+    code, out, err = run(capsys, "data", "check", tmp_path / "set")
+    assert code == 2 and "Traceback" not in err
+    assert "16-bit values that go up to 900 only" in err
+    lines = [line for line in err.splitlines() if line.startswith("problem: ")]
+    named = sum("cannot be read as a picture" in line for line in lines)
+    more = sum(int(re.search(r"(\d+) more images", line)[1]) for line in lines if "more images" in line)
+    assert named + more == 10
+    assert (
+        sum(int(re.match(r"\w+: (\d+) images", line)[1]) for line in out.splitlines() if " px" in line) == 30
+    )
+    for path in (tmp_path / "set").rglob("*.png"):
+        path.write_bytes(b"damaged")
+    load_dataset.cache_clear()
+    code, out, err = run(capsys, "data", "check", tmp_path / "set")
+    assert code == 2 and "train: no image can be read" in out and "5 more" not in out
