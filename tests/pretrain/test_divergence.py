@@ -66,6 +66,10 @@ def test_a_saved_state_is_finite_and_the_run_goes_on_from_it(
     assert folder.finished and same(folder, finished)
 
 
+def killed(*arguments: object) -> None:
+    raise ProcessLookupError("killed between the last step and the export")
+
+
 def test_an_old_state_that_is_not_finite_is_not_exported(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,8 +77,9 @@ def test_an_old_state_that_is_not_finite_is_not_exported(
     with monkeypatch.context() as patched:
         diverge_after(patched, STEPS, "backbone.conv1.weight", math.nan)
         patched.setattr("mmbench.pretrain.sitting.require_finite", lambda trainer, folder: None)
-        patched.setattr("mmbench.pretrain.engine.export", lambda *arguments: None)
-        pretrain(small(), tmp_path / "run", dataset=tiny)
+        patched.setattr("mmbench.pretrain.engine.export", killed)
+        with pytest.raises(ProcessLookupError):
+            pretrain(small(), tmp_path / "run", dataset=tiny)
     with pytest.raises(UserError, match="not finite after step 12"):
         pretrain(small(), tmp_path / "run", dataset=tiny)
     assert not RunFolder(tmp_path / "run").finished
