@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mmbench.files import sha256_of
 from mmbench.leaderboard.load import load_frame
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.runs import RunFolder
+from mmbench.tools.inspect import describe
 from mmbench.verification import content_digest, is_damaged, with_digest, zip_damage
 
 PLACES = 60
@@ -155,9 +155,13 @@ def test_an_edited_card_is_refused_until_its_digest_is_removed(run_folder: RunFo
 def test_a_card_of_an_older_version_is_read_as_not_verified(run_folder: RunFolder) -> None:
     card = read_card(run_folder.card).card
     run_folder.card.write_text(card.model_dump_json())
-    assert read_checkpoint(run_folder.root).verified is False
-    assert read_checkpoint(run_folder.root).backbone.card.arm == "moco"
-    shutil.copy(run_folder.weights, run_folder.root / "alone.safetensors")
+    read = read_checkpoint(run_folder.root)
+    assert read.verified is False and read.backbone.card.arm == "moco"
+    assert str(describe(read)["verified"]).startswith("not verified")
+    write_card(run_folder.card, card, sha256_of(run_folder.weights))
+    assert (
+        describe(read_checkpoint(run_folder.root))["verified"] == "card.json and weights match their digests"
+    )
 
 
 def test_a_record_with_a_flipped_byte_is_refused_or_the_same(tmp_path: Path) -> None:
