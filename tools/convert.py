@@ -32,15 +32,13 @@ def convert_checkpoint(
     encoder: Encoder = "default",
     stated: Stated = NOTHING_STATED,
     verify: bool = True,
-    force: bool = False,
     without_high_pass: bool = False,
 ) -> Receipt:
     """Read `source`, write it to `out` for the library `to`, and return the receipt.
 
     Raises:
-        UserError: unreadable or incomplete source, existing output, unknown target, or a failed proof.
+        UserError: unreadable or incomplete source, unknown target, or a failed proof.
     """
-    refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
     read = read_checkpoint(source, arch, encoder, stated)
@@ -136,6 +134,7 @@ def convert(
             raise UserError("--push takes the folder that --to timm writes; convert --to timm")
         check_name(repository)
     require_writable(out, "OUT")
+    refuse_existing(out, force)
     receipt = convert_checkpoint(
         checkpoint,
         out,
@@ -144,7 +143,6 @@ def convert(
         encoder=encoder,
         stated=stated,
         verify=verify,
-        force=force,
         without_high_pass=without_high_pass,
     )
     console = Console()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmbench.checkpoints.options import undetermined
+from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import load_dataset
 from mmbench.data.quick_check import quick_check

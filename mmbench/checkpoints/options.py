@@ -15,7 +15,7 @@ import timm
 import torch
 from pydantic import ValidationError
 from timm.models import model_entrypoint
-from timm.models.resnet import Bottleneck, ResNet
+from timm.models.resnet import ResNet
 from torch import nn
 
 from mmbench.checkpoints.card import HighPass, ModelCard
@@ -31,21 +31,6 @@ ARCH_OPTIONS: dict[str, tuple[bool | int, ...]] = {
     "stem_pool": (False, True),
 }
 WORDS: dict[str, bool] = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-# Formats whose writers build torchvision's ResNet or our own, so that nothing is open behind a 7 x 7 stem:
-# facebookresearch/moco, moco-v3, simsiam, barlowtwins, vicreg, swav, dino and vissl; solo-learn; lightly.
-KNOWN_NETWORKS = (
-    "moco",
-    "moco-v3",
-    "simsiam",
-    "barlow-twins",
-    "vicreg",
-    "swav",
-    "dino",
-    "vissl",
-    "solo-learn",
-    "lightly",
-    "caffe2",
-)
 # Other arguments of a network in timm's config.json that leave its pooled features as they are.
 WITHOUT_EFFECT = (
     "num_classes",
@@ -59,7 +44,6 @@ WITHOUT_EFFECT = (
     "exportable",
 )
 EXPECTED: dict[str, tuple[object, ...]] = {"in_chans": (3,), "global_pool": ("avg", "fast", "")}
-OWN_FORMATS = ("run", "training state", "random", "pixels")
 
 
 def parse_arch_options(texts: Iterable[str]) -> dict[str, bool | int]:
@@ -143,7 +127,7 @@ def departing(arch: str, options: Options) -> dict[str, bool | int]:
         "early_stride": arch.startswith("msra_"),
         "output_stride": 32,
         "stem_padding": 1,
-        "stem_pool": _stem(arch) != 3,
+        "stem_pool": stem_of(arch) != 3,
     }
     return {name: value for name, value in options.items() if value != standard.get(name)}
 
@@ -159,7 +143,7 @@ def family_options(source_format: str, arch: str) -> dict[str, bool | int]:
     solo-learn's networks for CIFAR pad their 3 x 3 stem by 2 and have no max-pooling
     (vturrisi/solo-learn, solo/methods/base.py).
     """
-    if source_format == "solo-learn" and is_ours(arch) and _stem(arch) == 3:
+    if source_format == "solo-learn" and is_ours(arch) and stem_of(arch) == 3:
         return {"stem_padding": 2}
     return {}
 
@@ -207,67 +191,19 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
 
 
 @functools.cache
-def _network(arch: str) -> nn.Module:
+def network_on_meta(arch: str) -> nn.Module:
+    """Return timm's architecture without memory behind its tensors."""
     with torch.device("meta"):
         model: nn.Module = timm.create_model(arch, num_classes=0)
     return model
 
 
-def _stem(arch: str) -> int | None:
+def stem_of(arch: str) -> int | None:
     """Return the side of the first convolution's kernel, None where the network is not a plain ResNet."""
-    model = _network(arch)
+    model = network_on_meta(arch)
     if not isinstance(model, ResNet) or not isinstance(model.conv1, nn.Conv2d):
         return None
     return int(model.conv1.kernel_size[0])
-
-
-def undetermined(card: ModelCard) -> list[str]:
-    """Return what was assumed of the network because its file cannot tell, one phrase each.
-
-    What the card's `arch_options` state is not open, nor is what every writer of the format builds, nor
-    a network that was named as timm's own. What a family builds is said too, since others write the same
-    names.
-    """
-    if card.source_format in OWN_FORMATS or not is_ours(card.arch):
-        return []
-    stem, known = _stem(card.arch), card.source_format in KNOWN_NETWORKS
-    bottlenecks = any(isinstance(module, Bottleneck) for module in _network(card.arch).modules())
-    phrases: dict[str, str] = {}
-    if stem == 3:
-        phrases["stem_padding"] = (
-            "padding of the 3 x 3 stem: assumed 1 (2 has the same shapes; --arch-option stem_padding=2)"
-        )
-        phrases["stem_pool"] = (
-            "max-pooling behind the 3 x 3 stem: assumed absent (--arch-option stem_pool=true)"
-        )
-    elif not known:
-        phrases["stem_pool"] = (
-            "max-pooling behind the 7 x 7 stem: assumed present (--arch-option stem_pool=false)"
-        )
-    if bottlenecks and not known:
-        early = card.arch.startswith("msra_")
-        where, other = ("1 x 1", "false") if early else ("3 x 3", "true")
-        phrases["early_stride"] = (
-            f"stride of a block: assumed in the {where} convolution (--arch-option early_stride={other})"
-        )
-    if stem != 3 and not known:
-        phrases["output_stride"] = (
-            "dilation: assumed none (--arch-option output_stride=16 or output_stride=8)"
-        )
-    open_ = [phrase for name, phrase in phrases.items() if name not in card.arch_options]
-    family = family_options(card.source_format or "", card.arch)
-    if family and dict(card.arch_options) | family == card.arch_options and not _stated(card):
-        open_.insert(
-            0,
-            f"{in_words(family)}: as {card.source_format} builds it (others have the same names and shapes; "
-            "--arch-option stem_padding=1)",
-        )
-    return open_
-
-
-def _stated(card: ModelCard) -> bool:
-    """Return whether somebody stated an option that a family would have decided."""
-    return "stem_padding: stated" in card.origins.get("arch_options", "")
 
 
 def options_in(config: Mapping[str, Any]) -> dict[str, bool | int]:

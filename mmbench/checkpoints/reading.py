@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
+from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
 from mmbench.checkpoints.card import ModelCard
@@ -19,7 +20,7 @@ from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
 from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.naming import Renamed, named_tensors
 from mmbench.checkpoints.opening import Opened, open_checkpoint
-from mmbench.checkpoints.options import undetermined, with_network
+from mmbench.checkpoints.options import with_network
 from mmbench.checkpoints.preparation import Known, Prepared, prepare
 from mmbench.checkpoints.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated

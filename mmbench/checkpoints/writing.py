@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
+from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.opening import open_checkpoint
-from mmbench.checkpoints.options import undetermined
 from mmbench.checkpoints.parity import compare
 from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.checkpoints.receipt import Reading, Receipt, SourceParity
-from mmbench.checkpoints.reference import compare_with_source
 from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
@@ -132,9 +131,7 @@ def _check(
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of libraries about their own insides
             parity = compare(backbone, target, written)
-            source = compare_with_source(backbone, target.name)
-        words = f"features of {model}: every stage, fixed batch, float32"
-        return parity, f"{words}; {source}" if source else words
+        return parity, f"features of {model}: every stage, fixed batch, float32"
     again = open_checkpoint(weights).tensors
     _require(target.manifest(backbone), again, f"{written.name} read back")
     if not all(torch.equal(again[name], tensor) for name, tensor in tensors.items()):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.checkpoints.options import (
@@ -24,7 +25,6 @@ from mmbench.checkpoints.options import (
     family_options,
     options_in,
     parse_arch_options,
-    undetermined,
 )
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stages import timm_stages

@@ -1,0 +1,74 @@
+"""What was assumed of a network because neither its file nor anybody says it."""
+
+from __future__ import annotations
+
+from timm.models.resnet import Bottleneck
+
+from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.options import family_options, in_words, is_ours, network_on_meta, stem_of
+
+# Formats whose writers build torchvision's ResNet or our own, so that nothing is open behind a 7 x 7 stem:
+# facebookresearch/moco, moco-v3, simsiam, barlowtwins, vicreg, swav, dino and vissl; solo-learn; lightly.
+KNOWN_NETWORKS = (
+    "moco",
+    "moco-v3",
+    "simsiam",
+    "barlow-twins",
+    "vicreg",
+    "swav",
+    "dino",
+    "vissl",
+    "solo-learn",
+    "lightly",
+    "caffe2",
+)
+OWN_FORMATS = ("run", "training state", "random", "pixels")
+
+
+def undetermined(card: ModelCard) -> list[str]:
+    """Return what was assumed of the network because its file cannot tell, one phrase each.
+
+    What the card's `arch_options` state is not open, nor is what every writer of the format builds, nor
+    a network that was named as timm's own. What a family builds is said too, since others write the same
+    names.
+    """
+    if card.source_format in OWN_FORMATS or not is_ours(card.arch):
+        return []
+    stem, known = stem_of(card.arch), card.source_format in KNOWN_NETWORKS
+    bottlenecks = any(isinstance(module, Bottleneck) for module in network_on_meta(card.arch).modules())
+    phrases: dict[str, str] = {}
+    if stem == 3:
+        phrases["stem_padding"] = (
+            "padding of the 3 x 3 stem: assumed 1 (2 has the same shapes; --arch-option stem_padding=2)"
+        )
+        phrases["stem_pool"] = (
+            "max-pooling behind the 3 x 3 stem: assumed absent (--arch-option stem_pool=true)"
+        )
+    elif not known:
+        phrases["stem_pool"] = (
+            "max-pooling behind the 7 x 7 stem: assumed present (--arch-option stem_pool=false)"
+        )
+    if bottlenecks and not known:
+        early = card.arch.startswith("msra_")
+        where, other = ("1 x 1", "false") if early else ("3 x 3", "true")
+        phrases["early_stride"] = (
+            f"stride of a block: assumed in the {where} convolution (--arch-option early_stride={other})"
+        )
+    if stem != 3 and not known:
+        phrases["output_stride"] = (
+            "dilation: assumed none (--arch-option output_stride=16 or output_stride=8)"
+        )
+    open_ = [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+    family = family_options(card.source_format or "", card.arch)
+    if family and dict(card.arch_options) | family == card.arch_options and not _stated(card):
+        open_.insert(
+            0,
+            f"{in_words(family)}: as {card.source_format} builds it (others have the same names and shapes; "
+            "--arch-option stem_padding=1)",
+        )
+    return open_
+
+
+def _stated(card: ModelCard) -> bool:
+    """Return whether somebody stated an option that a family would have decided."""
+    return "stem_padding: stated" in card.origins.get("arch_options", "")
