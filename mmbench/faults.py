@@ -123,9 +123,10 @@ def _of_unicode(error: UnicodeError) -> Fault | None:
 
 
 def _of_runtime_error(error: RuntimeError) -> Fault | None:
-    text = f"{error}\n{error.__cause__ or error.__context__ or ''}"  # which signal it was stands in the cause
+    text = str(error)
     if _WORKER.search(text) or (_SHARED_MEMORY.search(text) and "torch" in text):
-        return Fault(_lost_worker(text), MACHINE)
+        # Which signal it was may stand in the cause alone.
+        return Fault(_lost_worker(f"{text} {error.__cause__ or error.__context__ or ''}"), MACHINE)
     if _OUT_OF_MEMORY.search(text):
         return Fault(f"{_MACHINE[errno.ENOMEM]}, and {AGAIN}", MACHINE)
     if _WRITING.search(text):

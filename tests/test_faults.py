@@ -123,6 +123,16 @@ def test_our_own_bugs_are_no_faults(error: Exception, monkeypatch: pytest.Monkey
         cli.main(["doctor"])
 
 
+def test_a_bug_while_a_fault_is_handled_stays_a_bug() -> None:
+    try:
+        raise RuntimeError("can't allocate memory")
+    except RuntimeError:
+        try:
+            raise RuntimeError("a bug")
+        except RuntimeError as error:
+            assert fault_of(error) is None
+
+
 def test_a_fault_shows_its_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMBENCH_TRACEBACK", "1")
     monkeypatch.setattr(cli.root, "main", lambda **_: (_ for _ in ()).throw(OSError(28, "full")))
