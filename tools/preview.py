@@ -9,7 +9,8 @@ import click
 import torch
 from torch import Tensor
 
-from mmbench.data import load_dataset
+from mmbench.data import load_dataset, load_images
+from mmbench.data.opening import image_path
 from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
 from mmbench.option_types import SEED
@@ -57,7 +58,8 @@ def draw_preview(
     if images:
         pixels, image_size = read_images(images, PICTURE_SIZE), PICTURE_SIZE
     else:
-        dataset = load_dataset(data, data_root)
+        path = image_path(data, data_root)
+        dataset = load_dataset(data, data_root) if path is None else load_images(path)
         image_size = dataset.image_size
         train = dataset.split("train").images
         pixels = train[spread(len(train), count)]

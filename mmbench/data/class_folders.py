@@ -115,7 +115,7 @@ def class_folders(folder: Folder, reading: Reading) -> ClassFolders:
         )
     for inner in found:
         if not inner.total():
-            held = f" but {counted(inner.others, 'other file')}" if inner.others else ""
+            held = " but other files" if inner.holds_other_files() else ""
             raise UserError(
                 f"class '{printable(inner.name)}' has no pictures in {reading.place(inner)}{held}; "
                 "add some or remove the folder"

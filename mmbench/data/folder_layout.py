@@ -136,7 +136,9 @@ def _entered(folder: Folder, reading: Reading, *, inside_split: bool = False) ->
         if splits_among([inner.name]) and not inside_split:
             return folder
         # An empty folder beside may be a class that someone forgot to fill; one with other files is none.
-        if not inner.filled() or any(not other.others for other in folder.folders if other is not inner):
+        if not inner.filled() or any(
+            not other.holds_other_files() for other in folder.folders if other is not inner
+        ):
             return folder
         count_loose(folder, reading)
         for other in folder.folders:

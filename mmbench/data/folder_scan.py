@@ -29,6 +29,14 @@ SYSTEM_NAMES = frozenset(
 )
 UNFINISHED_ENDINGS = (".part", ".partial", ".crdownload", ".tmp", "~")
 
+# Images that Pillow does not decode; camera files are TIFF inside, of which it would read the thumbnail.
+UNDECODED_ENDINGS = frozenset(
+    {
+        *(".heic", ".heif", ".jxl", ".psd", ".svg", ".exr", ".dcm", ".raw", ".cr2", ".cr3", ".nef", ".arw"),
+        *(".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+    }
+)
+
 DEEPEST = 100  # levels of folders: deeper trees come from a fault, and no path could name them
 MOST_VISITS = 100  # of one folder through links; more means that links multiply each other
 
@@ -87,6 +95,10 @@ class Folder:
     def total(self) -> int:
         """Return the number of images in it and below."""
         return len(self.images) + sum(folder.total() for folder in self.folders)
+
+    def holds_other_files(self) -> bool:
+        """Return whether files that are not images lie in it or below."""
+        return self.others > 0 or any(folder.holds_other_files() for folder in self.folders)
 
     def filled(self) -> list[Folder]:
         """Return the folders in it that hold images, at any depth."""
@@ -198,6 +210,11 @@ class _Walk:
                 into.images.append(entry.name)
             else:
                 self.left_out.add("empty files", path)
+        elif PurePosixPath(entry.name).suffix.lower() in UNDECODED_ENDINGS:
+            into.others += 1
+            self.left_out.add(
+                "images in formats that cannot be read", PurePosixPath(entry.name).suffix.lower()
+            )
         elif status.st_size and is_image(self.root / path):
             into.images.append(entry.name)
         else:

@@ -163,7 +163,10 @@ def test_a_folder_of_other_files_beside_a_wrapper_is_said_an_empty_one_may_be_a_
     (tmp_path / "annotations" / "0.xml").write_text("<a/>")
     assert load_folder(tmp_path).classes == ("cat", "dog", "eel")
     assert "folders without images: 1 (annotations/)" in said(tmp_path)
-    (tmp_path / "annotations" / "0.xml").unlink()
+    (tmp_path / "annotations" / "deep").mkdir()
+    (tmp_path / "annotations" / "0.xml").rename(tmp_path / "annotations" / "deep" / "0.xml")
+    assert load_folder(tmp_path).classes == ("cat", "dog", "eel")
+    (tmp_path / "annotations" / "deep" / "0.xml").unlink()
     assert "'annotations' has no pictures" in refused(tmp_path)
 
 
@@ -355,11 +358,13 @@ def test_images_are_known_by_content_where_their_names_do_not_tell(tmp_path: Pat
         "v.mpg": b"\0\0\x01\xba\x44" + bytes(40),
         "h.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     }
+    grey.save(tmp_path / "b" / "camera.nef", "TIFF")  # the thumbnail of a camera's file
     for name, content in others.items():
         (tmp_path / "b" / name).write_bytes(content)
     found = [path for path in scan(tmp_path)[0].below() if "x." in path or "none" in path or "UPPER" in path]
     assert len(found) == 5 + 5
-    assert "files that are not images: 6 (.heic, .txt, .pdf, ...)" in said(tmp_path)
+    assert "files that are not images: 5 (.txt, .pdf, .csv, ...)" in said(tmp_path)
+    assert "images in formats that cannot be read: 2 (.nef, .heic)" in said(tmp_path)
     dataset = load_folder(tmp_path)
     assert (
         sum(len(dataset.split(split)) for split in ("train", "val", "test")) == 8 + 10
