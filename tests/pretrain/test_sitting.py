@@ -33,6 +33,8 @@ def test_what_the_settings_come_to_is_told_and_recorded(finished: RunFolder, tin
         "lr": pytest.approx(0.002 * (32 / 128) ** 0.5),
         "device": "cpu",
         "precision": "bf16" if has_bfloat16(torch.device("cpu")) else "fp32",
+        "image_size": 32,
+        "images_are": "40 px images",
     }
 
 

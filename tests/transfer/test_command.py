@@ -250,7 +250,8 @@ def test_how_a_folder_is_read_is_said_first_and_recorded(
             (data / split / name).mkdir(parents=True)
             for index in range(count):
                 level = 15 * index + (100 if name == "plain" else 0)
-                Image.new("RGB", (12, 12), (level % 256, 0, 0)).save(data / split / name / f"{index}.png")
+                colour = (level % 256, 0, 200 if split == "Testing" else 0)  # no file is in both splits yet
+                Image.new("RGB", (12, 12), colour).save(data / split / name / f"{index}.png")
     (data / "Training" / "plain" / "0.png").rename(data / "Training" / "plain" / os.fsdecode(b"caf\xe9.png"))
     (data / "Testing" / "plain" / "same.png").symlink_to(data / "Training" / "plain" / "1.png")
     (data / "Training" / "plain" / "list.csv").write_text("a,b\n")
