@@ -59,7 +59,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     if receipt.reading is not None:
         reading = receipt.reading
-        table.add_row("read", f"{reading.source} ({reading.format} format, sha256 {reading.sha256[:12]})")
+        table.add_row(
+            "read", Text(f"{reading.source} ({reading.format} format, sha256 {reading.sha256[:12]})")
+        )
         if reading.choice:
             table.add_row("weights", Text(f"{reading.weights or 'the file itself'}: {reading.choice}"))
         for line in reading.sets:
@@ -68,9 +70,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         for why in reading.dropped.values():
             reasons[why] = reasons.get(why, 0) + 1
         for why, count in reasons.items():
-            table.add_row("dropped", f"{count} tensors: {why}")
+            table.add_row("dropped", Text(f"{count} tensors: {why}"))
         for line in reading.changed:
-            table.add_row("changed", line)
+            table.add_row("changed", Text(line))
         if reading.filled:
             table.add_row("filled", f"{len(reading.filled)} batch-norm counters that the file lacks, with 0")
     table.add_row("backbone", f"{receipt.arch}: {receipt.covered} of {receipt.wanted} tensors (100%)")
@@ -80,10 +82,10 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     if (source := receipt.source_parity) is not None:
         compared = "not compared" if source.error is None else f"largest relative error {source.error:.1e}"
         table.add_row("source", Text(f"{source.words}: {compared}"))
-    table.add_row("written", f"{receipt.output} for {receipt.target}")
+    table.add_row("written", Text(f"{receipt.output} for {receipt.target}"))
     if receipt.left_out:
         table.add_row("left out", f"{len(receipt.left_out)}: {next(iter(receipt.left_out.values()))}")
-    table.add_row("checked", receipt.verification)
+    table.add_row("checked", Text(receipt.verification))
     for stage, error in (receipt.parity or {}).items():
         table.add_row("", f"{stage}: largest relative error {error:.1e}")
     for line in receipt.notes:
@@ -147,7 +149,7 @@ def convert(
     )
     console = Console()
     print_receipt(receipt, console)
-    console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True)
+    console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True, markup=False)
     if repository is not None:
         address = push(out, repository, private=private)
-        console.print(f"pushed to {address}", highlight=False, soft_wrap=True)
+        console.print(f"pushed to {address}", highlight=False, soft_wrap=True, markup=False)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
@@ -89,13 +90,13 @@ def inspect(
                 words = "; ".join(f"{key}: {inner}" for key, inner in value.items() if inner is not None)
             elif isinstance(value, list):
                 words = "; ".join(value)
-            table.add_row(name, words)
+            table.add_row(name, Text(words))
     console.print(table, highlight=False)
     if keys:
         listing_table = Table("stored as", "becomes", "shape", "dtype")
         for source, fate in kept.items():
             shape = " x ".join(map(str, fate["shape"])) or "scalar"
-            listing_table.add_row(source, str(fate["name"]), shape, str(fate["dtype"]))
+            listing_table.add_row(Text(source), Text(str(fate["name"])), shape, str(fate["dtype"]))
         for source, why in read.reading.dropped.items():
-            listing_table.add_row(source, f"[dim]dropped: {why}[/dim]", "", "")
+            listing_table.add_row(Text(source), Text(f"dropped: {why}", "dim"), "", "")
         console.print(listing_table)

@@ -41,19 +41,20 @@ def containers(content: Any) -> list[Container]:
         UserError: a stored array whose shape and bytes do not fit together.
     """
     found: list[Container] = []
-    seen: set[int] = set()
-    level: list[tuple[Place, Any]] = [((), content)]
+    visited = 0
+    level: list[tuple[Place, Any, frozenset[int]]] = [((), content, frozenset())]
     for _ in range(MAX_DEPTH):
-        below: list[tuple[Place, Any]] = []
-        for place, node in level:
-            if id(node) in seen or len(seen) > MAX_CONTAINERS:
+        below: list[tuple[Place, Any, frozenset[int]]] = []
+        for place, node, above in level:
+            visited += 1
+            if id(node) in above or visited > MAX_CONTAINERS:
                 continue
-            seen.add(id(node))
             if isinstance(node, dict) and not is_optimiser(node):
                 tensors = {str(key): tensor for key, tensor in _tensors(node)}
                 if tensors:
                     found.append(Container(place, tensors))
-            below += [((*place, key), value) for key, value in _children(node)]
+            inside = above | {id(node)}
+            below += [((*place, key), value, inside) for key, value in _children(node)]
         level = below
     return found
 
@@ -87,14 +88,25 @@ def describe(content: Any) -> str:
     """Return in words what lies at the top of a file, such as "optimizer (dict of 3), epoch 12"."""
     if not isinstance(content, dict):
         return _words(content)
-    words = [f"{str(key)[:40]} {_words(value)}" for key, value in list(content.items())[:MAX_WORDS]]
+    words = [f"{one_line(key, 40)} {_words(value)}" for key, value in list(content.items())[:MAX_WORDS]]
     rest = len(content) - len(words)
     return ", ".join([*words, *([f"and {rest} more"] if rest else [])]) or "nothing"
 
 
+def one_line(value: Any, longest: int) -> str:
+    """Return a name or a word of a file as one short line of printable characters."""
+    try:
+        text = str(value)
+    except ValueError:  # a number of more digits than Python prints
+        return f"a {type(value).__name__}"
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * longest])
+    line = " ".join(line.split())
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        inside = ", ".join(str(key)[:30] for key in list(value)[:3])
+        inside = ", ".join(one_line(key, 30) for key in list(value)[:3])
         return f"(dict of {len(value)}{': ' + inside if inside else ''}{', ...' if len(value) > 3 else ''})"
     if isinstance(value, list | tuple):
         return f"({type(value).__name__} of {len(value)})"
@@ -103,6 +115,5 @@ def _words(value: Any) -> str:
     if isinstance(value, StoredArray):
         return f"(array {value.shape})"
     if value is None or isinstance(value, bool | int | float | str):
-        line = " ".join(str(value).split())
-        return line if len(line) <= 30 else f"{line[:30]}..."
+        return one_line(value, 30)
     return f"({type(value).__name__})"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import wanted_shapes
-from mmbench.checkpoints.containers import describe
+from mmbench.checkpoints.containers import describe, one_line
 from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.opening import Opened
 from mmbench.checkpoints.plain import COUNTER
@@ -56,9 +56,10 @@ def named_tensors(
     if is_training_state(opened.content, choice) and not choice.taken.prefix:
         entry = STATE
     if entry is None and arch is None:
+        first = ", ".join(one_line(key, 60) for key in sorted(opened.tensors)[:3])
         raise UserError(
-            f"{weights} is no ResNet checkpoint of a known format (its keys begin "
-            f"{', '.join(sorted(opened.tensors)[:3])}; it holds: {describe(opened.content)}); "
+            f"{weights} is no ResNet checkpoint of a known format (its keys begin {first}; it holds: "
+            f"{describe(opened.content)}); "
             "if timm has this network, name it by --arch"
         )
     unknown = entry is None

@@ -68,6 +68,40 @@ def test_inspect_tells_and_lists(checkpoint: Path, capsys: pytest.CaptureFixture
     assert code == 0 and "mixmask_resnet18" in text
 
 
+def test_odd_names_inside_a_file_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torchvision.models.resnet18().state_dict()
+    torch.save({"[/bold] a": state, "ema [red]": state, "[x]\n[/y]": {"b": 1}}, tmp_path / "[z].pth")
+    code, text, _ = run(["inspect", str(tmp_path / "[z].pth"), "--keys"], capsys)
+    assert code == 0 and "[/bold] a" in text and "ema [red]" in text
+    arguments = [
+        "convert",
+        str(tmp_path / "[z].pth"),
+        str(tmp_path / "o[/x].safetensors"),
+        "--to",
+        "safetensors",
+    ]
+    code, text, _ = run(arguments, capsys)
+    assert code == 0 and "[/bold] a" in text
+    torch.save({"a\nb": {"\n[/c]": torch.zeros(2, 2)}, "n": 3}, tmp_path / "other.pth")
+    code, _, err = run(["inspect", str(tmp_path / "other.pth")], capsys)
+    assert code == 2 and err.count("\n") == 1 and "a b (dict of 1" in err
+
+
+def test_what_is_stated_wins_and_is_said(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--mean", "103.53,116.28,123.675", "--std", "1,1,1", "--channels", "bgr", "--image-size", "96"]
+    code, text, _ = run(["inspect", str(checkpoint), *options, "--json"], capsys)
+    facts = json.loads(text)
+    assert code == 0 and facts["preprocessing"]["image_size"] == 96
+    assert [round(255 * value, 1) for value in facts["preprocessing"]["mean"]] == [123.7, 116.3, 103.5]
+    assert "stated by --mean" in facts["origins"]["preprocessing"]
+    assert "stated by --channels" in facts["origins"]["channels"]
+    assert facts["changed"] == ["the first convolution from BGR to RGB"]
+    code, _, err = run(["inspect", str(checkpoint), "--mean", "1,2"], capsys)
+    assert code == 2 and err.count("\n") == 1 and "three numbers" in err
+
+
 def test_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(["inspect", "nowhere.pth"], capsys)
     assert code == 2 and err.strip() == "mmbench: error: no checkpoint at nowhere.pth; check the path"
