@@ -123,12 +123,18 @@ def different(value: tuple[float, ...]) -> tuple[float, ...]:
     return value
 
 
-# Every generator takes a seed of 32 bits: torch would take 64, NumPy's old one and scikit-learn do not.
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**63 - 1  # torch takes no larger one on every device
+LEGACY_SEEDS = 2**32  # NumPy's old generator, which scikit-learn, Detectron2 and mmengine use, takes fewer
 LARGEST_IMAGE = 4096  # pixels a side
 MOST_THREADS, MOST_WORKERS = 1024, 256
 MOST_EPOCHS, MOST_ITERATIONS = 100_000, 100_000_000
 MANY = 2**20
+
+
+def legacy_seed(seed: int) -> int:
+    """Return the seed for libraries that draw from NumPy's old generator: its lowest 32 bits."""
+    return seed % LEGACY_SEEDS
+
 
 Flag = Annotated[bool, _OnlyFlags()]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,16 @@ from pydantic import BaseModel, ValidationError
 
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig, resolve_config
-from mmbench.settings_types import STRICT, Flag, Seed, Text, Within, checked_number, first_problem
+from mmbench.settings_types import (
+    STRICT,
+    Flag,
+    Seed,
+    Text,
+    Within,
+    checked_number,
+    first_problem,
+    legacy_seed,
+)
 from mmbench.transfer.command import parse_seeds
 from mmbench.transfer.protocol import TaskSettings, get_protocol, parse_settings
 from mmbench.transfer.task import TASKS
@@ -93,8 +103,16 @@ def test_numbers_as_text_are_numbers() -> None:
 
 def test_a_number_of_the_command_line_names_its_option() -> None:
     assert checked_number(Seed, "7", "--seed") == 7
-    with pytest.raises(UserError, match="--seed = -1: must be a whole number from 0 to 4294967295"):
+    with pytest.raises(UserError, match="--seed = -1: must be a whole number from 0 to 9223372036854775807"):
         checked_number(Seed, -1, "--seed")
+
+
+def test_large_seeds_are_folded_for_the_old_generator_alone() -> None:
+    assert checked_number(Seed, 2**63 - 1, "--seed") == 2**63 - 1
+    for seed in (0, 7, 2**32 - 1):
+        assert legacy_seed(seed) == seed
+    assert legacy_seed(1234567890123456) == 1234567890123456 - 2**32 * 287445
+    np.random.RandomState(legacy_seed(2**63 - 1))  # which refuses more than 32 bits
 
 
 PRETRAIN = [

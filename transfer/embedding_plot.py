@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
+from mmbench.settings_types import legacy_seed
 from mmbench.transfer.confusion_plot import shortened
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def embed(features: Tensor, seed: int) -> Tensor:
         directions = torch.cat([directions, torch.zeros_like(directions)], dim=1)
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     # On unit vectors the squared Euclidean distance is 2 - 2 x cosine, and its search is the faster one.
-    mapping = TSNE(perplexity=perplexity, init="pca", metric="euclidean", random_state=seed, n_jobs=1)
+    mapping = TSNE(
+        perplexity=perplexity, init="pca", metric="euclidean", random_state=legacy_seed(seed), n_jobs=1
+    )
     return torch.from_numpy(mapping.fit_transform(directions.numpy())).float()
 
 

@@ -26,6 +26,7 @@ from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.processes import cores
 from mmbench.results import Metric
+from mmbench.settings_types import legacy_seed
 from mmbench.transfer.accuracy import require_finite
 from mmbench.transfer.average_precision import average_precision, average_precision_11_points
 from mmbench.transfer.edges import Edge, edge_of
@@ -75,7 +76,7 @@ def fit(features: Array, labels: Array, cost: float, settings: SvmProbe, seed: i
         dual=True,
         tol=settings.tolerance,
         max_iter=settings.iterations,
-        random_state=seed,
+        random_state=legacy_seed(seed),
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -90,7 +91,7 @@ def cost_scores(features: Array, labels: Array, settings: SvmProbe, seed: int) -
     are folds, there are as many folds as pictures.
     """
     folds = min(settings.folds, int((labels > 0).sum()), int((labels < 0).sum()))
-    parts = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, labels))
+    parts = list(StratifiedKFold(folds, shuffle=True, random_state=legacy_seed(seed)).split(features, labels))
     means = {}
     for cost in sorted(settings.costs):
         found = []

@@ -12,6 +12,7 @@ from detectron2.utils import comm
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import NO_OPTIONS, Options, departing, in_words
 from mmbench.errors import UserError
+from mmbench.settings_types import legacy_seed
 from mmbench.transfer.detection import models  # noqa: F401  (registers them with Detectron2)
 from mmbench.transfer.detection.models import TimmBackbone
 from mmbench.transfer.detection.settings import DetectionSettings
@@ -61,7 +62,7 @@ def build_config(
     """
     preprocessing = card.preprocessing
     cfg = get_cfg()
-    cfg.OUTPUT_DIR, cfg.SEED, cfg.MODEL.DEVICE = str(output), seed, str(device)
+    cfg.OUTPUT_DIR, cfg.SEED, cfg.MODEL.DEVICE = str(output), legacy_seed(seed), str(device)
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (datasets[0],), (datasets[1],)
     cfg.DATALOADER.NUM_WORKERS = 0
     cfg.INPUT.FORMAT = "RGB"

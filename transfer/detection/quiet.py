@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmbench.settings_types import legacy_seed
+
 # "py.warnings" is where Python's warnings go while captured; torch.fx warns about Detectron2's tracing.
 NOISY = ("detectron2", "fvcore", "iopath", "py.warnings", "torch.fx._symbolic_trace")
 
@@ -42,7 +44,7 @@ def seeded(seed: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         random.seed(seed)
-        np.random.seed(seed)
+        np.random.seed(legacy_seed(seed))
         torch.manual_seed(seed)
         try:
             yield

@@ -8,6 +8,7 @@ from typing import Any
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Scenes
 from mmbench.data.dataset import Split
+from mmbench.settings_types import legacy_seed
 from mmbench.transfer.segmentation import metric  # noqa: F401  (registers it with mmsegmentation)
 from mmbench.transfer.segmentation.architecture import backbone_config, head_config
 from mmbench.transfer.segmentation.scenes import IGNORED
@@ -153,5 +154,5 @@ def build_config(
         },
         "log_processor": {"by_epoch": False},
         "default_scope": "mmseg",
-        "randomness": {"seed": seed},
+        "randomness": {"seed": legacy_seed(seed)},
     }
