@@ -220,6 +220,12 @@ def transfer(
         import torch
 
         torch.set_num_threads(threads)
+    said: set[str] = set()  # before the run, so that the record's notes need not repeat it
+
+    def say(line: str) -> None:
+        said.add(line)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     with progress_report(console, task) as report:
         outcomes = run_transfer(
             task,
@@ -241,7 +247,7 @@ def transfer(
             workers=workers,
             overrides=overridden,
             report=report,
-            say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+            say=say,
         )
     result = outcomes[0].result
     output.print(f"{result.model.arm} on {result.dataset.name}, {result.protocol}", markup=False)
@@ -251,7 +257,8 @@ def transfer(
         output.print(details)
     if result.framing is not None:
         output.print(f"evaluated images: {result.framing}", markup=False)
-    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes):
+    notes = dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes)
+    for note in (note for note in notes if note not in said):
         output.print(f"note: {note}", markup=False)
     for outcome in outcomes:
         what = "reused, measured before" if outcome.reused else "written"

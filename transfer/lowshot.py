@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import fmean, stdev
+from statistics import mean as exact_mean
+from statistics import stdev
 from typing import Annotated
 
 from torch import Tensor
@@ -93,7 +94,7 @@ def _measure(
             stopped += not head.converged
             done += 1
         for name in METRICS:
-            means[name].append(fmean(shares[name]))
+            means[name].append(exact_mean(shares[name]))
             parts[f"{name}_{shots}shot"] = _percent(means[name][-1], len(test))
         spread = f" ± {stdev(shares['top1']):.1f}" if settings.draws > 1 else ""
         words.append(f"{shots}: {means['top1'][-1]:.1f}{spread}")
@@ -101,7 +102,7 @@ def _measure(
     if stopped:
         notes.append(f"{stopped} of {done} fits ended before they had converged")
     return Measurement(
-        metrics={**{name: _percent(fmean(means[name]), len(test)) for name in METRICS}, **parts},
+        metrics={**{name: _percent(exact_mean(means[name]), len(test)) for name in METRICS}, **parts},
         split_sizes={"train": len(drawn[max(drawn)][0]), job.evaluated: len(test)},
         images_seen=len(train) + len(test),
         notes=tuple(notes),

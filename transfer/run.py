@@ -18,6 +18,7 @@ from mmbench.data.quick_check import quick_check
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
+from mmbench.leftovers import scratch_folder
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
@@ -120,13 +121,13 @@ def transfer(
             labels_file=labels_file,
         )
         reused = on_main(plan.path.exists)
-        with tempfile.TemporaryDirectory(prefix="mmbench-") as temporary:
+        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
             result = run_task(
                 task,
                 backbone,
                 dataset,
                 store,
-                work=(work or Path(temporary)) / f"{plan.path.stem}",
+                work=(work or temporary) / f"{plan.path.stem}",
                 protocol_id=protocol,
                 seed=seed,
                 device=chosen,

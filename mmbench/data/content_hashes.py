@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 import stat
+import sys
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmbench.data.file_names import printable
+from mmbench.distributed import launched_rank
 from mmbench.processes import cores
 
 DATABASE = ".mmbench-hashes.sqlite"
@@ -29,6 +32,7 @@ CHUNK = 500  # files between two commits; SQLite before 3.32 takes 999 parameter
 UNSETTLED_SECONDS = 2.0
 WORTH_KEEPING_SECONDS = 0.1  # data that are read faster than this need no database
 BUSY_SECONDS = 10.0
+FIRST_REPORT_SECONDS, REPORT_SECONDS = 5.0, 30.0
 WHOLE_READ_BYTES = 2**24  # larger files are read in pieces
 UNREADABLE = b""
 
@@ -55,9 +59,22 @@ def content_digests(root: Path, paths: Sequence[str]) -> list[bytes]:
     found: list[bytes] = []
     cache = _Cache(root)
     with contextlib.closing(cache), ThreadPoolExecutor(min(16, 2 * cores())) as pool:
+        told = time.monotonic() - REPORT_SECONDS + FIRST_REPORT_SECONDS
         for start in range(0, len(paths), CHUNK):
+            if time.monotonic() - told > REPORT_SECONDS:
+                told = time.monotonic()
+                _report(root, start, len(paths))
             found += _chunk(root, paths[start : start + CHUNK], cache, pool)
     return found
+
+
+def _report(root: Path, done: int, total: int) -> None:
+    """Say why nothing else happens; of processes that work together the first one does."""
+    if launched_rank() == 0:
+        words = (
+            f"identifying the images in {printable(root)} by their content (once): {done} of {total} files"
+        )
+        print(words, file=sys.stderr, flush=True)
 
 
 def _chunk(root: Path, paths: Sequence[str], cache: _Cache, pool: ThreadPoolExecutor) -> list[bytes]:

@@ -244,3 +244,17 @@ def test_scenes_are_identified_by_content_too(tmp_path: Path, read: list[str]) -
     assert Scenes(tmp_path, ("a",)).fingerprint != first
     assert Scenes(tmp_path, ("a",)).fingerprint == Scenes(tmp_path, ("a",)).fingerprint
     assert read == ["0.png", "0.png"]
+
+
+def test_a_long_reading_is_reported_while_it_lasts(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(content_hashes, "CHUNK", 2)
+    content_digests(data, PATHS)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(content_hashes, "FIRST_REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(content_hashes, "REPORT_SECONDS", -1.0)
+    assert content_digests(data, PATHS) == truth(data)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == [f"{done} of 5 files" for done in (0, 2, 4)]
+    assert all(str(data) in line for line in lines)

@@ -281,6 +281,7 @@ def test_how_a_folder_is_read_is_said_first_and_recorded(
     said = answer.out + answer.err
     for line in expected:
         assert said.index(line) < said.index("features of train")  # before anything is computed
+        assert said.count(line) == 1
     assert list(read_result(path).per_class or {}) == ["ni\\xf1o", "plain"]
     answer.out.encode()
     assert b"\\xf1o" in path.read_bytes()
