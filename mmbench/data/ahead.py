@@ -7,6 +7,7 @@ worker's pipe instead, which is slower and needs none.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import multiprocessing
@@ -27,6 +28,7 @@ SHARED_MEMORY = "/dev/shm"
 SILENT_SECONDS = 600  # a worker that gives nothing for so long is lost, or its disk is
 MARGIN = 2  # other programs use shared memory too
 UNLIMITED = 2**62
+STOPS = (signal.SIGINT, signal.SIGTERM)
 logger = logging.getLogger("mmbench.data")
 Batch = TypeVar("Batch")
 
@@ -86,6 +88,21 @@ def leave_stops_to_parent(worker: int) -> None:
     signal.signal(
         signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL) and None
     )
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+@contextlib.contextmanager
+def _stops_held() -> Iterator[None]:
+    """Hold stops back while workers start: one that is hit before it ignores them would end in silence.
+
+    Workers inherit the mask and lift it in `leave_stops_to_parent`; what came meanwhile reaches the parent
+    afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def read_batches(
@@ -152,7 +169,8 @@ def _start(
     try:
         if workers:
             multiprocessing.Lock()  # queues need such; it fails more quietly than a half-made loader
-        return iter(loader(workers))
+        with _stops_held():
+            return iter(loader(workers))
     except (OSError, ImportError) as error:  # no semaphores without shared memory, no memory for a process
         if not workers:
             raise

@@ -123,17 +123,39 @@ def test_a_lost_worker_is_one_line(
     assert words in fault.words and "\n" not in fault.words
 
 
-def test_a_stop_of_the_whole_group_leaves_the_workers_to_their_parent() -> None:
-    """Slurm's SIGTERM and a terminal's Ctrl-C reach them too, while the parent finishes its step."""
-    plan = ([index] for index in range(40))
-    found = read_batches(Numbers(), plan, 2, stack)
-    names = next(found).names
+def stop_workers() -> None:
+    """Send what reaches every process of a group: a terminal's Ctrl-C and Slurm's SIGTERM."""
     workers = multiprocessing.active_children()
     assert len(workers) == 2
     for worker in workers:
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGINT)
         os.kill(worker.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("starting", [False, True])
+def test_a_stop_of_the_whole_group_leaves_the_workers_to_their_parent(
+    starting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent has a step to finish, also where the stop comes while the workers start."""
+    monkeypatch.setattr(ahead, "SILENT_SECONDS", 30)
+    if starting:
+        begin, prepare = _MultiProcessingDataLoaderIter.__init__, ahead.leave_stops_to_parent
+
+        def begin_and_stop(iterator: Any, loader: Any) -> None:
+            begin(iterator, loader)
+            stop_workers()
+
+        def prepare_late(worker: int) -> None:
+            time.sleep(0.5)  # the signals come before this
+            prepare(worker)
+
+        monkeypatch.setattr(_MultiProcessingDataLoaderIter, "__init__", begin_and_stop)
+        monkeypatch.setattr(ahead, "leave_stops_to_parent", prepare_late)
+    found = read_batches(Numbers(), ([index] for index in range(40)), 2, stack)
+    names = next(found).names
+    if not starting:
+        stop_workers()
     for batch in found:
         names += batch.names
     assert names == list(range(40))
