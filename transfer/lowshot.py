@@ -76,7 +76,7 @@ def _measure(
     total = len(settings.shots) * settings.draws
     parts: dict[str, Metric] = {}
     words: list[str] = []
-    means: dict[str, list[float]] = {name: [] for name in METRICS}
+    every: dict[str, list[float]] = {name: [] for name in METRICS}
     for shots, draws in drawn.items():
         shares: dict[str, list[float]] = {name: [] for name in METRICS}
         for draw, chosen in enumerate(draws):
@@ -94,15 +94,15 @@ def _measure(
             stopped += not head.converged
             done += 1
         for name in METRICS:
-            means[name].append(exact_mean(shares[name]))
-            parts[f"{name}_{shots}shot"] = _percent(means[name][-1], len(test))
+            every[name] += shares[name]
+            parts[f"{name}_{shots}shot"] = _percent(exact_mean(shares[name]), len(test))
         spread = f" ± {stdev(shares['top1']):.1f}" if settings.draws > 1 else ""
-        words.append(f"{shots}: {means['top1'][-1]:.1f}{spread}")
+        words.append(f"{shots}: {exact_mean(shares['top1']):.1f}{spread}")
     notes = [f"images per class: top-1 over {settings.draws} draws: {'; '.join(words)}"]
     if stopped:
         notes.append(f"{stopped} of {done} fits ended before they had converged")
     return Measurement(
-        metrics={**{name: _percent(exact_mean(means[name]), len(test)) for name in METRICS}, **parts},
+        metrics={**{name: _percent(exact_mean(every[name]), len(test)) for name in METRICS}, **parts},
         split_sizes={"train": len(drawn[max(drawn)][0]), job.evaluated: len(test)},
         images_seen=len(train) + len(test),
         notes=tuple(notes),
