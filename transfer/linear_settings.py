@@ -41,6 +41,11 @@ class LinearSettings(TaskSettings):
 
     features: Literal["cached", "augmented", "sweep", "augmented-sweep", "svm"]
 
+    @field_validator("decay_epochs", check_fields=False)  # of those that have some
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "epochs")
+
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings model of the protocol's kind."""
@@ -92,11 +97,6 @@ class AugmentedProbe(LinearSettings):
     decay_factor: Factor = 0.1
     crop_scale: CropScale = (0.08, 1.0)
 
-    @field_validator("decay_epochs")
-    @classmethod
-    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
-        return require_within_run(value, others, "epochs")
-
 
 class SweepProbe(LinearSettings):
     """Settings of many heads at once: every combination of rate, decay and batch norm (SGD with momentum).
@@ -120,11 +120,6 @@ class SweepProbe(LinearSettings):
     decay_epochs: Milestones = ()
     decay_factor: Factor = 0.1
     crop_scale: CropScale = (0.08, 1.0)
-
-    @field_validator("decay_epochs")
-    @classmethod
-    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
-        return require_within_run(value, others, "epochs")
 
     @property
     def augmented(self) -> bool:

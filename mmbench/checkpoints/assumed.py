@@ -7,9 +7,9 @@ from timm.models.resnet import Bottleneck
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import family_options, in_words, is_ours, network_on_meta, stem_of
 
-# Formats whose writers build torchvision's ResNet or our own, so that nothing is open behind a 7 x 7 stem:
-# facebookresearch/moco, moco-v3, simsiam, barlowtwins, vicreg, swav, dino and vissl; solo-learn; lightly.
-KNOWN_NETWORKS = (
+# Formats whose writers train torchvision's ResNet: facebookresearch/moco, moco-v3, simsiam, barlowtwins,
+# vicreg, swav, dino and vissl; solo-learn.
+WRITERS_WITH_TORCHVISION = (
     "moco",
     "moco-v3",
     "simsiam",
@@ -19,9 +19,9 @@ KNOWN_NETWORKS = (
     "dino",
     "vissl",
     "solo-learn",
-    "lightly",
-    "caffe2",
 )
+# With those that build an equal one, so that nothing is open behind a 7 x 7 stem.
+KNOWN_NETWORKS = (*WRITERS_WITH_TORCHVISION, "lightly", "caffe2")
 OWN_FORMATS = ("run", "training state", "random", "pixels")
 
 

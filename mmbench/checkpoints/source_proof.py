@@ -19,6 +19,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION
 from mmbench.checkpoints.naming import Renamed
 from mmbench.checkpoints.opening import Opened
 from mmbench.checkpoints.openmmlab_config import facts_in
@@ -34,18 +35,7 @@ TOLERANCE = 1e-4  # relative; raw images of 0 to 255 lose a digit more than norm
 DETECTRON2_NAME = re.compile(r"(?:^|\.)((?:stem|res[2-5])\..+)$")
 TORCHVISION_NAME = re.compile(r"(?:^|\.)((?:conv1|bn1)\.\w+|layer[1-4]\..+)$")
 # Formats whose writers train torchvision's own ResNet on images that are normalised as ImageNet's.
-OF_TORCHVISION = (
-    "torchvision",
-    "moco",
-    "moco-v3",
-    "simsiam",
-    "barlow-twins",
-    "vicreg",
-    "swav",
-    "dino",
-    "vissl",
-    "solo-learn",
-)
+OF_TORCHVISION = ("torchvision", *WRITERS_WITH_TORCHVISION)
 # Raw RGB images of 0 to 255, float (N, 3, H, W) -> the last map of features.
 Source = Callable[[Tensor], Tensor]
 

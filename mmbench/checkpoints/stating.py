@@ -102,27 +102,20 @@ ARCH_OPTION = click.option(
 
 def of_a_file(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of `stating_options` but --image-size, which it has itself."""
-
-    @functools.wraps(command)
-    def wrapped(
-        *arguments: Any,
-        weights: str | None,
-        mean: str | None,
-        std: str | None,
-        channels: Channels | None,
-        arch_options: tuple[str, ...],
-        **others: Any,
-    ) -> Any:
-        stated = stated_from(weights, mean, std, channels, arch_options=arch_options)
-        return command(*arguments, stated=stated, **others)
-
-    for option in (ARCH_OPTION, CHANNELS, STD, MEAN, WEIGHTS):
-        wrapped = option(wrapped)
-    return wrapped
+    return _stating(command, (ARCH_OPTION, CHANNELS, STD, MEAN, WEIGHTS), sized=False)
 
 
 def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that state facts of a checkpoint; it gets `stated`."""
+    return _stating(command, (ARCH_OPTION, SIZE, CHANNELS, STD, MEAN, WEIGHTS), sized=True)
+
+
+def _stating(command: Callable[..., Any], options: tuple[Any, ...], *, sized: bool) -> Callable[..., Any]:
+    """Give a command the options, the last one first in its help.
+
+    Args:
+        sized: whether --image-size is among them, and is not the command's own.
+    """
 
     @functools.wraps(command)
     def wrapped(
@@ -131,13 +124,13 @@ def stating_options(command: Callable[..., Any]) -> Callable[..., Any]:
         mean: str | None,
         std: str | None,
         channels: Channels | None,
-        image_size: int | None,
         arch_options: tuple[str, ...],
         **others: Any,
     ) -> Any:
+        image_size = others.pop("image_size") if sized else None
         stated = stated_from(weights, mean, std, channels, image_size, arch_options)
         return command(*arguments, stated=stated, **others)
 
-    for option in (ARCH_OPTION, SIZE, CHANNELS, STD, MEAN, WEIGHTS):
+    for option in options:
         wrapped = option(wrapped)
     return wrapped
