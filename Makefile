@@ -2,10 +2,9 @@
 # a `.venv` with pinned packages, mmsegmentation and Detectron2. A second call starts at once.
 
 PYTHON ?= python3
-STAGES := pretrain transfer leaderboard tools
 READY := .venv/.ready
 
-.PHONY: demo test setup lint types format clean
+.PHONY: demo test setup lint format clean
 
 demo: $(READY)
 	@.venv/bin/mmbench demo --out demo
@@ -19,16 +18,11 @@ setup: $(READY)
 $(READY): constraints.txt pyproject.toml tools/setup_environment.py tools/install_detectron2.py
 	@$(PYTHON) tools/setup_environment.py .venv
 
-lint: $(READY) types
+lint: $(READY)
 	@echo "==> ruff and mypy"
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
-
-# The top-level folders as they install (mmbench.pretrain, ...), for mypy.
-types:
-	@rm -rf .cache/types && mkdir -p .cache/types/mmbench
-	@ln -s $(CURDIR)/mmbench/* $(addprefix $(CURDIR)/,$(STAGES)) .cache/types/mmbench/
 
 format: $(READY)
 	@.venv/bin/ruff format .

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from mmbench.data import PictureFiles, content_hashes
+from mmbench.data import ImageFiles, content_hashes
 
 BYTES = 110_000
 PER = 100_000
@@ -53,7 +53,7 @@ def main() -> None:
         labels = torch.zeros(len(paths), dtype=torch.int64)
 
         def identify() -> str:
-            return PictureFiles(folder, paths, labels).fingerprint
+            return ImageFiles(folder, paths, labels).fingerprint
 
         plain = timed(lambda: [hashlib.sha256((folder / path).read_bytes()).digest() for path in paths])
         first = timed(identify)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 RUNS = 7
 COMMANDS = {
-    "help": [sys.executable, "-m", "mmbench.cli", "--help"],
+    "help": [sys.executable, "-m", "mmbench.cli.main", "--help"],
     "bare": [sys.executable, "-c", "pass"],
     "torch": [sys.executable, "-c", "import torch"],
 }

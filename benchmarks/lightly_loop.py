@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
 
-class Pictures(Dataset):  # type: ignore[type-arg]
+class Images(Dataset):  # type: ignore[type-arg]
     def __init__(self, images: Tensor, size: int) -> None:
         self.images = images
         self.transform = MoCoV2Transform(input_size=size, min_scale=0.3)
@@ -46,7 +46,7 @@ class LightlyLoop:
         parameters = [*self.backbone.parameters(), *self.head.parameters()]
         self.optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-4)
         loader = DataLoader(
-            Pictures(images, size),
+            Images(images, size),
             batch,
             shuffle=True,
             drop_last=True,

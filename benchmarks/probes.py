@@ -36,12 +36,12 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.results import ResultStore
-from mmbench.transfer.bank import FeatureBank
-from mmbench.transfer.control import pixels_backbone
-from mmbench.transfer.features import extract
-from mmbench.transfer.heads import LinearHeads, recipes
+from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.features import extract
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.task import TransferJob, run_task
+from mmbench.transfer.tasks.linear.heads import LinearHeads, recipes
 
 CPU = torch.device("cpu")
 CLASSES, STORED, FED = 10, 40, 32

@@ -1,5 +1,5 @@
 """`python -m mmbench`: the `mmbench` command, for launchers that want a module."""
 
-from mmbench.cli import main
+from mmbench.cli.main import main
 
 main()

@@ -13,16 +13,16 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Generic[Entry]):
-    """A registry that fills itself: the modules of `package` are imported at the first look-up.
+    """A registry that fills itself: the modules of `packages` are imported at the first look-up.
 
     Args:
         kind: what an entry is called in messages, such as "task".
-        package: dotted name of the package whose modules register entries.
+        packages: dotted names of the packages whose modules register entries.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self.package = package
+        self.packages = packages
         self._entries: dict[str, Entry] = {}
         self._discovered = False
 
@@ -61,7 +61,8 @@ class Registry(Generic[Entry]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__, prefix=f"{self.package}."):
-            importlib.import_module(module.name)
+        for name in self.packages:
+            package = importlib.import_module(name)
+            for module in pkgutil.iter_modules(package.__path__, prefix=f"{name}."):
+                importlib.import_module(module.name)
         self._discovered = True

@@ -13,8 +13,8 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from mmbench.cli.option_types import EPOCHS, SEED, THREADS
 from mmbench.data import download_dataset
-from mmbench.option_types import EPOCHS, SEED, THREADS
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain as run_pretraining
 from mmbench.pretrain.sitting import Requests

@@ -1,4 +1,4 @@
-"""Pictures that do not fit into memory: workers decode and crop them as uint8, the device does the rest."""
+"""Images that do not fit into memory: workers decode and crop them as uint8, the device does the rest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from mmbench.data import PictureFiles
+from mmbench.data import ImageFiles
 from mmbench.data.ahead import read_batches
+from mmbench.data.decoding import read_image
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.data.file_names import listed
-from mmbench.data.pictures import read_image
 from mmbench.data.sides import sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
@@ -49,13 +49,13 @@ class Crop(NamedTuple):
     lost: bool = False
 
 
-class CroppedPictures(TorchDataset[Crop]):
+class CroppedImages(TorchDataset[Crop]):
     """Two random crops of each picture. What is drawn depends on seed, epoch and picture alone.
 
     So the number of workers changes nothing, and a run goes on in the middle of an epoch exactly.
     """
 
-    def __init__(self, files: PictureFiles, size: int, config: PretrainConfig) -> None:
+    def __init__(self, files: ImageFiles, size: int, config: PretrainConfig) -> None:
         self.files, self.size = files, size
         self.scale, self.aspect = config.augmentation.crop_scale, config.augmentation.crop_aspect
         self.seed = config.seed
@@ -94,10 +94,10 @@ def collate(crops: list[Crop]) -> Crop:
 
 
 class FileSource(ImageSource):
-    """Pictures on disk, read by `config.workers` processes ahead of the step."""
+    """Images on disk, read by `config.workers` processes ahead of the step."""
 
     def __init__(
-        self, name: str, files: PictureFiles, size: int, config: PretrainConfig, device: torch.device
+        self, name: str, files: ImageFiles, size: int, config: PretrainConfig, device: torch.device
     ) -> None:
         self.name = name
         self.files = files
@@ -109,7 +109,7 @@ class FileSource(ImageSource):
         self.unreadable: list[str] = []
         self.device = device
         self.workers = config.workers
-        self.pictures = CroppedPictures(files, size, config)
+        self.pictures = CroppedImages(files, size, config)
 
     def __len__(self) -> int:
         return len(self.files)

@@ -131,4 +131,4 @@ class Framework(nn.Module, ABC):
         """Do what follows the optimiser's step."""
 
 
-FRAMEWORKS: Registry[type[Framework]] = Registry("framework", package="mmbench.pretrain.frameworks")
+FRAMEWORKS: Registry[type[Framework]] = Registry("framework", "mmbench.pretrain.frameworks")

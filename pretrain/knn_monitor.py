@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.data import Dataset, ImageSplit, PictureFiles
-from mmbench.data.dataset import Split
-from mmbench.data.pictures import STORED_OVER_FED, decode
+from mmbench.data import Dataset, ImageFiles, ImageSplit
+from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.sides import sides
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.preprocessing import Preprocess, centre_crop
@@ -49,7 +49,7 @@ class KnnMonitor:
         if split in dataset.files:
             files = dataset.files[split]()
             chosen = spread(len(files), count)
-            part = PictureFiles(files.root, [files.paths[i] for i in chosen.tolist()], files.labels[chosen])
+            part = ImageFiles(files.root, [files.paths[i] for i in chosen.tolist()], files.labels[chosen])
             return decode(part, self.stored, unreadable=[])
         whole = dataset.split(split)
         chosen = spread(len(whole), count)

@@ -63,7 +63,7 @@ class Masking(ABC):
         """Corrupt normalised (and filtered) images (B, 3, H, W), once per branch of the loss."""
 
 
-MASKINGS: Registry[type[Masking]] = Registry("masking", package="mmbench.pretrain.maskings")
+MASKINGS: Registry[type[Masking]] = Registry("masking", "mmbench.pretrain.maskings")
 
 
 def draw_partners(batch: int, how: str, generator: Generator) -> Tensor:

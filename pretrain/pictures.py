@@ -1,4 +1,4 @@
-"""Pictures of a run: what the network is shown, and how the loss went."""
+"""Images of a run: what the network is shown, and how the loss went."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.data import Dataset, ImageSplit
-from mmbench.data.pictures import STORED_OVER_FED, decode
+from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.sides import Sides, sides, sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig

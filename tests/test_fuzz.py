@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mmbench import cli
+from mmbench.cli import main as cli
 from mmbench.errors import UserError
 from mmbench.pretrain.config import SECTIONS, PretrainConfig, resolve_config
 from mmbench.pretrain.recipes import recipes

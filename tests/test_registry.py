@@ -5,7 +5,7 @@ from mmbench.registry import Registry
 
 
 def test_collision_raises_and_near_match_is_named() -> None:
-    registry: Registry[int] = Registry("thing", package="mmbench.checkpoints")
+    registry: Registry[int] = Registry("thing", "mmbench.checkpoints")
     registry.register("alpha")(1)
     registry.register("alpha")(1)  # the same thing again, as a reloaded module would
     with pytest.raises(ValueError, match="registered twice"):

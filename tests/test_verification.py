@@ -22,7 +22,7 @@ from mmbench.files import sha256_of
 from mmbench.leaderboard.load import load_frame
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.runs import RunFolder
-from mmbench.tools.inspect import describe
+from mmbench.tools.inspect_checkpoint import describe
 from mmbench.verification import content_digest, is_damaged, with_digest, zip_damage
 
 PLACES = 60

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbench.data import Dataset, Scenes
-from mmbench.data.dataset import Split
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
 

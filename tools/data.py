@@ -11,14 +11,15 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
+from mmbench.cli.option_types import SEED
 from mmbench.data import DATASETS, download_dataset, load_dataset
 from mmbench.data.content_hashes import DATABASE
-from mmbench.data.dataset import DOWNLOADERS, Split
+from mmbench.data.dataset import DOWNLOADERS
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.leftovers import OLD, scratch_folder
-from mmbench.option_types import SEED
 from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
@@ -196,7 +197,7 @@ def manifest_command(name: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="PNG to write.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="train", show_default=True)
 @click.option("--scenes", is_flag=True, help="Show the scenes, with boxes and masks, instead of the images.")
-@click.option("--columns", type=click.IntRange(1, 40), default=None, help="Pictures per row.")
+@click.option("--columns", type=click.IntRange(1, 40), default=None, help="Images per row.")
 def show_command(name: str, root: Path, out: Path, split: str, scenes: bool, columns: int | None) -> None:
     """Draw a contact sheet of the data set NAME: a row per class, or scenes with boxes and masks."""
     require_writable(out, "--out")

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmbench.data import DATASETS, Dataset, ImageSplit, Scenes, load_dataset, load_images
-from mmbench.data.dataset import Split
+from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.patterns.prepare import check as check_patterns
-from mmbench.data.pictures import decode, open_rgb
 from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks
 from mmbench.data.sides import sides
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
 

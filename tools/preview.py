@@ -9,11 +9,11 @@ import click
 import torch
 from torch import Tensor
 
+from mmbench.cli.option_types import SEED
 from mmbench.data import load_dataset, load_images
+from mmbench.data.decoding import read_image
 from mmbench.data.opening import image_path
-from mmbench.data.pictures import read_image
 from mmbench.errors import UserError
-from mmbench.option_types import SEED
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.pictures import draw_views
 from mmbench.pretrain.source import spread

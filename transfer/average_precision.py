@@ -9,7 +9,7 @@ from torch import Tensor
 def precision_and_hits(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Return the interpolated precision and the hits (both float64, T) at every threshold, highest first.
 
-    Precision at a recall is the best precision at that recall or a higher one, so it never rises. Pictures of
+    Precision at a recall is the best precision at that recall or a higher one, so it never rises. Images of
     equal scores are taken in together: the order in which they were stored does not matter.
 
     Args:

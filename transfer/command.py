@@ -13,16 +13,16 @@ from rich.table import Table
 
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import of_a_file
+from mmbench.cli.option_types import IMAGE_SIZE, SEED, THREADS, WORKERS
 from mmbench.distributed import launched_rank
 from mmbench.errors import UserError, typed
 from mmbench.formatting import measured
-from mmbench.option_types import IMAGE_SIZE, SEED, THREADS, WORKERS
 from mmbench.progress import progress_report
 from mmbench.results import Metric, Result
 from mmbench.setting_values import parse_settings_texts
 from mmbench.settings_types import Seed, checked_number
-from mmbench.transfer.bank import FeatureBank, Stored
 from mmbench.transfer.compute import PRECISIONS, Precision
+from mmbench.transfer.inputs.feature_bank import FeatureBank, Stored
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
-from mmbench.data.dataset import Split
+from mmbench.data.types import Split
 from mmbench.registry import Registry
 from mmbench.results import LabelSubset, Metric
-from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.framing import FramingRule
-from mmbench.transfer.pictures import Pictures, open_pictures
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.framing import FramingRule
+from mmbench.transfer.inputs.images import Images, open_images
 from mmbench.transfer.protocol import Protocol, TaskSettings
-from mmbench.transfer.unfinished import Unfinished
+from mmbench.transfer.resume import Unfinished
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class TransferJob:
         """The split that is evaluated."""
         return self.protocol.split  # type: ignore[return-value]
 
-    def pictures(self, split: Split) -> Pictures:
+    def images(self, split: Split) -> Images:
         """Return a split's pictures at the size that the backbone is fed."""
         size = self.backbone.card.preprocessing.image_size
-        return open_pictures(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
+        return open_images(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
 
     @property
     def framing_rule(self) -> FramingRule:
@@ -80,7 +80,7 @@ class TransferJob:
         def report(done: int, total: int) -> None:
             self.report(done, total, f"features of {split}")
 
-        return self.bank.features(self.backbone, self.pictures(split), self.compute, report)
+        return self.bank.features(self.backbone, self.images(split), self.compute, report)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class TaskEntry:
     takes_labels_file: bool = False
 
 
-TASKS: Registry[TaskEntry] = Registry("task", package="mmbench.transfer")
+TASKS: Registry[TaskEntry] = Registry("task", "mmbench.transfer.tasks", "mmbench.transfer.dense")
 
 
 def task(

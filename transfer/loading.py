@@ -11,8 +11,8 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.transfer.control import CONTROLS, RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
-from mmbench.transfer.framing import FIRST_VERSIONS, FramingRule
+from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
 
 
 def load_backbone(

@@ -15,7 +15,7 @@ from mmbench.checkpoints.card import ModelCard
 from mmbench.errors import unknown_name
 from mmbench.results import Task
 from mmbench.settings_types import STRICT, first_problem
-from mmbench.transfer.framing import FramingRule, SmallImages, rule_for
+from mmbench.transfer.inputs.framing import FramingRule, SmallImages, rule_for
 
 
 class TaskSettings(BaseModel):

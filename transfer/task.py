@@ -18,14 +18,14 @@ from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.results import DatasetReference, Result, ResultStore, read_result
-from mmbench.transfer.accuracy import per_class_accuracy
-from mmbench.transfer.bank import FeatureBank
 from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.confusion_plot import draw_confusion
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import TASKS, Measurement, TaskEntry, TransferJob, task
-from mmbench.transfer.pictures import framing_of
+from mmbench.transfer.metrics import per_class_accuracy
+from mmbench.transfer.plots.confusion import draw_confusion
 from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
-from mmbench.transfer.unfinished import Unfinished
+from mmbench.transfer.resume import Unfinished
 
 __all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
 

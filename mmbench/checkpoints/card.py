@@ -49,7 +49,7 @@ class Preprocessing(BaseModel):
 
     `image_size` is in pixels. `crop_pct` is timm's word for the share of the resized short side that is seen
     in evaluation: the short side is resized to image_size / crop_pct px, and the middle square of image_size
-    px is cut out. None where the weights do not state it: the images decide (`mmbench.transfer.framing`).
+    px is cut out. None where the weights do not state it: the images then decide.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -138,7 +138,7 @@ def unwrapped(keys: Iterable[str]) -> dict[str, str]:
     return inner
 
 
-FORMATS: Registry[Format] = Registry("checkpoint format", package="mmbench.checkpoints.formats")
+FORMATS: Registry[Format] = Registry("checkpoint format", "mmbench.checkpoints.formats")
 
 
 def detect(keys: Iterable[str]) -> Format | None:

@@ -109,4 +109,4 @@ class Target(ABC):
         return [name for name in backbone.state_dict if not name.endswith(COUNTER)]
 
 
-TARGETS: Registry[Target] = Registry("target", package="mmbench.checkpoints.targets")
+TARGETS: Registry[Target] = Registry("target", "mmbench.checkpoints.targets")

@@ -1,14 +1,15 @@
 """Data sets by name, the embedded Patterns data, and class-balanced subsets."""
 
-from mmbench.data.dataset import DATASETS, Dataset, ImageSplit, PictureFiles
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.dense_files import Scenes
 from mmbench.data.opening import download_dataset, load_dataset, load_images
+from mmbench.data.types import ImageFiles, ImageSplit
 
 __all__ = [
     "DATASETS",
     "Dataset",
+    "ImageFiles",
     "ImageSplit",
-    "PictureFiles",
     "Scenes",
     "download_dataset",
     "load_dataset",

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 import torchvision
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.manifest import expected_counts
 from mmbench.data.subsets import split_by_class
+from mmbench.data.types import ImageSplit
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32

@@ -4,88 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
-from mmbench.data.content_hashes import content_digests
+from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.dense_files import Scenes
+from mmbench.data.types import ImageFiles, ImageSplit, Metric, Split
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 
-Split = Literal["train", "val", "test"]
-Metric = Literal["top1", "mean_per_class", "mAP"]
-
-
-@dataclass(frozen=True)
-class ImageSplit:
-    """One split in memory.
-
-    Attributes:
-        images: uint8, (N, 3, H, W), RGB.
-        labels: int64, (N,), indices into the data set's classes; of a multi-label set int64 (N, classes):
-            1 where the class is there, 0 where it is not, -1 where that is not to count.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the decoded pixels, their shape and the labels."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.contiguous().numpy().data)
-        digest.update(self.labels.contiguous().numpy().data)
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class PictureFiles:
-    """One split as files, for those who read pictures at another size or not all at once.
-
-    Attributes:
-        root: the folder that all paths are below.
-        paths: one per picture, relative to `root`.
-        labels: as in `ImageSplit`.
-    """
-
-    root: Path
-    paths: Sequence[str]
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def subset(self, indices: Tensor) -> PictureFiles:
-        """Return the pictures at `indices`; what is known of their contents is not read again."""
-        chosen = indices.tolist()
-        part = PictureFiles(self.root, [self.paths[index] for index in chosen], self.labels[indices])
-        if "contents" in self.__dict__:
-            part.__dict__["contents"] = [self.contents[index] for index in chosen]
-        return part
-
-    @functools.cached_property
-    def contents(self) -> Sequence[bytes]:
-        """SHA-256 of each file's bytes, empty where a file cannot be read; see `content_hashes`."""
-        return content_digests(self.root, self.paths)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over names, contents and labels of the files."""
-        digest = hashlib.sha256()
-        for path, content, label in zip(self.paths, self.contents, self.labels.tolist(), strict=True):
-            digest.update(b"%s\0%s:%s\n" % (os.fsencode(path), content.hex().encode(), str(label).encode()))
-        return digest.hexdigest()
-
-
-Part = TypeVar("Part", ImageSplit, PictureFiles)
+Part = TypeVar("Part", ImageSplit, ImageFiles)
 
 
 @dataclass(frozen=True)
@@ -112,7 +44,7 @@ class Dataset:
     splits: Mapping[str, Callable[[], ImageSplit]]
     image_size: int
     scenes: Scenes | None = None
-    files: Mapping[str, Callable[[], PictureFiles]] = field(default_factory=dict)
+    files: Mapping[str, Callable[[], ImageFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
     multilabel: bool = False
     expected: Mapping[str, int] = field(default_factory=dict)
@@ -132,8 +64,6 @@ class Dataset:
         self._require(name)
         if name not in self.files:
             return self._decoded(name)
-        from mmbench.data.pictures import STORED_OVER_FED, decode  # it needs this module
-
         if stored is None:
             stored = round(STORED_OVER_FED * (fed or self.image_size))
         if stored == round(STORED_OVER_FED * self.image_size):
@@ -165,7 +95,7 @@ class Dataset:
         self._require(name)
         return self._part(name).labels
 
-    def _part(self, name: str) -> ImageSplit | PictureFiles:
+    def _part(self, name: str) -> ImageSplit | ImageFiles:
         return self._checked(name, self.files[name]()) if name in self.files else self._decoded(name)
 
     def require_scenes(self) -> Scenes:
@@ -228,10 +158,44 @@ def check_count(name: str, root: Path, what: str, found: int, expected: int | No
         )
 
 
+def dataset_of_files(
+    name: str,
+    root: Path,
+    classes: tuple[str, ...],
+    files: Mapping[str, Callable[[], ImageFiles]],
+    image_size: int,
+    *,
+    metric: Metric = "top1",
+    multilabel: bool = False,
+    expected: Mapping[str, int] | None = None,
+    remarks: Sequence[str] = (),
+) -> Dataset:
+    """Return a data set of pictures on disk; its splits in memory are a little larger than they are fed."""
+    stored = round(image_size * STORED_OVER_FED)
+    found = {split: functools.lru_cache(maxsize=1)(find) for split, find in files.items()}
+
+    def decoded(split: str) -> ImageSplit:
+        return decode(found[split](), stored)
+
+    splits = {split: functools.partial(decoded, split) for split in found}
+    return Dataset(
+        name,
+        root,
+        classes,
+        splits,
+        image_size,
+        files=found,
+        metric=metric,
+        multilabel=multilabel,
+        expected=expected or {},
+        remarks=tuple(remarks),
+    )
+
+
 DatasetLoader = Callable[[Path], Dataset]
 
 # name -> loader(folder of that data set). A new data set is one new module in mmbench.data.
-DATASETS: Registry[DatasetLoader] = Registry("data set", package="mmbench.data")
+DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data")
 
 # name -> fetch it into the folder of that data set, through torchvision, and check its digest.
-DOWNLOADERS: Registry[Callable[[Path], None]] = Registry("data set to download", package="mmbench.data")
+DOWNLOADERS: Registry[Callable[[Path], None]] = Registry("data set to download", "mmbench.data")

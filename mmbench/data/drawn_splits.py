@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmbench.data.dataset import Split
 from mmbench.data.manifest import Manifest, SplitRule, index_digest
 from mmbench.data.subsets import shots_per_class, split_by_class
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 

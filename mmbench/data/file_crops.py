@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from mmbench.crops import draw_crops
-from mmbench.data.pictures import open_rgb
+from mmbench.data.decoding import open_rgb
 
 
 def generator_of(*key: int) -> Generator:

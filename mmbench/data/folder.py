@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mmbench.data.class_folders import LABEL_MAPS
-from mmbench.data.dataset import DATASETS, Dataset, PictureFiles
+from mmbench.data.dataset import DATASETS, Dataset, dataset_of_files
 from mmbench.data.file_names import counted, printable
 from mmbench.data.folder_layout import (
     FolderLayout,
@@ -18,8 +18,8 @@ from mmbench.data.folder_layout import (
     training_folders,
 )
 from mmbench.data.folder_scan import Folder, is_system_name, scan
-from mmbench.data.pictures import dataset_of_files
 from mmbench.data.subsets import split_by_class
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32
@@ -45,7 +45,7 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not is_system_name(entry.name)
 
 
-def picture_files(folder: Path, classes: Sequence[str]) -> PictureFiles:
+def picture_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
     """Return the images of `folder`/{class}/ in the order of classes and names.
 
     Raises:
@@ -63,10 +63,10 @@ def picture_files(folder: Path, classes: Sequence[str]) -> PictureFiles:
             )
         paths += [f"{name}/{path}" for path in found]
         labels += [index] * len(found)
-    return PictureFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
+    return ImageFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
 
 
-def carve(files: PictureFiles, splits: Sequence[str], share: float) -> dict[str, PictureFiles]:
+def carve(files: ImageFiles, splits: Sequence[str], share: float) -> dict[str, ImageFiles]:
     """Return `splits` carved class by class; all but the first take `share` each, and at least one picture.
 
     What is held out depends on nothing but the number of pictures per class.
@@ -136,7 +136,7 @@ def _unlabelled(
     """
     base = folders[0].path if len(folders) == 1 else ""
     paths = _relative((path for folder in folders for path in folder.below()), base)
-    files = PictureFiles(root / base, paths, torch.zeros(len(paths), dtype=torch.int64))
+    files = ImageFiles(root / base, paths, torch.zeros(len(paths), dtype=torch.int64))
     lines = [f"all {counted(len(paths), 'image')} below {printable(root / base)} are used, without labels"]
     if reason:
         lines[0] += f" ({reason})"
@@ -146,7 +146,7 @@ def _unlabelled(
             f"{len(doubtful)} of them lie in folders named like label maps or thumbnails "
             f"({printable(doubtful[0])}); move those elsewhere if they are not to be learned from"
         )
-    found: dict[str, Callable[[], PictureFiles]] = {"train": lambda: files}
+    found: dict[str, Callable[[], ImageFiles]] = {"train": lambda: files}
     return dataset_of_files(
         name, root, UNLABELLED, found, image_size, remarks=[line for line in (*remarks, *lines) if line]
     )
@@ -161,7 +161,7 @@ def _of_layout(name: str, layout: FolderLayout, image_size: int) -> Dataset:
     """Return the data set of a layout, with the splits that it lacks carved out of train."""
     whole = {split: functools.partial(_files, layout.root, part) for split, part in layout.splits.items()}
     others = [split for split in whole if split != "train"]
-    files: dict[str, Callable[[], PictureFiles]] = dict(whole.items())
+    files: dict[str, Callable[[], ImageFiles]] = dict(whole.items())
     remarks = list(layout.remarks)
     if not others:
         carved = carve(whole["train"](), ("train", "val", "test"), HELD_OUT_SHARE)
@@ -178,7 +178,7 @@ def _of_layout(name: str, layout: FolderLayout, image_size: int) -> Dataset:
     )
 
 
-def _files(root: Path, split: SplitFolders) -> PictureFiles:
+def _files(root: Path, split: SplitFolders) -> ImageFiles:
     """Return the images of one split in the order of classes and names."""
     paths: list[str] = []
     labels: list[int] = []
@@ -186,14 +186,14 @@ def _files(root: Path, split: SplitFolders) -> PictureFiles:
         before = len(paths)
         paths += _relative((path for folder in folders for path in folder.below()), split.base)
         labels += [index] * (len(paths) - before)
-    return PictureFiles(root / split.base, paths, torch.tensor(labels, dtype=torch.int64))
+    return ImageFiles(root / split.base, paths, torch.tensor(labels, dtype=torch.int64))
 
 
-def carved_from(find: Callable[[], PictureFiles], share: float) -> dict[str, functools.partial[PictureFiles]]:
+def carved_from(find: Callable[[], ImageFiles], share: float) -> dict[str, functools.partial[ImageFiles]]:
     """Return finders of train and of val, which takes `share` of each class; nothing is listed before."""
 
     @functools.lru_cache(maxsize=1)
-    def parts() -> dict[str, PictureFiles]:
+    def parts() -> dict[str, ImageFiles]:
         return carve(find(), ("train", "val"), share)
 
     return {split: functools.partial(lambda part: parts()[part], split) for split in ("train", "val")}

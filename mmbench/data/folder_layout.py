@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from mmbench.data.class_folders import ClassFolders, Reading, class_folders, require_same_classes
-from mmbench.data.dataset import Split
 from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.folder_scan import Folder, LeftOut
 from mmbench.data.split_folders import (
@@ -30,6 +29,7 @@ from mmbench.data.split_folders import (
     splits_inside_classes,
 )
 from mmbench.data.split_names import splits_among
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 __all__ = ["FolderLayout", "SplitFolders", "recognise", "training_folders"]

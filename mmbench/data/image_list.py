@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from mmbench.data.dataset import Dataset, PictureFiles
+from mmbench.data.dataset import Dataset, dataset_of_files
 from mmbench.data.file_names import counted, listed, printable
-from mmbench.data.pictures import dataset_of_files
 from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32
@@ -44,7 +44,7 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     remarks = [f"all {counted(len(found), 'image')} that {printable(path)} names are used, without labels"]
     if repeated:
         remarks.append(f"named more than once and used once: {len(repeated)} ({listed(repeated)})")
-    files = PictureFiles(root, list(found), torch.zeros(len(found), dtype=torch.int64))
+    files = ImageFiles(root, list(found), torch.zeros(len(found), dtype=torch.int64))
     return dataset_of_files(
         printable(path.stem), root, ("unlabelled",), {"train": lambda: files}, image_size, remarks=remarks
     )

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torchvision
 
-from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset, dataset_of_files
 from mmbench.data.folder import carved_from, class_names, picture_files
-from mmbench.data.pictures import dataset_of_files
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 224
@@ -59,7 +58,7 @@ def load_imagenet(root: Path) -> Dataset:
 def load_imagenet_100(root: Path) -> Dataset:
     """Return the classes of ImageNet that `root`/classes.txt lists, one folder name per line.
 
-    Pictures are looked for in `root` and then in `imagenet` beside it. Published lists of 100 classes
+    Images are looked for in `root` and then in `imagenet` beside it. Published lists of 100 classes
     differ, so none is built in: take that of the work to compare with.
 
     Raises:

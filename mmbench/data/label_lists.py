@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmbench.data.dataset import PictureFiles
 from mmbench.data.file_names import composed, printable
 from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 UNKNOWN = -1
@@ -46,13 +46,13 @@ class PictureNames:
         return item.endswith(f"/{path}") or path.endswith(f"/{item}") or path.partition("/")[0] == folder
 
 
-def labelled_indices(path: Path, files: PictureFiles | None, count: int) -> Tensor:
+def labelled_indices(path: Path, files: ImageFiles | None, count: int) -> Tensor:
     """Return which images a list names, as sorted int64 indices.
 
     Published lists name pictures of the whole official train part, so `files` must hold our val split too.
 
     Args:
-        path: one item per line. Pictures on disk are named by file name, by class folder and file name, or
+        path: one item per line. Images on disk are named by file name, by class folder and file name, or
             by a path; images of other data sets by their index from 0.
         files: the pictures to choose from; None where there are none on disk.
         count: images to choose from.
@@ -97,7 +97,7 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
     return find
 
 
-def _name_finder(path: Path, files: PictureFiles) -> Callable[[int, str], int]:
+def _name_finder(path: Path, files: ImageFiles) -> Callable[[int, str], int]:
     names = PictureNames(files.paths)
 
     def find(number: int, item: str) -> int:

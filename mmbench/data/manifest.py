@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from mmbench.data.dataset import Metric, Split
+from mmbench.data.types import Metric, Split
 from mmbench.errors import UserError
 
 FOLDER = Path(__file__).parent / "manifests"

@@ -11,9 +11,10 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from mmbench.data.dataset import Dataset, PictureFiles, Split
+from mmbench.data.dataset import Dataset
 from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.pixel_modes import changes
+from mmbench.data.types import ImageFiles, Split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data check` reads all
@@ -50,7 +51,7 @@ def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:
     return labels.bincount(minlength=len(dataset.classes))
 
 
-def shared_files(parts: Mapping[Split, PictureFiles]) -> list[str]:
+def shared_files(parts: Mapping[Split, ImageFiles]) -> list[str]:
     """Return a line for each pair of splits that hold the same content, by whatever name or link."""
     places = {
         split: {content: path for content, path in zip(files.contents, files.paths, strict=True) if content}
@@ -67,7 +68,7 @@ def shared_files(parts: Mapping[Split, PictureFiles]) -> list[str]:
     return lines
 
 
-def pixel_remarks(files: PictureFiles, split: str, most: int = LOOKED_AT) -> list[str]:
+def pixel_remarks(files: ImageFiles, split: str, most: int = LOOKED_AT) -> list[str]:
     """Return a line about images whose pixels are changed when they are read; see `pixel_modes`.
 
     Headers of up to `most` images are read, evenly spread; files that cannot be read are not counted.

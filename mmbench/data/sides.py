@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from mmbench.data.dataset import Dataset, PictureFiles, Split
+from mmbench.data.dataset import Dataset
+from mmbench.data.types import ImageFiles, Split
 
 SAMPLE = 256  # files whose headers are read: evenly spread, so the same ones in every run
 
@@ -43,7 +44,7 @@ class Sides:
         return f"{self.least} to {self.most} px (short sides; median {self.median})"
 
 
-def sides_of_files(files: PictureFiles) -> Sides | None:
+def sides_of_files(files: ImageFiles) -> Sides | None:
     """Return the short sides of up to SAMPLE files from their headers; None if no header can be read.
 
     An EXIF rotation swaps the sides, which leaves the short one as it is. Headers are read once per object.
@@ -54,7 +55,7 @@ def sides_of_files(files: PictureFiles) -> Sides | None:
     return found
 
 
-def _from_headers(files: PictureFiles) -> Sides | None:
+def _from_headers(files: ImageFiles) -> Sides | None:
     chosen = torch.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().long().tolist()
     sizes = []
     for index in chosen:

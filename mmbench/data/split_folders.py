@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmbench.data.class_folders import LOOSE, ClassFolders, Reading
-from mmbench.data.dataset import Split
 from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.folder_scan import Folder
 from mmbench.data.split_names import AmbiguousSplits, require_one_each, splits_among
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 ORDER: tuple[Split, ...] = ("train", "val", "test")

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from mmbench.data.dataset import Split
 from mmbench.data.file_names import printable
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 # "eval" is the test split beside a val split or alone, and the val split beside a test split.

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torchvision.datasets import STL10
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, ImageSplit, Split, check_count
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
 from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import opened
+from mmbench.data.types import ImageSplit, Split
 
 FOLDER = STL10.base_folder
 

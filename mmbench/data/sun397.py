@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torchvision.datasets import SUN397
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, PictureFiles
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.manifest import require_manifest
 from mmbench.data.torchvision_files import Reader, opened
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 FOLDER = "SUN397"
@@ -18,7 +19,7 @@ LISTS = {"train": "Training_01.txt", "test": "Testing_01.txt"}
 PARTITIONS = "https://vision.princeton.edu/projects/2010/SUN/download/Partitions.zip"
 
 
-def _listed(root: Path, source: Any, part: str) -> PictureFiles:
+def _listed(root: Path, source: Any, part: str) -> ImageFiles:
     """Return the pictures that the official list of a part names, a line such as /a/abbey/sun_aaa.jpg each.
 
     Raises:
@@ -39,7 +40,7 @@ def _listed(root: Path, source: Any, part: str) -> PictureFiles:
         if path:
             found.append((labels[path], path))
     found.sort()
-    return PictureFiles(
+    return ImageFiles(
         root / FOLDER,
         [path for _, path in found],
         torch.tensor([label for label, _ in found], dtype=torch.int64),

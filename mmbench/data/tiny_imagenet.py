@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torchvision.datasets.utils import download_and_extract_archive
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, PictureFiles
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, dataset_of_files
 from mmbench.data.folder import carved_from, class_names, picture_files
 from mmbench.data.manifest import expected_counts
-from mmbench.data.pictures import dataset_of_files
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 64
@@ -21,7 +21,7 @@ ARCHIVE = f"http://cs231n.stanford.edu/{FOLDER}.zip"
 ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
-def _read_val(folder: Path, classes: tuple[str, ...]) -> PictureFiles:
+def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     """Return the val pictures, whose classes stand in val_annotations.txt: name, class, box.
 
     Raises:
@@ -39,7 +39,7 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> PictureFiles:
             raise UserError(f"{annotations}, line {number}: class '{name}' is not in the train folder")
         paths.append(f"images/{picture}")
         labels.append(numbers[name])
-    return PictureFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
+    return ImageFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
 
 
 @DOWNLOADERS.register("tiny-imagenet")

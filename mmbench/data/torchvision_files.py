@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from scipy.io.matlab import MatReadError
 
-from mmbench.data.dataset import DOWNLOADERS, Dataset, PictureFiles, Split, check_count
+from mmbench.data.dataset import DOWNLOADERS, Dataset, check_count, dataset_of_files
 from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
-from mmbench.data.pictures import dataset_of_files
+from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
 
 # What torchvision's readers raise on files that are missing, cut off or of another kind.
@@ -76,18 +76,18 @@ def damaged_file(known: Manifest, root: Path) -> str | None:
     return None
 
 
-def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> PictureFiles:
+def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> ImageFiles:
     """Return pictures sorted by class and then by path.
 
     Draws then depend on the number of pictures per class, not on the order of a list or a folder.
     """
     pairs = sorted((int(label), Path(path).relative_to(root).as_posix()) for path, label in found)
-    return PictureFiles(
+    return ImageFiles(
         root, [path for _, path in pairs], torch.tensor([label for label, _ in pairs], dtype=torch.int64)
     )
 
 
-def require_pictures(known: Manifest, part: str, files: PictureFiles) -> None:
+def require_pictures(known: Manifest, part: str, files: ImageFiles) -> None:
     """Look for every picture, with one listing per folder.
 
     Raises:
@@ -136,7 +136,7 @@ class Reader:
         self,
         root: Path,
         classes: Sequence[str] | None = None,
-        find: Callable[[Any, str], PictureFiles] | None = None,
+        find: Callable[[Any, str], ImageFiles] | None = None,
     ) -> Dataset:
         """Return the data set in `root`.
 
@@ -155,7 +155,7 @@ class Reader:
             return opened(known, root, self.folder, functools.partial(self.read, root, part))
 
         @functools.cache
-        def parts(part: str) -> dict[Split, PictureFiles]:
+        def parts(part: str) -> dict[Split, ImageFiles]:
             opened_part = source(part)
             if find is None:
                 files = in_class_order(root / self.folder, self.pictures(opened_part))
@@ -166,7 +166,7 @@ class Reader:
             require_pictures(known, part, files)
             return {split: files.subset(kept) for split, kept in drawn(known, part, files.labels).items()}
 
-        def files_of(split: Split) -> PictureFiles:
+        def files_of(split: Split) -> ImageFiles:
             return parts(known.splits[split].part)[split]
 
         opened(known, root, self.folder, lambda: None)  # given names are no sign of files

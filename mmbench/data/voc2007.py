@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torchvision.datasets import VOCDetection
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, PictureFiles
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.torchvision_files import Reader
+from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
 YEAR = "2007"
@@ -67,13 +68,13 @@ def read_class(listing: Path, names: list[str]) -> Tensor:
     return torch.tensor([values[name] for name in names], dtype=torch.int64)
 
 
-def _labelled(root: Path, source: Any, part: str) -> PictureFiles:
+def _labelled(root: Path, source: Any, part: str) -> ImageFiles:
     home = root / FOLDER
     paths = [Path(path).relative_to(home).as_posix() for path in source.images]
     names = [Path(path).stem for path in paths]
     lists = home / "ImageSets" / "Main"
     columns = [read_class(lists / f"{name}_{part}.txt", names) for name in CLASSES]
-    return PictureFiles(home, paths, torch.stack(columns, dim=1))
+    return ImageFiles(home, paths, torch.stack(columns, dim=1))
 
 
 @DOWNLOADERS.register("voc2007")

@@ -30,9 +30,9 @@ from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
-from mmbench.cli import main
+from mmbench.cli.main import main
 from mmbench.errors import UserError
-from mmbench.transfer.bank import weights_digest
+from mmbench.transfer.inputs.feature_bank import weights_digest
 
 OUT = {"timm": "folder", "safetensors": "bare.safetensors", "detectron2": "d2.pkl", "mmseg": "seg.pth"}
 NETWORKS: list[tuple[str, dict[str, bool | int]]] = [

@@ -13,7 +13,8 @@ import torch
 
 from mmbench.data import content_hashes
 from mmbench.data.content_hashes import DATABASE, UNREADABLE, content_digests
-from mmbench.data.dataset import PictureFiles, Scenes
+from mmbench.data.dataset import Scenes
+from mmbench.data.types import ImageFiles
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +212,7 @@ def test_many_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_part_is_not_read_again(data: Path, read: list[str]) -> None:
-    files = PictureFiles(data, PATHS, torch.arange(5))
+    files = ImageFiles(data, PATHS, torch.arange(5))
     part = files.subset(torch.tensor([4, 1]))
     alone = part.fingerprint
     assert sorted(read) == ["1.bin", "4.bin"]
@@ -223,7 +224,7 @@ def test_a_part_is_not_read_again(data: Path, read: list[str]) -> None:
 
 def test_a_fingerprint_depends_on_names_contents_and_labels(data: Path, tmp_path: Path) -> None:
     def fingerprint(paths: list[str] = PATHS, labels: list[int] | None = None) -> str:
-        return PictureFiles(data, paths, torch.tensor(labels or [0, 0, 1, 1, 1])).fingerprint
+        return ImageFiles(data, paths, torch.tensor(labels or [0, 0, 1, 1, 1])).fingerprint
 
     first = fingerprint()
     assert fingerprint() == first

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mmbench.data import load_dataset
+from mmbench.data.decoding import decode, read_image
 from mmbench.data.folder import load_folder, picture_files
-from mmbench.data.pictures import decode, read_image
 from mmbench.errors import UserError
 
 

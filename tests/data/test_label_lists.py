@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbench.data import PictureFiles
+from mmbench.data import ImageFiles
 from mmbench.data.label_lists import labelled_indices
 from mmbench.errors import UserError
 
@@ -21,11 +21,11 @@ PATHS = (
 )
 
 
-def files(*paths: str) -> PictureFiles:
-    return PictureFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
+def files(*paths: str) -> ImageFiles:
+    return ImageFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
 
 
-def listed(tmp_path: Path, text: str, pictures: PictureFiles | None = None) -> list[int]:
+def listed(tmp_path: Path, text: str, pictures: ImageFiles | None = None) -> list[int]:
     (tmp_path / "list.txt").write_text(text)
     indices = labelled_indices(tmp_path / "list.txt", pictures, 7)
     assert indices.dtype == torch.int64

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from mmbench.crops import draw_crops
+from mmbench.data.decoding import open_rgb, read_image
 from mmbench.data.file_crops import generator_of, random_crops
-from mmbench.data.pictures import open_rgb, read_image
 from mmbench.errors import UserError
 
 

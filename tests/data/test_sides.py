@@ -6,17 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.data import PictureFiles, load_dataset
+from mmbench.data import ImageFiles, load_dataset
 from mmbench.data.sides import SAMPLE, sides, sides_of_files
 from mmbench.tools.data_check import check_dataset
 
 
-def write(root: Path, sizes: list[tuple[int, int]]) -> PictureFiles:
+def write(root: Path, sizes: list[tuple[int, int]]) -> ImageFiles:
     root.mkdir(parents=True)
     names = [f"{index:04}.png" for index in range(len(sizes))]
     for name, size in zip(names, sizes, strict=True):
         Image.new("RGB", size).save(root / name)
-    return PictureFiles(root, names, torch.zeros(len(sizes), dtype=torch.int64))
+    return ImageFiles(root, names, torch.zeros(len(sizes), dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_files_that_cannot_be_read_have_no_size(tmp_path: Path) -> None:
     assert found is not None and found.median == 28
     (tmp_path / "a" / "0002.png").write_bytes(b"")
     assert sides_of_files(files) == found  # read once
-    assert sides_of_files(PictureFiles(files.root, files.paths, files.labels)) is None
+    assert sides_of_files(ImageFiles(files.root, files.paths, files.labels)) is None
 
 
 @pytest.mark.parametrize("side", [28, 64, 300])

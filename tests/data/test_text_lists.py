@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbench.data import PictureFiles, load_dataset, load_images
+from mmbench.data import ImageFiles, load_dataset, load_images
 from mmbench.data.label_lists import labelled_indices
 from mmbench.data.text_lists import read_items
 from mmbench.errors import UserError
@@ -21,7 +21,7 @@ ITEMS = ["cat/a 1.png", "dog/c.png", "dog/5.png"]
 
 def indices(path: Path, content: bytes | str, paths: tuple[str, ...] = PATHS) -> list[int]:
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
-    files = PictureFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
+    files = ImageFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
     return labelled_indices(path, files, len(paths)).tolist()
 
 

@@ -9,12 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mmbench.crops import draw_crops
-from mmbench.data import Dataset, PictureFiles, load_dataset
+from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain import source as source_module
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.file_source import CroppedPictures, FileSource, check_unreadable
+from mmbench.pretrain.file_source import CroppedImages, FileSource, check_unreadable
 from mmbench.pretrain.sitting import Requests
 from mmbench.pretrain.source import EpochOrders, MemorySource, Part, open_source
 from mmbench.runs import RunFolder, read_metrics
@@ -73,8 +73,8 @@ def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
     pixels = np.stack([across, down, 0 * down], axis=2).astype(np.uint8)
     for name, tolerance in (("a.png", 1.5), ("a.jpg", 6.0)):
         Image.fromarray(pixels).save(tmp_path / name, **({"quality": 100} if name.endswith("jpg") else {}))
-        files = PictureFiles(tmp_path, [name], torch.zeros(1, dtype=torch.int64))
-        pictures = CroppedPictures(files, 32, config(tmp_path))
+        files = ImageFiles(tmp_path, [name], torch.zeros(1, dtype=torch.int64))
+        pictures = CroppedImages(files, 32, config(tmp_path))
         seen: list[object] = []
 
         def remember(*arguments: object, seen: list[object] = seen) -> object:

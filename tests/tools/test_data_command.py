@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mmbench import cli
+from mmbench.cli import main as cli
 from mmbench.data import DATASETS, Dataset, ImageSplit, load_dataset
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest

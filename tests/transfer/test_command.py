@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmbench.checkpoints.backbone import create_headless
-from mmbench.cli import main
+from mmbench.cli.main import main
 from mmbench.results import read_result
 
 

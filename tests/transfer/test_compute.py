@@ -11,7 +11,7 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import ResultStore
 from mmbench.transfer.compute import Compute
-from mmbench.transfer.features import FrozenNetwork
+from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import Metric, ResultStore
-from mmbench.transfer.control import pixels_backbone
+from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.task import run_task
 
 ONE_STEP = {"epochs": 1, "batch_size": 120}
@@ -107,7 +107,7 @@ def test_a_metric_that_no_record_can_hold_is_one_line(
     def wrong(*arguments: Any, **named: Any) -> dict[str, Metric]:
         return {"top1": Metric(value=value, higher_is_better=True, n=60)}
 
-    monkeypatch.setattr(f"mmbench.transfer.{task}.classification_metrics", wrong)
+    monkeypatch.setattr(f"mmbench.transfer.tasks.{task}.classification_metrics", wrong)
     store = ResultStore(tmp_path / "results")
     with pytest.raises(UserError, match="gave a result that is not recorded") as caught:
         run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)

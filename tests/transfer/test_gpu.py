@@ -9,7 +9,7 @@ import torch
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.task import run_task
 
 pytestmark = pytest.mark.gpu

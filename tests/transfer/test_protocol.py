@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from mmbench.errors import UserError
-from mmbench.transfer.linear_settings import AugmentedProbe, CachedProbe, LinearSettings
 from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
-from mmbench.transfer.semisup import SemisupSettings
 from mmbench.transfer.task import TASKS
+from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe, LinearSettings
+from mmbench.transfer.tasks.semisup import SemisupSettings
 
 
 @pytest.mark.parametrize("protocol_id", protocols())

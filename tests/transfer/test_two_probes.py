@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmbench.data import load_dataset
 from mmbench.results import Result
-from mmbench.transfer import pictures
+from mmbench.transfer.inputs import images as pictures
 
 Found = dict[str, list[dict[str, Result]]]
 TRAINED = ("finetune/patterns@1", "semisup/patterns-10pct@1")

@@ -15,8 +15,8 @@ from mmbench.data import Dataset, load_dataset
 from mmbench.distributed import join_processes, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer import pictures
-from mmbench.transfer.bank import FeatureBank
+from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")

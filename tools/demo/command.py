@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mmbench import option_types
+from mmbench.cli import option_types
+from mmbench.cli.option_types import SEED
 from mmbench.errors import UserError, unknown_name
 from mmbench.files import require_free_space
-from mmbench.option_types import SEED
 from mmbench.processes import cores
 from mmbench.settings_types import MOST_WORKERS
 from mmbench.tools.demo.plan import ARMS, PROBES, plan

@@ -6,14 +6,15 @@ import functools
 import sys
 from pathlib import Path
 
-from mmbench.data.dataset import DATASETS, Dataset, ImageSplit
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.decoding import decode
 from mmbench.data.dense_files import Scenes
 from mmbench.data.file_names import printable
 from mmbench.data.folder import picture_files
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
-from mmbench.data.pictures import decode
+from mmbench.data.types import ImageSplit
 from mmbench.errors import UserError
 
 FED_SIZE = 32

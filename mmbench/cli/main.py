@@ -1,0 +1,129 @@
+"""The `mmbench` command. Subcommands are named here and imported only when they are run."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmbench.errors import UserError, one_line, unknown_name
+from mmbench.faults import BAD_INPUT, MACHINE, fault_of
+from mmbench.version import __version__
+
+STOPPED = 130  # as shells have it: 128 + SIGINT
+
+# command -> ("module:attribute", one line of help). The modules import torch; this table does not.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("mmbench.tools.demo.command:demo", "Embedded data, pretraining, transfer, leaderboard: all."),
+    "data": ("mmbench.tools.data:data", "Prepare, check and show data sets."),
+    "pretrain": ("mmbench.pretrain.command:pretrain", "Pretrain a backbone without labels."),
+    "preview": ("mmbench.tools.preview:preview", "Draw what a method does to images."),
+    "inspect": ("mmbench.tools.inspect_checkpoint:inspect", "Tell what a checkpoint holds."),
+    "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and prove that nothing was lost."),
+    "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to a task."),
+    "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Turn result records into a leaderboard."),
+    "doctor": ("mmbench.tools.doctor:doctor", "Check this installation and say how to mend it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command; an unknown one gets a near match."""
+        if cmd_name not in COMMANDS:
+            raise unknown_name("command", cmd_name, COMMANDS)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their one line of help, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mmbench")
+def root() -> None:
+    """Does this pretraining transfer?
+
+    Pretrain ConvNets without labels, convert checkpoints with proof, transfer them to classification,
+    detection and segmentation, and rank them against a baseline.
+    """
+
+
+def main(arguments: Sequence[str] | None = None, **extra: Any) -> None:
+    """Run the command line; exits with the code of the command.
+
+    Bad input ends in one line and exit code 2, a fault of the machine (a full disk, no memory) in one line
+    and exit code 1, Ctrl-C in 130; our own bugs in a traceback. MMBENCH_TRACEBACK=1 shows those of faults.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a name ends no training
+            stream.reconfigure(errors="backslashreplace")
+    code = _run(arguments, extra)
+    sys.exit(_flush(code))
+
+
+def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = root.main(args=arguments, prog_name="mmbench", standalone_mode=False, **extra)
+    except UserError as error:
+        return _complain(f"error: {error}", error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return BAD_INPUT
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        hint = f" (see {command} --help)" if command else ""
+        return _complain(f"error: {error.format_message()}{hint}", BAD_INPUT)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _complain("stopped; run the same command again to go on", STOPPED)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        return MACHINE
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None or os.environ.get("MMBENCH_TRACEBACK"):
+            raise
+        return _complain(f"error: {fault.words}", fault.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(words: str, code: int) -> int:
+    """Print one line to the terminal, where that is possible, and return the exit code."""
+    with contextlib.suppress(OSError):
+        click.echo(one_line(f"mmbench: {words}"), err=True)
+    return code
+
+
+def _flush(code: int) -> int:
+    """Hand what was printed to the system; output that nobody can take is a fault, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError) and code == 0:
+                _complain(f"error: the output cannot be written ({error.strerror})", MACHINE)
+            with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())  # else Python complains once more when it leaves
+            code = code or MACHINE
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Images on disk: opened as 8-bit RGB whatever they are, and decoded into memory as uint8."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mmbench.data.file_names import printable
+from mmbench.data.pixel_modes import orientation, to_rgb
+from mmbench.data.types import ImageFiles, ImageSplit
+from mmbench.errors import UserError
+from mmbench.processes import cores
+
+LARGEST_RESIZED = (
+    2**24
+)  # pixels: a longer image, such as 1 x 60,000, is cut to its middle before it is resized
+STORED_OVER_FED = 1.25  # stored images leave room for crops
+
+# Pillow warns of images above 89 million pixels, in two lines for each, and refuses twice as many.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+
+def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] | None = None) -> Image.Image:
+    """Return one image, decoded, upright and as 8-bit RGB; `pixel_modes` has the rules.
+
+    Args:
+        at_least: called for a JPEG with its (width, height) when upright, gives the size that will do; the
+            JPEG is then decoded at a half, a quarter or an eighth of its size where that is enough.
+
+    Raises:
+        UserError: the file is not an image, is truncated, too large, or holds pixels that no rule covers.
+    """
+    try:
+        with Image.open(path) as opened:
+            if at_least is not None and opened.format in ("JPEG", "MPO"):
+                turned = orientation(opened) >= 5  # width and height change places
+                width, height = at_least(opened.size[::-1] if turned else opened.size)
+                opened.draft("RGB", (height, width) if turned else (width, height))
+            return to_rgb(opened)
+    except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{printable(path)} cannot be read as a picture ({reason[:200]}); fix or remove it"
+        ) from None
+
+
+def read_image(path: Path, size: int) -> Array:
+    """Return one picture as RGB (size, size, 3) uint8: short side resized to `size`, middle kept.
+
+    Raises:
+        UserError: the file is no picture, or is truncated.
+    """
+    image = open_rgb(path)
+    width, height = image.size
+    if max(width, height) * size**2 > LARGEST_RESIZED * min(width, height):
+        image = _middle(image)
+        width, height = image.size
+    if min(width, height) != size:
+        scale = size / min(width, height)
+        image = image.resize(
+            (max(size, round(width * scale)), max(size, round(height * scale))),
+            Image.Resampling.BILINEAR,
+            reducing_gap=3.0,
+        )
+    width, height = image.size
+    left, top = (width - size) // 2, (height - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Return the middle of an image that is extremely long or tall, twice as long as it is wide at most."""
+    width, height = image.size
+    across, down = min(width, 2 * height), min(height, 2 * width)
+    left, top = (width - across) // 2, (height - down) // 2
+    return image.crop((left, top, left + across, top + down))
+
+
+def decode(files: ImageFiles, size: int, unreadable: list[str] | None = None) -> ImageSplit:
+    """Return the pictures as one split (N, 3, size, size), decoded by a few threads.
+
+    Args:
+        unreadable: takes the paths of pictures that cannot be read, which are then left out.
+
+    Raises:
+        UserError: a picture cannot be read and `unreadable` is None, or none can be read.
+    """
+
+    def read(path: str) -> Array | None:
+        try:
+            return read_image(files.root / path, size)
+        except UserError:
+            if unreadable is None:
+                raise
+            unreadable.append(path)
+            return None
+
+    with ThreadPoolExecutor(min(8, cores())) as pool:
+        images = list(pool.map(read, files.paths, chunksize=64))
+    kept = [index for index, image in enumerate(images) if image is not None]
+    if not kept:
+        raise UserError(f"none of the {len(files)} pictures in {files.root} can be read")
+    stacked = np.stack([image for image in images if image is not None])
+    return ImageSplit(
+        torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), files.labels[torch.tensor(kept)]
+    )

@@ -1,0 +1,302 @@
+"""What the network is fed, what is refused before training, and what the protocols say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.checkpoints.backbone import random_backbone
+from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
+from mmbench.transfer.protocol import get_protocol, parse_settings
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def patterns_settings(**overrides: Any) -> SegmentationSettings:
+    return parse_settings(SegmentationSettings, get_protocol("segmentation/patterns@1"), overrides)
+
+
+def blurred(image: np.ndarray, kernel_size: int, sigma: float) -> np.ndarray:
+    """Gaussian blur of (C, H, W) by loops over the kernel, with mirrored borders, in float64."""
+    offsets = np.arange(kernel_size) - kernel_size // 2
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    reach = kernel_size // 2
+    padded = np.pad(image, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    height, width = image.shape[1:]
+    total = np.zeros_like(image, dtype=np.float64)
+    for dy in range(kernel_size):
+        for dx in range(kernel_size):
+            total += weights[dy] * weights[dx] * padded[:, dy : dy + height, dx : dx + width]
+    return total
+
+
+@pytest.mark.parametrize("filter_", [None, HighPass(kernel_size=5, sigma=1.2)])
+def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Dataset, tmp_path: Path) -> None:
+    """The tensor that enters the backbone in a real Runner, against a computation by hand."""
+    from mmengine.config import ConfigDict
+
+    from mmbench.transfer.dense.segmentation import models  # noqa: F401
+    from mmbench.transfer.dense.segmentation.config import build_config
+    from mmbench.transfer.dense.segmentation.quiet import contained
+    from mmbench.transfer.dense.segmentation.runner import QuietRunner
+    from mmbench.transfer.dense.segmentation.weights import feed_timm_backbone
+
+    assert rectangles.scenes is not None
+    preprocessing = Preprocessing(mean=MEAN, std=STD, high_pass=filter_, image_size=32)
+    config = build_config(
+        ModelCard(arm="any", arch="mixmask_resnet8", preprocessing=preprocessing),
+        patterns_settings(crop=48, test_batch=5),
+        scenes=rectangles.scenes,
+        split="test",
+        subset=None,
+        weights=None,
+        work=tmp_path,
+        seed=0,
+    )
+    caught: list[torch.Tensor] = []
+    with contained():
+        runner = QuietRunner(torch.device("cpu"), **ConfigDict(config))
+        feed_timm_backbone(random_backbone("mixmask_resnet8", 0), runner.model.backbone)
+        runner.model.backbone.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+        runner.test()
+    seen = torch.cat(caught)
+    assert seen.dtype == torch.float32
+    for tensor, path in zip(seen, sorted(rectangles.scenes.images("test").iterdir()), strict=True):
+        rgb = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float()
+        mean = torch.tensor([255 * value for value in MEAN]).view(3, 1, 1)
+        std = torch.tensor([255 * value for value in STD]).view(3, 1, 1)
+        normalised = (rgb - mean) / std
+        if filter_ is None:
+            assert torch.equal(tensor, normalised)
+            continue
+        by_hand = normalised.double().numpy()
+        by_hand = by_hand - blurred(by_hand, filter_.kernel_size, filter_.sigma)
+        assert np.allclose(tensor.numpy(), by_hand, atol=2e-6)
+
+
+def test_padding_of_a_training_crop_stays_zero_after_the_filter() -> None:
+    """The filter sees the picture, not the padding: its values are those of the picture alone."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    from mmbench.preprocessing import high_pass
+    from mmbench.transfer.dense.segmentation.models import MMBenchPreprocessor
+
+    filter_ = HighPass(kernel_size=3, sigma=0.8)
+    preprocessor = MMBenchPreprocessor(
+        mean=[100, 110, 120], std=[50, 60, 70], bgr_to_rgb=True, size=(24, 24), filter=filter_.model_dump()
+    )
+    bgr = torch.randint(0, 256, (3, 16, 20), dtype=torch.uint8)
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 16, 20, dtype=torch.int64)))
+    sample.set_metainfo({"img_shape": (16, 20)})
+    for _ in range(2):  # a second call must do the same
+        out = preprocessor({"inputs": [bgr], "data_samples": [sample.clone()]}, training=True)
+        inputs, labels = out["inputs"][0], out["data_samples"][0].gt_sem_seg.data
+        rgb = bgr[[2, 1, 0]].float()
+        shift, scale = torch.tensor([100.0, 110, 120]), torch.tensor([50.0, 60, 70])
+        alone = high_pass((rgb - shift.view(3, 1, 1)) / scale.view(3, 1, 1), filter_)
+        assert torch.equal(inputs[:, :16, :20], alone)
+        assert not inputs[:, 16:].any()
+        assert not inputs[:, :, 20:].any()
+        assert (labels[:, 16:] == 255).all()
+
+
+def test_iou_metric_on_known_maps() -> None:
+    """mmsegmentation's IoUMetric gives what a count over pixels gives, ignored pixels left out."""
+    from mmseg.evaluation import IoUMetric
+
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 4, (3, 9, 11))
+    guess = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, 4, truth.shape))
+    truth[rng.random(truth.shape) < 0.1] = 255
+    metric = IoUMetric(iou_metrics=["mIoU"])
+    metric.dataset_meta = {"classes": ("background", "a", "b", "c")}
+    samples = [
+        {"pred_sem_seg": {"data": torch.tensor(g)[None]}, "gt_sem_seg": {"data": torch.tensor(t)[None]}}
+        for t, g in zip(truth, guess, strict=True)
+    ]
+    metric.process({}, samples)
+    areas = metric.results
+    found = IoUMetric.total_area_to_metrics(*(sum(column) for column in zip(*areas, strict=True)))
+    pairs = [(int(t), int(g)) for t, g in zip(truth.ravel(), guess.ravel(), strict=True) if t != 255]
+    for kind in range(4):
+        both = sum(t == kind and g == kind for t, g in pairs)
+        either = sum(kind in pair for pair in pairs)
+        assert found["IoU"][kind] == pytest.approx(both / either)
+        assert found["Acc"][kind] == pytest.approx(both / sum(t == kind for t, _ in pairs))
+    assert float(found["aAcc"]) == pytest.approx(sum(t == g for t, g in pairs) / len(pairs))
+
+
+def test_scenes_that_do_not_fit_are_refused(own_rectangles: Dataset) -> None:
+    from mmbench.transfer.dense.segmentation.scenes import check_scenes
+
+    scenes = own_rectangles.scenes
+    assert scenes is not None
+    assert check_scenes(scenes, "train") == 3
+    with pytest.raises(UserError, match="no label maps"):
+        check_scenes(scenes, "val")
+    path = scenes.segmentation("train") / "001.png"
+    labels = np.asarray(Image.open(path)).copy()
+    labels[:4, :4], labels[5, 5] = 255, 3
+    Image.fromarray(labels).save(path)
+    assert check_scenes(scenes, "train") == 3  # 255 means "do not count"
+    labels[0, 0] = 4
+    Image.fromarray(labels).save(path)
+    with pytest.raises(UserError, match=r"label 4 in .*001\.png names no class"):
+        check_scenes(scenes, "train")
+    path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="cannot be read"):
+        check_scenes(scenes, "train")
+    (scenes.images("test") / "000.png").unlink()
+    with pytest.raises(UserError, match=r"1 label maps .* have no picture"):
+        check_scenes(scenes, "test")
+
+
+def test_data_set_pairs_pictures_and_palette_maps(own_rectangles: Dataset) -> None:
+    """JPEG pictures and palette PNGs are read too, in the order of their names."""
+    from mmbench.transfer.dense.segmentation.scenes import MMBenchScenes
+
+    scenes = own_rectangles.scenes
+    assert scenes is not None
+    source = scenes.images("train") / "002.png"
+    cv2.imwrite(str(source.with_suffix(".jpg")), cv2.imread(str(source)))
+    source.unlink()
+    label_map = scenes.segmentation("train") / "002.png"
+    labels = np.asarray(Image.open(label_map)).copy()
+    palette = Image.fromarray(labels, mode="P")
+    palette.putpalette([value % 256 for value in range(0, 7 * 768, 7)])
+    palette.save(label_map)
+    data_set = MMBenchScenes(
+        metainfo={"classes": ("background", *scenes.classes)},
+        data_prefix={
+            "img_path": str(scenes.images("train")),
+            "seg_map_path": str(scenes.segmentation("train")),
+        },
+        pipeline=[
+            {"type": "LoadImageFromFile"},
+            {"type": "mmseg.LoadAnnotations"},
+            {"type": "mmseg.PackSegInputs"},
+        ],
+    )
+    assert [Path(data_set.get_data_info(index)["img_path"]).name for index in range(3)] == [
+        "000.png",
+        "001.png",
+        "002.jpg",
+    ]
+    assert np.array_equal(data_set[2]["data_samples"].gt_sem_seg.data[0].numpy(), labels)
+
+
+def test_label_subsets_are_drawn_by_the_seed() -> None:
+    from mmbench.transfer.dense.segmentation.scenes import draw_subset
+
+    first = draw_subset(50, 10, seed=3)
+    assert first == sorted(set(first))
+    assert len(first) == 10
+    assert set(first) <= set(range(50))
+    assert draw_subset(50, 10, seed=3) == first
+    assert draw_subset(50, 10, seed=4) != first
+
+
+def test_head_reads_the_deepest_map_of_each_stride() -> None:
+    from mmbench.transfer.dense.segmentation.architecture import plain_resnet_depth, timm_maps
+
+    # The stem and the first stage of the small network both have stride 2; the stage is deeper.
+    assert timm_maps("mixmask_resnet8", 2) == {1: (2, 32), 2: (4, 64), 3: (8, 128)}
+    assert timm_maps("mixmask_resnet8", 4) == {2: (4, 64), 3: (8, 128)}
+    assert timm_maps("mixmask_resnet8", 32) == {3: (8, 128)}
+    depths = {"mixmask_resnet18": 18, "resnet50.a1_in1k": 50, "resnet101": 101}
+    others = ("mixmask_resnet8", "mixmask_resnet18_cifar", "resnet50d", "wide_resnet50_2", "convnext_atto")
+    assert {arch: plain_resnet_depth(arch) for arch in depths} == depths
+    assert [plain_resnet_depth(arch) for arch in others] == [None] * len(others)
+    assert plain_resnet_depth("resnet50", {"output_stride": 32}) == 50
+    assert plain_resnet_depth("resnet50", {"output_stride": 16}) is None
+
+
+def test_options_of_the_architecture_reach_the_segmentor() -> None:
+    from mmseg.registry import MODELS
+
+    from mmbench.transfer.dense.segmentation.architecture import backbone_config
+
+    options = {"stem_padding": 2, "stem_pool": True}
+    config = backbone_config("mixmask_resnet18_cifar", patterns_settings(), None, options)
+    network = MODELS.build({**config, "type": "mmseg.TIMMBackbone"}).timm_model
+    assert network.conv1.padding == (2, 2) and network.maxpool.kernel_size == 3
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_dilated_resnet_has_the_output_stride_that_it_says(stride: int) -> None:
+    from mmseg.models import ResNet
+
+    from mmbench.transfer.dense.segmentation.architecture import backbone_config
+
+    config = backbone_config("mixmask_resnet18", patterns_settings(output_stride=stride), Path("unused"))
+    for key in ("type", "init_cfg"):
+        config.pop(key)
+    resnet = ResNet(**{**config, "norm_cfg": {"type": "BN"}})
+    resnet.eval()
+    maps = resnet(torch.zeros(1, 3, 64, 64))
+    assert maps[-1].shape[-2:] == (64 // stride, 64 // stride)
+
+
+def test_voc_protocol_is_the_published_recipe() -> None:
+    """The numbers of mmsegmentation's own configuration file, which mmselfsup builds on."""
+    from importlib.util import find_spec
+
+    from mmengine.config import Config
+
+    spec = find_spec("mmseg")
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin).parent / ".mim/configs/fcn/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py"
+    published = Config.fromfile(path)
+    settings = parse_settings(SegmentationSettings, get_protocol("segmentation/voc-fcn-20k@1"), {})
+    assert settings.iterations == published.train_cfg.max_iters
+    assert settings.learning_rate == published.optimizer.lr
+    assert settings.weight_decay == published.optimizer.weight_decay
+    assert settings.final_learning_rate == published.param_scheduler[0].eta_min
+    assert (settings.crop,) * 2 == tuple(published.crop_size)
+    resize = next(item for item in published.train_pipeline if item.type == "RandomResize")
+    assert (settings.resize, settings.scale_range) == (tuple(resize.scale), tuple(resize.ratio_range))
+    decode, auxiliary = published.model.decode_head, published.model.auxiliary_head
+    assert (settings.head_channels, settings.head_convs) == (decode.channels, decode.num_convs)
+    assert (settings.head_concat, settings.dropout) == (decode.concat_input, decode.dropout_ratio)
+    assert settings.auxiliary_weight == auxiliary.loss_decode.loss_weight
+    assert settings.auxiliary_channels == auxiliary.channels
+    assert settings.batch_size == 4 * published.train_dataloader.batch_size
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"iteration": 5}, "did you mean 'iterations'"),
+        ({"iterations": 5, "warmup_iterations": 5}, "shorter than the training"),
+        ({"scale_range": (0.5, 2.0)}, "no size"),
+        ({"output_stride": 4}, "output_stride"),
+    ],
+)
+def test_wrong_settings_are_told(overrides: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        patterns_settings(**overrides)
+
+
+def test_task_is_listed_without_importing_mmseg() -> None:
+    code = (
+        "import sys; from mmbench.transfer.task import TASKS; import mmbench.transfer.dense.segmentation; "
+        "assert TASKS._entries['segmentation'].dense; "
+        "loaded = [name for name in ('mmseg', 'mmcv', 'mmengine') if name in sys.modules]; "
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,289 @@
+"""The task end to end, with real mmsegmentation training: records, order, seeds, quiet, weights."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmbench.checkpoints.backbone import Backbone, random_backbone
+from mmbench.checkpoints.card import HighPass, Preprocessing
+from mmbench.data import Dataset
+from mmbench.errors import MissingExtraError, UserError
+from mmbench.results import Result, ResultStore
+from mmbench.transfer.task import run_task
+
+QUICK = {"iterations": 2, "warmup_iterations": 0, "crop": 48, "batch_size": 2, "bfloat16": False}
+
+
+def backbone(arch: str = "mixmask_resnet8", **preprocessing: Any) -> Backbone:
+    return random_backbone(arch, 0, Preprocessing(image_size=32, **preprocessing))
+
+
+def without(source: Backbone, name: str) -> Backbone:
+    return replace(source, state_dict={key: value for key, value in source.state_dict.items() if key != name})
+
+
+def measure(weights: Backbone, dataset: Dataset, folder: Path, seed: int = 0, **overrides: Any) -> Result:
+    return run_task(
+        "segmentation",
+        weights,
+        dataset,
+        ResultStore(folder / "results"),
+        work=folder / "work",
+        seed=seed,
+        device=torch.device("cpu"),
+        overrides={**QUICK, **overrides},
+    )
+
+
+def confusion_metrics(folder: Path, label_maps: Path, classes: int) -> dict[str, float]:
+    """Recompute the metrics from prediction and label PNGs with a plain confusion matrix."""
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    for path in sorted(label_maps.glob("*.png")):
+        truth, predicted = np.asarray(Image.open(path)), np.asarray(Image.open(folder / path.name))
+        for true in range(classes):
+            for guess in range(classes):
+                confusion[true, guess] += int(((truth == true) & (predicted == guess)).sum())
+    hits, true_pixels, guessed_pixels = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        "mIoU": float(100 * np.mean(hits / (true_pixels + guessed_pixels - hits))),
+        "mAcc": float(100 * np.mean(hits / true_pixels)),
+        "aAcc": float(100 * hits.sum() / confusion.sum()),
+    }
+
+
+def test_small_network_learns_and_its_metrics_are_right(
+    rectangles: Dataset,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trained end to end through TIMMBackbone; the numbers equal a confusion matrix of its predictions."""
+    from mmbench.transfer.dense.segmentation import run
+
+    build_config, predictions = run.build_config, tmp_path / "predictions"
+
+    def with_predictions(*arguments: Any, **named: Any) -> dict[str, Any]:
+        config = build_config(*arguments, **named)
+        config["test_evaluator"]["output_dir"] = str(predictions)
+        return config
+
+    monkeypatch.setattr(run, "build_config", with_predictions)
+    steps: list[tuple[int, int, str]] = []
+    store = ResultStore(tmp_path / "results")
+    capfd.readouterr()
+    result = run_task(
+        "segmentation",
+        backbone(),
+        rectangles,
+        store,
+        work=tmp_path / "work",
+        device=torch.device("cpu"),
+        overrides={"iterations": 40, "warmup_iterations": 5, "crop": 48, "bfloat16": True},
+        report=lambda done, total, words: steps.append((done, total, words)),
+    )
+    terminal = capfd.readouterr()
+    assert (terminal.out, terminal.err) == ("", "")
+    assert list(store) == [result]
+    assert result.primary_metric == "mIoU"
+    assert {name: metric.n for name, metric in result.metrics.items()} == {"mIoU": 10, "mAcc": 10, "aAcc": 10}
+    assert result.dataset.split_sizes == {"train": 24, "test": 10}
+    assert result.effective_lr == result.config["learning_rate"]
+
+    assert rectangles.scenes is not None
+    expected = confusion_metrics(predictions, rectangles.scenes.segmentation("test"), classes=4)
+    assert {name: metric.value for name, metric in result.metrics.items()} == pytest.approx(
+        expected, abs=0.01
+    )
+    assert result.metrics["mIoU"].value > 35  # all background gives 20
+
+    assert [step[:2] for step in steps[:40]] == [(done, 40) for done in range(1, 41)]
+    assert "loss" in steps[39][2]
+    assert "evaluating" in steps[-1][2]
+    assert list((tmp_path / "work").rglob("*.log"))
+    assert not list((tmp_path / "work").rglob("*.pth")), "nobody asked for checkpoints"
+
+
+def test_same_seed_same_numbers_and_the_process_is_left_as_it_was(
+    rectangles: Dataset, tmp_path: Path
+) -> None:
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    managers = (MMLogger, MessageHub, Visualizer, DefaultScope)
+
+    def state() -> tuple[Any, ...]:
+        counts = [len(manager._instance_dict) for manager in managers]
+        return counts, random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+    start_method = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        before = state()
+        longer = {"iterations": 24, "batch_size": 4}
+        first = measure(backbone(), rectangles, tmp_path / "1", **longer)
+        assert state() == before
+        assert multiprocessing.get_start_method() == "spawn"
+    finally:
+        multiprocessing.set_start_method(start_method, force=True)
+    random.random(), torch.rand(3), np.random.rand(2)
+    again = measure(backbone(), rectangles, tmp_path / "2", **longer)
+    other = measure(backbone(), rectangles, tmp_path / "3", seed=1, **longer)
+    assert again.metrics == first.metrics
+    assert first.metrics["mIoU"].value > 21, "all background (20) would be equal for every seed"
+    assert other.metrics != first.metrics
+
+
+@pytest.mark.parametrize(
+    ("arch", "overrides"),
+    [
+        ("mixmask_resnet18", {"output_stride": 8, "auxiliary_weight": 0.4, "head_concat": True}),
+        ("resnet34.a1_in1k", {"output_stride": 16, "optimizer": "adamw", "learning_rate": 1e-3}),
+        ("convnext_atto", {"finest_stride": 8}),
+        ("mixmask_resnet18_cifar", {"finest_stride": 4, "train_images": 5}),
+    ],
+)
+def test_other_networks_train(
+    arch: str, overrides: dict[str, Any], rectangles: Dataset, tmp_path: Path
+) -> None:
+    """Plain ResNets through mmseg's ResNet, the rest through TIMMBackbone; MSCN's filter is on record."""
+    weights = backbone(arch, high_pass=HighPass(kernel_size=3, sigma=0.7))
+    result = measure(weights, rectangles, tmp_path, **overrides)
+    arrived = [note for note in result.notes if "bit for bit" in note]
+    behind = 2 if arch == "convnext_atto" else 0  # its final norm
+    assert arrived[0].startswith(f"{len(weights.state_dict) - behind} backbone tensors")
+    assert any("high-passed" in note and "kernel 3 px" in note for note in result.notes)
+    assert result.dataset.split_sizes["train"] == overrides.get("train_images", 24)
+    assert 0 <= result.metrics["mIoU"].value <= 100
+
+
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [("mixmask_resnet8", "layer2.0.bn1.weight"), ("mixmask_resnet18", "layer3.1.conv2.weight")],
+)
+def test_checkpoint_without_one_tensor_is_refused(
+    arch: str, name: str, rectangles: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=name):
+        measure(without(backbone(arch), name), rectangles, tmp_path)
+    assert not list(tmp_path.rglob("results/**/*.json"))
+
+
+def test_tensor_that_mmengine_lets_slip_is_noticed(
+    rectangles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mmengine loads a file without one tensor and goes on; nothing may be trained then."""
+    import mmbench.checkpoints.writing as writing
+
+    def lossy(source: Backbone, path: Path) -> None:
+        torch.save({"state_dict": without(source, "layer4.0.downsample.0.weight").state_dict}, path)
+
+    monkeypatch.setattr(writing, "write_for_mmseg", lossy)
+    done: list[int] = []
+    with pytest.raises(UserError, match=r"did not arrive whole.*layer4\.0\.downsample\.0\.weight"):
+        run_task(
+            "segmentation",
+            backbone("mixmask_resnet18"),
+            rectangles,
+            ResultStore(tmp_path / "results"),
+            work=tmp_path / "work",
+            device=torch.device("cpu"),
+            overrides=QUICK,
+            report=lambda step, total, words: done.append(step),
+        )
+    assert done == []
+
+
+def test_diverging_training_is_told(rectangles: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"diverged.*learning_rate"):
+        measure(backbone(), rectangles, tmp_path, learning_rate=1e30, iterations=4)
+
+
+def test_without_mmseg_the_command_that_installs_it_is_named(
+    rectangles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mmseg", None)
+    with pytest.raises(MissingExtraError, match=r"mmsegmentation.*pip install 'mmbench\[segmentation\]'"):
+        measure(backbone(), rectangles, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_divergence_in_the_last_iteration_leaves_no_record(
+    rectangles: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """The losses were fine. 3e38 is a number, but the scores that come of it are none."""
+    from mmbench.transfer.dense.segmentation.runner import QuietRunner
+
+    train = QuietRunner.train
+
+    def diverging(self: QuietRunner) -> None:
+        train(self)
+        with torch.no_grad():
+            self.model.decode_head.conv_seg.weight.fill_(value)
+
+    monkeypatch.setattr(QuietRunner, "train", diverging)
+    with pytest.raises(
+        UserError, match=r"segmentation diverged .*not finite.*--set learning_rate="
+    ) as caught:
+        measure(backbone(), rectangles, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def relabel(dataset: Dataset, split: str, old: int | None, new: int) -> None:
+    """Give one label (or, of None, every label) of a split's maps another value."""
+    assert dataset.scenes is not None
+    for path in dataset.scenes.segmentation(split).glob("*.png"):  # type: ignore[arg-type]
+        labels = np.asarray(Image.open(path)).copy()
+        labels[(labels == old) if old is not None else ...] = new
+        Image.fromarray(labels).save(path)
+
+
+def test_label_maps_that_are_all_ignored_end_the_run(own_rectangles: Dataset, tmp_path: Path) -> None:
+    relabel(own_rectangles, "test", None, 255)
+    with pytest.raises(UserError, match="every pixel of the evaluated label maps is ignored") as caught:
+        measure(backbone(), own_rectangles, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+def test_a_class_that_is_absent_is_left_out_of_the_mean_and_said(
+    own_rectangles: Dataset, tmp_path: Path
+) -> None:
+    relabel(own_rectangles, "test", 2, 0)
+    result = measure(backbone(), own_rectangles, tmp_path)
+    (note,) = [note for note in result.notes if note.startswith("not in test")]
+    assert "cool" in note.partition(";")[0]
+    assert all(0 <= metric.value <= 100 for metric in result.metrics.values())
+
+
+def test_shares_equal_a_count_by_hand() -> None:
+    """Beyond 2^24 pixels, where float32 sums are no longer exact."""
+    from mmbench.transfer.dense.segmentation.metric import ExactIoUMetric, shares_of
+
+    big = 2**24
+    found = shares_of(
+        torch.tensor([big + 1, 0, 0]), torch.tensor([big + 3, 4, 0]), torch.tensor([big + 2, 0, 0])
+    )
+    assert found["aAcc"] == found["mAcc"] == 100 * (big + 1) / (big + 2)
+    assert found["mIoU"] == pytest.approx((100 * (big + 1) / (big + 3) + 0) / 2, rel=1e-15)
+    assert found["absent"] == (1, 2)
+    areas = (
+        torch.tensor([float(big)]),
+        torch.tensor([float(big)]),
+        torch.tensor([1.0]),
+        torch.tensor([float(big)]),
+    )
+    one = (torch.tensor([0.0]), torch.tensor([1.0]), torch.tensor([1.0]), torch.tensor([1.0]))
+    metric = ExactIoUMetric(ignore_index=255)
+    assert metric.compute_metrics([areas, one])["aAcc"] == 100 * big / (big + 1)

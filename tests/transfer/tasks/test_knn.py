@@ -1,0 +1,133 @@
+"""kNN equals a brute-force loop over every query, every bank item and every neighbour."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.neighbours import knn_scores
+from mmbench.results import ResultStore
+from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.inputs.features import extract
+from mmbench.transfer.task import run_task
+
+
+def brute_force(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, t: float) -> Tensor:
+    votes = torch.zeros(len(queries), classes, dtype=torch.float64)
+    for row, query in enumerate(queries.double()):
+        similar = []
+        for item, label in zip(bank.double(), labels.tolist(), strict=True):
+            dot = sum(float(a) * float(b) for a, b in zip(query, item, strict=True))
+            similar.append((dot / math.sqrt(float(query @ query)) / math.sqrt(float(item @ item)), label))
+        for cosine, label in sorted(similar, reverse=True)[:k]:
+            votes[row, label] += math.exp(cosine / t)
+    return votes
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    bank_size=st.integers(1, 25),
+    query_count=st.integers(1, 9),
+    width=st.integers(2, 6),
+    chunk=st.integers(1, 10),
+    temperature=st.sampled_from([0.07, 0.1, 1.0]),
+    data=st.data(),
+)
+def test_knn_equals_a_brute_force_loop(
+    seed: int,
+    bank_size: int,
+    query_count: int,
+    width: int,
+    chunk: int,
+    temperature: float,
+    data: st.DataObject,
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    bank = torch.randn((bank_size, width), generator=generator)
+    queries = torch.randn((query_count, width), generator=generator)
+    labels = torch.randint(4, (bank_size,), generator=generator)
+    k = data.draw(st.integers(1, bank_size))
+    found = knn_scores(queries, bank, labels, 4, neighbours=k, temperature=temperature, chunk=chunk)
+    expected = brute_force(queries, bank, labels, 4, k, temperature)
+    torch.testing.assert_close(found.double(), expected, rtol=2e-4, atol=1e-4)
+
+
+def test_more_neighbours_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match="k=6 neighbours asked for, but the bank holds 5 images"):
+        knn_scores(
+            torch.rand(2, 3),
+            torch.rand(5, 3),
+            torch.zeros(5).long(),
+            2,
+            neighbours=6,
+            temperature=1,
+        )
+
+
+def predicted(bank: Tensor, queries: Tensor, dataset: Dataset, k: int) -> float:
+    votes = brute_force(queries, bank, dataset.split("train").labels, len(dataset.classes), k, 0.1)
+    return 100 * float((votes.argmax(dim=1) == dataset.split("test").labels).double().mean())
+
+
+def test_the_task_measures_the_test_split(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
+    result = run_task("knn", backbone, gratings, ResultStore(tmp_path), work=tmp_path / "work")
+    cpu = torch.device("cpu")
+    bank, queries = (extract(backbone, gratings.split(name).images, cpu) for name in ("train", "test"))
+    assert result.metrics["top1"].value == pytest.approx(predicted(bank, queries, gratings, k=20), abs=1e-4)
+    assert result.metrics["top1"].n == 60
+    assert result.dataset.split_sizes == {"train": 120, "test": 60}
+    assert result.protocol == "knn/patterns@2" and result.effective_lr is None
+
+
+def test_of_pixels_the_mean_image_is_removed(gratings: Dataset, tmp_path: Path) -> None:
+    pixels = pixels_backbone(16)
+    result = run_task("knn", pixels, gratings, ResultStore(tmp_path), work=tmp_path / "work")
+    cpu = torch.device("cpu")
+    bank, queries = (extract(pixels, gratings.split(name).images, cpu) for name in ("train", "test"))
+    mean = bank.mean(dim=0)
+    # A loop over 768 pixels for each of 60 x 120 pairs is slow: matrices do for this one.
+    bank, queries = (bank - mean).double(), (queries - mean).double()
+    cosine = (queries / queries.norm(dim=1, keepdim=True)) @ (bank / bank.norm(dim=1, keepdim=True)).T
+    correct = 0
+    for row, label in zip(cosine, gratings.split("test").labels.tolist(), strict=True):
+        votes = [0.0] * 6
+        for index in row.argsort(descending=True)[:20].tolist():
+            votes[int(gratings.split("train").labels[index])] += math.exp(float(row[index]) / 0.1)
+        correct += votes.index(max(votes)) == label
+    assert result.metrics["top1"].value == pytest.approx(100 * correct / 60, abs=1e-4)
+
+
+def test_the_grid_chooses_on_val_and_measures_every_pair(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    grid = {"neighbours": [1, 5, 40], "temperatures": [0.05, 1.0]}
+    result = run_task(
+        *("knn", backbone, gratings, ResultStore(tmp_path)),
+        work=tmp_path / "work",
+        protocol_id="knn/grid@1",
+        overrides=grid,
+    )
+    cpu = torch.device("cpu")
+    splits = {name: gratings.split(name) for name in ("train", "val", "test")}
+    features = {name: extract(backbone, split.images, cpu) for name, split in splits.items()}
+    found: dict[str, dict[tuple[int, float], float]] = {}
+    for name in ("val", "test"):
+        found[name] = {}
+        for k in (1, 5, 40):
+            for t in (0.05, 1.0):
+                votes = brute_force(features[name], features["train"], splits["train"].labels, 6, k, t)
+                hits = votes.argmax(dim=1) == splits[name].labels
+                found[name][k, t] = 100 * float(hits.double().mean())
+    best = max(found["val"], key=found["val"].__getitem__)  # of equal ones the first
+    assert result.notes == (f"k {best[0]} and T {best[1]:g} chosen on val among 6 pairs",)
+    assert result.metrics["top1"].value == pytest.approx(found["test"][best], abs=1e-4)
+    for (k, t), value in found["test"].items():
+        assert result.metrics[f"top1_k{k}_t{t:g}"].value == pytest.approx(value, abs=1e-4)

@@ -1,0 +1,209 @@
+"""Logistic regression: warm starts end where a cold scikit-learn ends, and test has no say in the choice."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset, ImageSplit
+from mmbench.errors import UserError
+from mmbench.results import Result, ResultStore
+from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.inputs.features import extract
+from mmbench.transfer.task import run_task
+from mmbench.transfer.tasks.logreg import fit, scores
+
+STRENGTHS = np.geomspace(1e5, 1e-6, 45)
+
+
+def clouds(classes: int, per_class: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return features (N, 12) of overlapping classes, float64, and labels."""
+    labels = torch.arange(classes).repeat_interleave(per_class)
+    generator = torch.Generator().manual_seed(seed)
+    centres = 0.8 * torch.randn((classes, 12), generator=torch.Generator().manual_seed(100)).double()
+    noise = torch.randn((len(labels), 12), generator=generator).double()
+    return centres[labels] + noise, labels
+
+
+def cold(features: Tensor, labels: Tensor, strength: float) -> LogisticRegression:
+    """Return scikit-learn's optimum from nowhere, by Newton's method instead of the L-BFGS under test."""
+    model = LogisticRegression(
+        C=1 / (strength * len(labels)), tol=1e-9, max_iter=1000, solver="newton-cholesky"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where float64 sees no more progress
+        return model.fit(features.double().numpy(), labels.numpy())
+
+
+@pytest.mark.parametrize("classes", [4, 2])
+def test_the_whole_path_is_that_of_cold_fits(classes: int) -> None:
+    """To 2% of the largest weight: at the weakest strengths a gradient of 1e-6 leaves about so much open."""
+    features, labels = clouds(classes)
+    last = None
+    for strength in STRENGTHS:
+        last, converged = fit(features, labels, float(strength), 1000, last)
+        expected = cold(features, labels, float(strength))
+        assert converged
+        largest = np.abs(expected.coef_).max()
+        np.testing.assert_allclose(last.coef_, expected.coef_, rtol=0, atol=max(1e-6, 0.02 * largest))
+        found = scores(last, features, classes).softmax(dim=1).numpy()
+        np.testing.assert_allclose(found, expected.predict_proba(features.numpy()), atol=2e-3)
+
+
+def test_the_loss_is_the_mean_plus_half_the_squared_weight() -> None:
+    """The gradient, written out, vanishes at the fit."""
+    features, labels = clouds(4)
+    for strength in (1.0, 1e-2):
+        model, _ = fit(features, labels, strength, 1000, None, tolerance=1e-8)
+        weight, bias = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
+        error = (features @ weight.T + bias).softmax(dim=1) - torch.eye(4, dtype=torch.float64)[labels]
+        gradient = error.T @ features / len(labels) + strength * weight
+        assert float(gradient.abs().max()) < 1e-6
+        assert float(error.mean(dim=0).abs().max()) < 1e-6
+
+
+def test_of_two_classes_the_scores_are_scikit_learns() -> None:
+    features, labels = clouds(2)
+    model, _ = fit(features, labels, 0.01, 1000, None)
+    found = scores(model, features, 2)
+    assert found.shape == (80, 2)
+    assert found.argmax(dim=1).tolist() == model.predict(features.numpy()).tolist()
+    probability = [1 / (1 + math.exp(float(first - second))) for first, second in found]
+    np.testing.assert_allclose(probability, model.predict_proba(features.numpy())[:, 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("missing", [(1,), (0, 2)])
+def test_a_class_that_was_not_seen_is_never_predicted(missing: tuple[int, ...]) -> None:
+    features, labels = clouds(4)
+    seen = torch.tensor([label not in missing for label in labels.tolist()])
+    model, _ = fit(features[seen], labels[seen], 0.01, 1000, None)
+    found = scores(model, features, 4)
+    assert not set(found.argmax(dim=1).tolist()) & set(missing)
+    assert found[seen].argmax(dim=1).tolist() == model.predict(features[seen].numpy()).tolist()
+    there = [label for label in range(4) if label not in missing]
+    shares = model.predict_proba(features.numpy())
+    np.testing.assert_allclose(found.softmax(dim=1)[:, there].numpy(), shares, rtol=1e-9)
+
+
+def test_a_single_class_is_refused() -> None:
+    features, labels = clouds(2)
+    with pytest.raises(UserError, match=r"all 40 images to learn from are of class 1; .* needs two classes"):
+        fit(features[40:], labels[40:], 0.01, 1000, None)
+
+
+def test_a_fit_that_was_stopped_says_so() -> None:
+    features, labels = clouds(4)
+    assert not fit(features, labels, 1e-5, 3, None)[1]
+
+
+def measure(backbone: Backbone, dataset: Dataset, folder: Path, **overrides: object) -> Result:
+    store = ResultStore(folder)
+    return run_task("logreg", backbone, dataset, store, work=folder / "work", overrides=dict(overrides))
+
+
+def numbers(backbone: Backbone, dataset: Dataset) -> dict[str, tuple[Tensor, Tensor]]:
+    cpu = torch.device("cpu")
+    splits = {name: dataset.split(name) for name in ("train", "val", "test")}  # type: ignore[arg-type]
+    return {
+        name: (extract(backbone, split.images, cpu), torch.as_tensor(split.labels))
+        for name, split in splits.items()
+    }
+
+
+def accuracy(model: LogisticRegression, features: Tensor, labels: Tensor) -> float:
+    return float((model.predict(features.double().numpy()) == labels.numpy()).mean())
+
+
+def test_the_choice_and_the_refit_are_scikit_learns(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    result = measure(backbone, gratings, tmp_path, candidates=12)
+    data = numbers(backbone, gratings)
+    strengths = np.geomspace(1e5, 1e-6, 12)
+    on_val = [accuracy(cold(*data["train"], float(strength)), *data["val"]) for strength in strengths]
+    chosen = float(result.notes[0].split("L2 strength ")[1].split(" ")[0])
+    row = int(np.argmin(np.abs(strengths - chosen)))
+    assert strengths[row] == pytest.approx(chosen, rel=1e-2)
+    assert on_val[row] >= max(on_val) - 1 / 60 - 1e-9  # float32 may decide one image otherwise
+    assert result.notes == (
+        f"L2 strength {strengths[row]:.3g} chosen on val among 12, then fitted on train and val",
+    )
+    both = [torch.cat([data["train"][part], data["val"][part]]) for part in (0, 1)]
+    refitted = cold(both[0], both[1], float(strengths[row]))
+    features, labels = data["test"]
+    assert result.metrics["top1"].value == pytest.approx(100 * accuracy(refitted, features, labels), abs=1e-4)
+    shares = refitted.predict_proba(features.double().numpy())
+    loss = -np.log(shares[np.arange(60), labels.numpy()]).mean()
+    assert result.metrics["loss"].value == pytest.approx(loss, rel=1e-3)
+    assert result.dataset.split_sizes == {"train": 120, "val": 60, "test": 60}
+    without_val = accuracy(cold(*data["train"], float(strengths[row])), features, labels)
+    assert 100 * without_val != pytest.approx(result.metrics["top1"].value, abs=1e-4)  # the refit matters
+
+
+def mislabelled(dataset: Dataset, name: str) -> Dataset:
+    def load() -> ImageSplit:
+        there = dataset.split(name)  # type: ignore[arg-type]
+        return ImageSplit(there.images, (there.labels + 1) % 6)
+
+    return replace(dataset, splits={**dataset.splits, name: load})
+
+
+def test_the_choice_never_sees_test(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
+    """With wrong labels on test, the same strength is chosen; with wrong labels on val, another."""
+    right = measure(backbone, gratings, tmp_path / "right", candidates=10)
+    wrong = measure(backbone, mislabelled(gratings, "test"), tmp_path / "test", candidates=10)
+    assert wrong.notes == right.notes
+    assert wrong.metrics["top1"].value < right.metrics["top1"].value
+    other = measure(backbone, mislabelled(gratings, "val"), tmp_path / "val", candidates=10)
+    assert other.notes != right.notes
+
+
+def test_of_equal_candidates_the_strongest_is_chosen(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    result = measure(backbone, gratings, tmp_path, candidates=4, weakest=1e8, strongest=1e9)
+    assert result.notes[0].startswith("L2 strength 1e+09 ")  # all of them know nothing but the bias
+
+
+def test_a_class_without_images_to_learn_from_leaves_no_loss(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    def without_the_last(name: str) -> ImageSplit:
+        there = gratings.split(name)  # type: ignore[arg-type]
+        kept = there.labels < 5
+        return ImageSplit(there.images[kept], there.labels[kept])
+
+    few = {name: (lambda name=name: without_the_last(name)) for name in ("train", "val")}
+    dataset = replace(gratings, splits={**gratings.splits, **few})
+    result = measure(backbone, dataset, tmp_path, candidates=2)
+    assert "loss" not in result.metrics
+    assert result.notes[1] == "1 of 6 classes have no image to learn from, so the loss says nothing"
+    assert result.per_class is not None and list(result.per_class.values())[-1] == 0
+
+
+def test_pixels_can_be_classified(gratings: Dataset, tmp_path: Path) -> None:
+    result = measure(pixels_backbone(16), gratings, tmp_path, candidates=3)
+    assert result.model.arm == "pixels" and 0 <= result.metrics["top1"].value <= 100
+
+
+def test_the_features_common_mean_costs_no_iterations(
+    backbone: Backbone, gratings: Dataset, tmp_path: Path
+) -> None:
+    """Features as they are would need more iterations than the task is allowed here."""
+    data = numbers(backbone, gratings)
+    features, labels = (torch.cat([data["train"][part], data["val"][part]]) for part in (0, 1))
+    strength = {"candidates": 1, "strongest": 1e-4, "weakest": 1e-4}
+    result = measure(backbone, gratings, tmp_path, **strength, iterations=110)
+    assert len(result.notes) == 1
+    assert not fit(features.double(), labels, 1e-4, 110, None)[1]
+    expected = accuracy(cold(features, labels, 1e-4), *data["test"])
+    assert result.metrics["top1"].value == pytest.approx(100 * expected, abs=1e-4)

@@ -1,0 +1,1 @@
+"""Detection with Detectron2 and segmentation with mmsegmentation."""

@@ -1,0 +1,82 @@
+"""Backbone -> mmsegmentation's backbone -> proof that every tensor arrived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.checkpoints.backbone import Backbone, load_exactly
+from mmbench.errors import UserError
+from mmbench.transfer.dense.feature_names import feature_tensors
+from mmbench.transfer.dense.segmentation.architecture import plain_resnet_depth
+
+
+def write_weights(backbone: Backbone, folder: Path) -> Path | None:
+    """Write a plain ResNet for mmsegmentation's `ResNet` and return the file; None for other networks.
+
+    Raises:
+        UserError: the backbone does not cover the architecture.
+    """
+    if plain_resnet_depth(backbone.arch, backbone.card.arch_options) is None:
+        backbone.build()  # raises unless the weights are exactly those of the architecture
+        return None
+    from mmbench.checkpoints.writing import write_for_mmseg
+
+    path = folder / "backbone.pth"
+    write_for_mmseg(backbone, path)
+    return path
+
+
+def expected_tensors(backbone: Backbone, target: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return what mmsegmentation's backbone `target` must hold, by its own names.
+
+    mmsegmentation's `ResNet` has torchvision's names, as the checkpoint has.
+
+    Returns:
+        The tensors, and the names of those for which a segmentor has no place (`feature_tensors`).
+
+    Raises:
+        UserError: a tensor of `target` is not in the checkpoint.
+    """
+    timm_model = getattr(target, "timm_model", None)
+    if timm_model is None:
+        return dict(backbone.state_dict), ()
+    return feature_tensors(backbone, timm_model, "segmentation")
+
+
+def feed_timm_backbone(backbone: Backbone, target: nn.Module) -> None:
+    """Load the weights into mmsegmentation's `TIMMBackbone`, strictly, and keep mmengine from resetting it.
+
+    Raises:
+        UserError: a tensor is missing, left over or misshapen.
+    """
+    tensors, _ = expected_tensors(backbone, target)
+    load_exactly(target, tensors, what=f"the {backbone.card.arm} checkpoint")
+    target._is_init = True  # type: ignore[assignment]  # mmengine's mark of finished initialisation
+
+
+def check_arrival(backbone: Backbone, target: nn.Module) -> int:
+    """Return how many tensors of mmsegmentation's backbone equal the checkpoint's, bit for bit: all must.
+
+    mmengine loads with `strict=False` and only logs what did not match, hence this check.
+
+    Raises:
+        UserError: names the tensors that did not arrive, or that were left at random.
+    """
+    expected, _ = expected_tensors(backbone, target)
+    held = target.state_dict()
+    lost = sorted(
+        name
+        for name, tensor in expected.items()
+        if name not in held or not torch.equal(held[name].cpu(), tensor.cpu())
+    )
+    unfed = sorted(held.keys() - expected.keys())
+    if lost or unfed:
+        raise UserError(
+            f"the backbone did not arrive whole in mmsegmentation: {len(lost)} tensors were not loaded "
+            f"({', '.join(lost[:3]) or 'none'}), {len(unfed)} were left at random "
+            f"({', '.join(unfed[:3]) or 'none'}); nothing was trained"
+        )
+    return len(expected)

@@ -1,5 +1,0 @@
-"""Object detection with Detectron2: task `detection`. Importing this package does not import Detectron2."""
-
-from mmbench.transfer.detection.task import detection
-
-__all__ = ["detection"]

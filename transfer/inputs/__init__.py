@@ -1,0 +1,1 @@
+"""What tasks are fed: images, training batches, and frozen features."""

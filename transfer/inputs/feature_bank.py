@@ -1,0 +1,179 @@
+"""The feature bank: every split goes through a backbone once, and all frozen probes read what came out.
+
+An entry is addressed by what it depends on: the weights, the preprocessing, the split, the precision of the
+pass, and the dtype that it is stored in. It is a plain .npy file, written piece by piece, verified against
+the digests beside it (see `mmbench.transfer.inputs.bank_entry`) and read through a memory map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.options import departing
+from mmbench.distributed import on_main, process_rank
+from mmbench.errors import UserError
+from mmbench.files import open_lock, require_free_space
+from mmbench.transfer.compute import Compute
+from mmbench.transfer.inputs.bank_entry import (
+    DamagedEntryError,
+    EntryFacts,
+    EntryWriter,
+    read_entry,
+    remove_abandoned,
+)
+from mmbench.transfer.inputs.features import FrozenNetwork, is_pixels, pass_over
+from mmbench.transfer.inputs.images import Images
+
+Stored = Literal["float32", "float16"]
+LAYOUT = 2  # of what an address is made of
+PIECE = 8192  # images that are lost at most when a process is killed
+
+Report = Callable[[int, int], None]
+
+
+def weights_digest(backbone: Backbone) -> str:
+    """Return the SHA-256 of the network and of every tensor's name, shape and bytes."""
+    digest = hashlib.sha256(backbone.arch.encode())
+    if options := departing(backbone.arch, backbone.card.arch_options):
+        digest.update(json.dumps(options, sort_keys=True).encode())
+    for name, tensor in sorted(backbone.state_dict.items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass
+class FeatureBank:
+    """Features by address, in a folder; without a folder they are computed whenever they are asked for.
+
+    Attributes:
+        root: the folder; entries may be deleted at any time. Several processes need one that all can read.
+        stored: dtype of the features on disk. float16 halves size and loses digits beyond the third.
+        computed: images that went through a backbone, since this bank was made.
+        notes: what a record must say of damaged entries; see `take_notes`.
+    """
+
+    root: Path | None = None
+    stored: Stored = "float32"
+    computed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def address(self, backbone: Backbone, pictures: Images, compute: Compute) -> str:
+        """Return 32 hexadecimal digits that name the features of `pictures` behind `backbone`."""
+        facts = {
+            "layout": LAYOUT,
+            "weights": weights_digest(backbone),
+            "pixels": is_pixels(backbone),
+            "preprocessing": backbone.card.preprocessing.model_dump(mode="json"),
+            "split": pictures.fingerprint,
+            "precision": compute.precision,
+            "device": compute.device.type,  # the last digits differ between kinds of device
+            "dtype": self.stored,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def features(
+        self, backbone: Backbone, pictures: Images, compute: Compute, report: Report | None = None
+    ) -> Tensor:
+        """Return pooled features (N, C) on the CPU, in evaluation mode, centre-cropped; see `pass_over`.
+
+        From a folder they come as a private memory map: only what is read takes memory. An entry that is not
+        what was written is computed again, and `notes` says so.
+
+        Args:
+            report: called with (images done, images in all).
+
+        Raises:
+            UserError: features that are not finite, a picture that cannot be read, or too little disk.
+        """
+        report = report or (lambda done, total: None)
+        total = len(pictures)
+        if self.root is None:
+            network, parts, done = FrozenNetwork(backbone, compute), [], 0
+            for part in pass_over(network, pictures, 0, total):
+                parts.append(part)
+                done += len(part)
+                report(done, total)
+            self.computed += total
+            return torch.cat(parts)
+        path = self.root / f"{self.address(backbone, pictures, compute)}.npy"
+        with self._locked(path):
+            damage = on_main(lambda: self._damage(path, total))
+            if damage is not None:
+                if damage:
+                    self.notes.append(f"features were computed again: {path.name} in the bank {damage}")
+                self._write(path, FrozenNetwork(backbone, compute), pictures, report)
+                damage = on_main(lambda: self._damage(path, total))
+            if damage is not None:
+                raise UserError(
+                    f"{path} cannot be read back after it was written: it {damage}; check the disk, or "
+                    "choose another folder by --bank"
+                )
+            found = read_entry(path, total, self.stored, verify=False)
+        assert found is not None
+        return found
+
+    def take_notes(self) -> tuple[str, ...]:
+        """Return what a record must say of the entries read since the last call."""
+        notes, self.notes = tuple(self.notes), []
+        return notes
+
+    def _damage(self, path: Path, count: int) -> str | None:
+        """Return None where an entry is sound, in words what is wrong with it, "" where there is none."""
+        try:
+            return "" if read_entry(path, count, self.stored, verify=True) is None else None
+        except DamagedEntryError as damage:
+            return f"is damaged or outdated ({damage})"
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Hold an entry, so that of two runs one computes and the other waits for it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if process_rank() > 0:  # the first process holds it for all that work together
+            yield
+            return
+        with open_lock(path.with_suffix(".lock")) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            remove_abandoned(path.parent, path)
+            yield
+
+    def _write(self, path: Path, network: FrozenNetwork, pictures: Images, report: Report) -> None:
+        """Fill an entry from where an interrupted run left it, and only then give it its name."""
+        total = len(pictures)
+        facts = EntryFacts(path, (total, network.width), self.stored)
+        writer = EntryWriter(facts) if process_rank() == 0 else None
+        done, fault = on_main(lambda: (writer.done, writer.fault) if writer else (0, None))
+        if fault is not None:
+            self.notes.append(f"features were computed from the start: {facts.part.name} in the bank {fault}")
+        missing = (total - done) * facts.row_bytes
+        on_main(lambda: require_free_space(path.parent, missing, "the feature bank"))
+        saved = done
+        with contextlib.nullcontext() if writer is None else writer.opened():
+            for features in pass_over(network, pictures, done, total):
+                self.computed += len(features)
+                with np.errstate(over="ignore"):  # reported in one line below
+                    stored = features.numpy().astype(self.stored)
+                if not np.isfinite(stored).all():
+                    raise UserError("these features do not fit into float16; keep the bank in float32")
+                done += len(stored)
+                if writer is not None:
+                    writer.append(stored)
+                    if done - saved >= PIECE or done == total:
+                        writer.save()
+                        saved = done
+                report(done, total)
+        if writer is not None:
+            writer.finish()
+        on_main(lambda: None)  # nobody reads before it is there

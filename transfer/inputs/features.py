@@ -1,0 +1,108 @@
+"""Frozen features: images through a backbone in evaluation mode, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import ImageSplit
+from mmbench.distributed import gather_shares, own_share, process_count
+from mmbench.errors import UserError
+from mmbench.preprocessing import Preprocess
+from mmbench.transfer.compute import Compute
+from mmbench.transfer.inputs.images import Images, MemoryImages
+
+BATCH = 128
+
+
+def is_pixels(backbone: Backbone) -> bool:
+    """Return whether this is the control whose features are the pixels themselves."""
+    return backbone.card.source_format == "pixels"
+
+
+class FrozenNetwork(nn.Module):
+    """A backbone behind its own preprocessing, in evaluation mode and without gradients.
+
+    Attributes:
+        network: the timm model, which loading filled exactly: only a head was missing, and nothing was
+            left over; for the pixels control, `nn.Flatten`.
+        width: numbers per image.
+    """
+
+    def __init__(self, backbone: Backbone, compute: Compute) -> None:
+        super().__init__()
+        self.backbone, self.compute = backbone, compute
+        self.prepare = Preprocess(backbone.card.preprocessing)
+        self.network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
+        self.to(compute.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        size = backbone.card.preprocessing.image_size
+        with torch.no_grad():
+            self.width = int(self(torch.zeros(1, 3, size, size, device=compute.device)).shape[1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (N, C) float32 of images (N, 3, S, S), uint8 or float in [0, 1]."""
+        prepared = self.prepare(images)
+        if not is_pixels(self.backbone):
+            prepared = prepared.contiguous(memory_format=torch.channels_last)
+        with self.compute.autocast():
+            features: Tensor = self.network(prepared)
+        return features.flatten(1).float()
+
+    def shared(self, own: Tensor, count: int) -> Tensor:
+        """Return features (count, C) of a whole batch from this process's images of it, without gradient."""
+        with torch.no_grad():
+            found = self(own) if len(own) else torch.zeros((0, self.width), device=self.compute.device)
+            return gather_shares(found, count)
+
+    def check_frozen(self) -> None:
+        """Check that weights and batch-norm buffers are bit for bit those of the checkpoint.
+
+        Raises:
+            RuntimeError: something trained or recalibrated the network: a bug, never the user's fault.
+        """
+        for name, tensor in self.network.state_dict().items():
+            if not torch.equal(tensor.cpu(), self.backbone.state_dict[name].cpu()):
+                raise RuntimeError(f"the frozen backbone was changed: {name} is not what was loaded")
+
+
+def pass_over(
+    network: FrozenNetwork, pictures: Images, start: int, stop: int, batch: int = BATCH
+) -> Iterator[Tensor]:
+    """Yield features (B, C) float32 on the CPU of pictures `start` to `stop`, in evaluation mode.
+
+    Images are centre-cropped to the size that the card names, normalised, and high-passed if the card asks
+    for it. For the pixels control the features are the prepared pixels, flattened. Processes share each batch
+    of theirs; all of them get all features. That the backbone stayed as it was is checked at the end.
+
+    Raises:
+        UserError: features that are not finite: the checkpoint is damaged; a picture that cannot be read.
+    """
+    batches = torch.arange(start, stop).split(batch * process_count())
+    images = pictures.middles(_own(batches))
+    for indices in batches:
+        own = next(images)
+        features = network.shared(own.to(network.compute.device, non_blocking=True), len(indices)).cpu()
+        if not torch.isfinite(features).all():
+            arm = network.backbone.card.arm
+            raise UserError(
+                f"the {arm} checkpoint gives features that are not finite; its weights are damaged"
+                + ("" if network.compute.precision == "float32" else ", or need --precision float32")
+            )
+        yield features
+    network.check_frozen()
+
+
+def _own(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    for indices in batches:
+        yield indices[own_share(len(indices))]
+
+
+def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int = BATCH) -> Tensor:
+    """Return pooled features (N, C) float32 on the CPU, of uint8 images (N, 3, H, W); see `pass_over`."""
+    size = backbone.card.preprocessing.image_size
+    pictures = MemoryImages(ImageSplit(images, torch.zeros(len(images), dtype=torch.int64)), size)
+    network = FrozenNetwork(backbone, Compute(device))
+    return torch.cat(list(pass_over(network, pictures, 0, len(images), batch)))

@@ -1,0 +1,115 @@
+"""What evaluation sees of an image: to which size it is resized, before its middle is cut out and fed.
+
+timm's crop_pct is the share of the resized short side that is fed. Weights or a protocol may state it; where
+neither does, the images decide: those that are not larger than what is fed are seen whole, for cutting a
+margin off an image that was enlarged throws away what little it shows (36% of its area at a share of 0.8).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
+from mmbench.data import Dataset
+from mmbench.data.decoding import STORED_OVER_FED
+from mmbench.data.sides import Sides, sides
+from mmbench.data.types import Split
+
+RESIZED_OVER_FED = 256 / 224  # evaluation resizes the short side to 256 px and cuts the middle 224
+
+SmallImages = Literal["margin", "whole"]
+
+
+class Framing(NamedTuple):
+    """How images become what is fed.
+
+    Attributes:
+        fed: side in pixels of what the backbone is fed.
+        resized: short side in pixels that the middle is cut out of; None for images that a data set holds
+            decoded, which are not resized unless they are smaller than `fed`.
+        images: how large the images are, None where no file's header could be read.
+        stated_by: who states crop_pct, such as "the weights"; empty where the images decide.
+    """
+
+    fed: int
+    resized: int | None
+    images: Sides | None
+    stated_by: str = ""
+
+    def __str__(self) -> str:
+        """Return words such as "28 px files, fed whole at 32 px"."""
+        images = "files of unknown size" if self.images is None else str(self.images)
+        if self.resized is None:
+            side = self.fed if self.images is None else self.images.median
+            if side == self.fed:
+                return f"{images}, fed as they are"
+            return f"{images}, " + (
+                f"centre {self.fed} fed" if side > self.fed else f"enlarged to {self.fed}"
+            )
+        by = f" (crop_pct of {self.stated_by})" if self.stated_by else ""
+        if self.resized == self.fed:
+            what = (
+                "fed whole" if self.images is not None and self.images.square else "their middle square fed"
+            )
+            return f"{images}, {what} at {self.fed} px{by}"
+        return f"{images}, short side resized to {self.resized}, centre {self.fed} fed{by}"
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line where weights or protocol decide: records beside it may be framed otherwise."""
+        return (f"evaluated images: {self}",) if self.stated_by and self.resized is not None else ()
+
+
+class FramingRule(NamedTuple):
+    """What decides on the framing.
+
+    Attributes:
+        small_images: a protocol's: "margin" always leaves a margin, whoever states what, as the first version
+            of every protocol does; "whole" obeys crop_pct where it is stated, else looks at the images.
+        crop_pct: as stated by the protocol or the weights.
+        stated_by: who states it.
+    """
+
+    small_images: SmallImages = "margin"
+    crop_pct: float | None = None
+    stated_by: str = ""
+
+    def framing(self, dataset: Dataset, split: Split, fed: int, *, from_files: bool) -> Framing:
+        """Return how the images of a split are framed.
+
+        All splits of a data set are framed alike: the training files decide, where there are some.
+
+        Args:
+            from_files: read from files one by one, as opposed to kept in memory.
+        """
+        if split not in dataset.files:
+            return Framing(fed, None, sides(dataset, split))
+        images = sides(dataset, "train" if "train" in dataset.files else split)
+        margin = round(fed * (RESIZED_OVER_FED if from_files else STORED_OVER_FED))
+        if self.small_images == "margin":
+            return Framing(fed, margin, images)
+        if self.crop_pct is not None:
+            # timm rounds down; the small number keeps 96 / 0.8 from becoming 119.
+            resized = math.floor(fed / self.crop_pct + 1e-6)
+            return Framing(fed, resized, images, self.stated_by)
+        small = images is not None and images.median <= fed
+        return Framing(fed, fed if small else margin, images)
+
+
+FIRST_VERSIONS = FramingRule()  # how the first version of every protocol frames images
+
+
+def rule_for(small_images: SmallImages, stated: float | None, card: ModelCard | None) -> FramingRule:
+    """Return the rule of a protocol (`small_images` and the crop_pct that it states) for weights.
+
+    The protocol goes before the weights. What our own pretraining writes into its card describes the images
+    that it was trained on, so it says nothing about others.
+
+    Args:
+        card: of the weights; None for controls, which state nothing.
+    """
+    if stated is not None:
+        return FramingRule(small_images, stated, "the protocol")
+    if card is None or card.origins.get("crop_pct") == OWN_IMAGES:
+        return FramingRule(small_images)
+    return FramingRule(small_images, card.preprocessing.crop_pct, "the weights")

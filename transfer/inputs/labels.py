@@ -1,0 +1,69 @@
+"""Which labelled images a semi-supervised run may see: an official list, looked up in the data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbench.data import Dataset, ImageFiles, ImageSplit
+from mmbench.data.label_lists import labelled_indices
+from mmbench.data.manifest import manifest
+from mmbench.transfer.inputs.images import FileImages, Images, MemoryImages
+from mmbench.transfer.task import TransferJob
+
+
+def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:
+    """Return every labelled training image and the indices of those that the list names.
+
+    Official lists know nothing of our val split, which is cut out of train and chooses nothing here; so they
+    are looked up in both: first train, then val.
+
+    Raises:
+        UserError: a list that cannot be read, or names what is not there.
+    """
+    whole = _train_and_val(job)
+    files = whole.files if isinstance(whole, FileImages) else _files(job.dataset)
+    return whole, labelled_indices(path, files, len(whole))
+
+
+def _files(dataset: Dataset) -> ImageFiles | None:
+    """Return the files of train and val; None where the data set is not made of files."""
+    found = [dataset.files[split]() for split in ("train", "val") if split in dataset.files]
+    return _joined_files(found) if found else None
+
+
+def _joined_files(parts: list[ImageFiles]) -> ImageFiles:
+    """Return the files of several splits as one; their roots may differ."""
+    root = parts[0].root
+    paths = [
+        path if part.root == root else str((part.root / path).absolute())
+        for part in parts
+        for path in part.paths
+    ]
+    return ImageFiles(root, paths, torch.cat([part.labels for part in parts]))
+
+
+def _train_and_val(job: TransferJob) -> Images:
+    parts = [job.images("train"), *([job.images("val")] if "val" in job.dataset.splits else [])]
+    first = parts[0]
+    if isinstance(first, FileImages):
+        files = _joined_files([part.files for part in parts if isinstance(part, FileImages)])
+        return FileImages(files, first.size, first.workers, first.resized)
+    splits = [part.split for part in parts if isinstance(part, MemoryImages)]
+    images = torch.cat([split.images for split in splits])
+    return MemoryImages(ImageSplit(images, torch.cat([split.labels for split in splits])), first.size)
+
+
+def committed_draw(dataset: Dataset, fraction: float, seed: int, available: int) -> str | None:
+    """Return the SHA-256 that the data set's manifest commits for a draw of labels, None where it has none.
+
+    Args:
+        available: labelled training images; a data set of another size is not the manifest's.
+    """
+    known = manifest(dataset.name)
+    if known is None or known.draws is None or known.splits["train"].images != available:
+        return None
+    committed = {0.01: known.draws.one_percent, 0.1: known.draws.ten_percent}.get(fraction)
+    return committed[seed] if committed is not None and seed < len(committed) else None

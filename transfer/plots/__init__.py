@@ -1,0 +1,1 @@
+"""Figures beside a record: features, nearest neighbours, confusion matrices."""

@@ -1,0 +1,1 @@
+"""Classification tasks. One module with one `@task` adds one."""

@@ -1,0 +1,114 @@
+"""Task `lowshot`: logistic regression on k labelled images per class, for several k and many draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import mean as exact_mean
+from statistics import stdev
+from typing import Annotated
+
+from torch import Tensor
+
+from mmbench.data.subsets import shots_per_class
+from mmbench.distributed import on_main
+from mmbench.results import Metric
+from mmbench.settings_types import Counts, Factor, Iterations, Within
+from mmbench.transfer.metrics import classification_metrics, require_finite
+from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
+from mmbench.transfer.tasks.linear.cached import fit_linear, moments
+from mmbench.transfer.tasks.linear.settings import CachedProbe
+
+TOLERANCE = 1e-5  # at a decay of 0.01 this leaves about 0.001 of every weight open
+METRICS = ("top1", "mean_per_class")  # averaged over the draws
+
+
+class LowshotSettings(TaskSettings):
+    """Settings of the few-label probe.
+
+    Attributes:
+        shots: values of k.
+        draws: random draws of labelled images for every k; draws of a larger k contain those of a smaller.
+        weight_decay: of the logistic regression; fixed, since no labels are left to choose it.
+        iterations: most L-BFGS iterations per fit.
+    """
+
+    shots: Counts
+    draws: Annotated[int, Within(1, 1000)]
+    weight_decay: Factor
+    iterations: Iterations = 200
+
+
+@task("lowshot", LowshotSettings, default_protocol="lowshot/k@2", accepts_pixels=True)
+def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
+    """Fit every draw of every k, measure each on the evaluated split; top1 is the mean over all.
+
+    Features are standardised with the mean and deviation of all of train, which needs no labels.
+
+    Raises:
+        UserError: a class has fewer images than the largest k; told before any image is looked at.
+    """
+    train, first = job.dataset.labels("train"), job.seed * settings.draws
+    drawn = {
+        shots: [shots_per_class(train, shots, first + draw) for draw in range(settings.draws)]
+        for shots in settings.shots
+    }
+    bank, queries = job.features("train"), job.features(job.evaluated)
+    return on_main(lambda: _measure(job, settings, drawn, bank, queries))
+
+
+def _measure(
+    job: TransferJob,
+    settings: LowshotSettings,
+    drawn: Mapping[int, list[Tensor]],
+    bank: Tensor,
+    queries: Tensor,
+) -> Measurement:
+    train, test = job.dataset.labels("train"), job.dataset.labels(job.evaluated)
+    mean, deviation = moments(bank)
+    queries = ((queries.float() - mean) / deviation).double()
+    solver = CachedProbe(
+        features="cached",
+        weight_decays=(settings.weight_decay,),
+        iterations=settings.iterations,
+        tolerance=TOLERANCE,
+    )
+    classes, done, stopped = len(job.dataset.classes), 0, 0
+    total = len(settings.shots) * settings.draws
+    parts: dict[str, Metric] = {}
+    words: list[str] = []
+    every: dict[str, list[float]] = {name: [] for name in METRICS}
+    for shots, draws in drawn.items():
+        shares: dict[str, list[float]] = {name: [] for name in METRICS}
+        for draw, chosen in enumerate(draws):
+            job.report(done, total, f"{shots} per class, draw {draw + 1}")
+            # In float32 some fits stand still before they reach the tolerance; these few images cost little.
+            seen, labels = ((bank[chosen].float() - mean) / deviation).double(), train[chosen]
+            head = fit_linear(seen, labels, classes, settings.weight_decay, solver)
+            scores = head.scores(queries)
+            require_finite(
+                scores, f"give a stronger decay by --set weight_decay={10 * settings.weight_decay:g}"
+            )
+            found = classification_metrics(scores, test)
+            for name in METRICS:
+                shares[name].append(found[name].value)
+            stopped += not head.converged
+            done += 1
+        for name in METRICS:
+            every[name] += shares[name]
+            parts[f"{name}_{shots}shot"] = _percent(exact_mean(shares[name]), len(test))
+        spread = f" ± {stdev(shares['top1']):.1f}" if settings.draws > 1 else ""
+        words.append(f"{shots}: {exact_mean(shares['top1']):.1f}{spread}")
+    notes = [f"images per class: top-1 over {settings.draws} draws: {'; '.join(words)}"]
+    if stopped:
+        notes.append(f"{stopped} of {done} fits ended before they had converged")
+    return Measurement(
+        metrics={**{name: _percent(exact_mean(every[name]), len(test)) for name in METRICS}, **parts},
+        split_sizes={"train": len(drawn[max(drawn)][0]), job.evaluated: len(test)},
+        images_seen=len(train) + len(test),
+        notes=tuple(notes),
+        from_bank=True,
+    )
+
+
+def _percent(value: float, count: int) -> Metric:
+    return Metric(value=value, higher_is_better=True, n=count)

@@ -1,0 +1,222 @@
+"""Finetuning of every layer, for the semi-supervised and the full protocols.
+
+Under several processes each takes its part of every batch: gradients are averaged and batch norm runs on the
+whole batch, so the result is that of one process, up to the order of sums.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from pydantic import ValidationInfo, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
+from mmbench.distributed import any_process, gather_shares, own_share, process_count
+from mmbench.errors import UserError
+from mmbench.finite import first_not_finite
+from mmbench.preprocessing import Preprocess
+from mmbench.settings_types import (
+    CropScale,
+    Epochs,
+    Factor,
+    Flag,
+    LearningRate,
+    Milestones,
+    NormedBatchSize,
+    ShareBelowOne,
+    WeightDecay,
+    require_within_run,
+)
+from mmbench.transfer.inputs.batches import Plan, Views, open_views
+from mmbench.transfer.inputs.images import Images
+from mmbench.transfer.metrics import require_finite
+from mmbench.transfer.task import TaskSettings, TransferJob
+from mmbench.transfer.tasks.schedule import rate_factor
+
+EVALUATION_BATCH = 128
+HEAD = ("head.weight", "head.bias")
+
+
+class FinetuneSettings(TaskSettings):
+    """Settings of a finetuning run by SGD with momentum.
+
+    Attributes:
+        epochs: passes over the labelled images.
+        batch_size: at most this many; fewer where there are fewer images.
+        backbone_learning_rate, head_learning_rate: at the start; they are not scaled by anything.
+        momentum, weight_decay, nesterov: of SGD.
+        decay_epochs: after these epochs both rates are multiplied by `decay_factor`; where there are none,
+            both follow a cosine to zero, step by step.
+        crop_scale: range of the crop's area; crops and flips are the only augmentation.
+    """
+
+    epochs: Epochs
+    batch_size: NormedBatchSize
+    backbone_learning_rate: LearningRate
+    head_learning_rate: LearningRate
+    momentum: ShareBelowOne = 0.9
+    weight_decay: WeightDecay = 1e-4
+    nesterov: Flag = False
+    decay_epochs: Milestones = ()
+    decay_factor: Factor = 0.2
+    crop_scale: CropScale = (0.3, 1.0)
+
+    @field_validator("decay_epochs")
+    @classmethod
+    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        return require_within_run(value, others, "epochs")
+
+    @field_validator("nesterov")
+    @classmethod
+    def _needs_momentum(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("momentum") == 0:
+            raise ValueError("Nesterov's method needs a momentum above 0")
+        return value
+
+
+class Classifier(nn.Module):
+    """A backbone and a fresh linear head behind the backbone's own preprocessing."""
+
+    def __init__(self, job: TransferJob, classes: int) -> None:
+        super().__init__()
+        self.compute = job.compute
+        self.prepare = Preprocess(job.backbone.card.preprocessing)
+        self.backbone = job.backbone.build()
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.head = nn.Linear(int(width), classes)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        weights = {f"backbone.{name}": tensor for name, tensor in job.backbone.state_dict.items()}
+        missing, unexpected = self.load_state_dict(weights, strict=False)
+        if tuple(missing) != HEAD or unexpected:
+            raise RuntimeError(f"beside the head, {missing} were missing and {unexpected} were left over")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) of images (N, 3, S, S), uint8 or float in [0, 1]."""
+        prepared = self.prepare(images).contiguous(memory_format=torch.channels_last)
+        with self.compute.autocast():
+            logits: Tensor = self.head(self.backbone(prepared))
+        return logits.float()
+
+
+class Finetuned(NamedTuple):
+    """What a finetuning run leaves.
+
+    Attributes:
+        images_seen: images through the network, counted with repetitions.
+        labels_used: distinct images that took part in a step.
+    """
+
+    model: Classifier
+    images_seen: int
+    labels_used: int
+
+
+def finetune(job: TransferJob, labelled: Images, settings: FinetuneSettings) -> Finetuned:
+    """Train every layer on crops and flips of the labelled images.
+
+    Batch norm runs on batch statistics, so an incomplete batch at the end of an epoch is left out.
+
+    Raises:
+        UserError: the loss or a weight is no longer finite; a batch that the processes cannot share evenly.
+    """
+    generator = torch.Generator().manual_seed(job.seed)
+    plan = Plan(len(labelled), settings.batch_size, settings.epochs, whole_batches=True)
+    batch_size = min(settings.batch_size, len(labelled))
+    if batch_size % process_count():
+        raise UserError(
+            f"a batch of {batch_size} images cannot be shared evenly by {process_count()} processes; "
+            "start fewer, or change batch_size by --set"
+        )
+    # Architectures with dropout or stochastic depth draw from the global generator.
+    with torch.random.fork_rng(devices=[job.device] if job.device.type == "cuda" else []):
+        torch.manual_seed(job.seed)
+        model = Classifier(job, len(job.dataset.classes)).to(job.device)
+        model = model.to(memory_format=torch.channels_last)
+        model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
+        views = open_views(labelled, plan, settings.crop_scale, job.device, generator, job.seed)
+        used = _train(job, model, views, settings)
+    return Finetuned(model, plan.steps * batch_size, int(used.sum()))
+
+
+def _train(job: TransferJob, model: Classifier, views: Views, settings: FinetuneSettings) -> Tensor:
+    """Take the steps that are left; return which images took part in one, bool (N,)."""
+    groups: list[dict[str, Any]] = [
+        {"params": list(model.backbone.parameters()), "lr": settings.backbone_learning_rate},
+        {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
+    ]
+    optimiser = torch.optim.SGD(
+        groups, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
+    )
+    plan = views.plan
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate_factor(step, plan.per_epoch, settings)
+    )
+    scaler = torch.amp.GradScaler(job.device.type, enabled=job.compute.precision == "float16")
+    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    used = torch.zeros(plan.count, dtype=torch.bool)
+    saved = job.unfinished.state()
+    if saved is not None:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        views.restore(saved["views"])
+        used |= saved["used"].cpu()
+        torch.set_rng_state(saved["random"].cpu())
+
+    def state() -> dict[str, Any]:
+        states = {name: part.state_dict() for name, part in parts.items()}
+        return {**states, "views": views.state(), "used": used, "random": torch.get_rng_state()}
+
+    parallel = model if process_count() == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+    model.train()
+    for batch in views:
+        used[batch.indices] = True
+        loss = F.cross_entropy(parallel(batch.views), batch.labels[batch.own])
+        if any_process([not torch.isfinite(loss)], job.device)[0]:
+            raise UserError(
+                f"finetuning diverged at step {views.step - 1} (backbone learning rate "
+                f"{schedule.get_last_lr()[0]:g}); {_lower_rates(job, settings)}"
+            )
+        optimiser.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        schedule.step()
+        job.report(views.step, plan.steps, f"loss {loss.item():.2f}")
+        job.unfinished.after_step(views.step, state)
+    job.unfinished.after_training(views.step, state)
+    # The loss is that before each step: what the last step did shows only in the weights.
+    if (broken := first_not_finite(model.state_dict())) is not None:
+        raise UserError(
+            f"finetuning diverged in the last step ({broken} is not finite); {_lower_rates(job, settings)}"
+        )
+    return used
+
+
+def _lower_rates(job: TransferJob, settings: FinetuneSettings) -> str:
+    backbone, head = settings.backbone_learning_rate / 10, settings.head_learning_rate / 10
+    return (
+        f"lower the rates of {job.protocol.id}, such as --set backbone_learning_rate={backbone:g} "
+        f"--set head_learning_rate={head:g}"
+    )
+
+
+@torch.inference_mode()
+def predict(model: Classifier, pictures: Images, job: TransferJob) -> Tensor:
+    """Return logits (N, classes) on the CPU, of the middles of pictures; processes share the work."""
+    model.eval()
+    batches = torch.arange(len(pictures)).split(EVALUATION_BATCH * process_count())
+    images = pictures.middles(indices[own_share(len(indices))] for indices in batches)
+    found = []
+    for indices in batches:
+        own = next(images).to(job.device, non_blocking=True)
+        logits = model(own) if len(own) else torch.zeros((0, len(job.dataset.classes)), device=job.device)
+        found.append(gather_shares(logits, len(indices)).cpu())
+    scores = torch.cat(found)
+    lower = "--set backbone_learning_rate=... --set head_learning_rate=..."
+    require_finite(scores, f"finetuning diverged; lower the rates of {job.protocol.id} by {lower}")
+    return scores
