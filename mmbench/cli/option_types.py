@@ -1,19 +1,5 @@
-"""Types of command-line options that several commands share; their ranges are those of the settings."""
+"""Earlier place of the types in `mmbench.cli.options`."""
 
-from __future__ import annotations
+from mmbench.cli.options import EPOCHS, IMAGE_SIZE, SEED, THREADS, WORKERS
 
-import click
-
-from mmbench.settings_types import (
-    LARGEST_IMAGE,
-    LARGEST_SEED,
-    MOST_EPOCHS,
-    MOST_THREADS,
-    MOST_WORKERS,
-)
-
-SEED = click.IntRange(0, LARGEST_SEED)
-THREADS = click.IntRange(1, MOST_THREADS)
-WORKERS = click.IntRange(0, MOST_WORKERS)
-EPOCHS = click.IntRange(1, MOST_EPOCHS)
-IMAGE_SIZE = click.IntRange(8, LARGEST_IMAGE)
+__all__ = ["EPOCHS", "IMAGE_SIZE", "SEED", "THREADS", "WORKERS"]

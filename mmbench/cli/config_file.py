@@ -1,0 +1,136 @@
+"""`--config FILE`: the values of a command's options from a YAML file, and the file that repeats a run.
+
+    task: knn,linear
+    checkpoint: runs/mixmask
+    data: patterns
+    seeds: [0, 1, 2]
+    set: {temperature: 0.1}
+
+A key is the name of an option, with or without its aliases, `-` or `_`. The value is checked as if it
+was typed. The command line wins over the file, the file over the environment; `--set` adds to the
+`set` of the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from click.core import ParameterSource
+
+from mmbench.errors import UserError, shown, unknown_name
+from mmbench.files import write_text
+from mmbench.setting_values import LONGEST_FILE, parse_yaml
+
+OWN = ("config", "help", "version")  # options that a file cannot hold
+
+
+def read_config(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Read the file into the command's defaults; the callback of `--config`.
+
+    Raises:
+        UserError: no such file, not a mapping, an unknown option (near match named) or a value that it
+            does not take.
+    """
+    if path is None or ctx.resilient_parsing:
+        return path
+    known = _options(ctx.command)
+    values: dict[str, Any] = {}
+    for key, value in _mapping(path).items():
+        parameter = known.get(key.lstrip("-").replace("-", "_"))
+        if parameter is None:
+            names = {_name(found) for found in known.values()}
+            raise UserError(f"{path}: {unknown_name('option', key, names)}")
+        if str(parameter.name) in values:
+            raise UserError(f"{path}: {key} is given twice, by two spellings")
+        if value is None:
+            continue
+        texts = _texts(value, parameter, f"{path}: {key}")
+        try:
+            parameter.type_cast_value(ctx, texts)
+        except click.BadParameter as error:
+            raise UserError(f"{path}: {key} = {shown(value)}: {error.message}") from None
+        values[str(parameter.name)] = texts
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+    return path
+
+
+def write_config(path: Path, ctx: click.Context, **changed: Any) -> None:
+    """Write the file that repeats a run: every option of the command with a value, defaults included.
+
+    Args:
+        ctx: of the command, as `click.get_current_context()` returns it.
+        changed: values that take the place of the options' own, by parameter name; None leaves one out.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    values: dict[str, Any] = {}
+    for parameter in dict.fromkeys(_options(ctx.command).values()):
+        name = str(parameter.name)
+        value = changed[name] if name in changed else ctx.params.get(name)
+        automatic = parameter.is_flag and ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+        if value is None or value == () or automatic:
+            continue
+        values[_name(parameter)] = _plain(value)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    write_text(path, f"# {ctx.command_path} --config {path.name}\n{text}")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            values = parse_yaml(stream.read(LONGEST_FILE + 1))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"--config {path} cannot be read: {reason}") from None
+    except ValueError as error:
+        raise UserError(f"--config {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"--config {path}: write a line such as `data: patterns` for each option")
+    return values
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Return the command's options by every spelling, with `_` for `-`."""
+    found: dict[str, click.Option] = {}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name not in OWN:
+            for spelling in (parameter.name, *parameter.opts, *getattr(parameter, "aliases", ())):
+                found[str(spelling).lstrip("-").replace("-", "_")] = parameter
+    return found
+
+
+def _name(option: click.Option) -> str:
+    """Return the key of an option: its first spelling."""
+    return option.opts[0].lstrip("-").replace("-", "_")
+
+
+def _texts(value: Any, option: click.Option, where: str) -> Any:
+    """Return a value of the file as it would be typed."""
+    if option.multiple and isinstance(value, dict):
+        return [f"{name}={_typed(inner)}" for name, inner in value.items()]
+    if isinstance(value, list) and option.multiple:
+        if any(isinstance(item, list | dict) or item is None for item in value):
+            raise UserError(f"{where} = {shown(value)}: write a list of plain values")
+        return [_typed(item) for item in value]
+    if isinstance(value, list | dict):
+        raise UserError(f"{where} = {shown(value)}: write one plain value")
+    return [_typed(value)] if option.multiple else _typed(value)
+
+
+def _typed(value: Any) -> str:
+    """Return a YAML value as text on one line; text stays as it is."""
+    if isinstance(value, str):
+        return value
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
+    return text.removesuffix("...\n").strip()
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as YAML holds it."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
