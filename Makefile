@@ -1,15 +1,15 @@
 # The two commands of the README are `make demo` and `make test`. Each sets up what it needs:
-# a `.venv` with pinned packages, mmsegmentation and Detectron2. A second call starts at once.
+# a `.venv` with pinned packages, mmsegmentation and Detectron2. Later calls start at once.
 
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: demo test setup lint format clean
+.PHONY: demo test setup lint docs format clean
 
 demo: $(READY)
 	@.venv/bin/mmbench demo --out demo
 
-test: $(READY) lint
+test: $(READY) lint docs
 	@echo "==> pytest, one process per core"
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
@@ -24,9 +24,14 @@ lint: $(READY)
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
 
+# The documentation site, into site/index.html. A broken link or example ends the build.
+docs: $(READY)
+	@echo "==> documentation"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+
 format: $(READY)
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
 clean:
-	rm -rf .venv .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,27 +1,23 @@
-"""Install Detectron2 into this interpreter's environment: `python tools/install_detectron2.py [--official]`.
+"""Install Detectron2: `python -m mmbench.tools.install_detectron2 [--official]`.
 
-Detectron2 is not published under its own name. By default this fetches the wheel `sal-detectron2`, whose
+Detectron2 is not published under its own name. By default this downloads the wheel `sal-detectron2`, whose
 Python sources are those of the official commit a59f0563 with three trivial changes, checks its SHA-256,
-drops the extension that was compiled for CPython 3.10 and re-tags the rest for every Python. What the
-extension holds (deformable convolution, rotated boxes, a faster COCO evaluation) is not needed here.
-`--official` builds the official repository instead, which takes a compiler, torch and GitHub.
+drops the extension compiled for CPython 3.10 and re-tags the rest for every Python. What the extension
+contains (deformable convolution, rotated boxes, a faster COCO evaluation) is not needed here.
+`--official` builds the official repository instead, which requires a compiler, torch and GitHub.
 
-Needs the standard library and pip only; Detectron2's own needs come with `mmbench[detection]`.
+Needs only the standard library and pip; Detectron2's own dependencies come with `mmbench[detection]`.
 """
 
 from __future__ import annotations
-
-import os
-import sys
-
-if __name__ == "__main__":  # this folder's modules must not pass for the standard library's (inspect)
-    sys.path = [entry for entry in sys.path if os.path.abspath(entry) != os.path.dirname(__file__)]  # noqa: PTH100, PTH120
 
 import argparse
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,16 +32,16 @@ Runner = Callable[[Sequence[str], Path | None], None]
 
 
 class InstallError(Exception):
-    """The installation cannot go on; the message is one line that says why and what to do."""
+    """Detectron2 cannot be installed; the message is one line that states why and what to do."""
 
 
-def say(words: str) -> None:
-    """Print one line of progress at once, also when the output is a pipe."""
-    print(f"detectron2: {words}", flush=True)
+def say(message: str) -> None:
+    """Print one line of progress immediately, also when the output is a pipe."""
+    print(f"detectron2: {message}", flush=True)
 
 
 def installed_version() -> str | None:
-    """Return the version of an importable Detectron2, "unknown" if it does not tell, None without one."""
+    """Return the installed version of Detectron2, "unknown" if it has no metadata, None if it is missing."""
     if importlib.util.find_spec("detectron2") is None:
         return None
     for distribution in ("detectron2", "sal-detectron2"):
@@ -60,7 +56,7 @@ def run_python(arguments: Sequence[str], extra_path: Path | None = None) -> None
     """Run this interpreter quietly.
 
     Raises:
-        InstallError: it failed; the message carries the last line of error that it printed.
+        InstallError: the command failed; the message includes the last error line that it printed.
     """
     environment = dict(os.environ)
     if extra_path is not None:
@@ -99,7 +95,7 @@ def check_hash(path: Path, expected: str) -> None:
 
 
 def only_file(folder: Path, pattern: str) -> Path:
-    """Return the one entry of `folder` that matches; InstallError if there is none or more."""
+    """Return the only entry of `folder` that matches; raise InstallError if there is not exactly one."""
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
         raise InstallError(f"expected one {pattern}, found {len(found)}; nothing was installed")
@@ -109,8 +105,8 @@ def only_file(folder: Path, pattern: str) -> Path:
 def pure_python_wheel(wheel: Path, folder: Path, run: Runner, tool_path: Path | None = None) -> Path:
     """Return a copy of `wheel` in `folder` without its compiled `_C*.so`, tagged py3-none-any.
 
-    The `wheel` tool does the work: it checks every file against the wheel's record before and writes a new
-    record after. `tool_path` is where the tool is, if it is not installed.
+    The `wheel` tool checks every file against the wheel's record first and writes a new record afterwards.
+    `tool_path` is the folder of that tool if it is not installed.
     """
     unpacked = folder / "unpacked"
     run(["-m", "wheel", "unpack", "--dest", str(unpacked), str(wheel)], tool_path)
@@ -126,7 +122,7 @@ def pure_python_wheel(wheel: Path, folder: Path, run: Runner, tool_path: Path | 
 
 
 def install_wheel(run: Runner = run_python, expected_sha256: str = SHA256) -> None:
-    """Fetch, check, strip, re-tag and install the wheel; the installation itself is the last step.
+    """Download, check, strip, re-tag and install the wheel; the installation is the last step.
 
     Raises:
         InstallError: a step failed; nothing was installed.
@@ -135,12 +131,12 @@ def install_wheel(run: Runner = run_python, expected_sha256: str = SHA256) -> No
         folder = Path(name)
         download = folder / "download"
         target = ["--implementation", "cp", "--abi", "none", "--python-version", "3.10"]
-        say(f"fetching {WHEEL}")
+        say(f"downloading {WHEEL}")
         fetch = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "2"]
         run([*fetch, "--no-deps", "--only-binary=:all:", *target, "--dest", str(download), WHEEL], None)
         wheel = only_file(download, "*.whl")
         check_hash(wheel, expected_sha256)
-        say("SHA-256 is right; dropping its extension for CPython 3.10, re-tagging it py3-none-any")
+        say("SHA-256 is correct; dropping its extension for CPython 3.10, re-tagging it py3-none-any")
         tool_path = None
         if importlib.util.find_spec("wheel") is None:
             tool_path = folder / "tool"
@@ -151,10 +147,10 @@ def install_wheel(run: Runner = run_python, expected_sha256: str = SHA256) -> No
 
 
 def install_official(run: Runner = run_python) -> None:
-    """Build and install the official repository's main branch.
+    """Build and install the main branch of the official repository.
 
     Raises:
-        InstallError: no torch to build against, or the build failed.
+        InstallError: torch is missing, or the build failed.
     """
     if importlib.util.find_spec("torch") is None:
         raise InstallError("the official build needs torch first; run: pip install torch")
@@ -163,10 +159,10 @@ def install_official(run: Runner = run_python) -> None:
 
 
 def install(official: bool = False, run: Runner = run_python) -> None:
-    """Install Detectron2 unless it is there.
+    """Install Detectron2 unless it is already installed.
 
     Raises:
-        InstallError: it could not be installed; nothing is left half-installed.
+        InstallError: it could not be installed; nothing is half-installed.
     """
     version = installed_version()
     if version is not None:
@@ -184,11 +180,11 @@ def install(official: bool = False, run: Runner = run_python) -> None:
     say(f"version {version} is installed")
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        say(f"it still needs {', '.join(missing)}; run: pip install 'mmbench[detection]'")
+        say(f"it also needs {', '.join(missing)}; run: pip install 'mmbench[detection]'")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0, or 2 after printing one line about what went wrong."""
+    """Return the exit code: 0, or 2 after printing one line that states what went wrong."""
     parser = argparse.ArgumentParser(description="Install Detectron2 into this interpreter's environment.")
     parser.add_argument(
         "--official", action="store_true", help="build the official repository instead of the checked wheel"

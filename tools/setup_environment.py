@@ -1,7 +1,7 @@
 """Set up `.venv` for the two commands of the README: `python3 tools/setup_environment.py FOLDER`.
 
-Needs nothing but the standard library. Every step says what it does; the stamp file is written last, so an
-interrupted set-up is simply done again.
+Needs only the standard library. Every step is announced. The stamp file is written last, so an interrupted
+set-up is repeated by the next call.
 """
 
 from __future__ import annotations
@@ -14,37 +14,38 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED_BYTES = 9 * 2**30  # torch with its CUDA libraries takes 6 GB, unpacking needs room beside it
+NEEDED_BYTES = 9 * 2**30  # torch with its CUDA libraries takes 6 GB; unpacking needs additional space
 OLDEST_PYTHON = (3, 11)
 
 
-def say(words: str) -> None:
-    """Print one line of progress at once, also when the output is a pipe."""
-    print(f"==> {words}", flush=True)
+def say(message: str) -> None:
+    """Print one line of progress immediately, also when the output is a pipe."""
+    print(f"==> {message}", flush=True)
 
 
-def stop(words: str) -> NoReturn:
-    """End with one line and exit code 2."""
-    print(f"setup: error: {words}", file=sys.stderr)
+def stop(message: str) -> NoReturn:
+    """Print one line and exit with code 2."""
+    print(f"setup: error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def run(*command: str | Path, show: bool = False) -> None:
-    """Run a command; its failure ends the set-up with the command's own words above ours.
+    """Run a command. If it fails, print its output and stop.
 
     Args:
-        show: let its words through as they come; otherwise they are seen only if it fails.
+        command: program and arguments.
+        show: print the output as it comes; otherwise it is printed only after a failure.
     """
     words = [str(part) for part in command]
     done = subprocess.run(words, cwd=ROOT, capture_output=not show, text=True)
     if done.returncode != 0:
         if not show:
             print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        stop(f"`{' '.join(words)}` failed (see above); mend that and run make again")
+        stop(f"`{' '.join(words)}` failed (see above); fix that and run make again")
 
 
 def create_venv(folder: Path) -> None:
-    """Create the virtual environment unless it works; on Debian, `venv` may be a package of its own."""
+    """Create the virtual environment unless a working one exists."""
     python = folder / "bin" / "python"
     if (
         python.exists()
@@ -64,33 +65,27 @@ def create_venv(folder: Path) -> None:
         )
 
 
-def mend_opencv(python: Path) -> None:
-    """Where a server has no graphics libraries, replace OpenCV by its headless build."""
-    if subprocess.run([str(python), "-c", "import cv2"], capture_output=True).returncode == 0:
-        return
-    say("OpenCV's ordinary build needs graphics libraries that are not here: taking its headless build")
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "opencv-python")
-    run(
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "-c",
-        "constraints.txt",
-        "opencv-python-headless",
+def use_headless_opencv(python: Path) -> None:
+    """Replace `opencv-python`, which OpenMMLab's packages depend on, by `opencv-python-headless`.
+
+    Both install the same module, `cv2`, so only one may be present. The ordinary build needs graphics
+    libraries that servers lack; nothing here opens a window.
+    """
+    ordinary = subprocess.run(
+        [str(python), "-m", "pip", "show", "--quiet", "opencv-python"], capture_output=True
     )
+    if ordinary.returncode == 0:
+        run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "opencv-python", "opencv-python-headless")
+    headless = (python, "-m", "pip", "install", "--quiet", "--no-deps", "-c", "constraints.txt")
+    run(*headless, "opencv-python-headless")
 
 
 def set_up(folder: Path) -> None:
-    """Create the environment in `folder`, install everything pinned, and leave the stamp `folder/.ready`."""
+    """Create the environment in `folder`, install the pinned packages, and write `folder/.ready`."""
     if sys.version_info < OLDEST_PYTHON:
         stop(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; run: make PYTHON=python3.11")
     if shutil.disk_usage(ROOT).free < NEEDED_BYTES:
-        stop(
-            f"{NEEDED_BYTES / 2**30:.0f} GiB of free disk are needed below {ROOT}; make room, then make again"
-        )
+        stop(f"{NEEDED_BYTES / 2**30:.0f} GiB of free disk are needed below {ROOT}; free some, then run make")
     started = time.monotonic()
     python = folder / "bin" / "python"
     create_venv(folder)
@@ -99,15 +94,15 @@ def set_up(folder: Path) -> None:
     say("installing torch and torchvision, pinned (1 to 4 minutes, 6 GB)")
     run(*install, "torch", "torchvision")
     say("installing mmbench with timm, mmsegmentation and the rest, pinned (about a minute)")
-    # Built apart from torch: beside it, mmcv compiles operators against torch for minutes, often in vain,
+    # mmcv is built in isolation: next to torch it would compile operators for minutes, often without success,
     # and no head that is used here needs one.
     run(*install, "--no-deps", "onedl-mmcv")
     run(*install, "--no-build-isolation", "-e", ".[all]")
-    mend_opencv(python)
+    use_headless_opencv(python)
     say("installing Detectron2")
-    run(python, "tools/install_detectron2.py", show=True)
+    run(python, "-m", "mmbench.tools.install_detectron2", show=True)
     (folder / ".ready").touch()
-    say(f"ready after {time.monotonic() - started:.0f} s; the next call starts at once")
+    say(f"ready after {time.monotonic() - started:.0f} s; later calls start at once")
 
 
 if __name__ == "__main__":

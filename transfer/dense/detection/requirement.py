@@ -6,7 +6,7 @@ import importlib.util
 
 from mmbench.errors import MissingExtraError
 
-INSTALL = "pip install 'mmbench[detection]' && python tools/install_detectron2.py"
+INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
 
 
 def require_detectron2() -> None:
