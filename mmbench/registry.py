@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from mmbench.errors import unknown_name
+from mmbench.plugins import load_plugins
 
 Entry = TypeVar("Entry")
 
 
 class Registry(Generic[Entry]):
-    """A registry that fills itself: the modules of `packages` are imported at the first look-up.
+    """A registry that fills itself: the first look-up imports the modules of `packages` and all plugins.
 
     Args:
         kind: what an entry is called in messages, such as "task".
@@ -61,8 +62,16 @@ class Registry(Generic[Entry]):
     def _discover(self) -> None:
         if self._discovered:
             return
+        self._discovered = True  # before the imports, which may look names up themselves
+        try:
+            self._import_all()
+        except BaseException:
+            self._discovered = False
+            raise
+
+    def _import_all(self) -> None:
         for name in self.packages:
             package = importlib.import_module(name)
             for module in pkgutil.iter_modules(package.__path__, prefix=f"{name}."):
                 importlib.import_module(module.name)
-        self._discovered = True
+        load_plugins()

@@ -21,8 +21,8 @@ from mmbench.errors import UserError
 from mmbench.pretrain.config import SECTIONS, PretrainConfig, resolve_config
 from mmbench.pretrain.recipes import recipes
 from mmbench.setting_values import parse_setting
-from mmbench.transfer.protocol import TaskSettings, get_protocol, parse_settings, protocols
-from mmbench.transfer.task import TASKS
+from mmbench.tasks import TASKS, TaskSettings
+from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
 
 STEADY = settings(
     derandomize=True,

@@ -24,9 +24,9 @@ from mmbench.settings_types import (
     first_problem,
     legacy_seed,
 )
+from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.command import parse_seeds
-from mmbench.transfer.protocol import TaskSettings, get_protocol, parse_settings
-from mmbench.transfer.task import TASKS
+from mmbench.transfer.protocol import get_protocol, parse_settings
 
 
 class Sample(BaseModel):

@@ -21,12 +21,12 @@ from mmbench.progress import progress_report
 from mmbench.results import Metric, Result
 from mmbench.setting_values import parse_settings_texts
 from mmbench.settings_types import Seed, checked_number
+from mmbench.tasks import TASKS
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.inputs.feature_bank import FeatureBank, Stored
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.run import Outcome
 from mmbench.transfer.run import transfer as run_transfer
-from mmbench.transfer.task import TASKS
 from mmbench.writable import require_writable
 
 OF_A_PART = ("top1_", "mean_per_class_", "mAP_")  # such as one k of kNN
@@ -214,7 +214,7 @@ def transfer(
     require_writable(out, "--out")
     if work is not None:
         require_writable(work, "--work")
-    if not no_bank and TASKS.get(task).accepts_pixels:  # of the tasks on frozen features
+    if not no_bank and TASKS.get(task).frozen:  # of the tasks on frozen features
         require_writable(bank, "--bank")
     if threads is not None:
         import torch

@@ -1,11 +1,10 @@
-"""What a transfer task is given and hands back, and the registry that tasks enter themselves in."""
+"""What a transfer task is given and what it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +12,12 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.data.types import Split
-from mmbench.registry import Registry
 from mmbench.results import LabelSubset, Metric
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.inputs.images import Images, open_images
-from mmbench.transfer.protocol import Protocol, TaskSettings
+from mmbench.transfer.protocol import Protocol
 from mmbench.transfer.resume import Unfinished
 
 
@@ -108,50 +106,3 @@ class Measurement:
     per_class: Mapping[str, float] | None = None
     labels: LabelSubset | None = None
     from_bank: bool = False
-
-
-TaskFunction = Callable[[TransferJob, Any], Measurement]
-
-
-@dataclass(frozen=True)
-class TaskEntry:
-    """A task as the registry knows it.
-
-    Attributes:
-        settings: the typed settings that its protocols fill.
-        default_protocol: used where the user names none.
-        measure: does the work.
-        dense: uses the data set's scenes instead of its labelled images.
-        accepts_pixels: can measure raw pixels as if they were features.
-        takes_labels_file: an official list of labelled images can take the place of its draw.
-    """
-
-    name: str
-    settings: type[TaskSettings]
-    default_protocol: str
-    measure: TaskFunction
-    dense: bool = False
-    accepts_pixels: bool = False
-    takes_labels_file: bool = False
-
-
-TASKS: Registry[TaskEntry] = Registry("task", "mmbench.transfer.tasks", "mmbench.transfer.dense")
-
-
-def task(
-    name: str,
-    settings: type[TaskSettings],
-    default_protocol: str,
-    *,
-    dense: bool = False,
-    accepts_pixels: bool = False,
-    takes_labels_file: bool = False,
-) -> Callable[[TaskFunction], TaskFunction]:
-    """Register the decorated function `(job, settings) -> Measurement` as a transfer task."""
-
-    def decorate(measure: TaskFunction) -> TaskFunction:
-        entry = TaskEntry(name, settings, default_protocol, measure, dense, accepts_pixels, takes_labels_file)
-        TASKS.register(name)(entry)
-        return measure
-
-    return decorate

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -14,35 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mmbench.checkpoints.card import ModelCard
 from mmbench.errors import unknown_name
 from mmbench.results import Task
-from mmbench.settings_types import STRICT, first_problem
+from mmbench.settings_types import first_problem
+from mmbench.tasks import TaskSettings
 from mmbench.transfer.inputs.framing import FramingRule, SmallImages, rule_for
-
-
-class TaskSettings(BaseModel):
-    """Base of every task's typed settings: unknown keys are refused."""
-
-    model_config = STRICT
-
-    @classmethod
-    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
-        """Return the model that checks `values`; a task with several kinds of protocols overrides this."""
-        return cls
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return what of a protocol's schedule lies beyond the end of a run that was made shorter."""
-        found = []
-        for name, length in (("decay_epochs", "epochs"), ("decay_at", "iterations")):
-            end = getattr(self, length, math.inf)
-            beyond = [value for value in getattr(self, name, ()) if value >= end]
-            if beyond:
-                found.append(
-                    f"{name} {beyond} lie beyond the run ({length} {end}): the rate does not fall there"
-                )
-        warmup, end = getattr(self, "warmup_iterations", 0), getattr(self, "iterations", math.inf)
-        if warmup > end:
-            found.append(f"the warm-up ({warmup}) is longer than the run (iterations {end})")
-        return tuple(found)
-
 
 Settings = TypeVar("Settings", bound=TaskSettings)
 

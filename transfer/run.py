@@ -20,13 +20,15 @@ from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
 from mmbench.leftovers import scratch_folder
 from mmbench.results import Result, ResultStore
+from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.loading import load_backbone, receipt_of
 from mmbench.transfer.plots.beside_record import draw_beside
 from mmbench.transfer.protocol import parse_settings
-from mmbench.transfer.task import TASKS, TransferJob, plan_task, protocol_of, run_task
+from mmbench.transfer.task import plan_task, protocol_of, run_task
 
 logger = logging.getLogger("mmbench.transfer")
 __all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]

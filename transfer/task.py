@@ -18,16 +18,15 @@ from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.results import DatasetReference, Result, ResultStore, read_result
+from mmbench.tasks import TASKS, TaskEntry, TaskSettings
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.images import framing_of
-from mmbench.transfer.job import TASKS, Measurement, TaskEntry, TransferJob, task
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import per_class_accuracy
 from mmbench.transfer.plots.confusion import draw_confusion
-from mmbench.transfer.protocol import Protocol, TaskSettings, get_protocol, parse_settings
+from mmbench.transfer.protocol import Protocol, get_protocol, parse_settings
 from mmbench.transfer.resume import Unfinished
-
-__all__ = ["TASKS", "Measurement", "TaskSettings", "TransferJob", "plan_task", "run_task", "task"]
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,17 @@ def plan_task(
     entry = TASKS.get(name)
     protocol = protocol_of(entry, protocol_id)
     settings = parse_settings(entry.settings, protocol, overrides or {})
-    if backbone.card.source_format == "pixels" and not entry.accepts_pixels:
+    if backbone.card.source_format == "pixels" and not entry.frozen:
         raise UserError(
             f"task '{name}' trains a backbone, and raw pixels have none; use linear, knn, logreg or lowshot"
         )
     config = settings.model_dump(mode="json")
     if compute is not None:
         config |= compute.recorded()
-    if bank is not None and bank.stored != "float32" and entry.accepts_pixels:
+    if bank is not None and bank.stored != "float32" and entry.frozen:
         config["feature_dtype"] = bank.stored
     if labels_file is not None:
-        if not entry.takes_labels_file:
+        if "labels_file" not in entry.uses:
             raise UserError(f"task '{name}' takes no list of labelled images; leave --labels-file away")
         if not labels_file.is_file():
             raise UserError(f"no list of labelled images at {labels_file}; check --labels-file")

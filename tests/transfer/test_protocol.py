@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from mmbench.errors import UserError
+from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
-from mmbench.transfer.task import TASKS
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe, LinearSettings
 from mmbench.transfer.tasks.semisup import SemisupSettings
 

@@ -12,8 +12,9 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, Scenes
 from mmbench.errors import MissingExtraError, UserError
 from mmbench.results import Result, ResultStore, read_result
+from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.task import TASKS, plan_task, run_task
+from mmbench.transfer.task import plan_task, run_task
 
 Run = Callable[..., Result]
 

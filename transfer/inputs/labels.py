@@ -11,7 +11,7 @@ from mmbench.data import Dataset, ImageFiles, ImageSplit
 from mmbench.data.label_lists import labelled_indices
 from mmbench.data.manifest import manifest
 from mmbench.transfer.inputs.images import FileImages, Images, MemoryImages
-from mmbench.transfer.task import TransferJob
+from mmbench.transfer.job import TransferJob
 
 
 def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.transfer.inputs.features import is_pixels
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.plots.features import ViewedSplit, draw_views
-from mmbench.transfer.task import TransferJob
 
 
 def draw_beside(job: TransferJob, record: Path) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from mmbench.tasks import ON_FEATURES, BoardColumn, task
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion
-from mmbench.transfer.task import Measurement, TransferJob, task
 from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
 
 
-@task("finetune", FinetuneSettings, default_protocol="finetune/patterns@2")
+@task(
+    "finetune",
+    FinetuneSettings,
+    "finetune/patterns@2",
+    column=BoardColumn("Finetuning", order=60),
+    metrics=("top1",),
+    uses=ON_FEATURES,
+)
 def finetune_all(job: TransferJob, settings: FinetuneSettings) -> Measurement:
     """Finetune on every labelled training image, measure once on the evaluated split."""
     train, test = job.images("train"), job.images(job.evaluated)

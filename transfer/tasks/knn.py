@@ -12,9 +12,10 @@ from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid, knn_scores
 from mmbench.settings_types import Count, Counts, Within, different
+from mmbench.tasks import ON_FEATURES, BoardColumn, TaskSettings, task
 from mmbench.transfer.inputs.features import is_pixels
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, percent_correct, require_finite
-from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 from mmbench.transfer.tasks.edges import best_of, edge_note, edge_of
 
 WARM = 0.1  # a temperature at which votes cannot overflow; Wu et al. 2018 take 0.07
@@ -59,7 +60,15 @@ class KnnGridSettings(TaskSettings):
     chunk: Count = 512
 
 
-@task("knn", KnnSettings, default_protocol="knn/patterns@2", accepts_pixels=True)
+@task(
+    "knn",
+    KnnSettings,
+    "knn/patterns@2",
+    column=BoardColumn("kNN", order=10),
+    metrics=("top1",),
+    uses=ON_FEATURES,
+    frozen=True,
+)
 def knn(job: TransferJob, settings: KnnSettings | KnnGridSettings) -> Measurement:
     """Classify the evaluated split by its neighbours in train. Of raw pixels, the mean image is removed."""
     if isinstance(settings, KnnGridSettings):

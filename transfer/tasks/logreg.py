@@ -18,8 +18,9 @@ from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.settings_types import Iterations, Positive, Tolerance, Within
+from mmbench.tasks import ON_FEATURES, BoardColumn, TaskSettings, task
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, percent_correct, require_finite
-from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 from mmbench.transfer.tasks.edges import edge_note, edge_of
 
 TOLERANCE = 1e-6
@@ -103,7 +104,15 @@ def scores(model: LogisticRegression, features: Tensor, classes: int) -> Tensor:
     return torch.from_numpy(full)
 
 
-@task("logreg", LogregSettings, default_protocol="logreg/lbfgs@2", accepts_pixels=True)
+@task(
+    "logreg",
+    LogregSettings,
+    "logreg/lbfgs@2",
+    column=BoardColumn("Logistic regression", order=30),
+    metrics=("top1",),
+    uses=ON_FEATURES,
+    frozen=True,
+)
 def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     """Choose the strength on val, refit on train and val, measure once on the evaluated split.
 

@@ -13,8 +13,9 @@ from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
 from mmbench.settings_types import Counts, Factor, Iterations, Within
+from mmbench.tasks import ON_FEATURES, BoardColumn, TaskSettings, task
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, require_finite
-from mmbench.transfer.task import Measurement, TaskSettings, TransferJob, task
 from mmbench.transfer.tasks.linear.cached import fit_linear, moments
 from mmbench.transfer.tasks.linear.settings import CachedProbe
 
@@ -38,7 +39,15 @@ class LowshotSettings(TaskSettings):
     iterations: Iterations = 200
 
 
-@task("lowshot", LowshotSettings, default_protocol="lowshot/k@2", accepts_pixels=True)
+@task(
+    "lowshot",
+    LowshotSettings,
+    "lowshot/k@2",
+    column=BoardColumn("Few labels", order=40),
+    metrics=("top1",),
+    uses=ON_FEATURES,
+    frozen=True,
+)
 def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
     """Fit every draw of every k, measure each on the evaluated split; top1 is the mean over all.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,9 +13,10 @@ from mmbench.data.subsets import class_balanced_subset
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset
 from mmbench.settings_types import PositiveShare
+from mmbench.tasks import ON_FEATURES, BoardColumn, task
 from mmbench.transfer.inputs.labels import committed_draw, listed_images
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion
-from mmbench.transfer.task import Measurement, TransferJob, task
 from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
 
 
@@ -22,7 +26,20 @@ class SemisupSettings(FinetuneSettings):
     fraction: PositiveShare
 
 
-@task("semisup", SemisupSettings, default_protocol="semisup/patterns-1pct@2", takes_labels_file=True)
+def _share(config: Mapping[str, Any]) -> tuple[str, float]:
+    """Return a column per share of the labels."""
+    percent = 100 * float(config["fraction"])
+    return f"{percent:g}% labels", percent
+
+
+@task(
+    "semisup",
+    SemisupSettings,
+    "semisup/patterns-1pct@2",
+    column=BoardColumn("Semi-supervised", order=50, variant=_share),
+    metrics=("top1",),
+    uses=(*ON_FEATURES, "labels_file"),
+)
 def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
     test = job.images(job.evaluated)

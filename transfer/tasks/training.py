@@ -31,10 +31,11 @@ from mmbench.settings_types import (
     WeightDecay,
     require_within_run,
 )
+from mmbench.tasks import TaskSettings
 from mmbench.transfer.inputs.batches import Plan, Views, open_views
 from mmbench.transfer.inputs.images import Images
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.task import TaskSettings, TransferJob
 from mmbench.transfer.tasks.schedule import rate_factor
 
 EVALUATION_BATCH = 128

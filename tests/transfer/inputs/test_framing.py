@@ -17,13 +17,14 @@ from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
 from mmbench.data import Dataset, load_dataset
 from mmbench.data.sides import Sides
 from mmbench.results import Result, ResultStore
+from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs import framing
 from mmbench.transfer.inputs import images as pictures
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, Framing, FramingRule, rule_for
 from mmbench.transfer.inputs.images import FileImages, open_images
 from mmbench.transfer.protocol import Protocol, get_protocol, protocols
-from mmbench.transfer.task import TASKS, run_task
+from mmbench.transfer.task import run_task
 
 MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
 STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)

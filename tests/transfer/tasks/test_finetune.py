@@ -10,8 +10,9 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import ResultStore
 from mmbench.transfer.inputs.augment import augment
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TransferJob, run_task
+from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
 
 CPU = torch.device("cpu")

@@ -17,8 +17,8 @@ from mmbench.transfer.dense.detection.quiet import logs_to, seeded
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.trainer import DETECTIONS, OBJECTS, DetectionTrainer, ReportProgress
 from mmbench.transfer.dense.detection.weights import check_arrival, write_c4_weights, write_timm_weights
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.protocol import Protocol
-from mmbench.transfer.task import Measurement, TransferJob
 
 # Detectron2's results by task -> prefix of ours.
 PREFIXES = {"bbox": "", "segm": "mask_"}

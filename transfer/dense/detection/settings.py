@@ -24,7 +24,7 @@ from mmbench.settings_types import (
     require_shorter,
     require_within_run,
 )
-from mmbench.transfer.task import TaskSettings
+from mmbench.tasks import TaskSettings
 
 AnchorSide = Annotated[int, Within(1, 8192)]
 AnchorScale = Annotated[float, Within(0.1, 1000)]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from mmbench.tasks import BoardColumn, task
 from mmbench.transfer.dense.detection.quiet import logs_to
 from mmbench.transfer.dense.detection.requirement import require_detectron2
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-from mmbench.transfer.task import Measurement, TransferJob, task
+from mmbench.transfer.job import Measurement, TransferJob
 
 
-@task("detection", DetectionSettings, default_protocol="detection/patterns@1", dense=True)
+@task(
+    "detection",
+    DetectionSettings,
+    "detection/patterns@1",
+    column=BoardColumn("Detection", order=70),
+    metrics=("AP", "AP50", "AP75"),
+    uses=("work",),
+    dense=True,
+)
 def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:
     """Train every layer with Detectron2's DefaultTrainer, evaluate with its COCOEvaluator.
 

@@ -20,7 +20,7 @@ from mmbench.transfer.dense.segmentation.runner import ProveArrival, QuietRunner
 from mmbench.transfer.dense.segmentation.scenes import check_scenes, draw_subset
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 from mmbench.transfer.dense.segmentation.weights import expected_tensors, feed_timm_backbone, write_weights
-from mmbench.transfer.task import Measurement, TransferJob
+from mmbench.transfer.job import Measurement, TransferJob
 
 REPORTED = ("mIoU", "mAcc", "aAcc")
 

@@ -22,7 +22,7 @@ from mmbench.settings_types import (
     Within,
     Workers,
 )
-from mmbench.transfer.task import TaskSettings
+from mmbench.tasks import TaskSettings
 
 HeadWidth = Annotated[int, Within(4, 65536)]
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from mmbench.tasks import BoardColumn, task
 from mmbench.transfer.dense.segmentation.requirement import require_mmseg
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
-from mmbench.transfer.task import Measurement, TransferJob, task
+from mmbench.transfer.job import Measurement, TransferJob
 
 
-@task("segmentation", SegmentationSettings, default_protocol="segmentation/patterns@1", dense=True)
+@task(
+    "segmentation",
+    SegmentationSettings,
+    "segmentation/patterns@1",
+    column=BoardColumn("Segmentation", order=80),
+    metrics=("mIoU",),
+    uses=("work",),
+    dense=True,
+)
 def segmentation(job: TransferJob, settings: SegmentationSettings) -> Measurement:
     """Train every layer through mmengine's Runner and evaluate with mmsegmentation's IoUMetric.
 

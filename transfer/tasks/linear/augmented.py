@@ -17,8 +17,8 @@ from mmbench.finite import first_not_finite
 from mmbench.transfer.inputs.batches import Plan, open_views
 from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.inputs.images import Images
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, require_finite
-from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.tasks.linear.heads import HEAD_STD
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mmbench.data.types import Split
 from mmbench.distributed import on_main
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, percent_correct, require_finite
-from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.tasks.edges import edge_note, edge_of
 from mmbench.transfer.tasks.linear.settings import CachedProbe
 

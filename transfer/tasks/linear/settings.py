@@ -27,7 +27,7 @@ from mmbench.settings_types import (
     Within,
     require_within_run,
 )
-from mmbench.transfer.protocol import TaskSettings
+from mmbench.tasks import TaskSettings
 
 
 class LinearSettings(TaskSettings):

@@ -28,8 +28,8 @@ from mmbench.processes import cores
 from mmbench.results import Metric
 from mmbench.settings_types import legacy_seed
 from mmbench.transfer.average_precision import average_precision, average_precision_11_points
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.tasks.edges import Edge, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 

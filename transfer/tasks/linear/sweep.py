@@ -15,8 +15,8 @@ from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.transfer.inputs.batches import Plan, Views, open_views
 from mmbench.transfer.inputs.features import FrozenNetwork
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, require_finite
-from mmbench.transfer.task import Measurement, TransferJob
 from mmbench.transfer.tasks.edges import best_of, edge_note, edge_of
 from mmbench.transfer.tasks.linear.heads import HeadRecipe, LinearHeads, recipes
 from mmbench.transfer.tasks.linear.settings import SweepProbe

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mmbench.transfer.task import Measurement, TransferJob, task
+from mmbench.tasks import ON_FEATURES, BoardColumn, task
+from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.tasks.linear.augmented import measure_augmented
 from mmbench.transfer.tasks.linear.cached import measure_cached
 from mmbench.transfer.tasks.linear.settings import (
@@ -16,7 +17,15 @@ from mmbench.transfer.tasks.linear.svm import measure_svm
 from mmbench.transfer.tasks.linear.sweep import measure_sweep
 
 
-@task("linear", LinearSettings, default_protocol="linear/patterns@2", accepts_pixels=True)
+@task(
+    "linear",
+    LinearSettings,
+    "linear/patterns@2",
+    column=BoardColumn("Linear", order=20),
+    metrics=("top1", "mAP"),
+    uses=ON_FEATURES,
+    frozen=True,
+)
 def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
     """Measure a linear classifier on frozen features; that they are frozen is checked in the run."""
     if isinstance(settings, AugmentedProbe):

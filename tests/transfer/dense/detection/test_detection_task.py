@@ -16,10 +16,11 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import MissingExtraError, UserError
 from mmbench.results import ResultStore, read_result
+from mmbench.tasks import TASKS
 from mmbench.transfer.dense.detection import run, weights
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.protocol import get_protocol, parse_settings
-from mmbench.transfer.task import TASKS, run_task
+from mmbench.transfer.task import run_task
 
 FEW = {
     "iterations": 20,

@@ -293,7 +293,7 @@ def test_wrong_settings_are_told(overrides: dict[str, Any], words: str) -> None:
 
 def test_task_is_listed_without_importing_mmseg() -> None:
     code = (
-        "import sys; from mmbench.transfer.task import TASKS; import mmbench.transfer.dense.segmentation; "
+        "import sys; from mmbench.tasks import TASKS; import mmbench.transfer.dense.segmentation; "
         "assert TASKS._entries['segmentation'].dense; "
         "loaded = [name for name in ('mmseg', 'mmcv', 'mmengine') if name in sys.modules]; "
         "assert not loaded, loaded"

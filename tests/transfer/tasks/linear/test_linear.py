@@ -16,8 +16,9 @@ from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TransferJob, run_task
+from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.linear.augmented import train_head
 from mmbench.transfer.tasks.linear.cached import fit_linear, standardise
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe

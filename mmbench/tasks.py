@@ -1,0 +1,138 @@
+"""Transfer tasks: what each declares of itself, and the registry that they are entered in.
+
+This module is light, and so is the module of a task that holds its declaration: help, listings and the
+leaderboard read all declarations without importing torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from mmbench.registry import Registry
+from mmbench.settings_types import STRICT
+
+# Options of `mmbench transfer` that some tasks do not use.
+Option = Literal["bank", "labels_file", "plot", "precision", "work", "workers"]
+ON_FEATURES: tuple[Option, ...] = ("bank", "plot", "precision", "workers")
+
+
+class TaskSettings(BaseModel):
+    """Base class of every task's typed settings: unknown names are refused."""
+
+    model_config = STRICT
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the model that checks `values`; a task with several kinds of protocols overrides this."""
+        return cls
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what of a protocol's schedule lies beyond the end of a run that was made shorter."""
+        found = []
+        for name, length in (("decay_epochs", "epochs"), ("decay_at", "iterations")):
+            end = getattr(self, length, math.inf)
+            beyond = [value for value in getattr(self, name, ()) if value >= end]
+            if beyond:
+                found.append(
+                    f"{name} {beyond} lie beyond the run ({length} {end}): the rate does not fall there"
+                )
+        warmup, end = getattr(self, "warmup_iterations", 0), getattr(self, "iterations", math.inf)
+        if warmup > end:
+            found.append(f"the warm-up ({warmup}) is longer than the run (iterations {end})")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class BoardColumn:
+    """How a task's results are shown on the leaderboard.
+
+    Attributes:
+        label: heading of the column, such as "kNN".
+        order: position among the tasks; columns are sorted by it.
+        variant: from a record's config to (heading, position among the task's own columns), for a task whose
+            protocols measure different things, such as shares of the labels.
+    """
+
+    label: str
+    order: int
+    variant: Callable[[Mapping[str, Any]], tuple[str, float]] | None = None
+
+    def of(self, config: Mapping[str, Any]) -> tuple[str, float]:
+        """Return the heading and the position among the task's own columns for a record's config."""
+        return (self.label, 0.0) if self.variant is None else self.variant(config)
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task as it is declared.
+
+    Attributes:
+        settings: typed settings, which the task's protocols fill.
+        default_protocol: id of the protocol that is used where the user names none.
+        measure: `(TransferJob, settings) -> Measurement`; does the work.
+        column: how the leaderboard shows it.
+        metrics: what a protocol may name as the primary metric.
+        uses: the options of `mmbench transfer` that it uses, of those that some tasks do not.
+        frozen: works on the features of a frozen encoder; raw pixels and any `Encoder` will do.
+        dense: uses the data set's scenes (boxes, masks) instead of its labelled images.
+    """
+
+    name: str
+    settings: type[TaskSettings]
+    default_protocol: str
+    measure: Callable[[Any, Any], Any]
+    column: BoardColumn
+    metrics: tuple[str, ...]
+    uses: tuple[Option, ...]
+    frozen: bool
+    dense: bool
+
+
+TASKS: Registry[TaskEntry] = Registry("task", "mmbench.transfer.tasks", "mmbench.transfer.dense")
+
+
+def task(
+    name: str,
+    settings: type[TaskSettings],
+    default_protocol: str,
+    *,
+    column: BoardColumn,
+    metrics: tuple[str, ...],
+    uses: tuple[Option, ...] = (),
+    frozen: bool = False,
+    dense: bool = False,
+) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Register the decorated function `(TransferJob, settings) -> Measurement` as a transfer task.
+
+    The arguments are the attributes of `TaskEntry`. Import what is slow to import inside the function.
+    """
+
+    def decorate(measure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        entry = TaskEntry(name, settings, default_protocol, measure, column, metrics, uses, frozen, dense)
+        TASKS.register(name)(entry)
+        return measure
+
+    return decorate
+
+
+_protocol_folders: list[Traversable] = []
+
+
+def add_protocols(package: str) -> None:
+    """Add the protocol files (*.yaml) of another package, named by its dotted name; for plugins."""
+    folder = resources.files(package)
+    if folder not in _protocol_folders:
+        _protocol_folders.append(folder)
+
+
+def protocol_folders() -> tuple[Traversable, ...]:
+    """Return the folders of protocol files that plugins have added."""
+    TASKS.names()  # loads the plugins
+    return tuple(_protocol_folders)
