@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.cli.main import COMMANDS
-from mmbench.transfer.protocol import Protocol, TaskSettings, protocols
-from mmbench.transfer.task import TASKS
+from mmbench.tasks import TASKS, TaskSettings
+from mmbench.transfer.protocol import Protocol, protocols
 
 ROOT = Path(__file__).resolve().parent.parent
 TASK_TITLES = {
