@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from mmbench.cli import options
+from mmbench.cli.next_step import next_step
 from mmbench.writable import require_writable
 
 TITLE = "mmbench leaderboard"
 RESULTS = click.argument("results", type=click.Path(path_type=Path))
-BASELINE = click.option("--baseline", help="Arm that differences refer to, such as mscn. Default: none.")
+BASELINE = click.option("--baseline", help="Arm that the others are compared with, such as mscn.")
 TITLE_OPTION = click.option("--title", default=TITLE, show_default=True, help="Heading of the board.")
 
 
@@ -21,15 +23,13 @@ def leaderboard() -> None:
 
 @leaderboard.command(epilog="Example: mmbench leaderboard build demo/results --out board --baseline mscn")
 @RESULTS
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the board; replaced as a whole."
-)
+@options.out(required=True, help="Folder of the board, which is replaced as a whole.")
 @BASELINE
 @click.option(
     "--published/--no-published",
     default=True,
     show_default=True,
-    help="Published numbers beside the measured.",
+    help="Show published numbers beside the measured ones.",
 )
 @TITLE_OPTION
 def build(results: Path, out: Path, baseline: str | None, published: bool, title: str) -> None:
@@ -40,6 +40,7 @@ def build(results: Path, out: Path, baseline: str | None, published: bool, title
     board = stage.build(results, out, baseline, published=published, title=title)
     size = f"{len(board.rows)} arms in {len(board.columns)} columns"
     click.echo(f"{size} from {board.records} records: {out / 'index.html'}")
+    click.echo(f"next: open {out / 'index.html'} in a browser", err=True)
 
 
 @leaderboard.command(epilog="Example: mmbench leaderboard show demo/results --baseline mscn")
@@ -47,10 +48,15 @@ def build(results: Path, out: Path, baseline: str | None, published: bool, title
 @BASELINE
 @TITLE_OPTION
 def show(results: Path, baseline: str | None, title: str) -> None:
-    """Print the board of the records below RESULTS, and write nothing."""
+    """Print the board of the records below RESULTS."""
     from rich.console import Console
 
     from mmbench.leaderboard.build import read_board
     from mmbench.leaderboard.terminal import print_board
 
     print_board(read_board(results, baseline, published=False, title=title), Console())
+    next_step("leaderboard", "build", results, "--out", "board", *_baseline(baseline))
+
+
+def _baseline(baseline: str | None) -> tuple[str, ...]:
+    return () if baseline is None else ("--baseline", baseline)

@@ -1,4 +1,4 @@
-"""`python -m mmbench`: the `mmbench` command, for launchers that want a module."""
+"""`python -m mmbench`: the `mmbench` command, for launchers that take a module."""
 
 from mmbench.cli.main import main
 

@@ -9,7 +9,8 @@ import click
 import torch
 from torch import Tensor
 
-from mmbench.cli.option_types import SEED
+from mmbench.cli import options
+from mmbench.cli.next_step import next_step
 from mmbench.data import load_dataset, load_images
 from mmbench.data.decoding import read_image
 from mmbench.data.opening import image_path
@@ -70,15 +71,17 @@ def draw_preview(
 
 @click.command(epilog="Example: mmbench preview mixmask --data patterns --out mixmask.png")
 @click.argument("method")
-@click.option("--image", "images", type=click.Path(path_type=Path), multiple=True, help="File; repeatable.")
-@click.option("--data", default="patterns", show_default=True, help="Used where no --image is given.")
 @click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True
+    "--image", "images", type=click.Path(path_type=Path), multiple=True, help="Image file; repeatable."
 )
-@click.option("--count", type=click.IntRange(2, 16), default=8, show_default=True, help="Images of --data.")
-@click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG to write.")
+@options.data(default="patterns", show_default=True, help="Data set or image folder, without --image.")
+@options.data_root()
+@click.option(
+    "--count", type=click.IntRange(2, 16), default=8, show_default=True, help="How many images of --data."
+)
+@options.seed(help="Seed of the views and masks.")
+@options.overrides()
+@options.out_file(required=True, help="PNG to write.")
 def preview(
     method: str,
     images: tuple[Path, ...],
@@ -102,3 +105,4 @@ def preview(
         overrides=overrides,
     )
     click.echo(f"drawn: {path}")
+    next_step("pretrain", "--method", method, "--data", data, "--out", f"runs/{method.partition('@')[0]}")

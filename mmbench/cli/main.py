@@ -1,4 +1,4 @@
-"""The `mmbench` command. Subcommands are named here and imported only when they are run."""
+"""The `mmbench` command. Its subcommands are listed here and imported only when they are run."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.faults import BAD_INPUT, MACHINE, fault_of
 from mmbench.version import __version__
 
-STOPPED = 130  # as shells have it: 128 + SIGINT
+STOPPED = 130  # the convention of shells: 128 + SIGINT
 
 # command -> ("module:attribute", one line of help). The modules import torch; this table does not.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("mmbench.tools.demo.command:demo", "Embedded data, pretraining, transfer, leaderboard: all."),
-    "data": ("mmbench.tools.data:data", "Prepare, check and show data sets."),
+    "demo": ("mmbench.tools.demo.command:demo", "Run the whole pipeline on embedded data."),
+    "data": ("mmbench.tools.data:data", "List, prepare, check and show data sets."),
     "pretrain": ("mmbench.pretrain.command:pretrain", "Pretrain a backbone without labels."),
-    "preview": ("mmbench.tools.preview:preview", "Draw what a method does to images."),
-    "inspect": ("mmbench.tools.inspect_checkpoint:inspect", "Tell what a checkpoint holds."),
-    "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and prove that nothing was lost."),
-    "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to a task."),
-    "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Turn result records into a leaderboard."),
-    "doctor": ("mmbench.tools.doctor:doctor", "Check this installation and say how to mend it."),
+    "preview": ("mmbench.tools.preview:preview", "Draw the views and masks of a method."),
+    "inspect": ("mmbench.tools.inspect_checkpoint:inspect", "Describe a checkpoint."),
+    "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and verify the result."),
+    "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to tasks."),
+    "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Build a leaderboard from result records."),
+    "doctor": ("mmbench.tools.doctor:doctor", "Check your installation and suggest fixes."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
+    """A group that imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order a newcomer meets them."""
+        """Return the commands in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command; an unknown one gets a near match."""
+        """Import and return the command; the error about an unknown one suggests a near match."""
         if cmd_name not in COMMANDS:
             raise unknown_name("command", cmd_name, COMMANDS)
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their one line of help, importing none of them."""
+        """List the commands with one line of help each, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
@@ -59,19 +59,20 @@ class LazyGroup(click.Group):
 def root() -> None:
     """Does this pretraining transfer?
 
-    Pretrain ConvNets without labels, convert checkpoints with proof, transfer them to classification,
+    Pretrain ConvNets without labels, convert and verify checkpoints, transfer them to classification,
     detection and segmentation, and rank them against a baseline.
     """
 
 
 def main(arguments: Sequence[str] | None = None, **extra: Any) -> None:
-    """Run the command line; exits with the code of the command.
+    """Run the command line and exit with the code of the command.
 
     Bad input ends in one line and exit code 2, a fault of the machine (a full disk, no memory) in one line
-    and exit code 1, Ctrl-C in 130; our own bugs in a traceback. MMBENCH_TRACEBACK=1 shows those of faults.
+    and exit code 1, Ctrl-C in exit code 130, a bug of mmbench in a traceback. MMBENCH_TRACEBACK=1 shows the
+    traceback of faults too.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a name ends no training
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
     code = _run(arguments, extra)
     sys.exit(_flush(code))
@@ -91,8 +92,8 @@ def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
         hint = f" (see {command} --help)" if command else ""
         return _complain(f"error: {error.format_message()}{hint}", BAD_INPUT)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return _complain("stopped; run the same command again to go on", STOPPED)
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        return _complain("interrupted; run the same command again to continue", STOPPED)
+    except BrokenPipeError:  # the reader of the output is gone, as with `head`
         return MACHINE
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -104,15 +105,15 @@ def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _complain(words: str, code: int) -> int:
-    """Print one line to the terminal, where that is possible, and return the exit code."""
+def _complain(message: str, code: int) -> int:
+    """Print one line to stderr, where that is possible, and return the exit code."""
     with contextlib.suppress(OSError):
-        click.echo(one_line(f"mmbench: {words}"), err=True)
+        click.echo(one_line(f"mmbench: {message}"), err=True)
     return code
 
 
 def _flush(code: int) -> int:
-    """Hand what was printed to the system; output that nobody can take is a fault, not a traceback."""
+    """Flush what was printed; output that cannot be written is a fault, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -120,7 +121,7 @@ def _flush(code: int) -> int:
             if stream is sys.stdout and not isinstance(error, BrokenPipeError) and code == 0:
                 _complain(f"error: the output cannot be written ({error.strerror})", MACHINE)
             with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())  # else Python complains once more when it leaves
+                os.dup2(nowhere.fileno(), stream.fileno())  # otherwise Python reports it again at exit
             code = code or MACHINE
     return code
 

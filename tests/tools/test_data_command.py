@@ -64,7 +64,7 @@ def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
     assert code == 0
     assert "train: 20 images of 40 px, 10 classes, 2 per class" in out
     assert "scenes, train: 3 pictures" in out
-    assert out.rstrip().endswith("patterns is whole")
+    assert out.rstrip().endswith("patterns is complete")
     before = (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns
     code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
     assert code == 0 and "nothing to do" in out
@@ -74,7 +74,7 @@ def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
 def test_the_root_comes_from_the_environment(rendered, monkeypatch, capsys):
     monkeypatch.setenv("MMBENCH_DATA", str(rendered))
     code, out, _ = run(capsys, "data", "check", "patterns")
-    assert code == 0 and "whole" in out
+    assert code == 0 and "complete" in out
 
 
 def test_another_seed_needs_force(root, capsys):
@@ -87,7 +87,7 @@ def test_another_seed_needs_force(root, capsys):
     assert [path.name for path in root.iterdir()] == ["patterns"]
 
 
-def test_force_mends_a_damaged_folder(root, capsys):
+def test_force_repairs_a_damaged_folder(root, capsys):
     shutil.rmtree(root / "patterns" / "train" / "arcs")
     (root / "patterns" / "patterns.json").unlink()
     assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 2

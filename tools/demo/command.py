@@ -1,4 +1,4 @@
-"""`mmbench demo`: from nothing to a leaderboard that this machine measured."""
+"""`mmbench demo`: runs the whole pipeline on embedded data, up to a leaderboard."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mmbench.cli import option_types
-from mmbench.cli.option_types import SEED
+from mmbench.cli import options
+from mmbench.cli.next_step import next_step
+from mmbench.cli.options import Option, WholeNumber
 from mmbench.errors import UserError, unknown_name
 from mmbench.files import require_free_space
 from mmbench.processes import cores
@@ -34,21 +35,22 @@ def run_demo(
     workers: int | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Render the data, pretrain the arms, transfer them, build the board; what is done already is reused.
+    """Render the data, pretrain the arms, transfer them and build the board; finished parts are reused.
 
     Args:
         out: the demo's folder.
-        arms: methods to pretrain; random weights and raw pixels always take part.
-        tasks: which tasks to measure; None means those that take minutes together.
+        arms: methods to pretrain; random weights and raw pixels are always measured too.
+        tasks: tasks to measure; None means all that are not optional.
         seeds: pretraining seeds.
         epochs: pretraining epochs, the same for every arm.
-        workers: processes with one thread each; None means one per core.
+        workers: processes, with one thread each; None means one per core.
+        console: where progress and the board are printed; None means stdout.
 
     Returns:
         The path of the board's page.
 
     Raises:
-        UserError: unknown names, too little disk, or a part that cannot be done.
+        UserError: unknown names, too little disk space, or a part that failed.
     """
     console = console or Console()
     known_tasks = [probe.task for probe in PROBES]
@@ -65,7 +67,7 @@ def run_demo(
     cells = plan(arms, tasks, seeds, epochs)
     console.print(
         f"demo: {len(cells)} parts on {workers} worker{'s' if workers > 1 else ''} in {out}/ "
-        "(stop it at any time; the same command goes on)",
+        "(the same command continues it after an interruption)",
         highlight=False,
     )
     started = time.monotonic()
@@ -80,43 +82,36 @@ def run_demo(
     console.print(
         f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}", highlight=False
     )
+    next_step("results", "list", folders.results)
     return page
 
 
 @click.command(epilog="Example: mmbench demo --out demo")
+@options.out(default=Path("demo"), show_default=True, help="Folder of the demo.")
+@options.methods(default=ARMS, show_default=",".join(ARMS))
+@options.tasks(help="Tasks. Default: all but the slow ones (finetune, logreg, lowshot).")
+@options.seeds(default=SEEDS, show_default=",".join(map(str, SEEDS)), help="Pretraining seeds.")
+@options.epochs(default=EPOCHS, show_default=True, help="Pretraining epochs.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
-)
-@click.option("--arm", "arms", multiple=True, default=ARMS, show_default=True, help="Method; repeatable.")
-@click.option(
-    "--task",
-    "tasks",
-    multiple=True,
-    help="Task; repeatable. Default: all but finetune, logreg and lowshot.",
-)
-@click.option(
-    "--seed", "seeds", type=SEED, multiple=True, default=SEEDS, show_default=True, help="Repeatable."
-)
-@click.option(
-    "--epochs", type=option_types.EPOCHS, default=EPOCHS, show_default=True, help="Pretraining epochs."
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, MOST_WORKERS),
-    help="Processes, one thread each. Default: one per core.",
+    "--processes",
+    "workers",
+    cls=Option,
+    aliases=("--workers",),
+    type=WholeNumber(1, MOST_WORKERS),
+    help="Processes, with one thread each. Default: one per core.",
 )
 def demo(
     out: Path,
-    arms: tuple[str, ...],
+    methods: tuple[str, ...],
     tasks: tuple[str, ...],
     seeds: tuple[int, ...],
     epochs: int,
     workers: int | None,
 ) -> None:
-    """Measure a whole leaderboard on embedded data.
+    """Run the whole pipeline on embedded data and build a leaderboard.
 
     Renders the Patterns data, pretrains MixMask, MoCo, the erase control and the MSCN-style baseline,
     transfers each to linear, kNN, 1% and 10% labels, detection (Detectron2) and segmentation
     (mmsegmentation), and builds the board.
     """
-    run_demo(out, arms=arms, tasks=tasks or None, seeds=seeds, epochs=epochs, workers=workers)
+    run_demo(out, arms=methods, tasks=tasks or None, seeds=seeds, epochs=epochs, workers=workers)

@@ -1,4 +1,4 @@
-"""What the demo runs: cells (one pretraining, one transfer) and which cell waits for which."""
+"""What the demo runs: cells (the data, one pretraining or one transfer each) and their dependencies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 ARCH = "mixmask_resnet8"
 ARMS = ("mixmask", "moco", "erase", "mscn")
-# MSCN-style weights see filtered images, so their control does too.
+# MSCN-style weights are fed filtered images, so their control is too.
 FILTERED_ARM, FILTERED_CONTROL = "mscn", "random-high-pass"
 DATA = "patterns"
 
@@ -18,11 +18,11 @@ class Probe:
 
     Attributes:
         protocol: the protocol's id.
-        seconds: rough cost on one core, for the order of work and the first guess of the time left.
-        label_subsets: how many draws of labels (or seeds of the head) per pretraining seed.
-        pretraining_seeds: how many of the pretraining seeds are measured; None means all.
-        controls: what takes part beside the arms; the filtered control only beside the filtered arm.
-        asked_for: measured only where its task is named, since the demo is to take minutes.
+        seconds: rough cost on one core, for the order of the cells and the first estimate of the time left.
+        label_subsets: number of label subsets (or seeds of the head) per pretraining seed.
+        pretraining_seeds: number of pretraining seeds that are measured; None means all.
+        controls: controls measured beside the arms; the filtered one only beside the filtered arm.
+        optional: slow, so measured only if its task is named.
     """
 
     task: str
@@ -31,7 +31,7 @@ class Probe:
     label_subsets: int = 1
     pretraining_seeds: int | None = None
     controls: tuple[str, ...] = ("random", FILTERED_CONTROL)
-    asked_for: bool = False
+    optional: bool = False
 
 
 PROBES = (
@@ -39,9 +39,9 @@ PROBES = (
     Probe("linear", "linear/patterns@2", 4, controls=("random", FILTERED_CONTROL, "pixels")),
     Probe("semisup", "semisup/patterns-1pct@2", 5, label_subsets=3),
     Probe("semisup", "semisup/patterns-10pct@2", 12),
-    Probe("logreg", "logreg/lbfgs@2", 40, asked_for=True),
-    Probe("lowshot", "lowshot/k@2", 10, asked_for=True),
-    Probe("finetune", "finetune/patterns@2", 35, asked_for=True),
+    Probe("logreg", "logreg/lbfgs@2", 40, optional=True),
+    Probe("lowshot", "lowshot/k@2", 10, optional=True),
+    Probe("finetune", "finetune/patterns@2", 35, optional=True),
     Probe("detection", "detection/patterns@1", 15, pretraining_seeds=1, controls=("random",)),
     Probe("segmentation", "segmentation/patterns@1", 19, pretraining_seeds=1, controls=("random",)),
 )
@@ -55,12 +55,14 @@ class Cell:
     """One piece of work for one worker.
 
     Attributes:
-        name: unique, readable, and stable: finished cells are remembered by it.
+        name: unique and stable; the demo's state file lists finished cells by it.
+        kind: what is done.
         after: names of the cells that must be finished first.
         seconds: rough cost on one core.
         arm: method or control; empty for the data cell.
         pretraining_seed: seed of the weights.
-        transfer_seed: seed of the task, and of the label subset.
+        task, protocol: of a transfer.
+        transfer_seed: seed of the task and of its label subset.
     """
 
     name: str
@@ -85,13 +87,13 @@ def plan(
     """Return the demo's cells: data first, then every arm and control on every probe.
 
     Args:
-        arms: pretraining methods; the controls always take part.
-        tasks: names of the tasks to run; None means all that need not be asked for.
+        arms: pretraining methods; the controls are always measured.
+        tasks: names of the tasks to run; None means all that are not optional.
         seeds: pretraining seeds.
         epochs: pretraining epochs, for the estimate of the time.
     """
     cells = [Cell(f"data {DATA}", "data", 25)]
-    probes = [probe for probe in PROBES if (not probe.asked_for if tasks is None else probe.task in tasks)]
+    probes = [probe for probe in PROBES if (not probe.optional if tasks is None else probe.task in tasks)]
     for seed in seeds:
         for arm in arms:
             cells.append(
@@ -108,12 +110,12 @@ def plan(
         for position, seed in enumerate(seeds[: probe.pretraining_seeds]):
             for arm in (*arms, *probe.controls):
                 if arm == "pixels" and position > 0:
-                    continue  # pixels have no weights, hence no seed
+                    continue  # pixels have no weights, so no seed
                 if arm == FILTERED_CONTROL and FILTERED_ARM not in arms:
                     continue
                 waits_for = pretrain_name(arm, seed) if arm in arms else cells[0].name
                 for draw in range(probe.label_subsets):
-                    # Every arm meets the same label subsets; different pretraining seeds meet different ones.
+                    # All arms share label subsets; different pretraining seeds have different ones.
                     transfer_seed = position * probe.label_subsets + draw
                     cells.append(
                         Cell(

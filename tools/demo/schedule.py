@@ -1,4 +1,4 @@
-"""Run the demo's cells in warm worker processes, each cell as soon as what it waits for is done."""
+"""Run the demo's cells in warm worker processes, each as soon as its dependencies are finished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.2
 
 
 def finished_cells(folders: DemoFolders, epochs: int) -> dict[str, str]:
-    """Return the finished cells and what they left; a cell whose file is gone is not finished.
+    """Return the finished cells and their outputs; a cell whose output is missing is not finished.
 
     Raises:
         UserError: the folder holds a demo of another length, or its state file is damaged.
@@ -34,11 +34,11 @@ def finished_cells(folders: DemoFolders, epochs: int) -> dict[str, str]:
         state = json.loads(folders.state.read_text(encoding="utf-8"))
         cells: dict[str, str] = state["cells"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise UserError(f"{folders.state} is damaged; delete it, finished records are found again") from None
+        raise UserError(f"{folders.state} is damaged; delete it, and finished records are reused") from None
     if state["epochs"] != epochs:
         raise UserError(
             f"{folders.root} holds a demo of {state['epochs']} epochs, not {epochs}; "
-            f"choose another folder by --out, or go on with --epochs {state['epochs']}"
+            f"choose another folder with --out, or continue with --epochs {state['epochs']}"
         )
     return {name: left for name, left in cells.items() if (folders.root / left).exists()}
 
@@ -49,14 +49,14 @@ def run_cells(
     """Run every cell that is not finished yet.
 
     Raises:
-        UserError: a cell cannot be done; the finished ones are remembered.
+        UserError: a cell failed; the finished ones are reused by the next call.
     """
     state = finished_cells(folders, epochs)
     waiting = [cell for cell in cells if cell.name not in state]
     if not waiting:
-        console.print(f"all {len(cells)} parts are done already", highlight=False)
+        console.print(f"all {len(cells)} parts are finished already", highlight=False)
         return
-    # One process per core with one thread each: torch must not start more before it is told.
+    # One process per core with one thread each; torch reads this before `set_num_threads` is called.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     running: dict[Future[str], Cell] = {}
     progress = DemoProgress(waiting, workers, len(cells), console)
@@ -77,7 +77,7 @@ def run_cells(
                 except BrokenProcessPool:
                     raise UserError(
                         f"a worker process died in '{cell.name}' (out of memory?); see {folders.work}, "
-                        "then run the same command again: it goes on where it stopped"
+                        "then run the same command again to continue"
                     ) from None
                 state[cell.name] = os.path.relpath(left, folders.root)
                 write_json(folders.state, {"epochs": epochs, "cells": state})
@@ -85,7 +85,7 @@ def run_cells(
 
 
 def _ready(waiting: Sequence[Cell], finished: dict[str, str]) -> list[Cell]:
-    """Return the cells that can start now, the longest first, pretraining before what depends on it."""
+    """Return the cells that can start now: pretraining first, then the longest."""
     ready = [cell for cell in waiting if all(name in finished for name in cell.after)]
     return sorted(ready, key=lambda cell: (cell.kind != "pretrain", -cell.seconds))
 
@@ -94,7 +94,7 @@ def _ready(waiting: Sequence[Cell], finished: dict[str, str]) -> list[Cell]:
 def _worker_pool(
     workers: int, folders: DemoFolders
 ) -> Iterator[tuple[ProcessPoolExecutor, SimpleQueue[Progress]]]:
-    """Yield a pool of fresh processes and the queue of their messages; end them at once on any error."""
+    """Yield a pool of new processes and the queue of their messages; stop them at once on any error."""
     context = multiprocessing.get_context("spawn")
     messages: SimpleQueue[Progress] = context.SimpleQueue()
     folders.work.mkdir(parents=True, exist_ok=True)

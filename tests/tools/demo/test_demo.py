@@ -1,4 +1,4 @@
-"""The demo for real, but small: data, two arms, the controls, one probe, the board; nothing is done twice."""
+"""A small demo from end to end: data, two arms, the controls, one probe, the board; nothing runs twice."""
 
 import io
 import json
@@ -27,5 +27,5 @@ def test_a_small_demo_ends_in_a_board_and_is_reused(tmp_path: Path) -> None:
 
     before = {path: path.stat().st_mtime_ns for path in records}
     run_demo(out, console=second, **arguments)  # type: ignore[arg-type]
-    assert "all 8 parts are done already" in second.file.getvalue()  # type: ignore[attr-defined]
+    assert "all 8 parts are finished already" in second.file.getvalue()  # type: ignore[attr-defined]
     assert {path: path.stat().st_mtime_ns for path in sorted((out / "results").rglob("*.json"))} == before

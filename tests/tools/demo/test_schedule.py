@@ -1,4 +1,4 @@
-"""The demo's memory, its estimate of the time left, and what it says when something is wrong."""
+"""The demo's state file, its estimate of the time left, and its errors."""
 
 import io
 import json
@@ -31,10 +31,11 @@ def test_time_left_scales_the_costs_by_the_speed_seen(monkeypatch: pytest.Monkey
         progress.receive(Progress("b", 5, 10, "half"))
         assert progress.seconds_left() == pytest.approx(1.5 * (0.5 * 20 + 30) / 2)
         assert progress.finished == 3  # two were done before
-    assert "[  3/5] a: 15.0 s" in output.getvalue()
+    dated = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[  3/5\] a: 15\.0 s \(about \d+ s left\)\n"
+    assert re.fullmatch(dated, output.getvalue())
 
 
-def test_a_finished_cell_counts_only_while_its_file_is_there(tmp_path: Path) -> None:
+def test_a_finished_cell_counts_only_while_its_output_exists(tmp_path: Path) -> None:
     folders = DemoFolders(tmp_path)
     assert finished_cells(folders, epochs=8) == {}
     (tmp_path / "kept.json").write_text("{}")
@@ -67,7 +68,7 @@ def test_a_damaged_state_file_is_named(tmp_path: Path, text: str) -> None:
         ({"seeds": ()}, "at least one epoch and one seed"),
     ],
 )
-def test_wrong_input_is_refused_before_anything_is_made(
+def test_wrong_input_is_refused_before_anything_is_written(
     tmp_path: Path, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
