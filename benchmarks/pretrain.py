@@ -27,7 +27,7 @@ from torch import Generator
 from mmbench.data import Dataset, load_dataset
 from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.source import open_source
+from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 
 # architecture: goals against the textbook loop and against lightly

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.crops import Crops, draw_crops, resized_crops
 from mmbench.pretrain import colour
-from mmbench.pretrain.masks import uniform
+from mmbench.pretrain.mask_generators import uniform
 from mmbench.resample import apply_matrices, blur_matrix
 from mmbench.settings_types import STRICT, AspectRange, CropScale, Share, SigmaRange, Within
 

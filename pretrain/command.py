@@ -17,7 +17,7 @@ from mmbench.cli.option_types import EPOCHS, SEED, THREADS
 from mmbench.data import download_dataset
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain as run_pretraining
-from mmbench.pretrain.sitting import Requests
+from mmbench.pretrain.session import Requests
 from mmbench.progress import progress_report
 from mmbench.writable import require_writable
 

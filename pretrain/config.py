@@ -42,7 +42,7 @@ from mmbench.settings_types import (
     require_shorter,
 )
 
-# May differ between the sittings of one run: where it runs and how fast, not what it computes.
+# May differ between the sessions of one run: where it runs and how fast, not what it computes.
 RUNTIME_SETTINGS = (
     "data_root",
     "device",

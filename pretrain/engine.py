@@ -19,10 +19,10 @@ from mmbench.files import require_free_space
 from mmbench.pretrain.acceleration import make_accelerator, start_trackers
 from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.export import export
+from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
-from mmbench.pretrain.pictures import draw_curves, draw_views
-from mmbench.pretrain.sitting import Report, Requests, Sitting, list_unreadable
-from mmbench.pretrain.source import open_source
+from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
+from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
@@ -96,7 +96,7 @@ def pretrain(
             pictures = source.samples(PICTURED)
             draw_views(trainer.views, pictures, generator, folder.root / "views.png", config.method)
         start_trackers(accelerator, config, trainer.step_number)
-        sitting = Sitting(
+        session = Session(
             trainer,
             folder,
             seconds,
@@ -106,7 +106,7 @@ def pretrain(
             monitor=monitor,
         )
         try:
-            seconds = sitting.run()
+            seconds = session.run()
         finally:
             for tracker in accelerator.trackers:
                 tracker.finish()
@@ -164,7 +164,7 @@ def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, ob
 
 
 def _resume(trainer: Trainer, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> float:
-    """Load the newest state, if any; return the seconds that earlier sittings took.
+    """Load the newest state, if any; return the seconds that earlier sessions took.
 
     Raises:
         UserError: the state is of other data, or of another number of processes.

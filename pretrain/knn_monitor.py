@@ -13,7 +13,7 @@ from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.preprocessing import Preprocess, centre_crop
-from mmbench.pretrain.source import spread
+from mmbench.pretrain.sources.base import spread
 
 BANK, QUERIES = 20_000, 5_000  # images at most, evenly spread over the split
 NEIGHBOURS, TEMPERATURE = 20, 0.1

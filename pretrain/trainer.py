@@ -20,8 +20,8 @@ from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
 from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
-from mmbench.pretrain.source import EpochOrders, ImageSource, Part
-from mmbench.pretrain.views import ViewMaker
+from mmbench.pretrain.sources.base import EpochOrders, ImageSource, Part
+from mmbench.pretrain.view_maker import ViewMaker
 
 # Far apart, so that no two generators of a run are seeded alike.
 PROCESS_SEEDS, SHUFFLE_SEEDS = 1_000_003, 15_485_863

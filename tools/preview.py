@@ -16,9 +16,9 @@ from mmbench.data.decoding import read_image
 from mmbench.data.opening import image_path
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.pictures import draw_views
-from mmbench.pretrain.source import spread
-from mmbench.pretrain.views import ViewMaker
+from mmbench.pretrain.figures import draw_views
+from mmbench.pretrain.sources.base import spread
+from mmbench.pretrain.view_maker import ViewMaker
 from mmbench.writable import require_writable
 
 PICTURE_SIZE = 160  # side at which photographs are read; their views are as large

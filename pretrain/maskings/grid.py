@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 from torch import Generator, Tensor
 
+from mmbench.pretrain.mask_generators import MIN_BLOCK_CELLS, grid_mask
 from mmbench.pretrain.masking import MaskingSettings
-from mmbench.pretrain.masks import MIN_BLOCK_CELLS, grid_mask
 from mmbench.settings_types import Flag, GridCells, Within
 
 

@@ -14,8 +14,8 @@ from pydantic import model_validator
 from torch import Generator, Tensor
 
 from mmbench.preprocessing import high_pass_for
+from mmbench.pretrain.mask_generators import focal_mask, random_share_cells, uniform, upsample
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
-from mmbench.pretrain.masks import focal_mask, random_share_cells, uniform, upsample
 from mmbench.settings_types import Deviation, GridCells, PositiveShare, Share
 
 

@@ -148,7 +148,7 @@ def test_a_stop_where_no_step_will_come_is_heeded_at_once(number: signal.Signals
         (signal.SIGINT, 130, "mmbench.pretrain.engine.build_framework"),
         (signal.SIGTERM, 75, "mmbench.pretrain.engine.draw_curves"),
         (signal.SIGINT, 130, "mmbench.pretrain.engine.export"),
-        (signal.SIGINT, 130, "mmbench.pretrain.sitting.require_finite"),
+        (signal.SIGINT, 130, "mmbench.pretrain.session.require_finite"),
     ],
 )
 def test_a_stop_before_or_after_the_steps_ends_the_run_and_the_same_command_goes_on(

@@ -76,7 +76,7 @@ def test_an_old_state_that_is_not_finite_is_not_exported(
     """Written at the last step by a version that did not look."""
     with monkeypatch.context() as patched:
         diverge_after(patched, STEPS, "backbone.conv1.weight", math.nan)
-        patched.setattr("mmbench.pretrain.sitting.require_finite", lambda trainer, folder: None)
+        patched.setattr("mmbench.pretrain.session.require_finite", lambda trainer, folder: None)
         patched.setattr("mmbench.pretrain.engine.export", killed)
         with pytest.raises(ProcessLookupError):
             pretrain(small(), tmp_path / "run", dataset=tiny)

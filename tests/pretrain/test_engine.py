@@ -18,7 +18,7 @@ from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, high_pass_for
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.sitting import Requests
+from mmbench.pretrain.session import Requests
 from mmbench.pretrain.trainer import build_framework
 from mmbench.runs import RunFolder, read_metrics
 

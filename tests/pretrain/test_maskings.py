@@ -5,9 +5,9 @@ import torch
 
 from mmbench.preprocessing import high_pass_for
 from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.mask_generators import uniform
 from mmbench.pretrain.masking import MASKINGS, Masked, draw_partners
-from mmbench.pretrain.masks import uniform
-from mmbench.pretrain.views import ViewMaker
+from mmbench.pretrain.view_maker import ViewMaker
 
 IMAGES = torch.randn((12, 3, 32, 32), generator=torch.Generator().manual_seed(0))
 

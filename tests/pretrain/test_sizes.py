@@ -19,7 +19,7 @@ from mmbench.errors import UserError
 from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
-from mmbench.pretrain.source import open_source
+from mmbench.pretrain.sources.opening import open_source
 from mmbench.runs import RunFolder, read_settings
 
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ def test_a_run_says_and_records_its_size(tmp_path: Path, side: int, crop_pct: fl
 
 def test_a_run_that_was_begun_with_null_goes_on(tiny: Dataset, tmp_path: Path) -> None:
     """As runs were recorded before sizes were resolved."""
-    from mmbench.pretrain.sitting import Requests
+    from mmbench.pretrain.session import Requests
 
     requests = Requests()
 

@@ -26,10 +26,10 @@ from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.framework import Views
-from mmbench.pretrain.sitting import Requests
-from mmbench.pretrain.source import open_source
+from mmbench.pretrain.session import Requests
+from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
-from mmbench.pretrain.views import ViewMaker
+from mmbench.pretrain.view_maker import ViewMaker
 
 FRAMEWORKS = ("moco", "simclr", "byol", "simsiam")
 STEPS = 4

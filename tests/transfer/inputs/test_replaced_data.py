@@ -14,7 +14,7 @@ from mmbench.data import content_hashes, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.sitting import Requests
+from mmbench.pretrain.session import Requests
 from mmbench.results import ResultStore
 from mmbench.transfer.inputs import images as pictures
 from mmbench.transfer.inputs.feature_bank import FeatureBank

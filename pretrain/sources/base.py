@@ -1,4 +1,4 @@
-"""Where a run's images come from: memory, or files that worker processes decode and crop."""
+"""What a pretraining run asks of its images: batches by plan, a size, an identity."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from mmbench.data import Dataset, ImageSplit
-from mmbench.data.decoding import STORED_OVER_FED, decode
-from mmbench.data.sides import Sides, sides, sides_of_files
-from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
+from mmbench.data.sides import Sides
 
-MUCH = 2  # times as large as a view: then images are shrunk much
-USUAL_SIZE = 224  # of views of photographs
-MEMORY_LIMIT = 4 * 2**30  # bytes of decoded pictures; above it they are read as they are needed
+MUCH = 2  # images this many times as large as a view lose most of their detail
+USUAL_SIZE = 224  # pixels a side of a view of a photograph
 
 
 class Part(NamedTuple):
@@ -97,72 +92,6 @@ class ImageSource(ABC):
         """Return up to `count` pictures for people to look at, evenly spread: uint8 (N, 3, H, W)."""
 
 
-class MemorySource(ImageSource):
-    """Decoded pictures on the device."""
-
-    def __init__(
-        self,
-        name: str,
-        split: ImageSplit,
-        fingerprint: str,
-        image_size: int,
-        device: torch.device,
-        unreadable: list[str],
-        sides: Sides | None,
-    ) -> None:
-        self.name, self.sides = name, sides
-        self.images = split.images.to(device)
-        self.fingerprint = fingerprint
-        self.image_size = image_size
-        self.crop_pct = 1.0 if self.small else min(1.0, image_size / min(split.images.shape[-2:]))
-        self.unreadable = unreadable
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batches(self, plan: Iterable[Part]) -> Iterator[Tensor]:
-        """Yield whole pictures."""
-        for part in plan:
-            yield self.images[part.indices.to(self.images.device)]
-
-    def samples(self, count: int) -> Tensor:
-        """Return some of them."""
-        return self.images[spread(len(self), count).to(self.images.device)]
-
-
 def spread(total: int, count: int) -> Tensor:
     """Return up to `count` indices below `total`, evenly spread: where sorted by class, of many classes."""
     return torch.linspace(0, total - 1, min(count, total)).round().long()
-
-
-def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
-    """Return the train split of `dataset` as the configuration wants it.
-
-    Data sets that are files are decoded into memory if that takes at most MEMORY_LIMIT; a picture that cannot
-    be read is left out. `config.loading` decides otherwise.
-
-    Raises:
-        UserError: no train split, "files" for a data set that has none, or too many unreadable pictures.
-    """
-    from mmbench.pretrain.file_source import FileSource, check_unreadable
-
-    size = config.image_size or dataset.image_size
-    if "train" not in dataset.files:
-        if config.loading == "files":
-            raise UserError(
-                f"data set '{dataset.name}' is not read from files; leave --set loading=files away"
-            )
-        whole = dataset.split("train")
-        known = sides(dataset, "train")
-        return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
-    files = dataset.files["train"]()
-    stored = round(size * STORED_OVER_FED)
-    fits = len(files) * 3 * stored**2 <= MEMORY_LIMIT
-    if config.loading == "files" or (config.loading == "auto" and not fits):
-        return FileSource(dataset.name, files, size, config, device)
-    unreadable: list[str] = []
-    split = decode(files, stored, unreadable)
-    check_unreadable(unreadable, len(files), str(files.root))
-    return MemorySource(
-        dataset.name, split, files.fingerprint, size, device, unreadable, sides_of_files(files)
-    )

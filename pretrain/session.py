@@ -1,4 +1,4 @@
-"""One sitting of a run: the steps from where it stands to its end or to a request, and what is written."""
+"""One session of a run: the steps from where it stands to its end or to a request, and what is written."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Requests:
             raise KeyboardInterrupt
 
 
-class Sitting:
+class Session:
     """Takes steps, logs them, saves states.
 
     Args:
-        seconds_before: what earlier sittings took.
+        seconds_before: what earlier sessions took.
         monitor: measures the backbone now and then, if wanted.
     """
 
@@ -75,11 +75,11 @@ class Sitting:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all sittings so far."""
+        """Wall time of all sessions so far."""
         return self.seconds_before + time.perf_counter() - self.started
 
     def run(self) -> float:
-        """Take the remaining steps; return the seconds of all sittings.
+        """Take the remaining steps; return the seconds of all sessions.
 
         Raises:
             UserError: the loss or a weight is not finite; the disk is full.
@@ -90,7 +90,7 @@ class Sitting:
         try:
             while self.trainer.step_number < self.trainer.total_steps:
                 self._one_step(metrics)
-            require_finite(self.trainer, self.folder)  # also where an earlier sitting took the last step
+            require_finite(self.trainer, self.folder)  # also where an earlier session took the last step
         finally:
             self.requests.idle = True
             if metrics is not None:
@@ -187,7 +187,7 @@ def _unreadable_list(folder: RunFolder) -> Path:
 
 
 def recall_unreadable(trainer: Trainer, folder: RunFolder) -> int:
-    """Take over what an earlier sitting listed; return how many pictures are left out so far."""
+    """Take over what an earlier session listed; return how many pictures are left out so far."""
     known, place = trainer.source.unreadable, _unreadable_list(folder)
     if place.is_file():
         known += [path for path in place.read_text(encoding="utf-8").splitlines() if path not in known]

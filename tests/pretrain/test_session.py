@@ -16,8 +16,8 @@ from mmbench.device import has_bfloat16
 from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
-from mmbench.pretrain.sitting import Requests
-from mmbench.pretrain.source import MemorySource
+from mmbench.pretrain.session import Requests
+from mmbench.pretrain.sources.memory import MemorySource
 from mmbench.runs import RunFolder, read_metrics
 
 
@@ -166,10 +166,10 @@ def test_slow_data_are_told_once(tiny: Dataset, tmp_path: Path, monkeypatch: pyt
             now += 0.05
             yield images
 
-    for module in ("sitting", "trainer"):
+    for module in ("session", "trainer"):
         monkeypatch.setattr(f"mmbench.pretrain.{module}.time", SimpleNamespace(perf_counter=tick))
     monkeypatch.setattr(MemorySource, "batches", slowly)
-    monkeypatch.setattr("mmbench.pretrain.sitting.WAIT_HINT_STEPS", 5)
+    monkeypatch.setattr("mmbench.pretrain.session.WAIT_HINT_STEPS", 5)
     said: list[str] = []
     run = pretrain(small(), tmp_path / "run", dataset=tiny, say=said.append)
     assert sum("of the time is spent waiting for data; try --set workers=4" in words for words in said) == 1

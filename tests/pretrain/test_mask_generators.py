@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.pretrain.masks import (
+from mmbench.pretrain.mask_generators import (
     block_cells,
     discrete_cells,
     focal_mask,

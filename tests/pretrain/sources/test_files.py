@@ -14,9 +14,11 @@ from mmbench.errors import UserError
 from mmbench.pretrain import source as source_module
 from mmbench.pretrain.config import PretrainConfig, resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.file_source import CroppedImages, FileSource, check_unreadable
-from mmbench.pretrain.sitting import Requests
-from mmbench.pretrain.source import EpochOrders, MemorySource, Part, open_source
+from mmbench.pretrain.session import Requests
+from mmbench.pretrain.sources.base import EpochOrders, Part
+from mmbench.pretrain.sources.files import CroppedImages, FileSource, check_unreadable
+from mmbench.pretrain.sources.memory import MemorySource
+from mmbench.pretrain.sources.opening import open_source
 from mmbench.runs import RunFolder, read_metrics
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.files import atomic_path
-from mmbench.pretrain.views import ViewMaker
+from mmbench.pretrain.view_maker import ViewMaker
 from mmbench.runs import read_metrics
 
 INK, FAINT, ACCENT = "#1f2430", "#8a90a0", ("#2563a8", "#d9772b", "#3f8f5b")

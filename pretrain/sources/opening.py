@@ -1,0 +1,47 @@
+"""The choice between memory and files."""
+
+from __future__ import annotations
+
+import torch
+
+from mmbench.data import Dataset
+from mmbench.data.decoding import STORED_OVER_FED, decode
+from mmbench.data.sides import sides, sides_of_files
+from mmbench.errors import UserError
+from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.sources.base import ImageSource
+from mmbench.pretrain.sources.files import FileSource, check_unreadable
+from mmbench.pretrain.sources.memory import MemorySource
+
+MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images; larger data sets are read as they are needed
+
+
+def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
+    """Return the train split of `dataset` as the configuration wants it.
+
+    Data sets that are files are decoded into memory if that takes at most MEMORY_LIMIT; a picture that cannot
+    be read is left out. `config.loading` decides otherwise.
+
+    Raises:
+        UserError: no train split, "files" for a data set that has none, or too many unreadable pictures.
+    """
+    size = config.image_size or dataset.image_size
+    if "train" not in dataset.files:
+        if config.loading == "files":
+            raise UserError(
+                f"data set '{dataset.name}' is not read from files; leave --set loading=files away"
+            )
+        whole = dataset.split("train")
+        known = sides(dataset, "train")
+        return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
+    files = dataset.files["train"]()
+    stored = round(size * STORED_OVER_FED)
+    fits = len(files) * 3 * stored**2 <= MEMORY_LIMIT
+    if config.loading == "files" or (config.loading == "auto" and not fits):
+        return FileSource(dataset.name, files, size, config, device)
+    unreadable: list[str] = []
+    split = decode(files, stored, unreadable)
+    check_unreadable(unreadable, len(files), str(files.root))
+    return MemorySource(
+        dataset.name, split, files.fingerprint, size, device, unreadable, sides_of_files(files)
+    )
