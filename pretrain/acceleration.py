@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from mmbench.device import has_bfloat16, resolve_device
 from mmbench.distributed import launched_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name
-from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder
 
 # Statistics and queue are kept equal by the frameworks themselves, so buffers are not sent at every step.

@@ -10,19 +10,18 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoints.options import equal_of_ours
-from mmbench.data import Dataset, load_dataset, load_images
-from mmbench.data.opening import image_path
+from mmbench.data import Dataset, load_dataset
 from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
 from mmbench.pretrain.acceleration import make_accelerator, start_trackers
-from mmbench.pretrain.config import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
-from mmbench.pretrain.sources.opening import open_source
+from mmbench.pretrain.settings import RUNTIME_SETTINGS, PretrainConfig
+from mmbench.pretrain.sources.opening import open_images, open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
@@ -112,9 +111,8 @@ def pretrain(
                 tracker.finish()
         requests.heed_stop()
         if is_main:
-            if not draw_curves(
-                folder.metrics, folder.root / "curves.png", f"{config.method} on {dataset.name}"
-            ):
+            title, branches = f"{config.method} on {dataset.name}", trainer.views.masking.branches
+            if not draw_curves(folder.metrics, folder.root / "curves.png", title, branches):
                 say(f"{folder.metrics} holds no records any more, so no curves are drawn")
             card = export(trainer, folder, dataset, seconds)
             if card.preprocessing.high_pass is not None and equal_of_ours(card.arch) is None:
@@ -128,10 +126,9 @@ def pretrain(
 
 def _load(config: PretrainConfig) -> Dataset:
     """Return the data; labels are asked for only where kNN is to watch the training."""
-    path = image_path(config.data, config.data_root)
-    if path is None or config.knn_every:
+    if config.knn_every:
         return load_dataset(config.data, config.data_root)
-    return load_images(path)
+    return open_images(config.data, config.data_root)
 
 
 def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None = None) -> dict[str, object]:

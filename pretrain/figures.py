@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,20 +14,16 @@ from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.files import atomic_path
+from mmbench.pretrain.masking import Panel
 from mmbench.pretrain.view_maker import ViewMaker
 from mmbench.runs import read_metrics
 
 INK, FAINT, ACCENT = "#1f2430", "#8a90a0", ("#2563a8", "#d9772b", "#3f8f5b")
-TERM_NAMES = {
-    "loss_clean": "clean query",
-    "loss_masked": "masked query",
-    "loss_unmix": "Un-Mix",
-    "loss_mixmask": "MixMask",
-}
+CLEAN = {"clean": "clean query"}  # the term beside those of a masking's branches
 
 
 def displayable(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Return normalised views (N, 3, H, W) as pictures (N, H, W, 3) in [0, 1].
+    """Return normalised views (N, 3, H, W) as images (N, H, W, 3) in [0, 1].
 
     High-passed views have no brightness: zero is drawn as mid-gray and contrast is stretched.
     """
@@ -38,40 +36,42 @@ def displayable(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return pixels.clamp(0, 1).permute(0, 2, 3, 1)
 
 
+def _gray(masks: Tensor) -> Tensor:
+    """Return masks (N, 1 or 3, H, W) as images (N, H, W, 3)."""
+    return masks.detach().float().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+
+
 def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Path, method: str) -> None:
-    """Draw one column per image, uint8 (N, 3, H, W): original, views, mask, masked query, partner."""
+    """Draw one column per image, uint8 (N, 3, H, W): original, views, the masking's panels."""
     views = maker(images, generator)
     preprocessing = maker.preprocessing
     filtered = "\nhigh-passed" if preprocessing.high_pass is not None else ""
-    rows: list[tuple[str, Tensor]] = [
-        ("original", images.cpu().permute(0, 2, 3, 1).float() / 255),
-        (f"query view{filtered}", displayable(views.query, preprocessing)),
-        (f"key view{filtered}", displayable(views.key, preprocessing)),
+    panels = [
+        Panel(f"query view{filtered}", views.query, "view"),
+        Panel(f"key view{filtered}", views.key, "view"),
     ]
-    shares: dict[int, list[str]] = {}  # by the row that they stand under
     for masked in views.masked:
-        mask = masked.mask.detach().float().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-        shares[len(rows)] = [f"λ = {value:.2f}" for value in masked.lam.tolist()]
-        rows.append(("mask\nwhite: own pixels", mask))
-        what = "masked query" if masked.partner is None else "mixed query"
-        what += f"\n{TERM_NAMES[f'loss_{masked.name}']}" if len(views.masked) > 1 else ""
-        rows.append((what, displayable(masked.images, preprocessing)))
-        if masked.partner is not None:
-            rows.append(("partner's view", displayable(views.query[masked.partner], preprocessing)))
+        panels += maker.masking.panels(masked, views.query)
+    rows: list[tuple[str, Tensor, tuple[str, ...]]] = [
+        ("original", images.cpu().permute(0, 2, 3, 1).float() / 255, ())
+    ]
+    for panel in panels:
+        shown = displayable(panel.images, preprocessing) if panel.kind == "view" else _gray(panel.images)
+        rows.append((panel.label, shown, panel.captions))
     figure = Figure(figsize=(1.35 + 1.12 * len(images), 0.55 + 1.16 * len(rows)), facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(images), squeeze=False)
-    for row, (label, pictures) in enumerate(rows):
-        for column, picture in enumerate(pictures):
+    for row, (label, shown, captions) in enumerate(rows):
+        for column, image in enumerate(shown):
             axis = axes[row][column]
-            axis.imshow(picture.numpy(), interpolation="nearest", vmin=0, vmax=1)
+            axis.imshow(image.numpy(), interpolation="nearest", vmin=0, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
             for spine in axis.spines.values():
                 spine.set_color(FAINT)
                 spine.set_linewidth(0.6)
-            if row in shares:
-                axis.set_xlabel(shares[row][column], fontsize=7.5, color=INK, labelpad=2)
+            if captions:
+                axis.set_xlabel(captions[column], fontsize=7.5, color=INK, labelpad=2)
         axes[row][0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8, fontsize=9, color=INK)
     figure.suptitle(f"{method}: what the network is shown", x=0.01, ha="left", fontsize=12, color=INK)
     figure.tight_layout(pad=0.4, h_pad=0.3, w_pad=0.3, rect=(0, 0, 1, 0.985))
@@ -79,8 +79,11 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
         figure.savefig(temporary, dpi=130, format="png")
 
 
-def draw_curves(metrics: Path, path: Path, title: str) -> bool:
+def draw_curves(metrics: Path, path: Path, title: str, branches: Mapping[str, str]) -> bool:
     """Draw loss terms, learning rate, speed and, where watched, kNN of metrics.jsonl over epochs.
+
+    Args:
+        branches: labels of the masking's terms of the loss, by name.
 
     Returns:
         Whether there was anything to draw: the file may have been lost.
@@ -97,12 +100,13 @@ def draw_curves(metrics: Path, path: Path, title: str) -> bool:
     watched = [(record["epoch"], record["knn"]) for record in records if "knn" in record]
     widths = (2.2, 1, 1, 1) if watched else (2.2, 1, 1)
     loss, rate, speed, *rest = figure.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
-    terms = [name for name in TERM_NAMES if name in records[-1]]
-    for name, colour in zip(terms, ACCENT, strict=False):
+    labels = {f"loss_{name}": label for name, label in (CLEAN | dict(branches)).items()}
+    terms = [name for name in labels if name in records[-1]]
+    for name, colour in zip(terms, itertools.cycle(ACCENT), strict=False):
         values = [record[name] for record in records]
         loss.plot(epochs, values, color=colour, linewidth=1.6)
         loss.annotate(
-            f"{TERM_NAMES[name]}\n{values[-1]:.2f}",
+            f"{labels[name]}\n{values[-1]:.2f}",
             (epochs[-1], values[-1]),
             xytext=(6, 0),
             textcoords="offset points",

@@ -17,9 +17,9 @@ from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.distributed import gather, own_rows, process_count, process_rank
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
 from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import EpochOrders, ImageSource, Part
 from mmbench.pretrain.view_maker import ViewMaker
 

@@ -9,9 +9,9 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 from mmbench.pretrain.augment import Augment
-from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.framework import Views
 from mmbench.pretrain.masking import MASKINGS
+from mmbench.pretrain.settings import PretrainConfig
 
 
 class ViewMaker:
@@ -26,13 +26,14 @@ class ViewMaker:
     """
 
     def __init__(self, config: PretrainConfig, image_size: int, device: torch.device) -> None:
-        grid = getattr(config.masking_settings, "grid", 1)
-        if grid > image_size:
+        settings = config.masking_settings
+        cells = settings.cells
+        if cells > image_size:
             raise UserError(
-                f"a mask of {grid} x {grid} cells does not fit images of {image_size} px; use --set "
-                f"masking.grid={max(2, image_size // 8)}"
+                f"a mask of {cells} x {cells} cells does not fit images of {image_size} px; use "
+                f"--set masking.{settings.CELLS}={max(2, image_size // 8)}"
             )
-        self.masking = MASKINGS.get(config.masking["name"])(config.masking_settings, image_size)
+        self.masking = MASKINGS.get(config.masking["name"])(settings, image_size)
         self.preprocessing = Preprocessing(image_size=image_size, high_pass=self.masking.high_pass)
         self.augment = Augment(config.augmentation, self.preprocessing, device)
 
@@ -41,7 +42,7 @@ class ViewMaker:
         """Return the views of uint8 images: normalise, then filter, then mask, nothing after.
 
         Args:
-            images: whole pictures (B, 3, H, W), or two crops of each (2, B, 3, S, S).
+            images: whole images (B, 3, H, W), or two crops of each (2, B, 3, S, S).
             key_order: handed on in the views.
         """
         cropped = images.dim() == 5
@@ -50,6 +51,6 @@ class ViewMaker:
         if self.preprocessing.high_pass is not None:
             views = high_pass(views, self.preprocessing.high_pass)
         query, key = views.chunk(2)
-        masked = self.masking(query, generator)
+        masked = self.masking.checked(query, generator)
         compare_clean = not masked or self.masking.keeps_clean_query
         return Views(query, key, masked, compare_clean, key_order)

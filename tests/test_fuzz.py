@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from mmbench.cli import main as cli
 from mmbench.errors import UserError
-from mmbench.pretrain.config import SECTIONS, PretrainConfig, resolve_config
-from mmbench.pretrain.recipes import recipes
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.recipes.recipe import recipes
+from mmbench.pretrain.settings import SECTIONS, PretrainConfig
 from mmbench.setting_values import parse_setting
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.protocol import get_protocol, parse_settings, protocols

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.settings_types import (
     STRICT,
     Flag,

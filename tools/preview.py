@@ -1,4 +1,4 @@
-"""`mmbench preview`: a picture of what a method does to images, without training anything."""
+"""`mmbench preview`: a figure of what a method does to images, without training anything."""
 
 from __future__ import annotations
 
@@ -11,56 +11,52 @@ from torch import Tensor
 
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
-from mmbench.data import load_dataset, load_images
 from mmbench.data.decoding import read_image
-from mmbench.data.opening import image_path
 from mmbench.errors import UserError
-from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.config import Given
 from mmbench.pretrain.figures import draw_views
+from mmbench.pretrain.planning import RunRequest
+from mmbench.pretrain.recipes.files import scales
 from mmbench.pretrain.sources.base import spread
+from mmbench.pretrain.sources.opening import open_images
 from mmbench.pretrain.view_maker import ViewMaker
 from mmbench.writable import require_writable
 
-PICTURE_SIZE = 160  # side at which photographs are read; their views are as large
+PHOTOGRAPH_SIZE = 160  # pixels a side at which image files are read and, by default, shown
 
 
 def read_images(paths: Sequence[Path], size: int) -> Tensor:
     """Return the central squares of image files as uint8 (N, 3, size, size).
 
     Raises:
-        UserError: a file is missing or no image.
+        UserError: a file is missing or is not an image.
     """
     squares = [torch.from_numpy(read_image(path, size).copy()) for path in paths]
     return torch.stack(squares).permute(0, 3, 1, 2)
 
 
 def draw_preview(
-    method: str,
-    out: Path,
-    *,
-    images: Sequence[Path] = (),
-    data: str = "patterns",
-    data_root: Path = Path("data"),
-    count: int = 8,
-    seed: int = 0,
-    overrides: Sequence[str] = (),
+    request: RunRequest, out: Path, *, images: Sequence[Path] = (), count: int = 8, seed: int = 0
 ) -> Path:
-    """Draw views, mask and masked query of `method` to `out` (PNG) and return its path.
+    """Draw views, mask and masked query of a method to `out` (PNG) and return its path.
 
     Args:
-        images: image files; without any, `count` train images of `data`.
+        request: method, scale, data and settings, as for a pretraining run.
+        images: image files; without any, `count` train images of the data.
+        seed: of the views and masks.
 
     Raises:
-        UserError: unknown method, setting or data set (near match named); unreadable images.
+        UserError: unknown method, scale, setting or data set (near match named); unreadable images.
     """
-    config = resolve_config(method, data=data, data_root=data_root, seed=seed, overrides=overrides)
     if out.suffix.lower() != ".png":
-        raise UserError(f"{out} is no name of a PNG; let --out end in .png")
+        raise UserError(f"{out} is not the name of a PNG; let --out end in .png")
     if images:
-        pixels, image_size = read_images(images, PICTURE_SIZE), PICTURE_SIZE
+        config = request.resolved()
+        pixels, image_size = read_images(images, PHOTOGRAPH_SIZE), PHOTOGRAPH_SIZE
     else:
-        path = image_path(data, data_root)
-        dataset = load_dataset(data, data_root) if path is None else load_images(path)
+        plan = request.plan()
+        config = plan.config
+        dataset = plan.dataset or open_images(config.data, config.data_root)
         image_size = dataset.image_size
         train = dataset.split("train").images
         pixels = train[spread(len(train), count)]
@@ -71,6 +67,9 @@ def draw_preview(
 
 @click.command(epilog="Example: mmbench preview mixmask --data patterns --out mixmask.png")
 @click.argument("method")
+@click.option(
+    "--scale", cls=options.Option, names=scales, help="Settings for images of a size. Default: by the data."
+)
 @click.option(
     "--image", "images", type=click.Path(path_type=Path), multiple=True, help="Image file; repeatable."
 )
@@ -84,6 +83,7 @@ def draw_preview(
 @options.out_file(required=True, help="PNG to write.")
 def preview(
     method: str,
+    scale: str | None,
     images: tuple[Path, ...],
     data: str,
     data_root: Path,
@@ -92,17 +92,14 @@ def preview(
     overrides: tuple[str, ...],
     out: Path,
 ) -> None:
-    """Draw what METHOD does to images."""
+    """Draw what METHOD does to images.
+
+    METHOD is the name of a pretraining method, such as mixmask; `mmbench pretrain --list` shows all.
+    """
     require_writable(out, "--out")
+    given = Given(data=data, data_root=data_root, seed=seed)
     path = draw_preview(
-        method,
-        out,
-        images=images,
-        data=data,
-        data_root=data_root,
-        count=count,
-        seed=seed,
-        overrides=overrides,
+        RunRequest(method, scale, overrides, given=given), out, images=images, count=count, seed=seed
     )
     click.echo(f"drawn: {path}")
     next_step("pretrain", "--method", method, "--data", data, "--out", f"runs/{method.partition('@')[0]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 from torch import Generator, Tensor
@@ -21,6 +21,8 @@ class GridSettings(MaskingSettings):
         ratio: share of cells that keep the image's own pixels.
         per_sample: one mask per image, or one per batch.
     """
+
+    CELLS: ClassVar[str | None] = "grid"
 
     kind: Literal["discrete", "block"] = "discrete"
     grid: GridCells = 4

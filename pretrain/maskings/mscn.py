@@ -30,6 +30,8 @@ class MscnSettings(MaskingSettings):
         noise_std: standard deviation of the zero-mean Gaussian filling.
     """
 
+    CELLS: ClassVar[str | None] = "grid"
+
     grid: GridCells = 7
     min_share: Share = 0.05
     max_share: Share = 0.25

@@ -16,7 +16,7 @@ from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.data.file_names import listed
 from mmbench.data.sides import sides_of_files
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import ImageSource, Part, spread
 
 UNREADABLE_SHARE, UNREADABLE_AT_LEAST = 0.01, 10

@@ -1,14 +1,17 @@
-"""The choice between memory and files."""
+"""Opens the images to train on, in memory or as files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from mmbench.data import Dataset
+from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.decoding import STORED_OVER_FED, decode
+from mmbench.data.opening import image_path
 from mmbench.data.sides import sides, sides_of_files
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import ImageSource
 from mmbench.pretrain.sources.files import FileSource, check_unreadable
 from mmbench.pretrain.sources.memory import MemorySource
@@ -16,20 +19,26 @@ from mmbench.pretrain.sources.memory import MemorySource
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images; larger data sets are read as they are needed
 
 
+def open_images(data: str, root: Path) -> Dataset:
+    """Return the data set called `data`, or the images at that path, without asking for labels."""
+    path = image_path(data, root)
+    return load_dataset(data, root) if path is None else load_images(path)
+
+
 def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
     """Return the train split of `dataset` as the configuration wants it.
 
-    Data sets that are files are decoded into memory if that takes at most MEMORY_LIMIT; a picture that cannot
+    Data sets that are files are decoded into memory if that takes at most MEMORY_LIMIT; an image that cannot
     be read is left out. `config.loading` decides otherwise.
 
     Raises:
-        UserError: no train split, "files" for a data set that has none, or too many unreadable pictures.
+        UserError: no train split, "files" for a data set that has none, or too many unreadable images.
     """
     size = config.image_size or dataset.image_size
     if "train" not in dataset.files:
         if config.loading == "files":
             raise UserError(
-                f"data set '{dataset.name}' is not read from files; leave --set loading=files away"
+                f"data set '{dataset.name}' is not read from files; leave out --set loading=files"
             )
         whole = dataset.split("train")
         known = sides(dataset, "train")

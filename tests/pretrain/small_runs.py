@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 
 from mmbench.data import Dataset
 from mmbench.pretrain.acceleration import make_accelerator
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder

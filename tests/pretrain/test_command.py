@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmbench.cli.main import main
 from mmbench.data import Dataset
-from mmbench.pretrain.command import signals_as_requests
+from mmbench.pretrain.signals import signals_as_requests
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import RunFolder
 
@@ -18,7 +18,7 @@ from mmbench.runs import RunFolder
 @pytest.fixture
 def loaded(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The commands find the small data set under any name."""
-    for module in ("mmbench.pretrain.engine", "mmbench.tools.preview"):
+    for module in ("mmbench.pretrain.engine", "mmbench.pretrain.sources.opening"):
         monkeypatch.setattr(f"{module}.load_dataset", lambda name, root: tiny)
     return tiny
 

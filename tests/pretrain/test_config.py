@@ -3,15 +3,16 @@
 import pytest
 
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig, resolve_config
-from mmbench.pretrain.recipes import get_recipe, merged, recipes
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.recipes.recipe import get_recipe, merged, recipes
+from mmbench.pretrain.settings import PretrainConfig
 
 
 def test_every_recipe_resolves_to_a_configuration() -> None:
     for recipe in recipes().values():
         config = resolve_config(recipe.id)
         assert config.recipe == recipe.id
-        assert config.method == recipe.method
+        assert config.method == recipe.arm
         assert PretrainConfig.model_validate(config.model_dump(mode="json")) == config
 
 
@@ -70,7 +71,7 @@ def test_overrides_reach_every_section() -> None:
         ("mixmsk", [], "did you mean 'mixmask'"),
         ("mixmask@9", [], "did you mean 'mixmask@1'"),
         ("mixmask", ["optimiser.lrr=1"], "unknown setting of optimiser 'lrr'; did you mean 'lr'"),
-        ("mixmask", ["optimizer.lr=1"], "did you mean 'optimiser'"),
+        ("mixmask", ["optimizr.lr=1"], "did you mean 'optimiser'"),
         ("mixmask", ["masking.grd=1"], "unknown setting of masking 'grd'; did you mean 'grid'"),
         ("mscn", ["masking.ratio=0.5"], "unknown setting of masking 'ratio'"),
         ("mixmask", ["masking.ratio=3"], "masking.ratio = 3"),
@@ -150,9 +151,13 @@ def test_merged_leaves_its_arguments_alone() -> None:
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
-def test_an_axis_is_taken_from_the_recipe_of_its_own_name_whatever_the_base() -> None:
+def test_an_axis_has_the_settings_of_the_scale_of_the_run() -> None:
     for base in ("moco", "mixmask-cifar100", "mixmask-imagenet"):
+        _, _, scale = base.partition("-")
         config = resolve_config(base, overrides=["masking.name=erase", "masking.name=mixmask"])
-        assert config.masking == resolve_config("mixmask").masking
+        assert config.masking == resolve_config("mixmask", scale=scale or None).masking
     plain = resolve_config("mixmask-cifar100", overrides=["masking.name=none"])
     assert (plain.method, plain.batch_norm.splits, plain.framework["queue"]) == ("moco", 8, 4096)
+    siamese = resolve_config("mixmask", scale="imagenet", overrides={"framework.name": "simsiam"})
+    assert siamese.optimiser == resolve_config("simsiam", scale="imagenet").optimiser
+    assert siamese.masking == resolve_config("mixmask", scale="imagenet").masking

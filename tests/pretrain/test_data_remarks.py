@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder
 
 

@@ -16,9 +16,10 @@ from mmbench.checkpoints.reading import read_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, high_pass_for
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.session import Requests
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.trainer import build_framework
 from mmbench.runs import RunFolder, read_metrics
 

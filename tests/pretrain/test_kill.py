@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torchvision.transforms.functional import to_pil_image
 
 from mmbench.data import Dataset
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder, read_metrics
 
 EPOCHS, STEPS_PER_EPOCH = 20, 6

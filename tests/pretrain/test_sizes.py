@@ -16,9 +16,9 @@ from mmbench.checkpoints.card import OWN_IMAGES
 from mmbench.checkpoints.reading import read_backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.opening import open_source
 from mmbench.runs import RunFolder, read_settings
 

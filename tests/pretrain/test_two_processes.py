@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.framework import Views
 from mmbench.pretrain.masking import Masked
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.trainer import PROCESS_SEEDS, SHUFFLE_SEEDS, Trainer
 from mmbench.runs import RunFolder, read_metrics
 

@@ -23,10 +23,11 @@ from mmbench.distributed import (
 )
 from mmbench.errors import UserError
 from mmbench.pretrain.acceleration import make_accelerator
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.framework import Views
 from mmbench.pretrain.session import Requests
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.pretrain.view_maker import ViewMaker

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from mmbench.crops import draw_crops
 from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.errors import UserError
-from mmbench.pretrain.config import PretrainConfig, resolve_config
+from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.session import Requests
+from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources import opening as source_module
 from mmbench.pretrain.sources.base import EpochOrders, Part
 from mmbench.pretrain.sources.files import CroppedImages, FileSource, check_unreadable

@@ -1,0 +1,59 @@
+"""`mmbench pretrain --dry-run`: what would be run, where each value is from, and what it would cost."""
+
+from __future__ import annotations
+
+from mmbench.data.file_names import printable
+from mmbench.errors import UserError
+from mmbench.pretrain.cost import expected_cost
+from mmbench.pretrain.planning import RunPlan
+from mmbench.pretrain.recipes.recipe import flat
+from mmbench.pretrain.recipes.table import same, source_text, value_text
+from mmbench.pretrain.scale_choice import facts_of, known_facts
+from mmbench.pretrain.settings import PretrainConfig
+from mmbench.pretrain.sources.opening import open_images
+
+
+def dry_run(plan: RunPlan) -> list[str]:
+    """Return the resolved settings and the expected cost as lines of text; nothing is written.
+
+    Raises:
+        UserError: the run could not start.
+    """
+    return [*settings_lines(plan), "", *cost_lines(plan)]
+
+
+def settings_lines(plan: RunPlan) -> list[str]:
+    """Return the resolved settings as lines "name = value  [source]"."""
+    recipe = plan.recipe
+    sources = recipe.sources()
+    alone = PretrainConfig.model_validate({**recipe.settings, "method": recipe.arm, "recipe": recipe.id})
+    recipes_own = dict(flat(alone.model_dump(mode="json")))
+    lines = []
+    for name, value in flat(plan.config.model_dump(mode="json")):
+        if not same(recipes_own.get(name), value):
+            source = "yours"
+        else:
+            source = source_text(sources[name]) if name in sources else "default"
+        lines.append(f"{name} = {value_text(value)}  [{source}]")
+    return lines
+
+
+def cost_lines(plan: RunPlan) -> list[str]:
+    """Return the expected cost as lines of text.
+
+    Raises:
+        UserError: see `expected_cost`; data that are neither there nor described by a manifest.
+    """
+    config, lines = plan.config, []
+    try:
+        dataset = plan.dataset or open_images(config.data, config.data_root)
+        images, image_size = facts_of(dataset).images, config.image_size or dataset.image_size
+    except UserError as error:
+        facts = known_facts(config.data)
+        if facts is None or facts.side is None:
+            raise
+        lines.append(
+            f"the data of {printable(config.data)} are not there yet ({error}); counted by the manifest"
+        )
+        images, image_size = facts.images, config.image_size or facts.side
+    return [*lines, *expected_cost(config, images, image_size).lines(config)]

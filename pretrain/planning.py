@@ -1,0 +1,109 @@
+"""From what a user asks for to what is run: recipe, the scale that fits the data, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmbench.data import Dataset
+from mmbench.pretrain.config import Given, Overrides, canonical, override_pairs, recipe_of, resolve_config
+from mmbench.pretrain.recipes.recipe import AXES, Recipe, split_name
+from mmbench.pretrain.scale_choice import misfit, scale_for
+from mmbench.pretrain.settings import PretrainConfig
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is going to be run.
+
+    Attributes:
+        config: the whole configuration.
+        recipe: where its settings come from.
+        lines: for the user: recipe, scale and why, then warnings, then what is run.
+        dataset: the data, where they had to be opened for the choice of the scale.
+    """
+
+    config: PretrainConfig
+    recipe: Recipe
+    lines: tuple[str, ...]
+    dataset: Dataset | None
+
+    @property
+    def reusable_data(self) -> Dataset | None:
+        """The data, so that they are not opened twice; None where the run needs labels."""
+        return None if self.config.knn_every else self.dataset
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a user asks for; everything left out is decided by the recipe, and the scale by the data.
+
+    Attributes:
+        method: see `resolve_config`.
+        scale: name of a scale.
+        overrides: changed settings, by text or by name.
+        stated: settings of a file.
+        given: settings that have an option of their own.
+        dataset: used instead of opening the data.
+    """
+
+    method: str | None = None
+    scale: str | None = None
+    overrides: Overrides = ()
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    given: Given = field(default_factory=Given)
+    dataset: Dataset | None = None
+
+    def data(self) -> tuple[str, Path]:
+        """Return the name or path of the data, and the folder with one folder per data set."""
+        stated = canonical(self.stated)
+        asked = {**stated, **{name: value for name, value in self.given.items() if value is not None}}
+        asked |= dict(override_pairs(self.overrides))
+        data = asked.get("data") or recipe_of(self.method, self.scale, stated).scale.data[0]
+        return str(data), Path(str(asked.get("data_root") or "data"))
+
+    def plan(self) -> RunPlan:
+        """Return what is going to be run.
+
+        Raises:
+            UserError: unknown method, scale or setting (near match named); a value out of range; no data.
+        """
+        recipe = recipe_of(self.method, self.scale, canonical(self.stated))
+        config = self.resolved()
+        if self.method is None and self.stated.get("recipe") is not None:
+            reason, warning, dataset = "stated by the settings", None, self.dataset
+        else:
+            choice, dataset = scale_for(*self.data(), self.dataset)
+            by = self._scale_stated_by()
+            if by is None:
+                reason, warning = choice.reason, None
+                recipe = recipe_of(self.method, choice.scale.name, canonical(self.stated))
+                config = self.resolved(choice.scale.name)
+            else:
+                reason, warning = f"chosen by {by}", misfit(recipe.scale, config.data, choice)
+        recipe = recipe.with_axes(*(getattr(config, axis)["name"] for axis in AXES))
+        untried = "" if recipe.tried else " (not yet run to its end by us)"
+        first = f"recipe {recipe.id}{untried}, scale {recipe.scale.name}: {reason}"
+        return RunPlan(config, recipe, (first, *([warning] if warning else []), config.in_words()), dataset)
+
+    def _scale_stated_by(self) -> str | None:
+        """Return what states the scale, None if nothing does."""
+        if self.scale is not None:
+            return "--scale"
+        name = self.method or self.stated.get("method")
+        if isinstance(name, str) and split_name(name)[1] is not None:
+            return f"--method {name}"
+        return "the settings" if self.stated.get("scale") is not None else None
+
+    def resolved(self, scale: str | None = None) -> PretrainConfig:
+        """Return the configuration at a scale, without a look at the data.
+
+        Args:
+            scale: None takes the one that is asked for, else the small images.
+        """
+        scale = scale or self.scale
+        return resolve_config(
+            self.method, scale=scale, overrides=self.overrides, stated=self.stated, **self.given
+        )
