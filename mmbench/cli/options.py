@@ -174,7 +174,7 @@ def _shared(*declarations: str, cls: type[Option] = Option, **usual: Any) -> Cal
     """Return a function that makes the option's decorator; its keywords take the place of the usual ones."""
 
     def option(**changed: Any) -> Decorator[Any]:
-        return click.option(*declarations, cls=cls, **{**usual, **changed})
+        return click.option(*declarations, **{"cls": cls, **usual, **changed})
 
     return option
 
