@@ -1,7 +1,7 @@
-"""Whatever is typed ends in one line and exit code 2: no traceback, nothing left behind.
+"""Any input ends in one line and exit code 2: no traceback, no file left behind.
 
 Every setting of every protocol and recipe, and every option of every command, is given values that are out of
-range, not finite, of another kind, huge, or odd text. The draws are the same in every run.
+range, not finite, of the wrong type, huge, or odd text. The draws are the same in every run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mmbench.pretrain.recipes.recipe import recipes
 from mmbench.pretrain.settings import SECTIONS, PretrainConfig
 from mmbench.setting_values import parse_setting
 from mmbench.tasks import TASKS, TaskSettings
+from mmbench.tools.results import read_records
 from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
 
 STEADY = settings(
@@ -222,13 +223,13 @@ def test_any_text_after_set_is_a_setting_or_refused(text: str) -> None:
         assert is_one_short_line(error)
 
 
-# Command -> what makes it whole, about things that are not there: valid input ends in exit code 2 too.
+# Command -> a complete call, about things that do not exist: valid input ends in exit code 2 too.
 WHOLE = {
     "demo": {},
     "data prepare": {"name": "cifar10"},
     "data check": {"name": "cifar10"},
     "data manifest": {"name": "no-such-data"},
-    "data show": {"name": "cifar10", "--out": "picture.png"},
+    "data show": {"name": "cifar10", "--out": "image.png"},
     "data list": None,  # nothing can be given
     "pretrain": {"--method": "mixmask", "--data": "no-such-data", "--out": "run"},
     "preview": {"method": "mixmask", "--data": "no-such-data", "--out": "views.png"},
@@ -238,6 +239,12 @@ WHOLE = {
         **{"--task": "knn", "--checkpoint": "random", "--data": "no-such-data", "--out": "results"},
         **{"--bank": "features", "--device": "cpu"},
     },
+    "embed": {
+        **{"--checkpoint": "random", "--arch": "mixmask_resnet8", "--data": "no-such-data"},
+        **{"--out": "features.npy", "--bank": "features", "--device": "cpu"},
+    },
+    "results list": {"folder": "no-such-results"},
+    "results show": {"record": "no-such-record.json"},
     "leaderboard build": {"results": "no-such-results", "--out": "board"},
     "leaderboard show": {"results": "no-such-results"},
     "doctor": None,
@@ -273,7 +280,7 @@ def places() -> list[tuple[str, str]]:
 
 
 def arguments_of(command: str, place: str, text: str) -> list[str]:
-    """Return a whole command line with `text` at one place."""
+    """Return a complete command line with `text` at one place."""
     whole = {**(WHOLE[command] or {}), place: text}
     options = [f"{name}={value}" for name, value in whole.items() if name.startswith("--")]
     order = [
@@ -289,7 +296,7 @@ def test_every_command_is_fuzzed() -> None:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, where nothing long can begin."""
+    """Work in an empty folder, where nothing long can start."""
     monkeypatch.chdir(tmp_path)
     for name in ("MMBENCH_DATA", "MMBENCH_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
@@ -297,7 +304,11 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def begins(*_: object, **__: object) -> None:
         raise UserError("all that was typed is valid")
 
+    def read(folder: Path) -> object:
+        return begins() if folder.is_dir() else read_records(folder)  # "/" holds more than a test can read
+
     monkeypatch.setattr("mmbench.tools.demo.command.run_cells", begins)
+    monkeypatch.setattr("mmbench.tools.results.read_records", read)
     return tmp_path
 
 
@@ -324,7 +335,7 @@ def test_any_text_at_any_option_ends_in_exit_code_2(
 
 @pytest.mark.parametrize("command", sorted(name for name, whole in WHOLE.items() if whole))
 def test_what_is_valid_ends_here_too(command: str, nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Else the fuzzed values could be refused for another reason than theirs, or begin something long."""
+    """Otherwise fuzzed values could be refused for another reason, or start something long."""
     place, text = next(iter((WHOLE[command] or {}).items()))
     assert outcome(arguments_of(command, place, text)) == 2
     assert capsys.readouterr().err.count("\n") <= 2

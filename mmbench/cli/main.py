@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("mmbench.tools.inspect_checkpoint:inspect", "Describe a checkpoint."),
     "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and verify the result."),
     "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to tasks."),
+    "embed": ("mmbench.transfer.embed_command:embed_command", "Write the features of images to a file."),
     "results": ("mmbench.tools.results:results", "List and show result records."),
     "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Build a leaderboard from result records."),
     "doctor": ("mmbench.tools.doctor:doctor", "Check your installation and suggest fixes."),
