@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -195,7 +196,7 @@ def write_embedding(found: Embedding, out: Path) -> list[Path]:
 
 def _write_npz(found: Embedding, out: Path) -> None:
     columns = dict(zip(COLUMNS[1:], list(zip(*found.rows, strict=True))[1:], strict=True))
-    arrays = {name: np.array(values) for name, values in columns.items()}
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in columns.items()}
     features = np.concatenate([part.numpy() for part in found.parts])
     with atomic_path(out) as temporary, temporary.open("wb") as stream:
         np.savez(stream, features=features, facts=np.array(json.dumps(found.facts)), **arrays)
