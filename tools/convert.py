@@ -9,49 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.hub import check_name, push
-from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
-from mmbench.checkpoints.source_proof import prove_source
-from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
-from mmbench.checkpoints.writing import convert as convert_backbone
 from mmbench.checkpoints.writing import receipt_path, refuse_existing
 from mmbench.errors import UserError
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
-
-
-def convert_checkpoint(
-    source: Path,
-    out: Path,
-    to: str,
-    *,
-    arch: str | None = None,
-    encoder: Encoder = "default",
-    stated: Stated = NOTHING_STATED,
-    verify: bool = True,
-    without_high_pass: bool = False,
-) -> Receipt:
-    """Read `source`, write it to `out` for the library `to`, and return the receipt.
-
-    Raises:
-        UserError: unreadable or incomplete source, unknown target, or a failed proof.
-    """
-    if out.is_dir() and not (out / "config.json").is_file():
-        raise UserError(f"{out} is a folder that holds something else than a converted model; choose another")
-    read = read_checkpoint(source, arch, encoder, stated)
-    source_parity = prove_source(read) if verify else None
-    return convert_backbone(
-        read.backbone,
-        out,
-        to,
-        verify=verify,
-        reading=read.reading,
-        without_high_pass=without_high_pass,
-        source_parity=source_parity,
-    )
 
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
@@ -94,7 +61,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 
 
 @click.command(epilog="Example: mmbench convert runs/mixmask backbone.pkl --to detectron2")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to", required=True, help="timm, torchvision, safetensors, detectron2, mmseg, mmdet, mmpretrain."
@@ -114,7 +81,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 @click.option("--push", "repository", metavar="USER/NAME", help="Upload the timm folder to the model hub.")
 @click.option("--private", is_flag=True, help="Where --push makes a new repository, make it private.")
 def convert(
-    checkpoint: Path,
+    checkpoint: str,
     out: Path,
     to: str,
     arch: str | None,
@@ -136,16 +103,17 @@ def convert(
             raise UserError("--push takes the folder that --to timm writes; convert --to timm")
         check_name(repository)
     require_writable(out, "OUT")
-    refuse_existing(out, force)
+    refuse_existing(out, force)  # before anything is read
     receipt = convert_checkpoint(
         checkpoint,
-        out,
         to,
+        out,
         arch=arch,
         encoder=encoder,
         stated=stated,
         verify=verify,
         without_high_pass=without_high_pass,
+        force=force,
     )
     console = Console()
     print_receipt(receipt, console)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -61,14 +60,14 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
 
 
 @click.command(epilog="Example: mmbench inspect runs/mixmask --keys")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
 @arch_option
 @encoder_option
 @stating_options
 @click.option("--keys", is_flag=True, help="List every tensor and what becomes of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
-    checkpoint: Path, arch: str | None, encoder: Encoder, stated: Stated, keys: bool, as_json: bool
+    checkpoint: str, arch: str | None, encoder: Encoder, stated: Stated, keys: bool, as_json: bool
 ) -> None:
     """Tell format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept."""
     read = read_checkpoint(checkpoint, arch, encoder, stated)

@@ -1,4 +1,4 @@
-"""Backbone: an architecture, its weights under torchvision's names, and its card."""
+"""Backbone: an architecture, its weights under timm's names (of a ResNet torchvision's), and its card."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.architecture import mismatches, shapes_of
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.checkpoints.options import check_options
+from mmbench.checkpoints.timm_config import require_size
 from mmbench.errors import UserError, unknown_name
 
 
@@ -21,7 +22,7 @@ class Backbone:
 
     Attributes:
         arch: timm name of the architecture.
-        state_dict: float tensors under torchvision's ResNet names, no head.
+        state_dict: tensors under timm's names, which for ResNets are torchvision's; no head.
         card: what is known of the weights.
         filter_outside: whether the high-pass filter that the card asks for is left to whoever prepares the
             images, so that no network that is written holds it. mmbench itself always prepares images so.
@@ -45,8 +46,10 @@ class Backbone:
         `mmbench.preprocessing.Preprocess`.
 
         Raises:
-            UserError: the weights do not cover the architecture exactly, or it cannot have the options.
+            UserError: the weights do not cover the architecture exactly, or it cannot have the options or
+                the card's image size.
         """
+        require_size(self.arch, self.card.preprocessing.image_size)
         model = create_headless(self.arch, **self.card.arch_options)
         load_exactly(model, self.state_dict, what=f"the {self.card.arm} checkpoint")
         return model

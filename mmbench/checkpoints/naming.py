@@ -75,6 +75,31 @@ def named_tensors(
     return tensors, Renamed(entry, unknown, tuple(inner.values()), fates, dropped, changed)
 
 
+def unchanged_names(
+    stored: dict[str, Tensor], dropped: dict[str, str], library: str, source: Path
+) -> tuple[dict[str, Tensor], Renamed]:
+    """Return the tensors of a network of timm under the names that they have, and how they were read.
+
+    Args:
+        dropped: name of what was left out -> what it is.
+        library: that the weights are of.
+        source: for messages.
+
+    Raises:
+        UserError: tensors that cannot be weights.
+    """
+    numbers = {name: tensor for name, tensor in stored.items() if tensor.is_floating_point()}
+    converted, changed = _as_float32(numbers, source)  # what is left are tables of indices and counters
+    tensors = {name: converted.get(name, tensor) for name, tensor in stored.items()}
+    fates = [_fate(name, name, tensor) for name, tensor in stored.items()]
+    return tensors, Renamed(Format(library, prefix=""), True, tuple(stored), fates, dict(dropped), changed)
+
+
+def _fate(source: str, canonical: str, tensor: Tensor) -> TensorFate:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return TensorFate(source=source, canonical=canonical, shape=tuple(tensor.shape), dtype=dtype)
+
+
 def _rename(
     entry: Format, stored: dict[str, Tensor], inner: dict[str, str], arch: str | None, prefix: str
 ) -> tuple[dict[str, Tensor], list[TensorFate], dict[str, str]]:
@@ -98,8 +123,7 @@ def _rename(
             dropped[key] = why
             continue
         named[name] = tensor
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        fates.append(TensorFate(source=key, canonical=name, shape=tuple(tensor.shape), dtype=dtype))
+        fates.append(_fate(key, name, tensor))
     return named, fates, dropped
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.target import Target
+from mmbench.checkpoints.timm_config import fixed_size
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 
@@ -38,7 +39,8 @@ def compare(backbone: Backbone, target: Target, path: Path) -> dict[str, float]:
         UserError: a shape differs, an error exceeds 1e-5, or the source's own features are not finite.
     """
     filter_ = None if backbone.high_pass is None else backbone.card.preprocessing.high_pass
-    images = fixed_batch(SIDE if filter_ is None else max(SIDE, 32 * math.ceil(filter_.kernel_size / 32)))
+    smallest = SIDE if filter_ is None else max(SIDE, 32 * math.ceil(filter_.kernel_size / 32))
+    images = fixed_batch(fixed_size(backbone.arch) or smallest)
     expected = timm_stages(backbone.build().eval(), images if filter_ is None else high_pass(images, filter_))
     found = target.features(backbone, path, images)
     skipped = len(expected) - len(found)

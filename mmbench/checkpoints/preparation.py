@@ -16,7 +16,14 @@ from mmbench.checkpoints.format import Format
 from mmbench.checkpoints.options import is_ours, options_in
 from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.stated import NOTHING_STATED, Channels, Stated
-from mmbench.checkpoints.timm_config import RECORDED, default_size, preprocessing_in, validated
+from mmbench.checkpoints.timm_config import (
+    CONFIG,
+    RECORDED,
+    default_size,
+    preprocessing_in,
+    require_size,
+    validated,
+)
 from mmbench.errors import UserError
 
 BOTTLENECK = "layer1.0.conv3.weight"
@@ -35,6 +42,7 @@ class Known:
         entry: its format.
         card: our card, from the file, from beside it, or of a training state.
         config: timm's config.json.
+        config_origin: what the card calls it.
         evidence: what the file shows.
         frozen: whether batch norms are frozen scales; see `evidence.frozen_affine`.
         arch_named: whether the user, a card or a configuration named the architecture.
@@ -53,6 +61,7 @@ class Known:
     training_state: bool = False
     verified: bool | None = None
     stated: Stated = NOTHING_STATED
+    config_origin: str = CONFIG
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
             turned = {name: images.values[name][::-1] for name in ("mean", "std")}
             images = replace(images, values=images.values | turned)
     preprocessing = validated(images.values, known.weights)
+    require_size(arch, preprocessing.image_size)
     return Prepared(arch, tensors, preprocessing, options, origins, changed, assumed)
 
 
@@ -132,7 +142,7 @@ def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str
         images = replace(images, channels=known.entry.channels, told=True)
         origins["preprocessing"] = f"every {known.entry.name} file needs it"
     if known.config:
-        found, origin = preprocessing_in(known.config, known.weights)
+        found, origin = preprocessing_in(known.config, known.weights, known.config_origin)
         values |= found
         if "mean" in found:
             origins["preprocessing"] = origin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,19 @@ from mmbench.checkpoints.architecture import differences, recognise, wanted_shap
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
+from mmbench.checkpoints.by_name import resolve
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
 from mmbench.checkpoints.format import Encoder, Format
-from mmbench.checkpoints.naming import Renamed, named_tensors
+from mmbench.checkpoints.named_weights import NamedWeights, require_same_features
+from mmbench.checkpoints.naming import Renamed, named_tensors, unchanged_names
 from mmbench.checkpoints.opening import Opened, open_checkpoint
 from mmbench.checkpoints.options import with_network
 from mmbench.checkpoints.preparation import Known, Prepared, prepare
 from mmbench.checkpoints.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_state
-from mmbench.checkpoints.weight_sets import WHOLE_FILE
+from mmbench.checkpoints.weight_sets import WHOLE_FILE, Choice, WeightSet
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 
@@ -38,6 +40,7 @@ class ReadCheckpoint:
         verified: whether card.json and weights were compared with their digests; False where the card is of
             an older version and has none, None where there is no card.
         opened, known, renamed: the stored tensors, what was known of them, and how they got their names.
+        named: what a library loaded, where the weights were given by name.
     """
 
     backbone: Backbone
@@ -47,31 +50,61 @@ class ReadCheckpoint:
     opened: Opened | None = None
     known: Known | None = None
     renamed: Renamed | None = None
+    named: NamedWeights | None = None
 
 
-def read_backbone(path: str | Path, arch: str | None = None) -> Backbone:
-    """Return the backbone of a checkpoint; see `read_checkpoint`."""
-    return read_checkpoint(path, arch).backbone
+def load_backbone(
+    spec: str | Path,
+    *,
+    arch: str | None = None,
+    encoder: Encoder = "default",
+    stated: Stated = NOTHING_STATED,
+) -> Backbone:
+    """Return the backbone that a path or a name stands for, ready to be built.
+
+    Args:
+        spec: a run folder, a timm folder or a file of weights; or a name: "timm:resnet50.a1_in1k",
+            "hf-hub:user/name", "local-dir:folder" or "torchvision:resnet50.IMAGENET1K_V2".
+        arch: timm name of the architecture, where names and shapes of the tensors do not determine it.
+        encoder: which of two encoders in a file; see `read_checkpoint`.
+        stated: facts that the file does not hold, such as mean and std.
+
+    Returns:
+        The weights with their card. `build()` makes the network: images (N, 3, H, W), normalised as
+        `card.preprocessing` says, become pooled features (N, C).
+
+    Raises:
+        UserError: no such weights, not the whole backbone, or weights that are not finite.
+
+    Example:
+        >>> backbone = load_backbone("timm:resnet50.a1_in1k")  # doctest: +SKIP
+        >>> features = backbone.build().eval()(images)  # doctest: +SKIP
+    """
+    return read_checkpoint(spec, arch, encoder, stated).backbone
 
 
 def read_checkpoint(
-    path: str | Path,
+    spec: str | Path,
     arch: str | None = None,
     encoder: Encoder = "default",
     stated: Stated = NOTHING_STATED,
 ) -> ReadCheckpoint:
-    """Read a run folder, a timm folder, or a file of any format in `mmbench.checkpoints.formats`.
+    """Read a run folder, a timm folder, a file of any known format, or weights by name.
 
-    The format is told from the keys, the architecture from names and shapes unless `arch` names one.
+    The format follows from the keys, the architecture from names and shapes unless `arch` names one.
 
     Args:
+        spec: a path, or a name as in `mmbench.checkpoints.by_name`.
         encoder: "momentum" takes the moving average (MoCo's key encoder, DINO's teacher), "online" the
             encoder that learns by gradient. By default the online one, and of DINO the teacher.
 
     Raises:
-        UserError: no such file, no checkpoint, not the whole backbone, or weights that are not finite.
+        UserError: no such file, not a checkpoint, not the whole backbone, or weights that are not finite.
     """
-    path = Path(path)
+    found = resolve(spec)
+    if isinstance(found, NamedWeights):
+        return _read_named(found, arch, encoder, stated)
+    path = found
     weights = weights_in(path) if path.is_dir() else path
     with ThreadPoolExecutor(1) as thread:  # hashing leaves the other core to the reading
         digest = thread.submit(sha256_of, weights) if weights.is_file() else None
@@ -122,6 +155,40 @@ def read_checkpoint(
     )
     prepared = prepare(known, found_arch, tensors)
     return _result(path, sha256, opened, renamed, known, prepared, assumed)
+
+
+def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated: Stated) -> ReadCheckpoint:
+    """Return weights that a library loaded by name, after the proof that ours is the same network."""
+    if encoder == "momentum" or stated.weights is not None:
+        raise UserError(f"{named.name} stands for one network; leave out --encoder and --weights")
+    path, arch = Path(named.name), arch or named.arch
+    if problems := differences(arch, named.tensors):
+        raise UserError(f"{named.name} does not cover {arch}: {'; '.join(problems)}; leave out --arch")
+    taken = WeightSet((), "", named.tensors, {name: name for name in named.tensors})
+    opened = Opened(named.tensors, {}, None, Choice(taken, (taken,)))
+    tensors, renamed = unchanged_names(named.tensors, named.dropped, named.library, path)
+    known = Known(
+        weights=path,
+        entry=renamed.entry,
+        card=None,
+        config=named.config,
+        evidence=Evidence(),
+        frozen=False,
+        arch_named=True,
+        stated=stated,
+        config_origin=named.config_origin,
+    )
+    prepared = prepare(known, arch, tensors)
+    read = _result(path, sha256_of(named.file), opened, renamed, known, prepared, [])
+    card = read.backbone.card
+    facts: dict[str, Any] = {"arm": named.arm, "source_format": named.library}
+    facts |= {"method": "supervised"} if named.supervised else {}
+    facts |= {"origins": named.origins | {k: v for k, v in card.origins.items() if k != "arch"}}
+    backbone = replace(read.backbone, card=card.model_copy(update=facts))
+    if not stated.arch_options and stated.channels != "bgr":
+        require_same_features(named, backbone)
+    reading = read.reading.model_copy(update={"source": named.name, "format": named.library})
+    return replace(read, backbone=backbone, reading=reading, named=named)
 
 
 def _result(

@@ -20,6 +20,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION
+from mmbench.checkpoints.named_weights import NamedWeights
 from mmbench.checkpoints.naming import Renamed
 from mmbench.checkpoints.opening import Opened
 from mmbench.checkpoints.openmmlab_config import facts_in
@@ -28,6 +29,7 @@ from mmbench.checkpoints.plain import COUNTER, Plain, plain
 from mmbench.checkpoints.preparation import Known
 from mmbench.checkpoints.reading import ReadCheckpoint
 from mmbench.checkpoints.receipt import SourceParity
+from mmbench.checkpoints.timm_config import fixed_size
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
 
@@ -42,11 +44,16 @@ Source = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class _Library:
-    """The source library's own network, with its own normalisation in front."""
+    """The source library's own network, with its own normalisation in front.
+
+    Attributes:
+        pooled: whether it gives pooled features, and not the last map.
+    """
 
     name: str
     words: str
     features: Source
+    pooled: bool = False
 
 
 def prove_source(read: ReadCheckpoint) -> SourceParity:
@@ -68,11 +75,11 @@ def prove_source(read: ReadCheckpoint) -> SourceParity:
             return SourceParity(words=f"the source library's network does not take these tensors ({line})")
         if isinstance(library, str):
             return SourceParity(words=library)
-        images = _raw_images()
+        images = _raw_images(fixed_size(read.backbone.arch) or SIDE)
         with torch.inference_mode():
             network = read.backbone.build().eval()
             prepared = Preprocess(read.backbone.card.preprocessing)(images)
-            ours: Tensor = network.forward_features(prepared)  # type: ignore[operator]
+            ours: Tensor = network(prepared) if library.pooled else network.forward_features(prepared)  # type: ignore[operator]
             theirs = library.features(images.float())
     if not torch.isfinite(theirs).all():
         return SourceParity(library=library.name, words=f"{library.words} overflows on raw images")
@@ -85,9 +92,9 @@ def prove_source(read: ReadCheckpoint) -> SourceParity:
     return SourceParity(library=library.name, error=error, words=library.words)
 
 
-def _raw_images() -> Tensor:
+def _raw_images(side: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator)
 
 
 def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Renamed) -> _Library | str:
@@ -97,6 +104,8 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
         return "mmbench's own weights, whose card says how they are used"
     if set(card.arch_options) - {"early_stride"} or card.preprocessing.high_pass is not None:
         return "no library builds this network with these options by itself"
+    if read.named is not None:
+        return _by_name(read.named)
     stored = {fate.source: opened.tensors[fate.source].float() for fate in renamed.fates}
     name = read.reading.format
     if known.config and not renamed.changed:
@@ -234,6 +243,15 @@ def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known) -> 
     body = nn.Sequential(*list(model.children())[:-2])
     words = f"torchvision.models.{name} on raw {'BGR' if bgr else 'RGB'} images, normalised by {own}"
     return _Library("torchvision", words, lambda images: body(normalise(images)))
+
+
+def _by_name(named: NamedWeights) -> _Library:
+    """Return the network that a library loaded by name, with the normalisation of its configuration."""
+    cfg = named.config["pretrained_cfg"]
+    mean, std = (torch.tensor(cfg[name]) * 255 for name in ("mean", "std"))
+    normalise = _Normalisation(mean, std, False, named.config_origin)
+    words = f"{named.library}'s own {named.arch} on raw RGB images, normalised by {named.config_origin}"
+    return _Library(named.library, words, lambda images: named.network(normalise(images)), pooled=True)
 
 
 def _timm(stored: Mapping[str, Tensor], known: Known) -> _Library | str:

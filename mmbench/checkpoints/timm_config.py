@@ -15,6 +15,7 @@ from mmbench.errors import UserError
 
 DEFAULT_SIZE = 224
 LARGEST_SIZE = 8192
+CONFIG = "config.json"
 RECORDED = "config.json, as mmbench recorded it"
 
 
@@ -24,8 +25,26 @@ def default_size(arch: str) -> int:
     return int(cfg.input_size[-1]) if cfg is not None else DEFAULT_SIZE
 
 
-def preprocessing_in(config: Mapping[str, Any], weights: Path) -> tuple[dict[str, Any], str]:
-    """Return values of a Preprocessing from timm's config.json, and where exactly they stood."""
+def fixed_size(arch: str) -> int | None:
+    """Return the side in pixels of the only images that an architecture takes; None where it takes any."""
+    cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
+    return int(cfg.input_size[-1]) if cfg is not None and cfg.fixed_input_size else None
+
+
+def require_size(arch: str, size: int) -> None:
+    """Raise UserError where an architecture takes images of another size alone."""
+    if (fixed := fixed_size(arch)) not in (None, size):
+        raise UserError(f"{arch} takes images of {fixed} px only, not of {size} px; leave out --image-size")
+
+
+def preprocessing_in(
+    config: Mapping[str, Any], weights: Path, origin: str = CONFIG
+) -> tuple[dict[str, Any], str]:
+    """Return values of a Preprocessing from timm's config.json, and where exactly they are.
+
+    Args:
+        origin: what a card calls the configuration.
+    """
     ours = config.get("mmbench")
     recorded = ours.get("preprocessing") if isinstance(ours, dict) else None
     if isinstance(recorded, dict):
@@ -44,7 +63,7 @@ def preprocessing_in(config: Mapping[str, Any], weights: Path) -> tuple[dict[str
     filter_ = high_pass_in(config)
     if filter_ is not None:
         found["high_pass"] = filter_
-    return found, "config.json"
+    return found, origin
 
 
 def validated(values: Mapping[str, Any], weights: Path) -> Preprocessing:

@@ -15,7 +15,7 @@ import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.parity import compare, relative_error
-from mmbench.checkpoints.reading import read_backbone, read_checkpoint
+from mmbench.checkpoints.reading import load_backbone, read_checkpoint
 from mmbench.checkpoints.target import TARGETS
 from mmbench.checkpoints.writing import convert, receipt_path
 from mmbench.errors import UserError
@@ -103,7 +103,7 @@ def test_features_are_equal_at_every_stage_in_the_real_library(
 ) -> None:
     source = write_moco(resnet_state(depth), tmp_path)
     out = tmp_path / "out" / OUT[target]
-    receipt = convert(read_backbone(source), out, target)
+    receipt = convert(load_backbone(source), out, target)
     assert receipt.parity is not None
     assert {f"stage {number}" for number in (1, 2, 3, 4)} <= receipt.parity.keys()
     assert max(receipt.parity.values()) <= 1e-5
@@ -116,7 +116,7 @@ def test_features_are_equal_at_every_stage_in_the_real_library(
 def test_small_networks_convert_through_timm(target: str, arch: str, tmp_path: Path) -> None:
     state = trained(timm.create_model(arch))
     save_file(state, tmp_path / "small.safetensors")
-    backbone = read_backbone(tmp_path / "small.safetensors")
+    backbone = load_backbone(tmp_path / "small.safetensors")
     assert backbone.arch == arch
     receipt = convert(backbone, tmp_path / OUT[target], target)
     assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
@@ -125,14 +125,14 @@ def test_small_networks_convert_through_timm(target: str, arch: str, tmp_path: P
 def test_torchvision_has_no_small_network(tmp_path: Path) -> None:
     save_file(trained(timm.create_model("mixmask_resnet8")), tmp_path / "small.safetensors")
     with pytest.raises(UserError, match="convert --to timm"):
-        convert(read_backbone(tmp_path / "small.safetensors"), tmp_path / "out.pth", "torchvision")
+        convert(load_backbone(tmp_path / "small.safetensors"), tmp_path / "out.pth", "torchvision")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.safetensors"]
 
 
 def test_timm_folder_reads_back_bit_for_bit_and_keeps_the_preprocessing(tmp_path: Path) -> None:
-    backbone = read_backbone(write_run(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_run(resnet_state(18), tmp_path))
     convert(backbone, tmp_path / "timm", "timm")
-    again = read_backbone(tmp_path / "timm")
+    again = load_backbone(tmp_path / "timm")
     assert again.card.preprocessing == backbone.card.preprocessing
     assert all(torch.equal(tensor, again.state_dict[name]) for name, tensor in backbone.state_dict.items())
     direct = timm.create_model("mixmask_resnet18", checkpoint_path=tmp_path / "timm" / "model.safetensors")
@@ -140,7 +140,7 @@ def test_timm_folder_reads_back_bit_for_bit_and_keeps_the_preprocessing(tmp_path
 
 
 def test_detectron2_file_is_a_pickle_of_arrays_without_head(tmp_path: Path) -> None:
-    convert(read_backbone(write_moco(resnet_state(18), tmp_path)), tmp_path / "d2.pkl", "detectron2")
+    convert(load_backbone(write_moco(resnet_state(18), tmp_path)), tmp_path / "d2.pkl", "detectron2")
     content = pickle.loads((tmp_path / "d2.pkl").read_bytes())
     assert content["__author__"] == "mmbench"
     assert all(type(array).__name__ == "ndarray" for array in content["model"].values())
@@ -153,12 +153,12 @@ def test_one_missing_tensor_is_refused_by_every_reader(source: str, lost: str, t
     state = resnet_state(18)
     del state[lost]
     with pytest.raises(UserError, match=rf"1 missing \({lost}\)"):
-        read_backbone(WRITERS[source](state, tmp_path))
+        load_backbone(WRITERS[source](state, tmp_path))
 
 
 @pytest.mark.parametrize("target", ALL_TARGETS)
 def test_one_missing_tensor_is_refused_by_every_target(target: str, tmp_path: Path) -> None:
-    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_torchvision(resnet_state(18), tmp_path))
     less = {name: tensor for name, tensor in backbone.state_dict.items() if name != "layer4.0.bn1.bias"}
     with pytest.raises(UserError, match=r"layer4\.0\.bn1\.bias"):
         convert(Backbone(backbone.arch, less, backbone.card), tmp_path / OUT[target], target)
@@ -177,7 +177,7 @@ def test_a_changed_tensor_fails_the_proof_and_leaves_nothing(
         return save({**tensors, name: tensors[name] + 0.5}, *rest)
 
     monkeypatch.setattr(entry, "save", spoil)
-    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_torchvision(resnet_state(18), tmp_path))
     with pytest.raises(UserError, match="differs by"):
         convert(backbone, tmp_path / OUT[target], target)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resnet.pth"]
@@ -187,7 +187,7 @@ def test_a_changed_tensor_fails_the_proof_and_leaves_nothing(
 def test_features_that_are_no_numbers_are_no_proof(
     broken: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_torchvision(resnet_state(18), tmp_path))
     target = TARGETS.get("timm")
     features = target.features
 
@@ -206,7 +206,7 @@ def test_features_that_are_no_numbers_are_no_proof(
 
 
 def test_a_changed_epsilon_fails_the_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = read_backbone(write_torchvision(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_torchvision(resnet_state(18), tmp_path))
     create = timm.create_model
 
     def with_another_epsilon(name: str, **settings: object) -> nn.Module:
@@ -254,19 +254,19 @@ def _written(backbone: Backbone, folder: Path) -> Path:
 
 def test_without_the_library_the_receipt_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(TARGETS.get("detectron2")), "installed", False)
-    receipt = convert(read_backbone(write_run(resnet_state(18), tmp_path)), tmp_path / "a.pkl", "detectron2")
+    receipt = convert(load_backbone(write_run(resnet_state(18), tmp_path)), tmp_path / "a.pkl", "detectron2")
     assert receipt.parity is None and "not installed" in receipt.verification
 
 
 def test_safetensors_round_trip_is_bit_exact(tmp_path: Path) -> None:
-    backbone = read_backbone(write_moco(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_moco(resnet_state(18), tmp_path))
     convert(backbone, tmp_path / "one.pth", "torchvision")
-    convert(read_backbone(tmp_path / "one.pth"), tmp_path / "two", "timm")
+    convert(load_backbone(tmp_path / "one.pth"), tmp_path / "two", "timm")
     final = load_file(tmp_path / "two" / "model.safetensors")
     assert all(torch.equal(tensor, final[name]) for name, tensor in backbone.state_dict.items())
 
 
 def test_detectron2_reads_only_pkl_names(tmp_path: Path) -> None:
-    backbone = read_backbone(write_run(resnet_state(18), tmp_path))
+    backbone = load_backbone(write_run(resnet_state(18), tmp_path))
     with pytest.raises(UserError, match=r"end in \.pkl"):
         convert(backbone, tmp_path / "d2.pth", "detectron2")

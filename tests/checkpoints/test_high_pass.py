@@ -17,7 +17,7 @@ from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.options import high_pass_in
-from mmbench.checkpoints.reading import read_backbone
+from mmbench.checkpoints.reading import load_backbone
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.writing import convert, write_for_detectron2, write_for_mmseg
@@ -218,7 +218,7 @@ def test_a_filter_that_is_wider_than_the_usual_batch_is_proved_too(tmp_path: Pat
 def test_what_was_written_is_read_back_and_filtered_once(target: str, arch: str, tmp_path: Path) -> None:
     backbone = mscn(arch)
     convert(backbone, tmp_path / OUT[target], target, verify=False)
-    again = read_backbone(tmp_path / OUT[target])
+    again = load_backbone(tmp_path / OUT[target])
     assert again.card.preprocessing == backbone.card.preprocessing and again.card.arm == "mscn"
     for found, expected in zip(ours(again), ours(backbone), strict=True):
         assert torch.equal(found, expected)

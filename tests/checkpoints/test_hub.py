@@ -41,5 +41,5 @@ def test_without_a_network_the_folder_stays_and_the_way_on_is_told(
 
 @pytest.mark.parametrize("name", ["a b", "x/y/z", "", "-a/b"])
 def test_impossible_names_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="is no repository name"):
+    with pytest.raises(UserError, match="is not a repository name"):
         hub.check_name(name)

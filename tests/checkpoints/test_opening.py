@@ -14,7 +14,7 @@ from safetensors.torch import save, save_file
 
 from mmbench.checkpoints.format import FORMATS
 from mmbench.checkpoints.opening import open_checkpoint
-from mmbench.checkpoints.reading import read_backbone
+from mmbench.checkpoints.reading import load_backbone
 from mmbench.cli.main import main
 from mmbench.errors import UserError
 
@@ -23,7 +23,7 @@ def test_hostile_files_do_nothing_and_are_refused(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     for container, path in hostile_files(tmp_path, victim):
         with pytest.raises(UserError, match=r"refused|damaged safetensors|no torch checkpoint") as error:
-            read_backbone(path)
+            load_backbone(path)
         assert "\n" not in str(error.value), container
         assert not victim.exists(), container
 
@@ -71,13 +71,13 @@ def test_no_bytes_end_in_a_traceback(garbage: bytes, tmp_path: Path) -> None:
 def test_unknown_architecture_gets_a_near_match(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18().state_dict(), tmp_path / "a.safetensors")
     with pytest.raises(UserError, match="did you mean 'mixmask_resnet18"):
-        read_backbone(tmp_path / "a.safetensors", arch="mixmask_resnt18")
+        load_backbone(tmp_path / "a.safetensors", arch="mixmask_resnt18")
 
 
 def test_other_timm_networks_are_read_by_name(tmp_path: Path) -> None:
     model = timm.create_model("convnext_atto")
     save_file(model.state_dict(), tmp_path / "convnext.safetensors")
-    backbone = read_backbone(tmp_path / "convnext.safetensors", arch="convnext_atto")
+    backbone = load_backbone(tmp_path / "convnext.safetensors", arch="convnext_atto")
     assert torch.equal(backbone.build().state_dict()["stem.0.weight"], model.state_dict()["stem.0.weight"])
 
 
@@ -85,11 +85,11 @@ def test_damaged_cards_are_named(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18().state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(UserError, match=r"card\.json is no model card"):
-        read_backbone(tmp_path)
+        load_backbone(tmp_path)
     (tmp_path / "card.json").unlink()
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(UserError, match=r"not timm's config\.json"):
-        read_backbone(tmp_path)
+        load_backbone(tmp_path)
 
 
 @given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4))
@@ -111,7 +111,7 @@ def test_damaged_bytes_never_end_in_a_traceback(
         data[int(place * (len(data) - 1))] = value
     path.write_bytes(data[: int(cut * len(data))])
     with pytest.raises(UserError) as error:
-        read_backbone(path)
+        load_backbone(path)
     assert "\n" not in str(error.value)
 
 
@@ -128,4 +128,4 @@ def test_safetensors_are_told_from_what_begins_with_the_same_bytes(length: int, 
     size = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + size].ljust(length)
     (tmp_path / "a").write_bytes(length.to_bytes(8, "little") + header + data[8 + size :])
-    assert read_backbone(tmp_path / "a").arch == "mixmask_resnet18"
+    assert load_backbone(tmp_path / "a").arch == "mixmask_resnet18"

@@ -17,7 +17,7 @@ from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.source_proof import prove_source
 from mmbench.errors import UserError
-from mmbench.tools.convert import convert_checkpoint
+from mmbench.checkpoints.conversion import convert_checkpoint
 
 BGR_MEAN = (103.53, 116.28, 123.675)
 
@@ -99,7 +99,7 @@ def test_whatever_is_read_wrongly_fails_the_proof(
 
 def test_the_receipt_holds_the_comparison_or_says_why_there_is_none(model: nn.Module, tmp_path: Path) -> None:
     source = file_of("detectron2", model, tmp_path)
-    receipt = convert_checkpoint(source, tmp_path / "a.safetensors", "safetensors")
+    receipt = convert_checkpoint(source, "safetensors", tmp_path / "a.safetensors")
     assert receipt.source_parity is not None and receipt.source_parity.library == "detectron2"
     stored = (tmp_path / "a.safetensors.receipt.json").read_text()
     assert json.loads(stored)["source_parity"]["error"] < 1e-4
@@ -108,7 +108,7 @@ def test_the_receipt_holds_the_comparison_or_says_why_there_is_none(model: nn.Mo
     older = json.loads(stored)
     del older["source_parity"]
     assert "source_parity" not in json.loads(Receipt.model_validate(older).model_dump_json())
-    own = convert_checkpoint(tmp_path / "a.safetensors", tmp_path / "b.safetensors", "safetensors")
+    own = convert_checkpoint(tmp_path / "a.safetensors", "safetensors", tmp_path / "b.safetensors")
     assert own.source_parity is not None and own.source_parity.error is None
     assert "own weights" in own.source_parity.words
 

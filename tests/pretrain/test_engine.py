@@ -12,7 +12,7 @@ from small_runs import same, small, weights
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard
-from mmbench.checkpoints.reading import read_backbone
+from mmbench.checkpoints.reading import load_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, high_pass_for
@@ -111,7 +111,7 @@ def features_by_timm_alone(folder: RunFolder, images: torch.Tensor) -> torch.Ten
 def test_timm_alone_gives_the_features_that_we_measure(arch: str, tiny: Dataset, tmp_path: Path) -> None:
     folder = pretrain(small("mscn", epochs=1, arch=arch), tmp_path / "mscn", dataset=tiny)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
-    backbone = read_backbone(folder.root)
+    backbone = load_backbone(folder.root)
     with torch.inference_mode():
         expected = backbone.build().eval()(Preprocess(backbone.card.preprocessing)(images))
     found = features_by_timm_alone(folder, images)
@@ -133,7 +133,7 @@ def test_timm_alone_refuses_a_network_that_has_no_place_for_the_filter(tiny: Dat
     with pytest.raises(TypeError, match="high_pass"):
         timm.create_model(f"local-dir:{folder.root}", pretrained=True)
     assert "timm alone refuses this folder" in folder.readme.read_text()
-    assert read_backbone(folder.root).card.preprocessing.high_pass == high_pass_for(32)
+    assert load_backbone(folder.root).card.preprocessing.high_pass == high_pass_for(32)
 
 
 @pytest.mark.parametrize("stop_after", [6, 8])

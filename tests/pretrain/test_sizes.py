@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from small_runs import small
 
 from mmbench.checkpoints.card import OWN_IMAGES
-from mmbench.checkpoints.reading import read_backbone
+from mmbench.checkpoints.reading import load_backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
@@ -79,7 +79,7 @@ def test_a_run_says_and_records_its_size(tmp_path: Path, side: int, crop_pct: fl
     settings = yaml.safe_load(folder.settings.read_text())
     assert settings["image_size"] == settings["effective"]["image_size"] == 32
     assert settings["effective"]["images_are"] == f"{side} px files"
-    card = read_backbone(str(folder.root)).card
+    card = load_backbone(str(folder.root)).card
     hub = json.loads(folder.hub_config.read_text())
     assert hub["pretrained_cfg"]["crop_pct"] == card.preprocessing.crop_pct == crop_pct
     assert hub["mmbench"]["preprocessing"]["crop_pct"] == crop_pct
@@ -91,7 +91,7 @@ def test_a_run_says_and_records_its_size(tmp_path: Path, side: int, crop_pct: fl
         (alone / name).unlink()
     header = load_file(alone / "model.safetensors")
     save_file(header, alone / "model.safetensors", metadata={"format": "pt"})
-    without = read_backbone(str(alone)).card
+    without = load_backbone(str(alone)).card
     assert without.preprocessing.crop_pct == crop_pct and without.origins["crop_pct"] == OWN_IMAGES
     # Finished, the same command says so, and another size is another run.
     pretrain(config, folder.root, dataset=load_dataset(str(root)), say=said.append)

@@ -11,7 +11,7 @@ from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset, ImageSplit
 from mmbench.results import read_result
-from mmbench.tools.convert import convert_checkpoint
+from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.run import transfer
 
@@ -78,7 +78,7 @@ def plain_loop(query: dict[str, Tensor], dataset: Dataset, seed: int) -> Tensor:
 
 def test_it_equals_a_plain_loop_to_the_last_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     query = moco_file(tmp_path / "moco.pth.tar")
-    convert_checkpoint(tmp_path / "moco.pth.tar", tmp_path / "r18.pth", "torchvision", verify=False)
+    convert_checkpoint(tmp_path / "moco.pth.tar", "torchvision", tmp_path / "r18.pth", verify=False)
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(120) % 6
 

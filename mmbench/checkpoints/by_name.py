@@ -1,0 +1,53 @@
+"""Weights by name: `timm:NAME`, `hf-hub:USER/NAME`, `local-dir:FOLDER` and `torchvision:NAME.WEIGHTS`.
+
+The library that a name belongs to loads its own weights, and its configuration fills the card. What mmbench
+builds from the tensors must give the features of the library's network, or the name is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mmbench.checkpoints.named_weights import NamedWeights
+from mmbench.checkpoints.timm_names import from_folder, from_hub, registered
+from mmbench.checkpoints.torchvision_names import torchvision_weights
+from mmbench.errors import UserError
+
+SOURCES = ("timm", "hf-hub", "local-dir", "torchvision")
+ALIASES = {"hf_hub": "hf-hub"}  # timm's older spelling
+
+
+def source_of(spec: str | Path) -> tuple[str, str] | None:
+    """Return (source, what it names) of a name such as "timm:resnet50.a1_in1k"; None for a path.
+
+    >>> source_of("timm:resnet50.a1_in1k"), source_of("runs/mixmask")
+    (('timm', 'resnet50.a1_in1k'), None)
+    """
+    source, colon, name = str(spec).partition(":")
+    source = ALIASES.get(source.lower(), source.lower())
+    return (source, name) if colon and source in SOURCES else None
+
+
+def resolve(spec: str | Path) -> NamedWeights | Path:
+    """Return the weights that a name stands for, or the path that was given.
+
+    A name that leads to weights with a card of ours gives their path: the card says more.
+
+    Raises:
+        UserError: unknown name (near matches named), weights that are not here and cannot be downloaded, or
+            a network that timm does not have.
+    """
+    named = source_of(spec)
+    if named is None:
+        return Path(spec)
+    source, name = named
+    if not name:
+        raise UserError(f"{spec} names no weights; write it as {source}:NAME")
+    with torch.random.fork_rng(devices=[]):  # libraries fill a network at random before they load it
+        if source == "timm":
+            return registered(name)
+        if source == "torchvision":
+            return torchvision_weights(name)
+        return from_hub(name) if source == "hf-hub" else from_folder(Path(name))

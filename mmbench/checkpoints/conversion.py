@@ -1,0 +1,64 @@
+"""Convert a checkpoint for another library in one call: read it, prove the reading, write it, prove that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.reading import read_checkpoint
+from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.source_proof import prove_source
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.checkpoints.writing import convert, refuse_existing
+from mmbench.errors import UserError
+
+
+def convert_checkpoint(
+    spec: str | Path,
+    target: str,
+    out: str | Path,
+    *,
+    arch: str | None = None,
+    encoder: Encoder = "default",
+    stated: Stated = NOTHING_STATED,
+    verify: bool = True,
+    without_high_pass: bool = False,
+    force: bool = False,
+) -> Receipt:
+    """Write a checkpoint for another library; its receipt is saved beside it.
+
+    Args:
+        spec: a path or a name, as for `mmbench.load_backbone`.
+        target: "timm", "torchvision", "safetensors", "detectron2", "mmseg", "mmdet" or "mmpretrain".
+        out: file to write; for timm a folder.
+        arch, encoder, stated: how the checkpoint is read; see `mmbench.load_backbone`.
+        verify: compare features with the libraries' own networks, where they are installed.
+        without_high_pass: leave the high-pass filter that the weights expect out of the written network.
+        force: replace `out`.
+
+    Returns:
+        The receipt: what became of each tensor, and the largest relative error of the features per stage.
+
+    Raises:
+        UserError: an unreadable or incomplete source, an unknown target, a network that the target does not
+            have, an `out` that exists, or features that differ; then nothing is written.
+
+    Example:
+        >>> receipt = convert_checkpoint("runs/mixmask", "detectron2", "backbone.pkl")  # doctest: +SKIP
+        >>> receipt.parity["stage 4"] < 1e-5  # doctest: +SKIP
+        True
+    """
+    out = Path(out)
+    refuse_existing(out, force)
+    if out.is_dir() and not (out / "config.json").is_file():
+        raise UserError(f"{out} is a folder, but not a converted model; choose another name")
+    read = read_checkpoint(spec, arch, encoder, stated)
+    return convert(
+        read.backbone,
+        out,
+        target,
+        verify=verify,
+        reading=read.reading,
+        without_high_pass=without_high_pass,
+        source_parity=prove_source(read) if verify else None,
+    )
