@@ -136,7 +136,7 @@ def test_incomplete_and_damaged_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot load model.safetensors .*layer2.0.conv1.weight"):
         load_backbone(f"local-dir:{tmp_path / 'a'}")
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match="timm cannot load model.safetensors"):
+    with pytest.raises(UserError, match=r"timm cannot load model\.safetensors"):
         load_backbone(f"local-dir:{tmp_path / 'a'}")
     (tmp_path / "a" / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UserError, match="not timm's"):

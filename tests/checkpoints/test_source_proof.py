@@ -13,11 +13,11 @@ from torch import nn
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints import source_proof
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.source_proof import prove_source
 from mmbench.errors import UserError
-from mmbench.checkpoints.conversion import convert_checkpoint
 
 BGR_MEAN = (103.53, 116.28, 123.675)
 

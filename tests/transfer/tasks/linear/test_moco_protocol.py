@@ -7,11 +7,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset, ImageSplit
 from mmbench.results import read_result
-from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.run import transfer
 
