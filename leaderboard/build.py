@@ -13,7 +13,7 @@ from mmbench.leaderboard.load import load_frame
 from mmbench.leaderboard.markdown import render_markdown
 from mmbench.leaderboard.published import published_groups, published_table
 from mmbench.leaderboard.table import make_board
-from mmbench.leftovers import OLD, scratch_folder
+from mmbench.leftovers import replacing_folder
 
 TITLE = "mmbench leaderboard"
 INDEX = "board.json"  # holds the board as data, and the list of files that belong to it
@@ -38,8 +38,8 @@ def build(
     """Write the board of the records below `results` into the folder `out`, and return it.
 
     The folder gets index.html, leaderboard.md, leaderboard.tex, scores.csv, runs.csv, published.csv,
-    board.json and plots/*.png. It is built aside and swapped in, so `out` holds the old board or the new one,
-    never a part of either. The same records give the same bytes.
+    board.json and plots/*.png. `out` holds the old board or the new one, never a part of
+    either. The same records give the same bytes.
 
     Args:
         results: folder of records, as `ResultStore` writes them.
@@ -73,7 +73,11 @@ def build(
     files |= {name: text.encode() for name, text in texts.items()}
     index = {"files": sorted([*files, INDEX]), **board.as_json()}
     files[INDEX] = (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode()
-    _swap_in(files, out)
+    with replacing_folder(out) as folder:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
     return board
 
 
@@ -95,17 +99,3 @@ def _require_own_folder(results: Path, out: Path) -> None:
             f"--out {out} holds files that are not of a board ({foreign[0]}"
             f"{f' and {len(foreign) - 1} more' if len(foreign) > 1 else ''}); choose an empty or new folder"
         )
-
-
-def _swap_in(files: dict[str, bytes], out: Path) -> None:
-    """Write `files` into a folder beside `out`, then put that folder in its place."""
-    place = out.resolve()
-    with scratch_folder(place) as aside:
-        new = aside / "new"
-        for name, content in files.items():
-            path = new / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        if place.exists():
-            place.rename(aside / OLD)  # put back if what follows fails
-        new.rename(place)

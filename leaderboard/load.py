@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -15,27 +16,37 @@ CONTROL_FORMATS = ("random", "pixels")
 
 
 def load_frame(results: Path) -> pd.DataFrame:
-    """Read every record below `results` and return one row per record and metric.
-
-    Columns: file (relative to `results`), arm, control, task, dataset, fingerprint, split, protocol,
-    recipe (the protocol without its version), version, config (JSON), config_digest, metric, primary,
-    value, higher_is_better, unit, images (that the metric was computed on), transfer_seed,
-    pretraining_seed, weights (digest of the model card), what is known about the weights, provenance.
+    """Read every record below `results`; see `frame_of` for the columns.
 
     Raises:
-        UserError: the folder is missing or holds no record, or a file in it is no record.
+        UserError: the folder is missing or holds no record, or a file in it is not a record.
     """
     if not results.exists():
         raise UserError(f"no folder {results}; `mmbench transfer` writes records, into results/ by default")
     if not results.is_dir():
         raise UserError(f"{results} is a file; name the folder that holds the result records")
-    rows = [
-        row
-        for path, result in ResultStore(results).items()
-        for row in _rows(path.relative_to(results).as_posix(), result)
+    records = [
+        (path.relative_to(results).as_posix(), result) for path, result in ResultStore(results).items()
     ]
-    if not rows:
+    if not records:
         raise UserError(f"no result records below {results}; `mmbench transfer` writes them")
+    return frame_of(records)
+
+
+def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
+    """Return one row per record and metric, from pairs of a name (a path) and a record.
+
+    Columns: file (the name), arm, control, task, dataset, fingerprint, split, protocol, recipe (the protocol
+    without its version), version, config (JSON), config_digest, metric, primary, value, higher_is_better,
+    unit, images (that the metric was computed on), transfer_seed, pretraining_seed, weights (digest of the
+    model card), what is known about the weights, provenance.
+
+    Raises:
+        UserError: there are no records.
+    """
+    rows = [row for name, result in records for row in _rows(name, result)]
+    if not rows:
+        raise UserError("there are no result records to build a leaderboard from")
     return pd.DataFrame(rows)
 
 

@@ -52,7 +52,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the difference is told apart from none."""
+        """Whether the difference is distinguished from none."""
         return self.low > 0 or self.high < 0
 
 

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line that says what is wrong, where, and how to mend it."""
+"""Errors that are the user's to mend: one line that says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mmbench.errors import one_line
 
 BAD_INPUT, MACHINE = 2, 1  # exit codes
 AGAIN = "run the same command again to go on"
-# Errors about the place that was named, which another place mends.
+# Errors about the place that was named, which another place fixes.
 _PLACE = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",

@@ -1,7 +1,7 @@
-"""Temporary files and folders beside their target, and the removal of those that killed processes left.
+"""Temporary files and folders beside their target, and removal of those that interrupted processes left.
 
-Whoever works in one holds a lock on it, which the system takes back when the process ends, however it ends.
-So what is ours by its name and is not locked is nobody's.
+A process that works in one holds a lock on it, which the system releases when the process ends, however it
+ends. So an entry with our prefix and without a lock is a leftover.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OURS = "-mmbench-"  # in every temporary name: ".<target>-mmbench-<random>"
-OLD = "old"  # what stood in the target's place, while it is exchanged
+OLD = "old"  # the previous target, while it is being replaced
 
 
 @contextlib.contextmanager
 def scratch_file(target: Path) -> Iterator[Path]:
-    """Yield an empty hidden file beside `target`, of the same ending; it is removed at the end."""
+    """Yield an empty hidden file beside `target`, with the same suffix; it is removed at the end."""
     remove_leftovers(target)
     while True:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target.stem), suffix=target.suffix)
@@ -38,8 +38,8 @@ def scratch_file(target: Path) -> Iterator[Path]:
 def scratch_folder(target: Path) -> Iterator[Path]:
     """Yield an empty hidden folder beside `target`, readable for everyone; it is removed at the end.
 
-    An entry called "old" in it is put back in the target's place where that is empty, at the end or, if this
-    process is killed, by the next one that works for the same target.
+    An entry called "old" in it is moved back to `target` if nothing is there: at the end or, if this
+    process is killed, by the next process that uses the same target.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
@@ -57,8 +57,25 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces the folder `target` when the body succeeds.
+
+    Until then, and if the body raises or the process is killed, `target` stays as it was. If `target` is a
+    symbolic link, the folder that it points to is replaced.
+    """
+    place = target.resolve()
+    with scratch_folder(place) as aside:
+        new = aside / "new"
+        new.mkdir()
+        yield new
+        if place.exists():
+            place.rename(aside / OLD)  # moved back if the next line fails
+        new.rename(place)
+
+
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`; whatever a living one holds stays."""
+    """Remove what killed processes left beside `target`; what a running process holds stays."""
     files, folders = _prefix(target.stem), _prefix(target.name)
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in list(entries):
@@ -67,7 +84,7 @@ def remove_leftovers(target: Path) -> None:
                 continue
             if entry.is_symlink():
                 continue
-            with contextlib.suppress(OSError), _free(Path(entry.path)):
+            with contextlib.suppress(OSError), _locked_leftover(Path(entry.path)):
                 _remove(Path(entry.path), target)
 
 
@@ -76,8 +93,8 @@ def _prefix(name: str) -> str:
 
 
 def _hold(handle: int, path: Path) -> bool:
-    """Lock what was just made; return False if it was taken for a leftover meanwhile."""
-    with contextlib.suppress(OSError):  # a file system without locks: then nothing is ever taken for one
+    """Lock a new entry; return False if another process removed it as a leftover in the meantime."""
+    with contextlib.suppress(OSError):  # a file system without locks: nothing is ever seen as a leftover
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         return os.fstat(handle).st_ino == path.stat().st_ino
@@ -86,11 +103,11 @@ def _hold(handle: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _free(path: Path) -> Iterator[None]:
-    """Hold a leftover while it is removed.
+def _locked_leftover(path: Path) -> Iterator[None]:
+    """Hold the lock of a leftover while it is removed.
 
     Raises:
-        OSError: somebody works in it, or it cannot be known.
+        OSError: a process works in it, or this cannot be determined.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

@@ -1,4 +1,4 @@
-"""What tests of data and of transfer share: manifests of small stand-ins, and pictures."""
+"""What tests of data and of transfer share: manifests of small stand-ins, and images."""
 
 import shutil
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., Path]:
+def image() -> Callable[..., Path]:
     """Write a JPEG of one grey level; its folder is made."""
 
     def write(path: Path, level: int = 128, size: tuple[int, int] = (24, 16)) -> Path:

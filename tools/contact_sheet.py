@@ -89,7 +89,7 @@ def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows:
     Boxes come from the COCO file and masks from the label maps, so that a disagreement is seen.
 
     Raises:
-        UserError: annotations or pictures are missing, or `out` is no PNG.
+        UserError: annotations or images are missing, or `out` is no PNG.
     """
     content = read_coco(scenes, split)
     boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -97,7 +97,7 @@ def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows:
         boxes[annotation["image_id"]].append(annotation)
     images = content["images"][: columns * rows]
     if not images:
-        raise UserError(f"{scenes.coco_json(split)} names no pictures; prepare the data set again")
+        raise UserError(f"{scenes.coco_json(split)} names no images; prepare the data set again")
     width = max(image["width"] for image in images) * SCENE_SCALE
     height = max(image["height"] for image in images) * SCENE_SCALE
     used = -(-len(images) // columns)
@@ -107,7 +107,7 @@ def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows:
     _heading(
         ImageDraw.Draw(sheet),
         f"scenes: {split}",
-        f"{len(content['images']):,} pictures, {len(content['annotations']):,} objects",
+        f"{len(content['images']):,} images, {len(content['annotations']):,} objects",
     )
     colours = class_colours(len(scenes.classes))
     for position, image in enumerate(images):
@@ -142,7 +142,7 @@ def _draw_scene(
     """Return one scene at SCENE_SCALE with its masks, boxes and names."""
     try:
         with Image.open(scenes.images(split) / name) as opened:
-            picture = opened.convert("RGB")
+            image = opened.convert("RGB")
         with Image.open((scenes.segmentation(split) / name).with_suffix(".png")) as opened:
             labels = np.asarray(opened)
     except OSError as error:
@@ -151,8 +151,8 @@ def _draw_scene(
         ) from None
     table = np.array([(0, 0, 0), *colours, *[(0, 0, 0)] * (255 - len(colours))], dtype=np.float64)
     share = np.where((labels > 0) & (labels <= len(colours)), MASK_SHARE, 0.0)[..., None]
-    mixed = np.asarray(picture) * (1 - share) + table[labels] * share
-    size = (picture.width * SCENE_SCALE, picture.height * SCENE_SCALE)
+    mixed = np.asarray(image) * (1 - share) + table[labels] * share
+    size = (image.width * SCENE_SCALE, image.height * SCENE_SCALE)
     large = Image.fromarray(mixed.round().astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(large)
     font = ImageFont.load_default(13)

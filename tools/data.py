@@ -14,14 +14,10 @@ from rich.progress import Progress
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.data import DATASETS, download_dataset, load_dataset
-from mmbench.data.content_hashes import DATABASE
-from mmbench.data.dataset import DOWNLOADERS
+from mmbench.data.dataset import DOWNLOADERS, GENERATORS
 from mmbench.data.manifest import manifest, require_manifest
-from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
-from mmbench.data.types import Split
+from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
-from mmbench.leftovers import OLD, scratch_folder
-from mmbench.processes import cores
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
 from mmbench.writable import require_writable
@@ -40,60 +36,36 @@ def prepare_dataset(
 ) -> str:
     """Prepare the data set `name` in `root/name`; return one line about what was done.
 
-    Patterns are rendered (again with `force`: the old folder stays until the new one is complete). Other
-    data sets are downloaded with `download` where their authors offer them; otherwise their files must be
-    there, and the error says how to get them.
+    Data sets such as Patterns are generated (again with `force`: the old folder stays until the
+    new one is complete). Others are downloaded with `download` where their authors offer it, and otherwise
+    must be there; the error says how to get them.
 
     Args:
         name: a registered data set.
         root: the folder with one folder per data set.
-        seed: seed of the rendering.
-        force: render again.
+        seed: seed of the generation.
+        force: generate again.
         download: download the data set.
         report: called with (done, total, message).
 
     Raises:
-        UserError: unknown name; missing files; a folder that holds something else; a full disk.
+        UserError: unknown name; options that do not apply; files that are missing; a folder that holds
+            something else; a full disk.
     """
     DATASETS.get(name)
-    target = root / name
-    if name != "patterns":
-        if download:
-            download_dataset(name, root)
-        found = load_dataset(name, root)
-        return f"{found.name} is ready in {found.root}: {len(found.classes)} classes"
-    if target.exists() and not force:
-        there = read_manifest(target)["config"]["seed"]
-        if there != seed:
-            raise UserError(
-                f"{target} was rendered with seed {there}, not {seed}; add --force to render it again"
-            )
-        return f"{name} is ready in {target} (seed {seed}); nothing to do"
-    config = PatternsConfig(seed=seed)
-    if target.exists():
-        _replace(target, lambda fresh: prepare(fresh, config, report, processes=cores()))
-    else:
-        prepare(target, config, report, processes=cores())
-    load_dataset.cache_clear()
-    return f"{name} is ready in {target} (seed {seed})"
-
-
-def _replace(target: Path, render: Callable[[Path], None]) -> None:
-    """Replace the folder `target` by what `render` writes; it stays until the new one is complete.
-
-    Raises:
-        UserError: `target` holds files that are not rendered data, which must not be deleted.
-    """
-    found = [entry.name for entry in target.iterdir()] if target.is_dir() else [target.name]
-    known = {"patterns.json", "scenes", "train", "val", "test"}
-    if any(entry not in known and not entry.startswith(DATABASE) for entry in found):
+    if name in GENERATORS.names():
+        line = GENERATORS.get(name)(root / name, seed=seed, force=force, report=report)
+        load_dataset.cache_clear()
+        return line
+    if force or seed:
         raise UserError(
-            f"{target} holds files that are not Patterns data; move them, or choose another --data-root"
+            f"data set '{name}' is not generated, so --seed and --force do not apply; omit them "
+            f"(they are for {', '.join(GENERATORS.names())})"
         )
-    with scratch_folder(target) as beside:
-        render(beside / "new")
-        target.rename(beside / OLD)  # put back if what follows fails
-        (beside / "new").rename(target)
+    if download:
+        download_dataset(name, root)
+    found = load_dataset(name, root)
+    return f"{found.name} is ready in {found.root}: {len(found.classes)} classes"
 
 
 @click.group()
@@ -159,21 +131,17 @@ def data_set_table() -> list[tuple[str, ...]]:
     ]
     for name in DATASETS.names():
         found = manifest(name)
+        source = "your files"
+        if name in GENERATORS.names():
+            source = "rendering"
+        elif name in DOWNLOADERS.names():
+            source = "--download"
         if found is None:
-            rows.append((name, "-", "-", "-", "-", "top1", "its own, or held out", "your files"))
+            rows.append((name, "-", "-", "-", "-", "-", "-", source))
             continue
-        sizes = [found.splits[split].images for split in ("train", "val", "test")]
+        sizes = [found.splits[split].images for split in SPLITS]
         numbers = ["-" if number is None else str(number) for number in (found.classes, *sizes)]
-        way = "--download" if name in DOWNLOADERS.names() else "your files"
-        rows.append(
-            (
-                name,
-                *numbers,
-                found.metric,
-                found.splits["val"].describe(),
-                "rendering" if name == "patterns" else way,
-            )
-        )
+        rows.append((name, *numbers, found.metric, found.splits["val"].describe(), source))
     return rows
 
 
@@ -206,7 +174,7 @@ def manifest_command(name: str) -> None:
 @options.out_file(required=True, help="PNG to write.")
 @click.option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=click.Choice(SPLITS),
     default="train",
     show_default=True,
     help="Split to show.",

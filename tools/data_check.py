@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmbench.data import DATASETS, Dataset, ImageSplit, Scenes, load_dataset, load_images
+from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
+from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
-from mmbench.data.patterns.prepare import check as check_patterns
-from mmbench.data.quick_check import SPLITS, images_per_class, pixel_remarks
+from mmbench.data.quick_check import images_per_class, pixel_remarks
 from mmbench.data.sides import sides
-from mmbench.data.types import Split
+from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.tools.contact_sheet import read_coco
 
@@ -40,9 +40,8 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
         UserError: unknown name, or data that cannot be read at all.
     """
     problems: list[str] = []
-    if name == "patterns":  # before loading, which would render what is missing
-        DATASETS.get(name)
-        problems += check_patterns(root / name)
+    if name in CHECKERS.names():  # before loading, which may generate what is missing
+        problems += CHECKERS.get(name)(root / name)
         if problems:
             return [], problems
     dataset = _load(name, root, problems)
@@ -136,11 +135,11 @@ def shared_images(parts: Mapping[Split, ImageSplit]) -> list[str]:
 def _scene_facts(scenes: Scenes, split: Split, problems: list[str]) -> str:
     content = read_coco(scenes, split)
     problems += scene_problems(scenes, split, content)
-    return f"scenes, {split}: {len(content['images'])} pictures, {len(content['annotations'])} objects"
+    return f"scenes, {split}: {len(content['images'])} images, {len(content['annotations'])} objects"
 
 
 def scene_problems(scenes: Scenes, split: Split, content: dict[str, Any]) -> list[str]:
-    """Return where pictures, COCO boxes and polygons, label maps and VOC files of a split disagree."""
+    """Return where images, COCO boxes and polygons, label maps and VOC files of a split disagree."""
     problems: list[str] = []
     categories = {item["id"]: item["name"] for item in content["categories"]}
     if categories != dict(enumerate(scenes.classes, start=1)):
@@ -163,7 +162,7 @@ def scene_problems(scenes: Scenes, split: Split, content: dict[str, Any]) -> lis
     listing = scenes.voc / "ImageSets" / "Main" / f"{split}.txt"
     wanted = sorted(Path(name).stem for name in named)
     if not listing.is_file() or sorted(listing.read_text(encoding="utf-8").split()) != wanted:
-        problems.append(f"{listing} does not list the pictures of {split}")
+        problems.append(f"{listing} does not list the images of {split}")
     return problems
 
 
@@ -174,11 +173,11 @@ def _one_scene(
     stem = Path(name).stem
     with Image.open(scenes.images(split) / name) as opened:
         opened.load()
-        picture_size = opened.size
+        image_size = opened.size
     with Image.open(scenes.segmentation(split) / f"{stem}.png") as opened:
         labels = np.asarray(opened)
-    if not picture_size == size == labels.shape[::-1]:
-        return [f"scene {stem}: picture, annotation and label map differ in size"]
+    if not image_size == size == labels.shape[::-1]:
+        return [f"scene {stem}: image, annotation and label map differ in size"]
     problems = []
     drawn = np.zeros(labels.shape, dtype=np.uint8)
     for annotation in annotations:
@@ -190,7 +189,7 @@ def _one_scene(
                 f"scene {stem}: the box of annotation {annotation['id']} does not fit its polygon"
             )
         if low.min() < 0 or high[0] > size[0] or high[1] > size[1]:
-            problems.append(f"scene {stem}: annotation {annotation['id']} reaches out of the picture")
+            problems.append(f"scene {stem}: annotation {annotation['id']} reaches out of the image")
         canvas = Image.fromarray(drawn)
         # Pillow counts pixel centres, COCO counts corners.
         ImageDraw.Draw(canvas).polygon(

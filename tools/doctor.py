@@ -1,4 +1,4 @@
-"""`mmbench doctor`: is this installation sound, and which command mends what is not?"""
+"""`mmbench doctor`: is this installation sound, and which command fixes what is not?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def print_table(findings: list[Finding]) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> int:
-    """Check this installation and say how to mend it.
+    """Check this installation and say how to fix it.
 
     Everything is really run: torch's gradients, torchvision's operators, our backbones, and a forward pass
     of a tiny model in Detectron2 and in mmsegmentation. Exit code 1 if something that is installed does not

@@ -42,7 +42,7 @@ class Finding:
         name: what was checked.
         status: "ok"; "absent" for an optional library that is not installed; "problem".
         detail: versions and facts, or what is wrong.
-        fix: the command that mends it, None if there is nothing to mend.
+        fix: the command that fixes it, None if there is nothing to mend.
     """
 
     name: str
@@ -75,7 +75,7 @@ def _quiet() -> Iterator[None]:
 
 
 def run_check(name: str, fix: str | None, check: Check) -> Finding:
-    """Run one check; whatever it raises becomes a problem that `fix` mends.
+    """Run one check; whatever it raises becomes a problem that `fix` fixes.
 
     A torchvision that was built for another torch breaks whatever imports it; that is told as it is.
     """
@@ -256,7 +256,7 @@ def check_detectron2() -> Finding:
 
 
 def check_mmseg() -> Finding:
-    """A tiny FCN of mmsegmentation labels the pixels of a picture on the CPU."""
+    """A tiny FCN of mmsegmentation labels the pixels of an image on the CPU."""
     if importlib.util.find_spec("mmseg") is None:
         return Finding("mmseg", "absent", "not installed; only segmentation needs it", SEGMENTATION_FIX)
     import mmcv
@@ -277,12 +277,12 @@ def check_mmseg() -> Finding:
         torch.manual_seed(0)
         labels = EncoderDecoder(**config).eval().predict(torch.rand(1, 3, 64, 64))[0].pred_sem_seg.data
     if tuple(labels.shape) != (1, 64, 64) or not 0 <= int(labels.min()) <= int(labels.max()) < 3:
-        detail = f"{versions}: labels of shape {tuple(labels.shape)} are not those of a 64 px picture"
+        detail = f"{versions}: labels of shape {tuple(labels.shape)} are not those of a 64 px image"
         return Finding("mmseg", "problem", detail, SEGMENTATION_FIX)
     return Finding("mmseg", "ok", f"{versions}, forward pass of an FCN works")
 
 
-# What is checked, in the order of the report: name, command that mends what the check raises, check.
+# What is checked, in the order of the report: name, command that fixes what the check raises, check.
 CHECKS: tuple[tuple[str, str | None, Check], ...] = (
     ("python", None, check_python),
     ("mmbench", None, check_mmbench),

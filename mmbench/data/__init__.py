@@ -1,9 +1,8 @@
 """Data sets by name, the embedded Patterns data, and class-balanced subsets."""
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.dense_files import Scenes
 from mmbench.data.opening import download_dataset, load_dataset, load_images
-from mmbench.data.types import ImageFiles, ImageSplit
+from mmbench.data.types import ImageFiles, ImageSplit, Scenes
 
 __all__ = [
     "DATASETS",

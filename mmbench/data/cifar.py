@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torchvision
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.manifest import expected_counts
 from mmbench.data.subsets import split_by_class
-from mmbench.data.types import ImageSplit
+from mmbench.data.types import SPLITS, ImageSplit
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32
@@ -22,26 +23,19 @@ HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters; test stays untou
 
 @functools.lru_cache(maxsize=2)
 def _read(name: str, root: Path, train: bool) -> Any:
-    """Return torchvision's data set, checked by torchvision's own MD5 sums."""
+    """Return torchvision's data set, checked by torchvision's MD5 sums."""
     try:
         return READERS[name](str(root), train=train, download=False)
     except RuntimeError:
         raise UserError(
-            f"{name} is not in {root} (or is corrupted); unpack the authors' python archive there, or run: "
+            f"{name} is not in {root} (or is corrupted); unpack the authors' Python archive there, or run: "
             f"mmbench data prepare {name} --root {root.parent} --download"
         ) from None
 
 
-@DOWNLOADERS.register("cifar10")
-def download_cifar10(root: Path) -> None:
-    """Let torchvision fetch and unpack CIFAR-10 in `root`."""
-    READERS["cifar10"](str(root), download=True)
-
-
-@DOWNLOADERS.register("cifar100")
-def download_cifar100(root: Path) -> None:
-    """Let torchvision fetch and unpack CIFAR-100 in `root`."""
-    READERS["cifar100"](str(root), download=True)
+def _download(name: str, root: Path) -> None:
+    """Fetch and unpack the data set in `root`, by torchvision."""
+    READERS[name](str(root), download=True)
 
 
 def _split(name: str, root: Path, split: str) -> ImageSplit:
@@ -56,26 +50,18 @@ def _split(name: str, root: Path, split: str) -> ImageSplit:
 
 
 def _load(name: str, root: Path) -> Dataset:
+    """Return the data set; 10% of each class of its training images are the val split.
+
+    Raises:
+        UserError: the files are missing or corrupted.
+    """
     classes = tuple(_read(name, root, True).classes)
-    splits = {split: functools.partial(_split, name, root, split) for split in ("train", "val", "test")}
+    splits: dict[str, Callable[[], ImageSplit]] = {
+        split: functools.partial(_split, name, root, split) for split in SPLITS
+    }
     return Dataset(name, root, classes, splits, IMAGE_SIZE, expected=expected_counts(name))
 
 
-@DATASETS.register("cifar10")
-def load_cifar10(root: Path) -> Dataset:
-    """Return CIFAR-10; 10% of each class of its training images are the val split.
-
-    Raises:
-        UserError: the files are missing or corrupted.
-    """
-    return _load("cifar10", root)
-
-
-@DATASETS.register("cifar100")
-def load_cifar100(root: Path) -> Dataset:
-    """Return CIFAR-100; 10% of each class of its training images are the val split.
-
-    Raises:
-        UserError: the files are missing or corrupted.
-    """
-    return _load("cifar100", root)
+for _name in READERS:
+    DATASETS.register(_name)(functools.partial(_load, _name))
+    DOWNLOADERS.register(_name)(functools.partial(_download, _name))

@@ -1,19 +1,18 @@
-"""What every stage means by a data set: image splits in memory, and dense scenes on disk."""
+"""Data sets and their registries: image splits in memory or as files, and dense scenes on disk."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
 from mmbench.data.decoding import STORED_OVER_FED, decode
-from mmbench.data.dense_files import Scenes
-from mmbench.data.types import ImageFiles, ImageSplit, Metric, Split
+from mmbench.data.types import ImageFiles, ImageSplit, Metric, Scenes, Split
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 
@@ -22,27 +21,31 @@ Part = TypeVar("Part", ImageSplit, ImageFiles)
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set by name.
+    """A data set.
 
     Attributes:
-        splits: loader per split; a split is decoded when first asked for and then kept.
-        files: the same splits as files, where they are pictures on disk.
-        scenes: the dense part, where there is one.
-        image_size: side in pixels at which the data set's images are fed to a small backbone
-            (they may be stored larger, so that crops have room).
-        metric: what the field reports on this data set: "top1", "mean_per_class" or "mAP".
-        multilabel: whether a picture can show several classes.
-        expected: images per split and, called "classes", the number of classes, as the data set's manifest
-            gives them; a split with another count is refused. Nothing is compared where it is silent.
-        remarks: a line for each thing that was decided when the files were found: which folder is which
+        name: as in DATASETS, or the name of a folder of images.
+        root: the folder of the data set.
+        classes: their names, in the order of labels.
+        splits: a loader per split; a split is loaded when it is first needed, and then kept. Splits of
+            `files` may be omitted: they are decoded a little larger than they are fed.
+        image_size: side in pixels at which the images are fed to a small backbone (they may be stored
+            larger, so that crops have room).
+        scenes: the images with boxes and masks, if there are some.
+        files: the same splits as image files on disk, if there are some.
+        metric: the usual metric of this data set: "top1", "mean_per_class" or "mAP".
+        multilabel: whether an image can show several classes.
+        expected: images per split and, called "classes", the number of classes, as the manifest gives them.
+            A split with another count is refused. Counts that are absent are not compared.
+        remarks: one line for each decision that was made when the files were found: which folder is which
             split, what is left out. Every stage prints them, and records hold them.
     """
 
     name: str
     root: Path
     classes: tuple[str, ...]
-    splits: Mapping[str, Callable[[], ImageSplit]]
-    image_size: int
+    splits: Mapping[str, Callable[[], ImageSplit]] = field(default_factory=dict)
+    image_size: int = 32
     scenes: Scenes | None = None
     files: Mapping[str, Callable[[], ImageFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
@@ -50,12 +53,25 @@ class Dataset:
     expected: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """List each split's files once, and add a loader for splits that are given as files alone."""
+        files = {split: functools.cache(find) for split, find in self.files.items()}
+        stored = round(STORED_OVER_FED * self.image_size)
+
+        def load(split: str) -> ImageSplit:
+            return decode(files[split](), stored)
+
+        decoded = {split: functools.partial(load, split) for split in files}
+        object.__setattr__(self, "files", files)
+        object.__setattr__(self, "splits", {**decoded, **self.splits})
+
     def split(self, name: Split, fed: int | None = None, stored: int | None = None) -> ImageSplit:
         """Return one split, decoded once per process.
 
         Args:
-            fed: side in pixels at which the images will be fed; where there are files they are decoded for
-                it, else it changes nothing. None means `image_size`.
+            name: the split.
+            fed: side in pixels at which the images will be fed; files are decoded for it, and images in
+                memory stay as they are. None means `image_size`.
             stored: side in pixels at which files are decoded; None leaves room for crops around `fed`.
 
         Raises:
@@ -82,15 +98,15 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of all splits; where they are files, those of the files."""
+        """SHA-256 over the fingerprints of all splits: of their files, or else of their pixels."""
         parts = [f"{name}:{self._part(name).fingerprint}" for name in sorted(self.splits)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def labels(self, name: Split) -> Tensor:
-        """Return the labels of one split, without decoding a picture where there are files.
+        """Return the labels of one split; of files no image is decoded for it.
 
         Raises:
-            UserError: see `split`; labels that name no class.
+            UserError: see `split`; labels that are not among the classes.
         """
         self._require(name)
         return self._part(name).labels
@@ -99,7 +115,7 @@ class Dataset:
         return self._checked(name, self.files[name]()) if name in self.files else self._decoded(name)
 
     def require_scenes(self) -> Scenes:
-        """Return the dense part.
+        """Return the scenes.
 
         Raises:
             UserError: the data set is for classification only.
@@ -120,27 +136,26 @@ class Dataset:
         return self._cache[name]
 
     def _checked(self, name: str, part: Part) -> Part:
-        """Return `part` if its labels name classes and it is as large as it should be.
+        """Return `part` if its labels are valid and it has the expected size.
 
         Raises:
-            UserError: another number of images or classes than the manifest's; a label out of range, or
-                another kind of labels than the data set's.
+            UserError: another number of images or classes than the manifest's; a label out of range;
+                labels of another shape than the data set's.
         """
         labels, count = part.labels, len(self.classes)
         check_count(self.name, self.root, "classes", count, self.expected.get("classes"))
         check_count(self.name, self.root, f"{name} images", len(part), self.expected.get(name))
         low, high = (-1, 1) if self.multilabel else (0, count - 1)
-        shaped = labels.shape == ((len(part), count) if self.multilabel else (len(part),))
-        if not shaped:
+        if labels.shape != ((len(part), count) if self.multilabel else (len(part),)):
             raise UserError(
                 f"labels of shape {tuple(labels.shape)} in the {name} split of '{self.name}' do not fit "
-                f"{len(part)} images and {count} classes; mend the files in {self.root}"
+                f"{len(part)} images and {count} classes; fix the files in {self.root}"
             )
         if len(labels) and (int(labels.min()) < low or int(labels.max()) > high):
             bad = int(labels.max()) if int(labels.max()) > high else int(labels.min())
             raise UserError(
-                f"label {bad} in the {name} split of '{self.name}' names none of its {count} classes; "
-                f"mend the files in {self.root}"
+                f"label {bad} in the {name} split of '{self.name}' is not one of its {count} classes; "
+                f"fix the files in {self.root}"
             )
         return part
 
@@ -158,44 +173,31 @@ def check_count(name: str, root: Path, what: str, found: int, expected: int | No
         )
 
 
-def dataset_of_files(
-    name: str,
-    root: Path,
-    classes: tuple[str, ...],
-    files: Mapping[str, Callable[[], ImageFiles]],
-    image_size: int,
-    *,
-    metric: Metric = "top1",
-    multilabel: bool = False,
-    expected: Mapping[str, int] | None = None,
-    remarks: Sequence[str] = (),
-) -> Dataset:
-    """Return a data set of pictures on disk; its splits in memory are a little larger than they are fed."""
-    stored = round(image_size * STORED_OVER_FED)
-    found = {split: functools.lru_cache(maxsize=1)(find) for split, find in files.items()}
-
-    def decoded(split: str) -> ImageSplit:
-        return decode(found[split](), stored)
-
-    splits = {split: functools.partial(decoded, split) for split in found}
-    return Dataset(
-        name,
-        root,
-        classes,
-        splits,
-        image_size,
-        files=found,
-        metric=metric,
-        multilabel=multilabel,
-        expected=expected or {},
-        remarks=tuple(remarks),
-    )
-
-
 DatasetLoader = Callable[[Path], Dataset]
 
-# name -> loader(folder of that data set). A new data set is one new module in mmbench.data.
-DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data")
 
-# name -> fetch it into the folder of that data set, through torchvision, and check its digest.
-DOWNLOADERS: Registry[Callable[[Path], None]] = Registry("data set to download", "mmbench.data")
+class DatasetGenerator(Protocol):
+    """Makes a data set on this machine."""
+
+    def __call__(
+        self, root: Path, *, seed: int, force: bool, report: Callable[[int, int, str], None] | None
+    ) -> str:
+        """Make the data set in the folder `root`; return one line about what was done.
+
+        Args:
+            root: the folder of the data set.
+            seed: of whatever is drawn.
+            force: replace what is there.
+            report: called with (done, total, description) as the work proceeds.
+        """
+
+
+# Each registry maps the name of a data set to a function of its folder. A loader is all that a data set
+# needs; the others serve `mmbench data prepare` and `mmbench data check`.
+DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data")
+# Fetches the data set into its folder, and checks its digest.
+DOWNLOADERS: Registry[Callable[[Path], object]] = Registry("data set to download", "mmbench.data")
+# Makes it.
+GENERATORS: Registry[DatasetGenerator] = Registry("data set to generate", "mmbench.data")
+# Returns what is wrong with the files, one line each; called before the data set is loaded.
+CHECKERS: Registry[Callable[[Path], list[str]]] = Registry("data set with a check of its own", "mmbench.data")

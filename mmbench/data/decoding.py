@@ -48,15 +48,15 @@ def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] 
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{printable(path)} cannot be read as a picture ({reason[:200]}); fix or remove it"
+            f"{printable(path)} cannot be read as an image ({reason[:200]}); fix or remove it"
         ) from None
 
 
 def read_image(path: Path, size: int) -> Array:
-    """Return one picture as RGB (size, size, 3) uint8: short side resized to `size`, middle kept.
+    """Return one image as RGB (size, size, 3) uint8: short side resized to `size`, middle kept.
 
     Raises:
-        UserError: the file is no picture, or is truncated.
+        UserError: the file is no image, or is truncated.
     """
     image = open_rgb(path)
     width, height = image.size
@@ -84,13 +84,13 @@ def _middle(image: Image.Image) -> Image.Image:
 
 
 def decode(files: ImageFiles, size: int, unreadable: list[str] | None = None) -> ImageSplit:
-    """Return the pictures as one split (N, 3, size, size), decoded by a few threads.
+    """Return the images as one split (N, 3, size, size), decoded by a few threads.
 
     Args:
-        unreadable: takes the paths of pictures that cannot be read, which are then left out.
+        unreadable: takes the paths of images that cannot be read, which are then left out.
 
     Raises:
-        UserError: a picture cannot be read and `unreadable` is None, or none can be read.
+        UserError: an image cannot be read and `unreadable` is None, or none can be read.
     """
 
     def read(path: str) -> Array | None:
@@ -106,7 +106,7 @@ def decode(files: ImageFiles, size: int, unreadable: list[str] | None = None) ->
         images = list(pool.map(read, files.paths, chunksize=64))
     kept = [index for index, image in enumerate(images) if image is not None]
     if not kept:
-        raise UserError(f"none of the {len(files)} pictures in {files.root} can be read")
+        raise UserError(f"none of the {len(files)} images in {files.root} can be read")
     stacked = np.stack([image for image in images if image is not None])
     return ImageSplit(
         torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), files.labels[torch.tensor(kept)]

@@ -1,4 +1,4 @@
-"""Random crops of pictures on disk, decoded no larger than they need."""
+"""Random crops of images on disk, decoded no larger than they need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmbench.data.decoding import open_rgb
 
 
 def generator_of(*key: int) -> Generator:
-    """Return a generator that depends on `key` alone, such as (seed, epoch, picture)."""
+    """Return a generator that depends on `key` alone, such as (seed, epoch, image)."""
     drawn = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8)
     return Generator().manual_seed(int.from_bytes(drawn.digest(), "big") >> 1)
 
@@ -29,15 +29,15 @@ def random_crops(
     aspect: tuple[float, float],
     generator: Generator,
 ) -> Tensor:
-    """Return random resized crops of one picture, uint8 (count, 3, size, size), antialiased bilinear.
+    """Return random resized crops of one image, uint8 (count, 3, size, size), antialiased bilinear.
 
     Args:
-        count: crops of this picture.
+        count: crops of this image.
         size: side of a crop in pixels.
         scale, aspect: see `draw_crops`.
 
     Raises:
-        UserError: the picture cannot be read.
+        UserError: the image cannot be read.
     """
     place, sizes = generator.get_state(), []
 

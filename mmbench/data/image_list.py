@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mmbench.data.dataset import Dataset, dataset_of_files
+from mmbench.data.dataset import Dataset
 from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import ImageFiles
@@ -45,8 +45,13 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     if repeated:
         remarks.append(f"named more than once and used once: {len(repeated)} ({listed(repeated)})")
     files = ImageFiles(root, list(found), torch.zeros(len(found), dtype=torch.int64))
-    return dataset_of_files(
-        printable(path.stem), root, ("unlabelled",), {"train": lambda: files}, image_size, remarks=remarks
+    return Dataset(
+        printable(path.stem),
+        root,
+        ("unlabelled",),
+        image_size=image_size,
+        files={"train": lambda: files},
+        remarks=tuple(remarks),
     )
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torchvision
 
-from mmbench.data.dataset import DATASETS, Dataset, dataset_of_files
-from mmbench.data.folder import carved_from, class_names, picture_files
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.folder import carved_from, class_names, image_files
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 224
-HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 pictures per class
+HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 images per class
 CLASS_LIST = "classes.txt"
 
 
@@ -36,16 +36,15 @@ def _unpack(root: Path) -> None:
 
 
 def _load(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
-    train = functools.partial(picture_files, root / "train", classes)
-    test = functools.partial(picture_files, root / "val", classes)
-    return dataset_of_files(
-        name, root, classes, {**carved_from(train, HELD_OUT_SHARE), "test": test}, IMAGE_SIZE
-    )
+    train = functools.partial(image_files, root / "train", classes)
+    test = functools.partial(image_files, root / "val", classes)
+    files = {**carved_from(train, HELD_OUT_SHARE), "test": test}
+    return Dataset(name, root, classes, image_size=IMAGE_SIZE, files=files)
 
 
 @DATASETS.register("imagenet")
 def load_imagenet(root: Path) -> Dataset:
-    """Return ImageNet-1K: its val pictures are the test split, 1% of each class of train are val.
+    """Return ImageNet-1K: its val images are the test split, 1% of each class of train are val.
 
     Raises:
         UserError: the files are missing or damaged.

@@ -16,8 +16,8 @@ from mmbench.errors import UserError
 UNKNOWN = -1
 
 
-class PictureNames:
-    """Finds pictures by `name.jpg`, `class/name.jpg` or a path; by dictionary, as there may be a million."""
+class ImageNames:
+    """Finds images by `name.jpg`, `class/name.jpg` or a path; by dictionary, as there may be a million."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -29,7 +29,7 @@ class PictureNames:
                 self.others.setdefault(name, []).append(index)
 
     def find(self, item: str) -> list[int]:
-        """Return the indices of all pictures that `item` can mean."""
+        """Return the indices of all images that `item` can mean."""
         item = composed(item.removeprefix("./"))
         folder, _, name = item.rpartition("/")
         if name not in self.first:
@@ -49,12 +49,12 @@ class PictureNames:
 def labelled_indices(path: Path, files: ImageFiles | None, count: int) -> Tensor:
     """Return which images a list names, as sorted int64 indices.
 
-    Published lists name pictures of the whole official train part, so `files` must hold our val split too.
+    Published lists name images of the whole official train part, so `files` must hold our val split too.
 
     Args:
         path: one item per line. Images on disk are named by file name, by class folder and file name, or
             by a path; images of other data sets by their index from 0.
-        files: the pictures to choose from; None where there are none on disk.
+        files: the images to choose from; None where there are none on disk.
         count: images to choose from.
 
     Raises:
@@ -74,7 +74,7 @@ def labelled_indices(path: Path, files: ImageFiles | None, count: int) -> Tensor
             )
     if unknown:
         number, item = unknown[0]
-        known = f"an index from 0 to {count - 1}" if files is None else f"a picture in {files.root}"
+        known = f"an index from 0 to {count - 1}" if files is None else f"an image in {files.root}"
         raise UserError(
             f"{path}, line {number}: '{printable(item)}' is not {known} "
             f"({len(unknown)} of {len(items)} items are not); "
@@ -89,7 +89,7 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
         if not item.removeprefix("-").isdecimal():
             raise UserError(
                 f"{path}, line {number}: '{printable(item)}' is no index; "
-                f"this data set has no picture files, so name "
+                f"this data set has no image files, so name "
                 f"images by index from 0 to {count - 1}"
             )
         return int(item) if 0 <= int(item) < count else UNKNOWN
@@ -98,7 +98,7 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
 
 
 def _name_finder(path: Path, files: ImageFiles) -> Callable[[int, str], int]:
-    names = PictureNames(files.paths)
+    names = ImageNames(files.paths)
 
     def find(number: int, item: str) -> int:
         found = next(filter(None, map(names.find, spellings(item))), [])

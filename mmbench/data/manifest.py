@@ -68,7 +68,7 @@ class SplitRule(_Strict):
 
 
 class Draws(_Strict):
-    """SHA-256 of drawn indices (int64, little-endian) into labels that are known without the pictures.
+    """SHA-256 of drawn indices (int64, little-endian) into labels that are known without the images.
 
     Attributes:
         per_class: the part that train comes from has so many images of each class, in the order of classes.

@@ -60,7 +60,7 @@ def load_images(path: Path) -> Dataset:
     A folder whose images give no clear labels is a train split of all of them.
 
     Raises:
-        UserError: no images, or a folder in which training images cannot be told from others.
+        UserError: no images, or a folder in which training images cannot be determined from others.
     """
     return _of_path(path, labelled=False)
 

@@ -1,4 +1,4 @@
-"""SUN397 (Xiao et al. 2010), the first of its ten partitions: 50 train and 50 test pictures per class."""
+"""SUN397 (Xiao et al. 2010), the first of its ten partitions: 50 train and 50 test images per class."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PARTITIONS = "https://vision.princeton.edu/projects/2010/SUN/download/Partitions
 
 
 def _listed(root: Path, source: Any, part: str) -> ImageFiles:
-    """Return the pictures that the official list of a part names, a line such as /a/abbey/sun_aaa.jpg each.
+    """Return the images that the official list of a part names, a line such as /a/abbey/sun_aaa.jpg each.
 
     Raises:
-        UserError: the list names a picture that torchvision did not find.
+        UserError: the list names an image that torchvision did not find.
     """
     listing = root / LISTS[part]
     labels = {
@@ -49,7 +49,7 @@ def _listed(root: Path, source: Any, part: str) -> ImageFiles:
 
 @DOWNLOADERS.register("sun397")
 def download_sun397(root: Path) -> None:
-    """Let torchvision fetch and unpack the pictures of SUN397 in `root`; its lists are not among them."""
+    """Let torchvision fetch and unpack the images of SUN397 in `root`; its lists are not among them."""
     SUN397(str(root), download=True)
 
 
@@ -61,7 +61,7 @@ def load_sun397(root: Path) -> Dataset:
         UserError: files or lists that are missing or damaged.
     """
 
-    def class_names() -> list[str]:  # as torchvision reads them, without its search for 108,754 pictures
+    def class_names() -> list[str]:  # as torchvision reads them, without its search for 108,754 images
         lines = (root / FOLDER / "ClassName.txt").read_text(encoding="utf-8").splitlines()
         return [line[3:].strip() for line in lines]
 

@@ -32,7 +32,7 @@ HEADERS = frozenset(
 def read_items(path: Path, what: str) -> list[tuple[int, str]]:
     """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
 
-    UTF-8 and UTF-16 are told apart by byte-order mark or zero bytes; marks in the middle, as in lists that
+    UTF-8 and UTF-16 are distinguished by byte-order mark or zero bytes; marks in the middle, as in lists that
     were joined, are dropped. Bytes that are not UTF-8 are kept as file names have them (PEP 383). The header
     of a table is left out.
 
@@ -52,7 +52,7 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
     if items and _is_header(items[0][1]):
         items = items[1:]
     if not items:
-        raise UserError(f"the {what} {printable(path)} is empty; write one picture name or index per line")
+        raise UserError(f"the {what} {printable(path)} is empty; write one image name or index per line")
     return items
 
 

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet, read as it is unzipped: 200 classes, 64 px, 500 train and 50 val pictures of each."""
+"""Tiny-ImageNet, read as it is unzipped: 200 classes, 64 px, 500 train and 50 val images of each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torchvision.datasets.utils import download_and_extract_archive
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, dataset_of_files
-from mmbench.data.folder import carved_from, class_names, picture_files
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.folder import carved_from, class_names, image_files
 from mmbench.data.manifest import expected_counts
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -22,7 +22,7 @@ ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
-    """Return the val pictures, whose classes stand in val_annotations.txt: name, class, box.
+    """Return the val images, whose classes stand in val_annotations.txt: name, class, box.
 
     Raises:
         UserError: the file is missing or names a class that train does not have.
@@ -33,11 +33,11 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     numbers = {name: index for index, name in enumerate(classes)}
     paths, labels = [], []
     for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), 1):
-        picture, _, rest = line.partition("\t")
+        image, _, rest = line.partition("\t")
         name = rest.partition("\t")[0]
         if name not in numbers:
             raise UserError(f"{annotations}, line {number}: class '{name}' is not in the train folder")
-        paths.append(f"images/{picture}")
+        paths.append(f"images/{image}")
         labels.append(numbers[name])
     return ImageFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
 
@@ -50,9 +50,9 @@ def download_tiny_imagenet(root: Path) -> None:
 
 @DATASETS.register("tiny-imagenet")
 def load_tiny_imagenet(root: Path) -> Dataset:
-    """Return Tiny-ImageNet: its val pictures are the test split, 10% of each class of train are val.
+    """Return Tiny-ImageNet: its val images are the test split, 10% of each class of train are val.
 
-    Its own test pictures come without labels and are not used.
+    Its own test images come without labels and are not used.
 
     Args:
         root: the unzipped folder, or the folder that holds `tiny-imagenet-200`.
@@ -67,13 +67,13 @@ def load_tiny_imagenet(root: Path) -> Dataset:
             f"mmbench data prepare tiny-imagenet --root {root.parent} --download"
         )
     classes = class_names(root / "train")
-    train = functools.partial(picture_files, root / "train", classes)
+    train = functools.partial(image_files, root / "train", classes)
     test = functools.partial(_read_val, root / "val", classes)
-    return dataset_of_files(
+    return Dataset(
         "tiny-imagenet",
         root,
         classes,
-        {**carved_from(train, HELD_OUT_SHARE), "test": test},
-        IMAGE_SIZE,
+        image_size=IMAGE_SIZE,
+        files={**carved_from(train, HELD_OUT_SHARE), "test": test},
         expected=expected_counts("tiny-imagenet"),
     )

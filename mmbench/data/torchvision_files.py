@@ -1,7 +1,7 @@
-"""What all data sets have in common whose files torchvision finds: manifest, order, splits and errors.
+"""Data sets of image files that torchvision finds: manifest, order, splits and errors.
 
-A data set's own module says which torchvision class reads it and where that keeps paths and labels. Which
-official part every split comes from stands in its manifest. Nothing is listed before labels are asked for.
+A `Reader` states which torchvision class reads a data set, and where that class keeps paths and labels. The
+manifest states which official part every split comes from. No file is listed before labels are needed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from scipy.io.matlab import MatReadError
 
-from mmbench.data.dataset import DOWNLOADERS, Dataset, check_count, dataset_of_files
+from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
 from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
 
-# What torchvision's readers raise on files that are missing, cut off or of another kind.
+# What torchvision's readers raise on files that are missing, truncated or of another kind.
 READ_ERRORS = (
     RuntimeError,
     OSError,
@@ -47,7 +47,10 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
     """Return what torchvision reads.
 
     Args:
+        known: the data set's manifest.
+        root: the data set's folder.
         folder: torchvision's own folder below `root`.
+        read: opens it with torchvision.
 
     Raises:
         UserError: the folder is missing; its files are damaged or some of them are missing.
@@ -57,8 +60,8 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
     try:
         return read()
     except READ_ERRORS as error:
-        said = " ".join(str(error).split("You can use download")[0].split())[:160]
-        reason = damaged_file(known, root) or f"{type(error).__name__}: {said}"
+        message = " ".join(str(error).split("You can use download")[0].split())[:160]
+        reason = damaged_file(known, root) or f"{type(error).__name__}: {message}"
         raise UserError(
             f"{known.name} in {root} cannot be read ({reason}); remove {root / folder}, then "
             f"{how_to_get(known, root)}"
@@ -66,7 +69,7 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
 
 
 def damaged_file(known: Manifest, root: Path) -> str | None:
-    """Return what is wrong with the first file in `root` that is not what the manifest's MD5 sums say."""
+    """Return what is wrong with the first file in `root` that does not have the MD5 sum of the manifest."""
     for path, md5 in known.files.items():
         if not (root / path).is_file():
             return f"{path} is missing"
@@ -77,9 +80,9 @@ def damaged_file(known: Manifest, root: Path) -> str | None:
 
 
 def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> ImageFiles:
-    """Return pictures sorted by class and then by path.
+    """Return images sorted by class and then by path.
 
-    Draws then depend on the number of pictures per class, not on the order of a list or a folder.
+    Draws then depend on the number of images per class, not on the order of a list or a folder.
     """
     pairs = sorted((int(label), Path(path).relative_to(root).as_posix()) for path, label in found)
     return ImageFiles(
@@ -87,8 +90,8 @@ def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> Image
     )
 
 
-def require_pictures(known: Manifest, part: str, files: ImageFiles) -> None:
-    """Look for every picture, with one listing per folder.
+def require_images(known: Manifest, part: str, files: ImageFiles) -> None:
+    """Check that every image exists, with one listing per folder.
 
     Raises:
         UserError: some are missing; the first is named.
@@ -103,7 +106,7 @@ def require_pictures(known: Manifest, part: str, files: ImageFiles) -> None:
             missing.append(path)
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(files)} {part} pictures of {known.name} are missing from {files.root}, "
+            f"{len(missing)} of {len(files)} {part} images of {known.name} are missing from {files.root}, "
             f"the first is {missing[0]}; unpack the archive again"
         )
 
@@ -114,23 +117,31 @@ def _names(folder: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Reader:
-    """How torchvision reads one data set of photographs.
+    """How torchvision reads one data set of image files.
 
     Attributes:
         name: as in DATASETS.
         folder: what torchvision makes below the data set's folder.
         read: torchvision's data set from (folder of the data set, official part).
-        pictures: (path, label) pairs of what `read` returned.
+        images: (path, label) pairs of what `read` returned.
         names: the names of the classes in what `read` returned for the part that train comes from.
+        download: fetches and unpacks the data set in its folder; None where this is not possible.
     """
 
     name: str
     folder: str
     read: Callable[[Path, str], Any]
-    pictures: Callable[[Any], Iterable[tuple[str | Path, int]]] = lambda source: zip(
+    images: Callable[[Any], Iterable[tuple[str | Path, int]]] = lambda source: zip(
         source._image_files, source._labels, strict=True
     )
     names: Callable[[Any], Sequence[str]] = lambda source: source.classes
+    download: Callable[[Path], Any] | None = None
+
+    def register(self) -> None:
+        """Register `dataset` as the data set's loader, and its download."""
+        DATASETS.register(self.name)(self.dataset)
+        if self.download is not None:
+            DOWNLOADERS.register(self.name)(self.download)
 
     def dataset(
         self,
@@ -141,9 +152,10 @@ class Reader:
         """Return the data set in `root`.
 
         Args:
+            root: the data set's folder.
             classes: their names, where they are known before a part is read; by default `names`.
-            find: the pictures of an official part, by default all of what `pictures` names. It is given
-                what `read` returned, and the part.
+            find: the images of an official part, by default all that `images` yields. It gets what `read`
+                returned, and the part.
 
         Raises:
             UserError: files that are missing or damaged; another number of classes than the manifest's.
@@ -158,27 +170,27 @@ class Reader:
         def parts(part: str) -> dict[Split, ImageFiles]:
             opened_part = source(part)
             if find is None:
-                files = in_class_order(root / self.folder, self.pictures(opened_part))
+                files = in_class_order(root / self.folder, self.images(opened_part))
             else:
                 files = find(opened_part, part)
             if known.enforced:
                 check_count(self.name, root, f"{part} images", len(files), known.official.get(part))
-            require_pictures(known, part, files)
+            require_images(known, part, files)
             return {split: files.subset(kept) for split, kept in drawn(known, part, files.labels).items()}
 
         def files_of(split: Split) -> ImageFiles:
             return parts(known.splits[split].part)[split]
 
-        opened(known, root, self.folder, lambda: None)  # given names are no sign of files
+        opened(known, root, self.folder, lambda: None)  # class names may be known without any file
         names = tuple(self.names(source(known.splits["train"].part)) if classes is None else classes)
         expected = known.expected()
         check_count(self.name, root, "classes", len(names), expected.get("classes"))
-        return dataset_of_files(
+        return Dataset(
             self.name,
             root,
             names,
-            {split: functools.partial(files_of, split) for split in known.splits},
-            known.image_size,
+            image_size=known.image_size,
+            files={split: functools.partial(files_of, split) for split in known.splits},
             metric=known.metric,
             multilabel=known.multilabel,
             expected=expected,

@@ -1,4 +1,4 @@
-"""One split of a data set: decoded in memory, or as files."""
+"""One split of a data set, in memory or as files; and scenes: images with boxes and masks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from mmbench.data.content_hashes import content_digests
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Metric = Literal["top1", "mean_per_class", "mAP"]
 
 
@@ -24,8 +25,8 @@ class ImageSplit:
 
     Attributes:
         images: uint8, (N, 3, H, W), RGB.
-        labels: int64, (N,), indices into the data set's classes; of a multi-label set int64 (N, classes):
-            1 where the class is there, 0 where it is not, -1 where that is not to count.
+        labels: int64, (N,), indices into the data set's classes. For a multi-label data set int64
+            (N, classes): 1 where the class is present, 0 where it is absent, -1 where it is not evaluated.
     """
 
     images: Tensor
@@ -45,11 +46,11 @@ class ImageSplit:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """One split as files, for those who read pictures at another size or not all at once.
+    """One split as files, for reading images at another size, or a part of them at a time.
 
     Attributes:
         root: the folder that all paths are below.
-        paths: one per picture, relative to `root`.
+        paths: one per image, relative to `root`.
         labels: as in `ImageSplit`.
     """
 
@@ -61,7 +62,7 @@ class ImageFiles:
         return len(self.paths)
 
     def subset(self, indices: Tensor) -> ImageFiles:
-        """Return the pictures at `indices`; what is known of their contents is not read again."""
+        """Return the images at `indices`; contents that were hashed already are not read again."""
         chosen = indices.tolist()
         part = ImageFiles(self.root, [self.paths[index] for index in chosen], self.labels[indices])
         if "contents" in self.__dict__:
@@ -79,4 +80,51 @@ class ImageFiles:
         digest = hashlib.sha256()
         for path, content, label in zip(self.paths, self.contents, self.labels.tolist(), strict=True):
             digest.update(b"%s\0%s:%s\n" % (os.fsencode(path), content.hex().encode(), str(label).encode()))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Detection and segmentation data on disk, the same images for both.
+
+    Layout below `root`: images/{split}/*.png, annotations/{split}.json (COCO: boxes and polygons),
+    segmentation/{split}/*.png (uint8; 0 is background, class i is i + 1), and voc/VOC2007/ (VOC XML layout).
+
+    Attributes:
+        root: the folder of the scenes.
+        classes: the names of the object classes, without background.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+
+    def images(self, split: str) -> Path:
+        """Return the folder of the split's images."""
+        return self.root / "images" / split
+
+    def coco_json(self, split: str) -> Path:
+        """Return the split's COCO annotation file."""
+        return self.root / "annotations" / f"{split}.json"
+
+    def segmentation(self, split: str) -> Path:
+        """Return the folder of the split's label maps."""
+        return self.root / "segmentation" / split
+
+    @property
+    def voc(self) -> Path:
+        """Return the VOC folder (Annotations/, ImageSets/Main/, JPEGImages/, SegmentationClass/)."""
+        return self.root / "voc" / "VOC2007"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents of the COCO files and of every image and label map."""
+        paths = [
+            path.relative_to(self.root).as_posix()
+            for folder in ("annotations", "images", "segmentation")
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file()
+        ]
+        digest = hashlib.sha256()
+        for path, content in zip(paths, content_digests(self.root, paths), strict=True):
+            digest.update(b"%s\0%s\n" % (os.fsencode(path), content.hex().encode()))
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2007 classification (Everingham et al. 2010): 20 classes, several per picture."""
+"""PASCAL VOC 2007 classification (Everingham et al. 2010): 20 classes, several per image."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ MEANING = {"1": 1, "-1": 0, "0": -1}
 
 
 def read_class(listing: Path, names: list[str]) -> Tensor:
-    """Return int64 (N,) labels of one class from its file: a line such as "000005 -1" for every picture.
+    """Return int64 (N,) labels of one class from its file: a line such as "000005 -1" for every image.
 
     Raises:
-        UserError: the file is missing, names other pictures than the split does, or has another value.
+        UserError: the file is missing, names other images than the split does, or has another value.
     """
     if not listing.is_file():
         raise UserError(f"{listing} is missing; unpack the VOC 2007 archives again")
@@ -55,7 +55,7 @@ def read_class(listing: Path, names: list[str]) -> Tensor:
         words = line.split()
         if words and (len(words) != 2 or words[1] not in MEANING):
             raise UserError(
-                f"{listing}, line {number}: '{line.strip()}' is not a picture and 1, 0 or -1; "
+                f"{listing}, line {number}: '{line.strip()}' is not an image and 1, 0 or -1; "
                 "unpack the VOC 2007 archives again"
             )
         if words:
@@ -88,7 +88,7 @@ def download_voc2007(root: Path) -> None:
 def load_voc2007(root: Path) -> Dataset:
     """Return VOC 2007 for classification, with its own train, val and test; reported as mAP.
 
-    A class of which a picture has only objects marked "difficult" is -1 there, and is not evaluated.
+    A class of which an image has only objects marked "difficult" is -1 there, and is not evaluated.
 
     Raises:
         UserError: files that are missing or damaged.

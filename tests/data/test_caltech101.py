@@ -1,4 +1,4 @@
-"""Caltech-101 in its layout: one folder per class, numbered pictures, and a background folder."""
+"""Caltech-101 in its layout: one folder per class, numbered images, and a background folder."""
 
 import shutil
 from pathlib import Path
@@ -13,21 +13,21 @@ from mmbench.errors import UserError
 SIZES = {"Faces": 40, "accordion": 31, "zebra": 33}  # in torchvision's order: by code point
 
 
-def write_caltech(folder: Path, picture) -> Path:
-    pictures = folder / "101_ObjectCategories"
+def write_caltech(folder: Path, image) -> Path:
+    images = folder / "101_ObjectCategories"
     for name, count in (SIZES | {"BACKGROUND_Google": 5}).items():
         for number in range(1, count + 1):
-            picture(pictures / name / f"image_{number:04d}.jpg", size=(4, 4))
-    return pictures
+            image(images / name / f"image_{number:04d}.jpg", size=(4, 4))
+    return images
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, picture, stand_in) -> Path:
+def images(tmp_path: Path, image, stand_in) -> Path:
     stand_in("caltech101", classes=3, official={"all": 104}, images={"train": 75, "val": 15, "test": 14})
-    return write_caltech(tmp_path / "caltech101" / "caltech101", picture)
+    return write_caltech(tmp_path / "caltech101" / "caltech101", image)
 
 
-def test_thirty_of_each_class_are_drawn(tmp_path: Path, pictures: Path) -> None:
+def test_thirty_of_each_class_are_drawn(tmp_path: Path, images: Path) -> None:
     dataset = load_dataset("caltech101", tmp_path)
     assert (dataset.classes, dataset.metric) == (tuple(SIZES), "mean_per_class")
     counts = [dataset.labels(split).bincount().tolist() for split in ("train", "val", "test")]
@@ -43,27 +43,27 @@ def test_thirty_of_each_class_are_drawn(tmp_path: Path, pictures: Path) -> None:
     assert {split: dataset.files[split]().paths for split in expected} == expected
 
 
-def test_a_hole_in_the_numbers_is_found(tmp_path: Path, pictures: Path, picture) -> None:
-    (pictures / "zebra" / "image_0007.jpg").rename(pictures / "zebra" / "image_0099.jpg")
-    with pytest.raises(UserError, match=r"1 of 104 all pictures .* the first is .*zebra/image_0007\.jpg"):
+def test_a_hole_in_the_numbers_is_found(tmp_path: Path, images: Path, image) -> None:
+    (images / "zebra" / "image_0007.jpg").rename(images / "zebra" / "image_0099.jpg")
+    with pytest.raises(UserError, match=r"1 of 104 all images .* the first is .*zebra/image_0007\.jpg"):
         load_dataset("caltech101", tmp_path).labels("test")
 
 
-def test_a_class_that_is_too_small(tmp_path: Path, pictures: Path, picture) -> None:
-    (pictures / "accordion" / "image_0031.jpg").unlink()
-    picture(pictures / "zebra" / "image_0034.jpg")
+def test_a_class_that_is_too_small(tmp_path: Path, images: Path, image) -> None:
+    (images / "accordion" / "image_0031.jpg").unlink()
+    image(images / "zebra" / "image_0034.jpg")
     with pytest.raises(UserError, match="a class has only 30 images"):
         load_dataset("caltech101", tmp_path).labels("train")
 
 
-def test_the_background_folder_is_needed_and_not_read(tmp_path: Path, pictures: Path) -> None:
-    shutil.rmtree(pictures / "BACKGROUND_Google")
+def test_the_background_folder_is_needed_and_not_read(tmp_path: Path, images: Path) -> None:
+    shutil.rmtree(images / "BACKGROUND_Google")
     with pytest.raises(UserError, match="BACKGROUND_Google is missing"):
         load_dataset("caltech101", tmp_path)
-    (pictures / "BACKGROUND_Google").mkdir()
+    (images / "BACKGROUND_Google").mkdir()
     load_dataset.cache_clear()
     assert "BACKGROUND_Google" not in load_dataset("caltech101", tmp_path).classes
-    (pictures / "tmp").mkdir()
+    (images / "tmp").mkdir()
     load_dataset.cache_clear()
     with pytest.raises(UserError, match=r"caltech101 in .* has 4 classes where its manifest says 3"):
         load_dataset("caltech101", tmp_path)
@@ -76,11 +76,11 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    """The authors' archive is a zip with an archive of the pictures in it; torchvision unpacks both."""
+    """The authors' archive is a zip with an archive of the images in it; torchvision unpacks both."""
     stand_in("caltech101", classes=3, official={"all": 104})
-    write_caltech(tmp_path / "inner", picture)
+    write_caltech(tmp_path / "inner", image)
     serve(tmp_path / "inner", "101_ObjectCategories.tar.gz")
     (tmp_path / "outer" / "caltech-101").mkdir(parents=True)
     shutil.copy(tmp_path / "served" / "101_ObjectCategories.tar.gz", tmp_path / "outer" / "caltech-101")

@@ -13,8 +13,7 @@ import torch
 
 from mmbench.data import content_hashes
 from mmbench.data.content_hashes import DATABASE, UNREADABLE, content_digests
-from mmbench.data.dataset import Scenes
-from mmbench.data.types import ImageFiles
+from mmbench.data.types import ImageFiles, Scenes
 
 
 @pytest.fixture(autouse=True)

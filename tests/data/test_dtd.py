@@ -17,16 +17,16 @@ LISTS = {
 SIZES = {"train": 3, "val": 2, "test": 2}
 
 
-def write_dtd(folder: Path, picture) -> None:
+def write_dtd(folder: Path, image) -> None:
     for name, lines in LISTS.items():
         for line in lines:
-            picture(folder / "images" / line)
+            image(folder / "images" / line)
         (folder / "labels").mkdir(parents=True, exist_ok=True)
         (folder / "labels" / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
-def test_the_first_partition(tmp_path: Path, picture, stand_in) -> None:
-    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", picture)
+def test_the_first_partition(tmp_path: Path, image, stand_in) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", image)
     stand_in("dtd", classes=2, official=SIZES, images=SIZES)
     dataset = load_dataset("dtd", tmp_path)
     assert (dataset.classes, dataset.metric) == (("banded", "woven"), "top1")
@@ -40,8 +40,8 @@ def test_the_first_partition(tmp_path: Path, picture, stand_in) -> None:
     assert dataset.files["test"]().paths[0] == "dtd/images/banded/banded_0003.jpg"
 
 
-def test_a_missing_split_is_one_line(tmp_path: Path, picture, stand_in) -> None:
-    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", picture)
+def test_a_missing_split_is_one_line(tmp_path: Path, image, stand_in) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", image)
     stand_in("dtd", classes=2, official=SIZES)
     (tmp_path / "dtd" / "dtd" / "dtd" / "labels" / "val1.txt").unlink()
     dataset = load_dataset("dtd", tmp_path)
@@ -51,9 +51,9 @@ def test_a_missing_split_is_one_line(tmp_path: Path, picture, stand_in) -> None:
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    write_dtd(tmp_path / "source" / "dtd", picture)
+    write_dtd(tmp_path / "source" / "dtd", image)
     stand_in("dtd", classes=2, official=SIZES)
     address, md5 = serve(tmp_path / "source", "dtd-r1.0.1.tar.gz")
     monkeypatch.setattr(DTD, "_URL", address)

@@ -1,4 +1,4 @@
-"""FGVC-Aircraft in its layout: lists of picture and variant, whose names have spaces and slashes."""
+"""FGVC-Aircraft in its layout: lists of image and variant, whose names have spaces and slashes."""
 
 from pathlib import Path
 
@@ -17,19 +17,19 @@ LISTS = {
 SIZES = {"train": 3, "val": 1, "test": 2}
 
 
-def write_aircraft(folder: Path, picture) -> Path:
+def write_aircraft(folder: Path, image) -> Path:
     data = folder / "data"
     for part, lines in LISTS.items():
         for name, _ in lines:
-            picture(data / "images" / f"{name}.jpg")
+            image(data / "images" / f"{name}.jpg")
         text = "".join(f"{name} {variant}\n" for name, variant in lines)
         (data / f"images_variant_{part}.txt").write_text(text)
     (data / "variants.txt").write_text("".join(f"{variant}\n" for variant in VARIANTS))
     return data
 
 
-def test_variants(tmp_path: Path, picture, stand_in) -> None:
-    write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", picture)
+def test_variants(tmp_path: Path, image, stand_in) -> None:
+    write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", image)
     stand_in("fgvc-aircraft", classes=4, official=SIZES, images=SIZES)
     dataset = load_dataset("fgvc-aircraft", tmp_path)
     assert (dataset.classes, dataset.metric) == (VARIANTS, "mean_per_class")
@@ -41,8 +41,8 @@ def test_variants(tmp_path: Path, picture, stand_in) -> None:
     assert [dataset.labels(split).tolist() for split in SIZES] == [[0, 2, 3], [1], [0, 1]]
 
 
-def test_an_unknown_variant_is_one_line(tmp_path: Path, picture, stand_in) -> None:
-    data = write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", picture)
+def test_an_unknown_variant_is_one_line(tmp_path: Path, image, stand_in) -> None:
+    data = write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", image)
     stand_in("fgvc-aircraft", classes=4, official=SIZES)
     (data / "images_variant_test.txt").write_text("1514522 Zeppelin\n")
     dataset = load_dataset("fgvc-aircraft", tmp_path)
@@ -51,9 +51,9 @@ def test_an_unknown_variant_is_one_line(tmp_path: Path, picture, stand_in) -> No
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    write_aircraft(tmp_path / "source" / "fgvc-aircraft-2013b", picture)
+    write_aircraft(tmp_path / "source" / "fgvc-aircraft-2013b", image)
     stand_in("fgvc-aircraft", classes=4, official=SIZES)
     monkeypatch.setattr(FGVCAircraft, "_URL", serve(tmp_path / "source", "fgvc-aircraft-2013b.tar.gz")[0])
     download_dataset("fgvc-aircraft", tmp_path / "data")

@@ -1,4 +1,4 @@
-"""Flowers-102 in its layout: numbered pictures, and two .mat files that torchvision compares by MD5."""
+"""Flowers-102 in its layout: numbered images, and two .mat files that torchvision compares by MD5."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from mmbench.data import download_dataset, load_dataset
 from mmbench.errors import UserError
 
 PARTS = {"trnid": (7, 2, 5, 1), "valid": (3, 4), "tstid": (6, 8, 9)}
-LABELS = (1, 1, 2, 102, 2, 1, 102, 2, 102)  # of pictures 1 to 9, from 1
+LABELS = (1, 1, 2, 102, 2, 1, 102, 2, 102)  # of images 1 to 9, from 1
 SIZES = {"train": 4, "val": 2, "test": 3}
 
 
 def write_flowers(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., Path]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, image: Callable[..., Path]
 ) -> dict[str, str]:
     """Write the set below `folder`; return the MD5 sums of the .mat files as a manifest names them."""
     for number in range(1, len(LABELS) + 1):
-        picture(folder / "jpg" / f"image_{number:05d}.jpg", 20 * number)
+        image(folder / "jpg" / f"image_{number:05d}.jpg", 20 * number)
     savemat(folder / "setid.mat", {name: [list(numbers)] for name, numbers in PARTS.items()})
     savemat(folder / "imagelabels.mat", {"labels": [list(LABELS)]})
     sums = {}
@@ -32,8 +32,8 @@ def write_flowers(
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in) -> Path:
-    sums = write_flowers(tmp_path / "data" / "flowers102" / "flowers-102", monkeypatch, picture)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in) -> Path:
+    sums = write_flowers(tmp_path / "data" / "flowers102" / "flowers-102", monkeypatch, image)
     stand_in("flowers102", classes=102, official=SIZES, images=SIZES, files=sums)
     return tmp_path / "data"
 
@@ -72,14 +72,14 @@ def test_a_label_that_names_no_class(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(Flowers102._file_dict, "label", (path.name, md5))
     dataset = load_dataset("flowers102", root)
     assert dataset.labels("train").tolist() == [0, 0, 1, 101]
-    with pytest.raises(UserError, match="label 102 in the test split of 'flowers102' names none of its 102"):
+    with pytest.raises(UserError, match="label 102 in the test split of 'flowers102' is not one of its 102"):
         dataset.labels("test")
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    sums = write_flowers(tmp_path / "source", monkeypatch, picture)
+    sums = write_flowers(tmp_path / "source", monkeypatch, image)
     stand_in("flowers102", classes=102, official=SIZES, files=sums)
     address, md5 = serve(tmp_path / "source", "102flowers.tgz")  # the .mat files come with it here
     monkeypatch.setitem(Flowers102._file_dict, "image", ("102flowers.tgz", md5))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmbench.data import load_dataset
 from mmbench.data.decoding import decode, read_image
-from mmbench.data.folder import load_folder, picture_files
+from mmbench.data.folder import image_files, load_folder
 from mmbench.errors import UserError
 
 
@@ -18,7 +18,7 @@ def write(path: Path, colour: tuple[int, int, int] = (200, 30, 60), size: tuple[
 
 
 def make_tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
-    """Write `count` pictures per class, each of a grey level of its own."""
+    """Write `count` images per class, each of a grey level of its own."""
     level = start
     for name, count in classes.items():
         for number in range(count):
@@ -28,7 +28,7 @@ def make_tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
 
 
 def levels(split) -> set[int]:
-    """The grey levels of a split: which pictures of make_tree it holds."""
+    """The grey levels of a split: which images of make_tree it holds."""
     return set(split.images[:, 0, 20, 20].tolist())
 
 
@@ -88,13 +88,13 @@ def test_the_short_side_is_resized_and_the_middle_kept(tmp_path):
     assert (read_image(tall, 20)[2:-2, 2:-2] == (0, 255, 0)).all()
 
 
-def test_a_picture_of_the_stored_size_is_not_touched(tmp_path):
+def test_a_image_of_the_stored_size_is_not_touched(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "same.png")
     assert np.array_equal(read_image(tmp_path / "same.png", 40), pixels)
 
 
-def test_grey_16_bit_paletted_cmyk_and_transparent_pictures_become_rgb(tmp_path):
+def test_grey_16_bit_paletted_cmyk_and_transparent_images_become_rgb(tmp_path):
     ramp = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (50, 1))
     expected = np.repeat(ramp[:, :, None], 3, axis=2)
     grey = Image.fromarray(ramp)
@@ -113,15 +113,15 @@ def test_grey_16_bit_paletted_cmyk_and_transparent_pictures_become_rgb(tmp_path)
         assert np.abs(found - expected).max() <= 2, name
 
 
-def test_an_unreadable_picture_is_named(tmp_path):
+def test_an_unreadable_image_is_named(tmp_path):
     make_tree(tmp_path, {"a": 8, "b": 8})
-    (tmp_path / "a" / "3.png").write_bytes(b"no picture at all")
+    (tmp_path / "a" / "3.png").write_bytes(b"no image at all")
     with pytest.raises(UserError, match=r"a/3\.png"):
         dataset = load_folder(tmp_path)
         [dataset.split(name) for name in ("train", "val", "test")]
 
 
-def test_a_truncated_picture_is_named(tmp_path):
+def test_a_truncated_image_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = tmp_path / "cut.jpg"
     Image.fromarray(noise).save(path)
@@ -135,10 +135,10 @@ def test_missing_folder(tmp_path):
         load_folder(tmp_path / "nowhere")
 
 
-def test_loose_pictures_are_train_without_labels(tmp_path):
+def test_loose_images_are_train_without_labels(tmp_path):
     for number in range(3):
         write(tmp_path / f"{number}.png", (number, number, number))
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     dataset = load_folder(tmp_path)
     assert dataset.classes == ("unlabelled",)
     assert levels(dataset.split("train")) == {0, 1, 2}
@@ -146,15 +146,15 @@ def test_loose_pictures_are_train_without_labels(tmp_path):
         dataset.split("test")
 
 
-def test_folder_without_pictures(tmp_path):
+def test_folder_without_images(tmp_path):
     with pytest.raises(UserError, match="no class folders"):
         load_folder(tmp_path)
 
 
-def test_unreadable_pictures_can_be_left_out_and_named(tmp_path):
+def test_unreadable_images_can_be_left_out_and_named(tmp_path):
     make_tree(tmp_path, {"a": 4, "b": 4})
     (tmp_path / "a" / "2.png").write_bytes(b"<html>")
-    files = picture_files(tmp_path, ("a", "b"))
+    files = image_files(tmp_path, ("a", "b"))
     assert files.paths[2] == "a/2.png"
     with pytest.raises(UserError, match=r"2\.png"):
         decode(files, 40)
@@ -165,23 +165,23 @@ def test_unreadable_pictures_can_be_left_out_and_named(tmp_path):
     assert split.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     for path in files.paths:
         (tmp_path / path).write_bytes(b"")
-    with pytest.raises(UserError, match="none of the 8 pictures"):
+    with pytest.raises(UserError, match="none of the 8 images"):
         decode(files, 40, [])
 
 
 def test_the_fingerprint_of_files_tells_names_contents_and_labels(tmp_path):
     make_tree(tmp_path, {"a": 2, "b": 2})
-    first = picture_files(tmp_path, ("a", "b")).fingerprint
-    assert picture_files(tmp_path, ("a", "b")).fingerprint == first
-    assert picture_files(tmp_path, ("b", "a")).fingerprint != first
+    first = image_files(tmp_path, ("a", "b")).fingerprint
+    assert image_files(tmp_path, ("a", "b")).fingerprint == first
+    assert image_files(tmp_path, ("b", "a")).fingerprint != first
     write(tmp_path / "a" / "0.png", size=(100, 90))
-    assert picture_files(tmp_path, ("a", "b")).fingerprint != first
+    assert image_files(tmp_path, ("a", "b")).fingerprint != first
 
 
 def test_empty_class(tmp_path):
     make_tree(tmp_path, {"a": 8, "b": 8})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="'empty' has no pictures"):
+    with pytest.raises(UserError, match="'empty' has no images"):
         load_folder(tmp_path).split("train")
 
 

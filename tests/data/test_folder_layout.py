@@ -16,8 +16,8 @@ from PIL import Image
 from mmbench.data import load_images
 from mmbench.data.content_hashes import DATABASE
 from mmbench.data.folder import load_folder
-from mmbench.data.folder_scan import scan
-from mmbench.data.split_names import splits_among
+from mmbench.data.folder.scan import scan
+from mmbench.data.folder.split_names import splits_among
 from mmbench.errors import UserError
 
 
@@ -167,7 +167,7 @@ def test_a_folder_of_other_files_beside_a_wrapper_is_said_an_empty_one_may_be_a_
     (tmp_path / "annotations" / "0.xml").rename(tmp_path / "annotations" / "deep" / "0.xml")
     assert load_folder(tmp_path).classes == ("cat", "dog", "eel")
     (tmp_path / "annotations" / "deep" / "0.xml").unlink()
-    assert "'annotations' has no pictures" in refused(tmp_path)
+    assert "'annotations' has no images" in refused(tmp_path)
 
 
 def test_splits_inside_the_classes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Food-101 in its layout: meta/train.json and test.json list pictures by class, in no order."""
+"""Food-101 in its layout: meta/train.json and test.json list images by class, in no order."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ from mmbench.errors import UserError
 OFFICIAL = {"train": 60, "test": 6}
 
 
-def write_food(folder: Path, picture) -> dict[str, dict[str, list[str]]]:
-    """Write 20 train and 2 test pictures of three dishes."""
+def write_food(folder: Path, image) -> dict[str, dict[str, list[str]]]:
+    """Write 20 train and 2 test images of three dishes."""
     lists: dict[str, dict[str, list[str]]] = {"train": {}, "test": {}}
     numbers = np.random.default_rng(0).permutation(1000)[:22]
     for dish in ("pizza", "apple_pie", "ramen"):
         names = [f"{dish}/{number}" for number in numbers]
         lists["train"][dish], lists["test"][dish] = names[:20], names[20:]
         for name in names:
-            picture(folder / "images" / f"{name}.jpg")
+            image(folder / "images" / f"{name}.jpg")
     (folder / "meta").mkdir()
     for part, content in lists.items():
         (folder / "meta" / f"{part}.json").write_text(json.dumps(content))
@@ -36,8 +36,8 @@ def held_out() -> list[int]:
     return sorted(np.concatenate(draws).tolist())
 
 
-def test_val_is_drawn_from_train_in_the_order_of_classes(tmp_path: Path, picture, stand_in) -> None:
-    lists = write_food(tmp_path / "food101" / "food-101", picture)
+def test_val_is_drawn_from_train_in_the_order_of_classes(tmp_path: Path, image, stand_in) -> None:
+    lists = write_food(tmp_path / "food101" / "food-101", image)
     digest = hashlib.sha256(np.array(held_out(), dtype="<i8").tobytes()).hexdigest()
     stand_in(
         "food101",
@@ -61,8 +61,8 @@ def test_val_is_drawn_from_train_in_the_order_of_classes(tmp_path: Path, picture
         ]
 
 
-def test_a_draw_that_is_not_the_manifests_is_refused(tmp_path: Path, picture, stand_in) -> None:
-    write_food(tmp_path / "food101" / "food-101", picture)
+def test_a_draw_that_is_not_the_manifests_is_refused(tmp_path: Path, image, stand_in) -> None:
+    write_food(tmp_path / "food101" / "food-101", image)
     draws = {"per_class": 20, "val": "0" * 64}
     stand_in("food101", classes=3, official=OFFICIAL, draws=draws)
     with pytest.raises(UserError, match="drawn from the train part of food101 is not that of its manifest"):
@@ -70,9 +70,9 @@ def test_a_draw_that_is_not_the_manifests_is_refused(tmp_path: Path, picture, st
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    write_food(tmp_path / "source" / "food-101", picture)
+    write_food(tmp_path / "source" / "food-101", image)
     stand_in("food101", classes=3, official=OFFICIAL)
     address, md5 = serve(tmp_path / "source", "food-101.tar.gz")
     monkeypatch.setattr(Food101, "_URL", address)

@@ -30,7 +30,7 @@ def fresh_cache():
     load_dataset.cache_clear()
 
 
-def picture(level: int, side: int) -> bytes:
+def image(level: int, side: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (side, side), (level, level, level)).save(stream, "JPEG")
     return stream.getvalue()
@@ -46,14 +46,14 @@ def write_tiny_imagenet(folder: Path, per_class: int = 20) -> Path:
     for index, wnid in enumerate(WNIDS):
         for number in range(per_class):
             level = 60 * index + number
-            write(folder / "train" / wnid / "images" / f"{wnid}_{number}.JPEG", picture(level, 64))
+            write(folder / "train" / wnid / "images" / f"{wnid}_{number}.JPEG", image(level, 64))
         write(folder / "train" / wnid / f"{wnid}_boxes.txt", b"")
     lines = []
     for number in range(6):
-        write(folder / "val" / "images" / f"val_{number}.JPEG", picture(200 + number, 64))
+        write(folder / "val" / "images" / f"val_{number}.JPEG", image(200 + number, 64))
         lines.append(f"val_{number}.JPEG\t{WNIDS[(number + 1) % 3]}\t0\t0\t62\t62")
     write(folder / "val" / "val_annotations.txt", "\n".join(lines).encode() + b"\n")
-    write(folder / "test" / "images" / "test_0.JPEG", picture(0, 64))
+    write(folder / "test" / "images" / "test_0.JPEG", image(0, 64))
     write(folder / "wnids.txt", "\n".join(WNIDS).encode())
     return folder
 
@@ -121,7 +121,7 @@ def write_imagenet_folders(root: Path, per_class: int = 100) -> None:
     for split, count in (("train", per_class), ("val", 2)):
         for index, wnid in enumerate(WNIDS):
             for number in range(count):
-                write(root / split / wnid / f"{number}.JPEG", picture(80 * index, 16))
+                write(root / split / wnid / f"{number}.JPEG", image(80 * index, 16))
 
 
 def test_imagenet_from_folders_and_imagenet_100_from_its_list(tmp_path: Path) -> None:
@@ -176,11 +176,11 @@ def test_imagenet_is_unpacked_from_the_official_archives(
     }
     train = {
         f"{wnid}.tar": write_tar(
-            tmp_path / "one.tar", {f"{wnid}_{number}.JPEG": picture(80 * index, 16) for number in range(100)}
+            tmp_path / "one.tar", {f"{wnid}_{number}.JPEG": image(80 * index, 16) for number in range(100)}
         )
         for index, wnid in enumerate(WNIDS)
     }
-    val = {f"ILSVRC2012_val_{number:08d}.JPEG": picture(number, 16) for number in (1, 2, 3)}
+    val = {f"ILSVRC2012_val_{number:08d}.JPEG": image(number, 16) for number in (1, 2, 3)}
     archives = torchvision.datasets.imagenet.ARCHIVE_META
     for kind, files in (("devkit", devkit), ("train", train), ("val", val)):
         name = archives[kind][0]

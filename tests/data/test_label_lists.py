@@ -17,7 +17,7 @@ PATHS = (
     "n01443537/images/n01443537_11.JPEG",
     "cats/0001.png",
     "dogs/0001.png",
-    "dogs/a picture#2.png",
+    "dogs/an image#2.png",
 )
 
 
@@ -25,9 +25,9 @@ def files(*paths: str) -> ImageFiles:
     return ImageFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
 
 
-def listed(tmp_path: Path, text: str, pictures: ImageFiles | None = None) -> list[int]:
+def listed(tmp_path: Path, text: str, images: ImageFiles | None = None) -> list[int]:
     (tmp_path / "list.txt").write_text(text)
-    indices = labelled_indices(tmp_path / "list.txt", pictures, 7)
+    indices = labelled_indices(tmp_path / "list.txt", images, 7)
     assert indices.dtype == torch.int64
     return indices.tolist()
 
@@ -44,7 +44,7 @@ def listed(tmp_path: Path, text: str, pictures: ImageFiles | None = None) -> lis
         ("images/n01443537_11.JPEG", 3),
         ("cats/0001.png", 4),
         ("dogs/0001.png", 5),
-        ("a picture#2.png", 6),
+        ("an image#2.png", 6),
     ],
 )
 def test_names_with_and_without_folders(tmp_path: Path, line: str, index: int) -> None:
@@ -60,14 +60,14 @@ def test_comments_blank_lines_and_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty; write one picture name or index per line"),
+        ("", "is empty; write one image name or index per line"),
         ("# nothing\n\n", "is empty"),
         (
             "cats/0001.png\n\nx.png\ny.png\n",
-            r"line 3: 'x\.png' is not a picture in train \(2 of 3 items",
+            r"line 3: 'x\.png' is not an image in train \(2 of 3 items",
         ),
-        ("cats/0002.png\n", r"line 1: 'cats/0002\.png' is not a picture"),
-        ("birds/0001.png\n", r"'birds/0001\.png' is not a picture"),
+        ("cats/0002.png\n", r"line 1: 'cats/0002\.png' is not an image"),
+        ("birds/0001.png\n", r"'birds/0001\.png' is not an image"),
         (
             "0001.png\n",
             r"line 1: '0001\.png' can be cats/0001\.png or dogs/0001\.png; write the class folder",
@@ -87,7 +87,7 @@ def test_bad_names_are_one_line(tmp_path: Path, text: str, words: str) -> None:
         ("3\n7\n9\n", r"line 2: '7' is not an index from 0 to 6 \(2 of 3 items"),
         ("-1\n", "'-1' is not an index from 0 to 6"),
         ("2\n02\n", "line 2: '02' is named twice, first in line 1"),
-        ("n01443537_10.JPEG\n", "is no index; this data set has no picture files"),
+        ("n01443537_10.JPEG\n", "is no index; this data set has no image files"),
         ("1.5\n", "'1.5' is no index"),
         ("²\n", "'²' is no index"),
     ],
@@ -111,7 +111,7 @@ def test_as_many_paths_as_imagenet_has(tmp_path: Path) -> None:
     wanted = list(range(0, len(paths), 100))
     text = "\n".join(paths[index].partition("/")[2] for index in reversed(wanted))
     (tmp_path / "list.txt").write_text(text)
-    pictures = files(*paths)
+    images = files(*paths)
     start = time.perf_counter()
-    assert labelled_indices(tmp_path / "list.txt", pictures, len(paths)).tolist() == wanted
+    assert labelled_indices(tmp_path / "list.txt", images, len(paths)).tolist() == wanted
     assert time.perf_counter() - start < 20  # a dictionary takes 1 s; a search per line would take hours

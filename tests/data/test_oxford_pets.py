@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pets in its layout: pictures in one folder, and lists of name, class, species, breed."""
+"""Oxford-IIIT Pets in its layout: images in one folder, and lists of name, class, species, breed."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ BREEDS = ("Abyssinian", "american_bulldog")
 OFFICIAL = {"trainval": 45, "test": 4}
 
 
-def write_pets(folder: Path, picture) -> Path:
-    """Write 30 trainval pictures of one breed and 15 of the other, and two test pictures of each."""
+def write_pets(folder: Path, image) -> Path:
+    """Write 30 trainval images of one breed and 15 of the other, and two test images of each."""
     lines: dict[str, list[str]] = {"trainval": [], "test": []}
     for label, (breed, count) in enumerate(zip(BREEDS, (30, 15), strict=True), 1):
         for number in range(count + 2):
             name = f"{breed}_{number + 1}"
-            picture(folder / "images" / f"{name}.jpg")
+            image(folder / "images" / f"{name}.jpg")
             lines["trainval" if number < count else "test"].append(f"{name} {label} {label} 1")
     annotations = folder / "annotations"
     annotations.mkdir()
@@ -27,8 +27,8 @@ def write_pets(folder: Path, picture) -> Path:
     return annotations
 
 
-def test_val_is_drawn_from_trainval(tmp_path: Path, picture, stand_in) -> None:
-    write_pets(tmp_path / "oxford-pets" / "oxford-iiit-pet", picture)
+def test_val_is_drawn_from_trainval(tmp_path: Path, image, stand_in) -> None:
+    write_pets(tmp_path / "oxford-pets" / "oxford-iiit-pet", image)
     stand_in("oxford-pets", classes=2, official=OFFICIAL)
     dataset = load_dataset("oxford-pets", tmp_path)
     assert (dataset.classes, dataset.metric) == (("Abyssinian", "American Bulldog"), "mean_per_class")
@@ -42,8 +42,8 @@ def test_val_is_drawn_from_trainval(tmp_path: Path, picture, stand_in) -> None:
             assert path.startswith(f"images/{BREEDS[label]}_")
 
 
-def test_an_incomplete_list_and_a_bad_line(tmp_path: Path, picture, stand_in) -> None:
-    annotations = write_pets(tmp_path / "oxford-pets" / "oxford-iiit-pet", picture)
+def test_an_incomplete_list_and_a_bad_line(tmp_path: Path, image, stand_in) -> None:
+    annotations = write_pets(tmp_path / "oxford-pets" / "oxford-iiit-pet", image)
     stand_in("oxford-pets", classes=2, official=OFFICIAL)
     lines = (annotations / "trainval.txt").read_text().splitlines()
     (annotations / "trainval.txt").write_text("\n".join(lines[:-1]))
@@ -56,9 +56,9 @@ def test_an_incomplete_list_and_a_bad_line(tmp_path: Path, picture, stand_in) ->
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    write_pets(tmp_path / "source", picture)
+    write_pets(tmp_path / "source", image)
     stand_in("oxford-pets", classes=2, official=OFFICIAL)
     monkeypatch.setattr(OxfordIIITPet, "_RESOURCES", (serve(tmp_path / "source", "images.tar.gz"),))
     download_dataset("oxford-pets", tmp_path / "data")

@@ -14,7 +14,7 @@ from mmbench.data.patterns.prepare import VERSION, PatternsConfig, check, prepar
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
 
-# Of decoded pixels and annotations, for the small rendering of conftest.py: its pictures are the first of
+# Of decoded pixels and annotations, for the small rendering of conftest.py: its images are the first of
 # each class of the full one. Whoever changes a pixel changes these on purpose, and VERSION with them.
 PINNED_VERSION = 2
 PINNED = {
@@ -150,7 +150,7 @@ def test_whatever_is_altered_is_found(small_patterns, tmp_path, damaged, damage)
     assert any(split in problem for problem in problems)
 
 
-def test_pictures_in_the_wrong_class_are_found(small_patterns, tmp_path):
+def test_images_in_the_wrong_class_are_found(small_patterns, tmp_path):
     root = tmp_path / "patterns"
     shutil.copytree(small_patterns, root)
     (root / "train" / "arcs").rename(root / "train" / "swap")

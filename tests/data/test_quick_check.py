@@ -15,7 +15,7 @@ from mmbench.data.quick_check import images_per_class, pixel_remarks, quick_chec
 from mmbench.errors import UserError
 
 
-def pictures(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), count: int = 3) -> Path:
+def images(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), count: int = 3) -> Path:
     rng = np.random.default_rng(0)
     for split in splits:
         for name in ("a", "b"):
@@ -27,11 +27,11 @@ def pictures(root: Path, splits: tuple[str, ...] = ("train", "val", "test"), cou
 
 
 def test_nothing_is_said_of_a_set_in_order(tmp_path: Path) -> None:
-    assert quick_check(load_folder(pictures(tmp_path))) == []
+    assert quick_check(load_folder(images(tmp_path))) == []
 
 
 def test_files_that_two_splits_share_by_any_link_or_as_copies(tmp_path: Path) -> None:
-    pictures(tmp_path)
+    images(tmp_path)
     (tmp_path / "test" / "a" / "soft.png").symlink_to(tmp_path / "train" / "a" / "0.png")
     os.link(tmp_path / "train" / "b" / "1.png", tmp_path / "test" / "b" / "hard.png")
     os.link(tmp_path / "train" / "b" / "2.png", tmp_path / "val" / "b" / "hard.png")
@@ -43,7 +43,7 @@ def test_files_that_two_splits_share_by_any_link_or_as_copies(tmp_path: Path) ->
 
 
 def test_linked_folders_that_are_split_at_random_are_found(tmp_path: Path) -> None:
-    store = pictures(tmp_path / "store", ("train",), 20) / "train"
+    store = images(tmp_path / "store", ("train",), 20) / "train"
     for name in ("a", "b"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for link in ("first", "second"):
@@ -73,7 +73,7 @@ def test_classes_without_images_in_a_split() -> None:
 
 
 def test_pixels_that_are_changed_are_counted(tmp_path: Path) -> None:
-    pictures(tmp_path)
+    images(tmp_path)
     train = tmp_path / "train" / "a"
     Image.new("RGBA", (8, 8), (1, 2, 3, 0)).save(train / "clear.png")
     Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(train / "deep.png")

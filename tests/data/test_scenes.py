@@ -12,9 +12,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from torchvision.datasets import VOCDetection
 
-from mmbench.data.dataset import Scenes
 from mmbench.data.patterns.scenes import SCENE_SIZE, inside, render_scene
 from mmbench.data.patterns.textures import CLASSES
+from mmbench.data.types import Scenes
 
 SPLITS = {"train": 8, "val": 3, "test": 4}
 
@@ -51,10 +51,10 @@ def test_inside_agrees_with_crossing_numbers_counted_point_by_point():
                 assert found[row, column] == (crossings % 2 == 1), (x, y)
 
 
-def test_objects_lie_inside_the_picture_and_do_not_overlap(many):
+def test_objects_lie_inside_the_image_and_do_not_overlap(many):
     for scene in many:
-        assert scene.picture.shape == (SCENE_SIZE, SCENE_SIZE, 3)
-        assert scene.picture.dtype == np.uint8
+        assert scene.image.shape == (SCENE_SIZE, SCENE_SIZE, 3)
+        assert scene.image.dtype == np.uint8
         assert 1 <= len(scene.objects) <= 4
         assert sum(thing.mask.astype(int) for thing in scene.objects).max() == 1
         for thing in scene.objects:
@@ -73,16 +73,16 @@ def test_objects_vary_in_place_size_number_and_class(many):
 
 def test_objects_stand_out_from_a_dull_background(many):
     for scene in many:
-        grey = scene.picture.astype(float).mean(axis=2)
+        grey = scene.image.astype(float).mean(axis=2)
         taken = np.any([thing.mask for thing in scene.objects], axis=0)
         assert grey[taken].std() > 1.5 * grey[~taken].std()
 
 
 def test_a_scene_does_not_depend_on_those_before_it(many):
     again = render_scene(0, "train", 7)
-    assert np.array_equal(again.picture, many[7].picture)
-    assert not np.array_equal(render_scene(0, "val", 7).picture, many[7].picture)
-    assert not np.array_equal(render_scene(1, "train", 7).picture, many[7].picture)
+    assert np.array_equal(again.image, many[7].image)
+    assert not np.array_equal(render_scene(0, "val", 7).image, many[7].image)
+    assert not np.array_equal(render_scene(1, "train", 7).image, many[7].image)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -135,14 +135,14 @@ def test_label_maps_are_paletted_and_background_is_zero(scenes, split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_voc_layout_holds_the_same_pictures_boxes_and_label_maps(scenes, split):
+def test_voc_layout_holds_the_same_images_boxes_and_label_maps(scenes, split):
     coco = COCO(str(scenes.coco_json(split)))
     names = (scenes.voc / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
     assert (scenes.voc / "ImageSets" / "Segmentation" / f"{split}.txt").read_text().split() == names
     assert names == [Path(image["file_name"]).stem for image in coco.loadImgs(coco.getImgIds())]
     for name, image in zip(names, coco.loadImgs(coco.getImgIds()), strict=True):
-        picture = scenes.voc / "JPEGImages" / f"{name}.png"
-        assert picture.read_bytes() == (scenes.images(split) / f"{name}.png").read_bytes()
+        linked = scenes.voc / "JPEGImages" / f"{name}.png"
+        assert linked.read_bytes() == (scenes.images(split) / f"{name}.png").read_bytes()
         label_map = scenes.voc / "SegmentationClass" / f"{name}.png"
         assert label_map.read_bytes() == (scenes.segmentation(split) / f"{name}.png").read_bytes()
         tree = ElementTree.parse(scenes.voc / "Annotations" / f"{name}.xml").getroot()

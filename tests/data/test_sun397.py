@@ -12,13 +12,13 @@ SCENES = ("/a/abbey", "/a/apartment_building/outdoor", "/y/youth_hostel")
 OFFICIAL = {"train": 30, "test": 6}
 
 
-def write_pictures(folder: Path, picture) -> dict[str, list[str]]:
-    """Write 13 pictures of each scene; return the lists of 10 train and 2 test pictures of each."""
+def write_images(folder: Path, image) -> dict[str, list[str]]:
+    """Write 13 images of each scene; return the lists of 10 train and 2 test images of each."""
     lists: dict[str, list[str]] = {"Training_01.txt": [], "Testing_01.txt": []}
     for scene in SCENES:
         for number in range(13):
             path = f"{scene}/sun_{'abcdefghijklm'[number]}.jpg"
-            picture(folder / path[1:])
+            image(folder / path[1:])
             if number < 12:
                 lists["Training_01.txt" if number < 10 else "Testing_01.txt"].append(path)
     (folder / "ClassName.txt").write_text("".join(f"{scene}\n" for scene in SCENES))
@@ -30,9 +30,9 @@ def write_lists(root: Path, lists: dict[str, list[str]]) -> None:
         (root / name).write_text("\n".join(reversed(lines)) + "\n")
 
 
-def test_the_first_official_lists(tmp_path: Path, picture, stand_in) -> None:
+def test_the_first_official_lists(tmp_path: Path, image, stand_in) -> None:
     root = tmp_path / "sun397"
-    write_lists(root, write_pictures(root / "SUN397", picture))
+    write_lists(root, write_images(root / "SUN397", image))
     stand_in("sun397", classes=3, official=OFFICIAL, images={"train": 27, "val": 3, "test": 6})
     dataset = load_dataset("sun397", tmp_path)
     assert dataset.classes == ("abbey", "apartment_building/outdoor", "youth_hostel")
@@ -45,9 +45,9 @@ def test_the_first_official_lists(tmp_path: Path, picture, stand_in) -> None:
     assert len(listed) == 36 and not any(path.endswith("sun_m.jpg") for path in listed)
 
 
-def test_lists_that_are_missing_or_of_other_pictures(tmp_path: Path, picture, stand_in) -> None:
+def test_lists_that_are_missing_or_of_other_images(tmp_path: Path, image, stand_in) -> None:
     root = tmp_path / "sun397"
-    lists = write_pictures(root / "SUN397", picture)
+    lists = write_images(root / "SUN397", image)
     stand_in("sun397", classes=3, official=OFFICIAL)
     with pytest.raises(UserError, match=r"Training_01\.txt is missing; .*Partitions\.zip there"):
         load_dataset("sun397", tmp_path)
@@ -65,10 +65,10 @@ def test_lists_that_are_missing_or_of_other_pictures(tmp_path: Path, picture, st
         load_dataset("sun397", tmp_path)
 
 
-def test_torchvision_downloads_the_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+def test_torchvision_downloads_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
-    lists = write_pictures(tmp_path / "source" / "SUN397", picture)
+    lists = write_images(tmp_path / "source" / "SUN397", image)
     stand_in("sun397", classes=3, official=OFFICIAL)
     address, md5 = serve(tmp_path / "source", "SUN397.tar.gz")
     monkeypatch.setattr(SUN397, "_DATASET_URL", address)

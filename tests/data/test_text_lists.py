@@ -60,7 +60,7 @@ def test_a_comma_in_a_name_is_part_of_it(tmp_path: Path) -> None:
 
 def test_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
     assert indices(tmp_path / "list.txt", b"dog/caf\xe9.png\ncat/a 1.png\n") == [0, 3]
-    with pytest.raises(UserError, match=r"line 1: 'dog/th\\xe9\.png' is not a picture") as error:
+    with pytest.raises(UserError, match=r"line 1: 'dog/th\\xe9\.png' is not an image") as error:
         indices(tmp_path / "list.txt", b"dog/th\xe9.png\n")
     str(error.value).encode()  # can be printed
 

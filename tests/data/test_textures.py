@@ -13,7 +13,7 @@ COUNT = 40  # two chunks
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     """(10, COUNT, 40, 40, 3): the first val images of every class."""
     return np.stack([render_class(0, "val", index, COUNT) for index in range(len(CLASSES))])
 
@@ -65,19 +65,19 @@ def test_area_reduction_is_the_mean_of_blocks():
     assert np.allclose(reduce_area(images, 2), expected)
 
 
-def test_any_part_can_be_rendered_alone(pictures):
-    assert np.array_equal(render_class(0, "val", 4, 3), pictures[4, :3])
-    assert np.array_equal(render_class(0, "val", 4, CHUNK + 1), pictures[4, : CHUNK + 1])
+def test_any_part_can_be_rendered_alone(images):
+    assert np.array_equal(render_class(0, "val", 4, 3), images[4, :3])
+    assert np.array_equal(render_class(0, "val", 4, CHUNK + 1), images[4, : CHUNK + 1])
 
 
-def test_seed_split_and_position_each_give_other_pictures(pictures):
-    assert not np.array_equal(render_class(1, "val", 2, 4), pictures[2, :4])
-    assert not np.array_equal(render_class(0, "train", 2, 4), pictures[2, :4])
-    every = {picture.tobytes() for picture in pictures.reshape(-1, STORED_SIZE, STORED_SIZE, 3)}
+def test_seed_split_and_position_each_give_other_images(images):
+    assert not np.array_equal(render_class(1, "val", 2, 4), images[2, :4])
+    assert not np.array_equal(render_class(0, "train", 2, 4), images[2, :4])
+    every = {image.tobytes() for image in images.reshape(-1, STORED_SIZE, STORED_SIZE, 3)}
     assert len(every) == COUNT * len(CLASSES)
 
 
-def test_another_process_with_other_threads_renders_the_same_bytes(pictures):
+def test_another_process_with_other_threads_renders_the_same_bytes(images):
     code = (
         "import hashlib; from mmbench.data.patterns.images import render_class; "
         "parts = [render_class(0, 'val', index, 2).tobytes() for index in range(10)]; "
@@ -85,7 +85,7 @@ def test_another_process_with_other_threads_renders_the_same_bytes(pictures):
     )
     environment = {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "12345", "LC_ALL": "C"}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    mine = hashlib.sha256(b"".join(pictures[index, :2].tobytes() for index in range(10))).hexdigest()
+    mine = hashlib.sha256(b"".join(images[index, :2].tobytes() for index in range(10))).hexdigest()
     assert answer.stdout.strip() == mine, answer.stderr
 
 

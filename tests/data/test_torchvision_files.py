@@ -1,4 +1,4 @@
-"""What all torchvision sets share: laziness, counts, missing pictures, fingerprints and kinds of pictures."""
+"""What all torchvision sets share: laziness, counts, missing images, fingerprints and kinds of images."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ SIZES = {"train": 6, "val": 2, "test": 2}
 
 
 @pytest.fixture
-def textures(tmp_path: Path, picture, stand_in) -> Path:
-    """A small DTD, as it has no sums to compare; return its folder of pictures."""
+def textures(tmp_path: Path, image, stand_in) -> Path:
+    """A small DTD, as it has no sums to compare; return its folder of images."""
     home = tmp_path / "dtd" / "dtd" / "dtd"
     (home / "labels").mkdir(parents=True)
     for split, count in SIZES.items():
@@ -38,7 +38,7 @@ def textures(tmp_path: Path, picture, stand_in) -> Path:
         ]
         (home / "labels" / f"{split}1.txt").write_text("\n".join(lines))
         for line in lines:
-            picture(home / "images" / line)
+            image(home / "images" / line)
     stand_in("dtd", classes=2, official=SIZES, images=SIZES)
     return home / "images"
 
@@ -101,25 +101,25 @@ def test_a_small_set_is_refused_by_the_committed_manifest(
         load_dataset("dtd", tmp_path)
 
 
-def test_missing_pictures_are_counted(tmp_path: Path, textures: Path) -> None:
+def test_missing_images_are_counted(tmp_path: Path, textures: Path) -> None:
     (textures / "dotted" / "train_2.jpg").unlink()
     (textures / "lined" / "train_0.jpg").unlink()
     (textures / "lined" / "test_0.jpg").unlink()
     with pytest.raises(
         UserError,
-        match=r"2 of 6 train pictures of dtd .* the first is dtd/images/dotted/train_2\.jpg; unpack",
+        match=r"2 of 6 train images of dtd .* the first is dtd/images/dotted/train_2\.jpg; unpack",
     ):
         load_dataset("dtd", tmp_path).labels("train")
 
 
-def test_the_fingerprint_changes_with_files_and_labels(tmp_path: Path, textures: Path, picture) -> None:
+def test_the_fingerprint_changes_with_files_and_labels(tmp_path: Path, textures: Path, image) -> None:
     def fingerprint() -> str:
         load_dataset.cache_clear()
         return load_dataset("dtd", tmp_path).fingerprint
 
     first = fingerprint()
     assert len(first) == 64 and fingerprint() == first
-    picture(textures / "lined" / "val_0.jpg", size=(200, 100))
+    image(textures / "lined" / "val_0.jpg", size=(200, 100))
     second = fingerprint()
     assert second != first
     lines = (textures.parent / "labels" / "val1.txt").read_text().splitlines()
@@ -130,7 +130,7 @@ def test_the_fingerprint_changes_with_files_and_labels(tmp_path: Path, textures:
     assert fingerprint() != second
 
 
-def test_grey_cmyk_and_16_bit_pictures_become_rgb(tmp_path: Path, textures: Path) -> None:
+def test_grey_cmyk_and_16_bit_images_become_rgb(tmp_path: Path, textures: Path) -> None:
     grey = np.full((30, 40), 51, dtype=np.uint8)
     Image.fromarray(grey).save(textures / "dotted" / "train_0.jpg", "JPEG")
     Image.new("CMYK", (40, 30), (0, 255, 255, 0)).save(textures / "dotted" / "train_1.jpg", "JPEG")
@@ -145,14 +145,14 @@ def test_grey_cmyk_and_16_bit_pictures_become_rgb(tmp_path: Path, textures: Path
     assert middles[2] == [200, 200, 200]
 
 
-def test_a_truncated_picture_is_named(tmp_path: Path, textures: Path) -> None:
+def test_a_truncated_image_is_named(tmp_path: Path, textures: Path) -> None:
     path = textures / "lined" / "test_0.jpg"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match=r"lined/test_0\.jpg cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"lined/test_0\.jpg cannot be read as an image"):
         load_dataset("dtd", tmp_path).split("test")
 
 
-def test_pictures_are_put_in_the_order_of_classes_and_paths() -> None:
+def test_images_are_put_in_the_order_of_classes_and_paths() -> None:
     files = in_class_order(Path("a"), [("a/z.jpg", 0), (Path("a/y.jpg"), 1), ("a/b/x.jpg", np.int64(0))])
     assert list(files.paths) == ["b/x.jpg", "z.jpg", "y.jpg"]
     assert files.labels.tolist() == [0, 0, 1]

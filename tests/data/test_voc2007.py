@@ -17,7 +17,7 @@ SIZES = {name: len(numbers) for name, numbers in PARTS.items()}
 VALUES = {("000012", "car"): 1, ("000017", "horse"): 1, ("000017", "person"): 0, ("000023", "bicycle"): 1}
 
 
-def write_voc(home: Path, picture, parts: tuple[str, ...] = tuple(PARTS)) -> Path:
+def write_voc(home: Path, image, parts: tuple[str, ...] = tuple(PARTS)) -> Path:
     main = home / "ImageSets" / "Main"
     main.mkdir(parents=True, exist_ok=True)
     (home / "Annotations").mkdir(exist_ok=True)
@@ -25,7 +25,7 @@ def write_voc(home: Path, picture, parts: tuple[str, ...] = tuple(PARTS)) -> Pat
         numbers = PARTS[part]
         (main / f"{part}.txt").write_text("".join(f"{number}\n" for number in numbers))
         for number in numbers:
-            picture(home / "JPEGImages" / f"{number}.jpg")
+            image(home / "JPEGImages" / f"{number}.jpg")
             (home / "Annotations" / f"{number}.xml").write_text("<annotation></annotation>")
         for name in CLASSES:
             lines = [f"{number} {VALUES.get((number, name), -1):2d}\n" for number in numbers]
@@ -36,9 +36,9 @@ def write_voc(home: Path, picture, parts: tuple[str, ...] = tuple(PARTS)) -> Pat
 
 
 @pytest.fixture
-def main(tmp_path: Path, picture, stand_in) -> Path:
+def main(tmp_path: Path, image, stand_in) -> Path:
     stand_in("voc2007", classes=20, official=SIZES, images=SIZES)
-    return write_voc(tmp_path / "voc2007" / "VOCdevkit" / "VOC2007", picture)
+    return write_voc(tmp_path / "voc2007" / "VOCdevkit" / "VOC2007", image)
 
 
 def test_several_labels_and_difficult_ones(tmp_path: Path, main: Path) -> None:
@@ -64,13 +64,13 @@ def test_several_labels_and_difficult_ones(tmp_path: Path, main: Path) -> None:
         (lambda main: (main / "cow_test.txt").unlink(), r"cow_test\.txt is missing"),
         (
             lambda main: (main / "cow_test.txt").write_text("000001 -1\n000002 2\n"),
-            r"cow_test\.txt, line 2: '000002 2' is not a picture and 1, 0 or -1",
+            r"cow_test\.txt, line 2: '000002 2' is not an image and 1, 0 or -1",
         ),
         (lambda main: (main / "cow_test.txt").write_text("000001 -1\n"), "differ, first in 000002"),
         (lambda main: (main / "test.txt").unlink(), r"cannot be read \(FileNotFoundError: .*test\.txt"),
         (
             lambda main: (main.parents[1] / "JPEGImages" / "000002.jpg").unlink(),
-            r"1 of 2 test pictures of voc2007 are missing from .* first is JPEGImages/000002\.jpg",
+            r"1 of 2 test images of voc2007 are missing from .* first is JPEGImages/000002\.jpg",
         ),
         (lambda main: (main / "test.txt").write_text("000001\n"), "cow|aeroplane"),
     ],
@@ -85,11 +85,11 @@ def test_damaged_files_are_one_line(tmp_path: Path, main: Path, damage, words: s
 
 
 def test_both_archives_are_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, stand_in, serve
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
 ) -> None:
     stand_in("voc2007", classes=20, official=SIZES)
     for key, name, parts in (("2007", "trainval", ("train", "val")), ("2007-test", "test", ("test",))):
-        write_voc(tmp_path / name / "VOCdevkit" / "VOC2007", picture, parts)
+        write_voc(tmp_path / name / "VOCdevkit" / "VOC2007", image, parts)
         filename = DATASET_YEAR_DICT[key]["filename"]
         address, md5 = serve(tmp_path / name, filename)
         monkeypatch.setitem(DATASET_YEAR_DICT, key, {**DATASET_YEAR_DICT[key], "url": address, "md5": md5})

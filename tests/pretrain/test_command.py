@@ -110,7 +110,7 @@ def test_preview_of_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as left:
         main(["preview", "mixmask", "--image", str(tmp_path / "none.png"), "--out", str(out)])
     assert left.value.code == 2
-    assert "none.png cannot be read as a picture" in capsys.readouterr().err
+    assert "none.png cannot be read as an image" in capsys.readouterr().err
 
 
 def test_signals_save_or_stop_and_a_second_interrupt_stops_at_once() -> None:

@@ -1,6 +1,7 @@
 """`mmbench data`, called as a user calls it."""
 
 import functools
+import importlib
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from mmbench.data.patterns.textures import CLASSES
 from mmbench.tools import data as data_module
 from mmbench.tools.contact_sheet import CELL, GAP, MARGIN, class_colours
 
+RENDERING = importlib.import_module("mmbench.data.patterns.prepare")  # the package has a function `prepare`
 SMALL = PatternsConfig(train=20, val=10, test=10, scenes_train=3, scenes_val=2, scenes_test=2)
 
 
@@ -40,9 +42,7 @@ def root(rendered: Path, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def small_and_fresh(monkeypatch):
     monkeypatch.setattr(
-        data_module,
-        "PatternsConfig",
-        lambda seed: PatternsConfig(**{**SMALL.__dict__, "seed": seed}),
+        RENDERING, "PatternsConfig", lambda **changes: PatternsConfig(**{**SMALL.__dict__, **changes})
     )
     load_dataset.cache_clear()
     yield
@@ -63,7 +63,7 @@ def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
     code, out, _ = run(capsys, "data", "check", "patterns", "--root", tmp_path)
     assert code == 0
     assert "train: 20 images of 40 px, 10 classes, 2 per class" in out
-    assert "scenes, train: 3 pictures" in out
+    assert "scenes, train: 3 images" in out
     assert out.rstrip().endswith("patterns is complete")
     before = (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns
     code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
@@ -108,7 +108,7 @@ def test_a_failing_force_leaves_the_old_data(root, capsys, monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("no light")
 
-    monkeypatch.setattr(data_module, "prepare", fail)
+    monkeypatch.setattr(RENDERING, "_render", fail)
     with pytest.raises(RuntimeError):
         data_module.prepare_dataset("patterns", root, force=True)
     assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 0
@@ -171,7 +171,7 @@ def test_layouts_that_disagree_are_found(root, capsys, damage, words):
     assert words in err
 
 
-def test_check_finds_pictures_shared_by_train_and_test(tmp_path, capsys):
+def test_check_finds_images_shared_by_train_and_test(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for split in ("train", "val", "test"):
         for name in ("a", "b"):
@@ -194,6 +194,8 @@ def test_unknown_names_get_a_near_match(tmp_path, capsys):
 def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
     code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path)
     assert code == 2 and "--download" in err
+    code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path, "--force")
+    assert code == 2 and "--force do not apply" in err and "patterns" in err
 
 
 def test_the_list_names_every_data_set_with_its_facts(capsys):
@@ -238,7 +240,7 @@ def test_what_has_no_home_says_what_to_put_where(tmp_path, capsys):
         assert code == 2 and "cars_test_annos_withlabels.mat into" in err and err.count("\n") == 1
 
 
-def test_the_sheet_of_images_has_a_row_per_class_with_its_own_pictures(root, tmp_path, capsys):
+def test_the_sheet_of_images_has_a_row_per_class_with_its_own_images(root, tmp_path, capsys):
     out = tmp_path / "sheet.png"
     arguments = ("data", "show", "patterns", "--root", root, "--out", out, "--columns", 2)
     assert run(capsys, *arguments)[0] == 0
@@ -356,7 +358,7 @@ def test_check_names_the_images_that_cannot_be_read(tmp_path, capsys):
     assert code == 2 and "Traceback" not in err
     assert "16-bit values that go up to 900 only" in err
     lines = [line for line in err.splitlines() if line.startswith("problem: ")]
-    named = sum("cannot be read as a picture" in line for line in lines)
+    named = sum("cannot be read as an image" in line for line in lines)
     more = sum(int(re.search(r"(\d+) more images", line)[1]) for line in lines if "more images" in line)
     assert named + more == 10
     assert (

@@ -1,4 +1,4 @@
-"""The doctor finds what is broken, says how to mend it, and survives it."""
+"""The doctor finds what is broken, says how to fix it, and survives it."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def test_data_that_cannot_be_classified_are_refused(run: Run, gratings: Dataset)
         run("knn", dataset=replace(gratings, multilabel=True, metric="mAP"))
     with pytest.raises(UserError, match="have one label each, and linear/voc07-svm@1 is for several"):
         run("linear", protocol_id="linear/voc07-svm@1")
-    with pytest.raises(UserError, match="label 5 in the test split of 'gratings' names none of its 5"):
+    with pytest.raises(UserError, match="label 5 in the test split of 'gratings' is not one of its 5"):
         run("knn", dataset=replace(gratings, classes=gratings.classes[:5]))
     without = {name: load for name, load in gratings.splits.items() if name != "val"}
     with pytest.raises(UserError, match="'gratings' at gratings has no val split"):

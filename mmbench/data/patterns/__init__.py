@@ -8,13 +8,12 @@ from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.decoding import decode
-from mmbench.data.dense_files import Scenes
 from mmbench.data.file_names import printable
-from mmbench.data.folder import picture_files
+from mmbench.data.folder import image_files
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
-from mmbench.data.types import ImageSplit
+from mmbench.data.types import ImageSplit, Scenes
 from mmbench.errors import UserError
 
 FED_SIZE = 32
@@ -23,7 +22,7 @@ __all__ = ["CLASSES", "FED_SIZE", "PatternsConfig", "prepare"]
 
 
 def _read_split(folder: Path) -> ImageSplit:
-    return decode(picture_files(folder, CLASSES), STORED_SIZE)
+    return decode(image_files(folder, CLASSES), STORED_SIZE)
 
 
 def _announce(home: Path) -> None:

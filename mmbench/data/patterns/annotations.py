@@ -1,4 +1,4 @@
-"""Scenes on disk: COCO JSON, segmentation PNGs and the VOC devkit layout, all of the same pictures."""
+"""Scenes on disk: COCO JSON, segmentation PNGs and the VOC devkit layout, all of the same images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmbench.data.patterns.scenes import SCENE_SIZE, Scene, SceneObject
 from mmbench.data.patterns.textures import CLASSES
 
 VOC_YEAR = "VOC2007"
-# Background, then one colour per class: seen when a label map is opened as a picture.
+# Background, then one colour per class: seen when a label map is opened as an image.
 PALETTE = (
     (0, 0, 0), (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48),
     (145, 30, 180), (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 190),
@@ -76,7 +76,7 @@ def write_label_map(path: Path, scene: Scene) -> None:
 
 
 def voc_annotation(name: str, scene: Scene) -> str:
-    """Return the VOC XML of one picture; VOC counts pixels from 1 and its boxes include both ends."""
+    """Return the VOC XML of one image; VOC counts pixels from 1 and its boxes include both ends."""
     root = ElementTree.Element("annotation")
     for tag, text in (("folder", VOC_YEAR), ("filename", f"{name}.png"), ("segmented", "1")):
         ElementTree.SubElement(root, tag).text = text
@@ -98,9 +98,9 @@ def voc_annotation(name: str, scene: Scene) -> str:
 
 
 def write_voc(root: Path, split: str, names: Sequence[str], scenes: Sequence[Scene]) -> None:
-    """Write the split into the devkit `root`/VOC2007; pictures and label maps are links to the COCO side.
+    """Write the split into the devkit `root`/VOC2007; images and label maps are links to the COCO side.
 
-    VOC's own pictures are JPEG files; ours stay PNG files, under the folder name that readers expect.
+    VOC's own images are JPEG files; ours stay PNG files, under the folder name that readers expect.
     """
     devkit = root / "voc" / VOC_YEAR
     for folder in (

@@ -1,4 +1,4 @@
-"""From coverage to pictures: equal brightness for every class, few colours, light and noise."""
+"""From coverage to images: equal brightness for every class, few colours, light and noise."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def coverage(class_index: int, count: int, size: int, look: Look, rng: Generator
 
 
 def colour(covered: Array, look: Look, rng: Generator) -> NDArray[np.uint8]:
-    """Return pictures (N, H, W, 3) in which no class is brighter or stronger than another.
+    """Return images (N, H, W, 3) in which no class is brighter or stronger than another.
 
     Coverage is normalised per image to zero mean and unit deviation before ink and paper come in, so
-    neither the mean nor the deviation of a picture tells its class.
+    neither the mean nor the deviation of an image tells its class.
     """
     count, height, width = covered.shape
     mean, deviation = covered.mean(axis=(1, 2), keepdims=True), covered.std(axis=(1, 2), keepdims=True)
@@ -67,19 +67,19 @@ def colour(covered: Array, look: Look, rng: Generator) -> NDArray[np.uint8]:
     tone *= rng.uniform(*look.contrast, (count, 1, 1))
     shift = rng.normal(0.0, look.colour_noise, (2, count, 1, 1, 3))
     ink, paper = INK + shift[0], PAPER + shift[1]
-    pictures = (ink + paper) / 2 + tone[..., None] * (ink - paper) * TONE_SHARE
+    images = (ink + paper) / 2 + tone[..., None] * (ink - paper) * TONE_SHARE
     angle, strength = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(0, look.light, (count, 1, 1))
     x, y = np.linspace(-0.5, 0.5, width)[None, None, :], np.linspace(-0.5, 0.5, height)[None, :, None]
     light = 1 + strength * (x * np.cos(angle) + y * np.sin(angle))
-    pictures = pictures * light[..., None] + rng.normal(0.0, look.pixel_noise, pictures.shape)
-    rounded: NDArray[np.uint8] = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    images = images * light[..., None] + rng.normal(0.0, look.pixel_noise, images.shape)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(images), 0, 255).astype(np.uint8)
     return rounded
 
 
 def render_class(
     seed: int, split: str, class_index: int, count: int, look: Look | None = None
 ) -> NDArray[np.uint8]:
-    """Return `count` pictures (count, 40, 40, 3) of one class of one split.
+    """Return `count` images (count, 40, 40, 3) of one class of one split.
 
     The first images are the same whatever `count` is.
     """

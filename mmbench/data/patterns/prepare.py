@@ -1,4 +1,4 @@
-"""Render Patterns to disk as a whole, and check that what is on disk is what was rendered."""
+"""Render Patterns to disk, and check that the files are what was rendered."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmbench.data.content_hashes import DATABASE
+from mmbench.data.dataset import CHECKERS, GENERATORS
 from mmbench.data.patterns.annotations import write_coco, write_label_map, write_voc
 from mmbench.data.patterns.images import render_class
 from mmbench.data.patterns.scenes import Scene, render_scene
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
 from mmbench.files import require_free_space, write_json
-from mmbench.leftovers import scratch_folder
-from mmbench.processes import end_with_parent
+from mmbench.leftovers import replacing_folder, scratch_folder
+from mmbench.processes import cores, end_with_parent
 
 VERSION = 2  # a change of any pixel or annotation is a new version
 MANIFEST = "patterns.json"
+ENTRIES = {MANIFEST, "scenes", "train", "val", "test"}
 BYTES_PER_IMAGE, BYTES_PER_SCENE = 8_000, 60_000
+
+Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -54,21 +59,25 @@ class PatternsConfig:
 def prepare(
     root: Path,
     config: PatternsConfig | None = None,
-    report: Callable[[int, int, str], None] | None = None,
+    report: Report | None = None,
     *,
     processes: int = 1,
+    replace: bool = False,
 ) -> None:
-    """Render everything below `root`, which must not exist; it appears only when it is complete.
+    """Render everything below `root`, which appears only when it is complete.
 
     Args:
         root: becomes root/{train,val,test}/{class}/{number}.png, root/scenes and root/patterns.json.
         config: sizes and seed.
-        report: called with (done, total, words).
+        report: called with (done, total, description).
         processes: how many render at a time; the bytes are the same. More than one needs an importable main
-            module, as every spawned process does, so scripts stay at one unless they ask.
+            module, as every spawned process does, so the default is one.
+        replace: replace a folder of Patterns data at `root`, which stays until the new one is complete.
+            Without it, `root` must not exist.
 
     Raises:
-        UserError: sizes that do not divide by the ten classes, or too little disk.
+        UserError: sizes that are not multiples of the ten classes, too little disk, or a folder to replace
+            that holds other files.
     """
     config = config or PatternsConfig()
     for split, count in config.images().items():
@@ -76,43 +85,80 @@ def prepare(
             raise UserError(f"patterns: {split}={count} is not a positive multiple of {len(CLASSES)} classes")
     images, scenes = sum(config.images().values()), sum(config.scenes().values())
     require_free_space(root.parent, images * BYTES_PER_IMAGE + scenes * BYTES_PER_SCENE, "the Patterns data")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    total, done = images + scenes, 0
-    with scratch_folder(root) as temporary:
-        hashes = {split: hashlib.sha256() for split in config.images()}
-        classes = [(split, index) for split in config.images() for index in range(len(CLASSES))]
-        counts = [config.images()[split] // len(CLASSES) for split, _ in classes]
-        numbered = [(split, number) for split, count in config.scenes().items() for number in range(count)]
-        with _renderers(processes) as render:
-            images_ahead = render(
-                _render_images,
-                [
-                    (temporary, config.seed, *entry, count)
-                    for entry, count in zip(classes, counts, strict=True)
-                ],
-                1,
-            )
-            scenes_ahead = render(_render_scene, [(config.seed, *scene) for scene in numbered], 8)
-            for (split, _), count, pixels in zip(classes, counts, images_ahead, strict=True):
-                hashes[split].update(pixels)
-                done += count
-                if report is not None:
-                    report(done, total, f"rendering {split} images")
-            digests = {split: digest.hexdigest() for split, digest in hashes.items()}
-            for split, count in config.scenes().items():
-                rendered = list(itertools.islice(scenes_ahead, count))
-                digests[f"scenes/{split}"] = _write_scenes(temporary / "scenes", split, rendered)
-                done += count
-                if report is not None:
-                    report(done, total, f"rendering {split} scenes")
-        write_json(
-            temporary / MANIFEST,
-            {"version": VERSION, "config": asdict(config), "classes": CLASSES, "digests": digests},
-        )
+    if replace and root.exists():
+        _require_own_folder(root)
+        with replacing_folder(root) as folder:
+            _render(folder, config, report, processes)
+        return
+    with scratch_folder(root) as folder:
+        _render(folder, config, report, processes)
         try:
-            temporary.rename(root)
+            folder.rename(root)
         except OSError:  # another process was faster; its data are the same
             read_manifest(root)
+
+
+def _require_own_folder(root: Path) -> None:
+    """Check that `root` holds nothing but rendered data, and so may be replaced.
+
+    Raises:
+        UserError: it is a file, or holds other files.
+    """
+    entries = [entry.name for entry in root.iterdir()] if root.is_dir() else [root.name]
+    if any(entry not in ENTRIES and not entry.startswith(DATABASE) for entry in entries):
+        raise UserError(
+            f"{root} holds files that are not Patterns data; move them, or choose another data folder"
+        )
+
+
+def _render(root: Path, config: PatternsConfig, report: Report | None, processes: int) -> None:
+    """Render everything below the empty folder `root`."""
+    total, done = sum(config.images().values()) + sum(config.scenes().values()), 0
+    hashes = {split: hashlib.sha256() for split in config.images()}
+    classes = [(split, index) for split in config.images() for index in range(len(CLASSES))]
+    counts = [config.images()[split] // len(CLASSES) for split, _ in classes]
+    numbered = [(split, number) for split, count in config.scenes().items() for number in range(count)]
+    with _renderers(processes) as render:
+        images_ahead = render(
+            _render_images,
+            [(root, config.seed, *entry, count) for entry, count in zip(classes, counts, strict=True)],
+            1,
+        )
+        scenes_ahead = render(_render_scene, [(config.seed, *scene) for scene in numbered], 8)
+        for (split, _), count, pixels in zip(classes, counts, images_ahead, strict=True):
+            hashes[split].update(pixels)
+            done += count
+            if report is not None:
+                report(done, total, f"rendering {split} images")
+        digests = {split: digest.hexdigest() for split, digest in hashes.items()}
+        for split, count in config.scenes().items():
+            rendered = list(itertools.islice(scenes_ahead, count))
+            digests[f"scenes/{split}"] = _write_scenes(root / "scenes", split, rendered)
+            done += count
+            if report is not None:
+                report(done, total, f"rendering {split} scenes")
+    write_json(
+        root / MANIFEST,
+        {"version": VERSION, "config": asdict(config), "classes": CLASSES, "digests": digests},
+    )
+
+
+@GENERATORS.register("patterns")
+def generate(root: Path, *, seed: int = 0, force: bool = False, report: Report | None = None) -> str:
+    """Render the Patterns data below `root` unless they exist; return one line about what was done.
+
+    Raises:
+        UserError: `root` holds something else, or data of another seed and no `force`.
+    """
+    if root.exists() and not force:
+        there = read_manifest(root)["config"]["seed"]
+        if there != seed:
+            raise UserError(
+                f"{root} was rendered with seed {there}, not {seed}; add --force to render it again"
+            )
+        return f"patterns is ready in {root} (seed {seed}); nothing to do"
+    prepare(root, PatternsConfig(seed=seed), report, processes=cores(), replace=True)
+    return f"patterns is ready in {root} (seed {seed})"
 
 
 Render = Callable[[Callable[[Any], Any], list[Any], int], Iterator[Any]]
@@ -120,7 +166,7 @@ Render = Callable[[Callable[[Any], Any], list[Any], int], Iterator[Any]]
 
 @contextlib.contextmanager
 def _renderers(processes: int) -> Iterator[Render]:
-    """Yield a `map` (function, jobs, jobs per message) in order: lazy in one process, or ahead in several."""
+    """Yield an ordered `map` (function, jobs, chunk size): lazy in one process, ahead in several."""
     if processes == 1:
         yield lambda function, jobs, _: map(function, jobs)
         return
@@ -134,12 +180,12 @@ def _renderers(processes: int) -> Iterator[Render]:
 def _render_images(job: tuple[Path, int, str, int, int]) -> bytes:
     """Render and write one class of one split; return its pixels for the digest."""
     root, seed, split, index, count = job
-    pictures = render_class(seed, split, index, count)
+    images = render_class(seed, split, index, count)
     folder = root / split / CLASSES[index]
     folder.mkdir(parents=True)
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{number:04d}.png")
-    return pictures.tobytes()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number:04d}.png")
+    return images.tobytes()
 
 
 def _render_scene(job: tuple[int, str, int]) -> Scene:
@@ -152,9 +198,9 @@ def _write_scenes(root: Path, split: str, scenes: list[Scene]) -> str:
     digest = hashlib.sha256()
     (root / "images" / split).mkdir(parents=True)
     for name, scene in zip(names, scenes, strict=True):
-        Image.fromarray(scene.picture).save(root / "images" / split / f"{name}.png")
+        Image.fromarray(scene.image).save(root / "images" / split / f"{name}.png")
         write_label_map(root / "segmentation" / split / f"{name}.png", scene)
-        digest.update(scene.picture.tobytes())
+        digest.update(scene.image.tobytes())
     write_coco(root / "annotations" / f"{split}.json", names, scenes)
     write_voc(root, split, names, scenes)
     digest.update((root / "annotations" / f"{split}.json").read_bytes())
@@ -162,7 +208,7 @@ def _write_scenes(root: Path, split: str, scenes: list[Scene]) -> str:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """Return the manifest of prepared Patterns data.
+    """Return the manifest of rendered Patterns data.
 
     Raises:
         UserError: the folder holds no finished data of this version.
@@ -186,13 +232,14 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
+@CHECKERS.register("patterns")
 def check(root: Path) -> list[str]:
-    """Return what is wrong with prepared Patterns data, one line each; an empty list means it is whole.
+    """Return what is wrong with rendered Patterns data, one line each; an empty list if nothing is.
 
-    Pixels are decoded and compared with the digests of the rendering, pictures and annotations both.
+    Pixels are decoded and compared with the digests of the rendering, and so are the annotations.
 
     Raises:
-        UserError: there are no finished data at all.
+        UserError: the folder holds no finished data.
     """
     manifest = read_manifest(root)
     config = PatternsConfig(**manifest["config"])
@@ -203,7 +250,7 @@ def check(root: Path) -> list[str]:
             for path in sorted((root / split / name).glob("*.png")):
                 digest.update(_pixels(path, problems))
         if digest.hexdigest() != manifest["digests"][split]:
-            problems.append(f"{root / split}: pictures are not those that were rendered")
+            problems.append(f"{root / split}: images are not those that were rendered")
     scenes = root / "scenes"
     for split in config.scenes():
         digest = hashlib.sha256()
@@ -212,7 +259,7 @@ def check(root: Path) -> list[str]:
         annotations = scenes / "annotations" / f"{split}.json"
         digest.update(annotations.read_bytes() if annotations.is_file() else b"")
         if digest.hexdigest() != manifest["digests"][f"scenes/{split}"]:
-            problems.append(f"{scenes}: pictures or annotations of {split} are not those that were rendered")
+            problems.append(f"{scenes}: images or annotations of {split} are not those that were rendered")
     return problems
 
 

@@ -28,7 +28,7 @@ class SceneObject:
 
     Attributes:
         class_index: index into CLASSES.
-        polygon: outline (P, 2) as x, y in pixels, inside the picture.
+        polygon: outline (P, 2) as x, y in pixels, inside the image.
         mask: which pixels it covers (S, S).
     """
 
@@ -39,14 +39,14 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture (S, S, 3) uint8 and its objects, which do not overlap."""
+    """One image (S, S, 3) uint8 and its objects, which do not overlap."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     objects: tuple[SceneObject, ...]
 
 
 def _outline(rng: Generator) -> Array:
-    """Return the polygon (P, 2) of a smooth star-shaped outline that fits into the picture."""
+    """Return the polygon (P, 2) of a smooth star-shaped outline that fits into the image."""
     radius = rng.uniform(*RADII)
     angles = np.linspace(0, 2 * np.pi, OUTLINE_POINTS, endpoint=False)
     harmonics = np.arange(2, 5)
@@ -75,20 +75,20 @@ def inside(polygon: Array, size: int, factor: int = 1) -> NDArray[np.bool_]:
 
 
 def _background(rng: Generator) -> Array:
-    """Return a dull low-pass picture (S, S, 3), float64."""
+    """Return a dull low-pass image (S, S, 3), float64."""
     noise = rng.standard_normal((SCENE_SIZE, SCENE_SIZE))
     smooth = ndimage.gaussian_filter(noise, 9.0, mode="wrap")
     smooth /= smooth.std()
     base = np.array([136.0, 135.0, 133.0]) + rng.normal(0, 6, 3)
-    picture: Array = base + 14 * smooth[..., None] + rng.normal(0, 3, (SCENE_SIZE, SCENE_SIZE, 3))
-    return picture
+    image: Array = base + 14 * smooth[..., None] + rng.normal(0, 3, (SCENE_SIZE, SCENE_SIZE, 3))
+    return image
 
 
 def render_scene(seed: int, split: str, index: int) -> Scene:
     """Return scene `index` of a split: the same for the same three arguments, on every machine."""
     rng = np.random.default_rng([seed, SPLIT_CODES[split], SCENE_CODE, index])
     look = SCENE_LOOK
-    picture = _background(rng)
+    image = _background(rng)
     taken = np.zeros((SCENE_SIZE, SCENE_SIZE), dtype=bool)
     objects: list[SceneObject] = []
     wanted = int(rng.integers(1, MOST_OBJECTS + 1))
@@ -106,6 +106,6 @@ def render_scene(seed: int, split: str, index: int) -> Scene:
         left, top = np.clip(np.floor(polygon.min(axis=0)).astype(int), 0, SCENE_SIZE - PLANE_SIZE)
         patch = (slice(top, top + PLANE_SIZE), slice(left, left + PLANE_SIZE))
         share = alpha[patch][..., None]
-        picture[patch] = picture[patch] * (1 - share) + texture * share
+        image[patch] = image[patch] * (1 - share) + texture * share
         objects.append(SceneObject(class_index, polygon, mask))
-    return Scene(np.clip(np.rint(picture), 0, 255).astype(np.uint8), tuple(objects))
+    return Scene(np.clip(np.rint(image), 0, 255).astype(np.uint8), tuple(objects))

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from mmbench.data.class_folders import LABEL_MAPS
-from mmbench.data.dataset import DATASETS, Dataset, dataset_of_files
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_names import counted, printable
-from mmbench.data.folder_layout import (
+from mmbench.data.folder.classes import LABEL_MAPS
+from mmbench.data.folder.layout import (
     FolderLayout,
     SplitFolders,
     recognise,
     training_folders,
 )
-from mmbench.data.folder_scan import Folder, is_system_name, scan
+from mmbench.data.folder.scan import Folder, is_system_name, scan
 from mmbench.data.subsets import split_by_class
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -45,7 +45,7 @@ def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not is_system_name(entry.name)
 
 
-def picture_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
+def image_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
     """Return the images of `folder`/{class}/ in the order of classes and names.
 
     Raises:
@@ -58,7 +58,7 @@ def picture_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
         found = list(scan(place, keep_empty=True)[0].below()) if place.is_dir() else []
         if not found:
             raise UserError(
-                f"class '{printable(name)}' has no pictures in {printable(place)}; "
+                f"class '{printable(name)}' has no images in {printable(place)}; "
                 "add some or remove the folder"
             )
         paths += [f"{name}/{path}" for path in found]
@@ -67,9 +67,9 @@ def picture_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
 
 
 def carve(files: ImageFiles, splits: Sequence[str], share: float) -> dict[str, ImageFiles]:
-    """Return `splits` carved class by class; all but the first take `share` each, and at least one picture.
+    """Return `splits` carved class by class; all but the first take `share` each, and at least one image.
 
-    What is held out depends on nothing but the number of pictures per class.
+    What is held out depends on nothing but the number of images per class.
     """
     parts = split_by_class(files.labels, [share] * (len(splits) - 1), seed=0)
     return {split: files.subset(part) for split, part in zip(splits, parts, strict=True)}
@@ -146,9 +146,13 @@ def _unlabelled(
             f"{len(doubtful)} of them lie in folders named like label maps or thumbnails "
             f"({printable(doubtful[0])}); move those elsewhere if they are not to be learned from"
         )
-    found: dict[str, Callable[[], ImageFiles]] = {"train": lambda: files}
-    return dataset_of_files(
-        name, root, UNLABELLED, found, image_size, remarks=[line for line in (*remarks, *lines) if line]
+    return Dataset(
+        name,
+        root,
+        UNLABELLED,
+        image_size=image_size,
+        files={"train": lambda: files},
+        remarks=tuple(line for line in (*remarks, *lines) if line),
     )
 
 
@@ -173,8 +177,13 @@ def _of_layout(name: str, layout: FolderLayout, image_size: int) -> Dataset:
         missing = "no val folder" if others == ["test"] else "no test folder: the val folder is tested on"
         remarks.append(f"{missing}; 15% of the images of each class of train are val")
     remarks.append(layout.left_out.in_words())
-    return dataset_of_files(
-        name, layout.root, layout.classes, files, image_size, remarks=[line for line in remarks if line]
+    return Dataset(
+        name,
+        layout.root,
+        layout.classes,
+        image_size=image_size,
+        files=files,
+        remarks=tuple(line for line in remarks if line),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from mmbench.data.file_names import composed, counted, listed, printable
-from mmbench.data.folder_scan import Folder, LeftOut
+from mmbench.data.folder.scan import Folder, LeftOut
 from mmbench.errors import UserError
 
 LOOSE = "images beside folders"
@@ -117,7 +117,7 @@ def class_folders(folder: Folder, reading: Reading) -> ClassFolders:
         if not inner.total():
             held = " but other files" if inner.holds_other_files() else ""
             raise UserError(
-                f"class '{printable(inner.name)}' has no pictures in {reading.place(inner)}{held}; "
+                f"class '{printable(inner.name)}' has no images in {reading.place(inner)}{held}; "
                 "add some or remove the folder"
             )
     inside = sum(inner.total() for inner in found)

@@ -17,19 +17,18 @@ from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from mmbench.data.class_folders import ClassFolders, Reading, class_folders, require_same_classes
 from mmbench.data.file_names import counted, listed, printable
-from mmbench.data.folder_scan import Folder, LeftOut
-from mmbench.data.split_folders import (
-    ORDER,
+from mmbench.data.folder.classes import ClassFolders, Reading, class_folders, require_same_classes
+from mmbench.data.folder.scan import Folder, LeftOut
+from mmbench.data.folder.split_names import splits_among
+from mmbench.data.folder.splits import (
     count_loose,
     inner_splits,
     leave_out_others,
     split_folders,
     splits_inside_classes,
 )
-from mmbench.data.split_names import splits_among
-from mmbench.data.types import Split
+from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 
 __all__ = ["FolderLayout", "SplitFolders", "recognise", "training_folders"]
@@ -101,7 +100,7 @@ def training_folders(root: Path, top: Folder, left_out: LeftOut) -> tuple[list[F
         top, left_out: what `scan` found below `root`.
 
     Raises:
-        UserError: no images; splits among which training images cannot be told.
+        UserError: no images; splits among which training images cannot be determined.
     """
     whole = Reading(root, left_out)
     if not top.total():
@@ -169,7 +168,7 @@ def _layout(
     order = train.keys()
     splits = {
         split: SplitFolders(bases[split], tuple(tuple(found[split].of(key)) for key in order))
-        for split in sorted(found, key=ORDER.index)
+        for split in sorted(found, key=SPLITS.index)
     }
     odd = [
         folder.path

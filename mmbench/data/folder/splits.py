@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmbench.data.class_folders import LOOSE, ClassFolders, Reading
 from mmbench.data.file_names import counted, listed, printable
-from mmbench.data.folder_scan import Folder
-from mmbench.data.split_names import AmbiguousSplits, require_one_each, splits_among
-from mmbench.data.types import Split
+from mmbench.data.folder.classes import LOOSE, ClassFolders, Reading
+from mmbench.data.folder.scan import Folder
+from mmbench.data.folder.split_names import AmbiguousSplits, require_one_each, splits_among
+from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
-
-ORDER: tuple[Split, ...] = ("train", "val", "test")
 
 
 def count_loose(folder: Folder, reading: Reading) -> None:
@@ -57,7 +55,7 @@ def split_folders(top: Folder, reading: Reading, *, only_train: bool = False) ->
 
 
 def _which_is_which(meant: Mapping[str, Split]) -> str:
-    in_order = sorted(meant.items(), key=lambda item: ORDER.index(item[1]))
+    in_order = sorted(meant.items(), key=lambda item: SPLITS.index(item[1]))
     return ", ".join(f"{printable(name)}/ is {split}" for name, split in in_order)
 
 

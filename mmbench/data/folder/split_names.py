@@ -41,7 +41,7 @@ _COMPOUND = re.compile(rf"({'|'.join(sorted(WORDS, key=len, reverse=True))})_?({
 
 
 class AmbiguousSplits(UserError):  # noqa: N818 - it is a refusal like every UserError
-    """It cannot be told which images are for training."""
+    """It cannot be determined which images are for training."""
 
 
 def _words(name: str) -> list[str]:
