@@ -36,11 +36,14 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.results import ResultStore
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.execution import execute
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import extract
-from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TransferJob, run_task
+from mmbench.transfer.job import TransferJob
+from mmbench.transfer.resolution import resolve_task
+from mmbench.transfer.run import TransferRun
 from mmbench.transfer.tasks.linear.heads import LinearHeads, recipes
 
 CPU = torch.device("cpu")
@@ -127,17 +130,9 @@ def probe(
 ) -> None:
     """Run one probe, into a folder of its own, so that no record is found there."""
     with tempfile.TemporaryDirectory() as scratch:
-        run_task(
-            get_protocol(protocol).task,
-            backbone,
-            dataset,
-            ResultStore(Path(scratch)),
-            work=Path(scratch) / "work",
-            protocol_id=protocol,
-            overrides=dict(overrides),
-            device=CPU,
-            bank=bank,
-        )
+        task = resolve_task(None, protocol, dict(overrides))
+        run = TransferRun(task, backbone, dataset, 0, Compute(CPU), bank)
+        execute(run, ResultStore(Path(scratch)), Path(scratch) / "work")
 
 
 def measure_heads(rounds: int) -> Rows:
@@ -260,15 +255,10 @@ def measure_reading(rounds: int) -> Rows:
     """Compare an entry of the bank, its pages in the cache, with a tensor in memory."""
     dataset = synthetic({"train": 16000, "val": 10, "test": 10})
     with tempfile.TemporaryDirectory() as scratch:
-        job = TransferJob(
-            pixels_backbone(FED),
-            dataset,
-            get_protocol("knn/grid@1"),
-            0,
-            CPU,
-            Path(scratch),
-            bank=FeatureBank(Path(scratch)),
-        )
+        task = resolve_task(None, "knn/grid@1")
+        bank = FeatureBank(Path(scratch))
+        run = TransferRun(task, pixels_backbone(FED), dataset, 0, Compute(CPU), bank)
+        job = TransferJob(run, Path(scratch))
         inside = job.features("train").clone()
         target = torch.empty_like(inside)
         works: dict[str, Callable[[], object]] = {

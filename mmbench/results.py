@@ -31,7 +31,6 @@ from mmbench.verification import DIGEST, is_damaged, with_digest
 
 SCHEMA_VERSION = 1
 DAMAGED = "damaged: its digest differs from its content"
-Task = Literal["linear", "knn", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation"]
 
 
 def _no_boolean(value: Any) -> Any:
@@ -117,7 +116,7 @@ class Result(BaseModel):
     schema_version: Literal[1] = 1
     created: datetime.datetime = Field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     model: ModelCard
-    task: Task
+    task: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
     dataset: DatasetReference
     protocol: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+$")
     metrics: dict[str, Metric]

@@ -24,7 +24,8 @@ from mmbench.pretrain.settings import SECTIONS, PretrainConfig
 from mmbench.setting_values import parse_setting
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.tools.results import read_records
-from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
+from mmbench.transfer.protocol import get_protocol, protocols
+from mmbench.transfer.resolution import parse_settings
 
 STEADY = settings(
     derandomize=True,

@@ -29,9 +29,6 @@ HEAVY = ("torch", "torchvision", "timm", "pandas", "sklearn", "scipy", "matplotl
 CIRCLES_LEFT: set[tuple[str, str]] = set()
 LONG_FUNCTIONS_LEFT = {
     "mmbench.transfer.plots.neighbours.draw_neighbours",
-    "mmbench.transfer.run.transfer",
-    "mmbench.transfer.task.plan_task",
-    "mmbench.transfer.task.run_task",
 }
 
 

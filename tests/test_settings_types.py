@@ -6,13 +6,14 @@ import math
 from fractions import Fraction
 from typing import Annotated, Any
 
+import click
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from mmbench.errors import UserError
+from mmbench.errors import UserError, one_line
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.settings_types import (
@@ -26,8 +27,9 @@ from mmbench.settings_types import (
     legacy_seed,
 )
 from mmbench.tasks import TASKS, TaskSettings
-from mmbench.transfer.command import parse_seeds
-from mmbench.transfer.protocol import get_protocol, parse_settings
+from mmbench.transfer.command import transfer
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.resolution import parse_settings
 
 
 class Sample(BaseModel):
@@ -342,6 +344,6 @@ def test_no_number_of_any_task_is_without_a_range() -> None:
 
 @pytest.mark.parametrize("text", ["", "1,", "1,1", "-1", "1.5", "9" * 5000, str(2**63), "٣", "0x1", "1,01"])
 def test_seeds_that_no_generator_takes_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="--seeds") as refused:
-        parse_seeds(text)
-    assert len(str(refused.value)) < 300
+    with pytest.raises(click.BadParameter) as refused:
+        transfer.make_context("transfer", ["--seeds", text])
+    assert len(one_line(refused.value.format_message(), 300)) <= 300

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 
+from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.processes import cores
 
@@ -50,3 +51,8 @@ class Compute:
     def recorded(self) -> dict[str, Any]:
         """Return what of this changes numbers, as settings of a record; nothing where it is the default."""
         return {} if self.precision == "float32" else {"precision": self.precision}
+
+
+def default_compute() -> Compute:
+    """Return float32 on the GPU where there is one, else on the CPU."""
+    return Compute(resolve_device("auto"))

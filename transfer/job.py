@@ -13,64 +13,79 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.data.types import Split
 from mmbench.results import LabelSubset, Metric
-from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.inputs.images import Images, open_images
 from mmbench.transfer.protocol import Protocol
 from mmbench.transfer.resume import Unfinished
+from mmbench.transfer.run import TransferRun
 
 
 @dataclass(frozen=True)
 class TransferJob:
-    """Everything a task is given.
+    """A run while it is carried out: everything a task is given.
 
     Attributes:
-        backbone: the weights; every task builds its own model from them and never changes them.
-        seed: seeds everything random in the task, and which label subset is drawn.
-        device: torch device.
-        work: an empty folder of the task's own, for logs and intermediate files.
-        report: called with (done, total, words) to show progress; cheap to call often.
-        bank: keeps frozen features between tasks.
-        precision, workers: see `Compute`.
-        labels_file: an official list of the labelled images, instead of a draw.
-        remarks: what a reader of the record must know about the data.
+        run: what was requested. The task builds its own model from the backbone and never changes that.
+        work: an empty folder for the task's logs and intermediate files.
+        report: called with (done, total, message) to show progress; cheap to call often.
         unfinished: where a long training leaves what it needs to go on.
     """
 
-    backbone: Backbone
-    dataset: Dataset
-    protocol: Protocol
-    seed: int
-    device: torch.device
+    run: TransferRun
     work: Path
-    report: Callable[[int, int, str], None] = lambda done, total, words: None
-    bank: FeatureBank = field(default_factory=FeatureBank)
-    precision: Precision = "float32"
-    workers: int | None = None
-    labels_file: Path | None = None
-    remarks: tuple[str, ...] = ()
+    report: Callable[[int, int, str], None] = lambda done, total, message: None
     unfinished: Unfinished = field(default_factory=lambda: Unfinished(None, torch.device("cpu")))
+
+    @property
+    def backbone(self) -> Backbone:
+        """The weights."""
+        return self.run.backbone
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data."""
+        return self.run.dataset
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that is followed."""
+        return self.run.protocol
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.run.seed
 
     @property
     def compute(self) -> Compute:
         """How the backbone runs."""
-        return Compute(self.device, self.precision, self.workers)
+        return self.run.compute
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self.run.compute.device
+
+    @property
+    def labels_file(self) -> Path | None:
+        """Official list of the labelled images, instead of a draw."""
+        return self.run.labels_file
 
     @property
     def evaluated(self) -> Split:
         """The split that is evaluated."""
         return self.protocol.split  # type: ignore[return-value]
 
-    def images(self, split: Split) -> Images:
-        """Return a split's pictures at the size that the backbone is fed."""
-        size = self.backbone.card.preprocessing.image_size
-        return open_images(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
-
     @property
     def framing_rule(self) -> FramingRule:
         """How images are framed in evaluation."""
         return self.protocol.framing(self.backbone.card)
+
+    def images(self, split: Split) -> Images:
+        """Return a split's images at the size that the backbone is fed."""
+        size = self.backbone.card.preprocessing.image_size
+        return open_images(self.dataset, split, size, self.compute.reading_workers, self.framing_rule)
 
     def features(self, split: Split) -> Tensor:
         """Return the frozen features (N, C) of a split, in float32 or as the bank stores them."""
@@ -78,12 +93,12 @@ class TransferJob:
         def report(done: int, total: int) -> None:
             self.report(done, total, f"features of {split}")
 
-        return self.bank.features(self.backbone, self.images(split), self.compute, report)
+        return self.run.bank.features(self.backbone, self.images(split), self.compute, report)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a task hands back; the frame adds provenance and writes the record.
+    """What a task returns; `execute` adds provenance and writes the record.
 
     Attributes:
         metrics: must hold the protocol's primary metric.

@@ -1,32 +1,32 @@
-"""Protocols: versioned YAML files that say exactly how a task is run."""
+"""Protocols: versioned YAML files that say exactly how a task is run, ours and those of users."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from importlib import resources
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.errors import unknown_name
-from mmbench.results import Task
+from mmbench.errors import UserError, unknown_name
+from mmbench.setting_values import parse_yaml
 from mmbench.settings_types import first_problem
-from mmbench.tasks import TaskSettings
+from mmbench.tasks import protocol_folders
 from mmbench.transfer.inputs.framing import FramingRule, SmallImages, rule_for
-
-Settings = TypeVar("Settings", bound=TaskSettings)
 
 
 class Protocol(BaseModel):
-    """One protocol file in transfer/protocols.
+    """One protocol file, in transfer/protocols or of a user.
 
     Attributes:
         id: `task/name@version`; a change of anything that changes numbers is a new version.
         title: one line for people.
-        metric: the primary metric.
+        metric: the primary metric, one of those that the task declares.
+        multilabel: for data whose images have several labels each.
         split: the split that is evaluated.
         selection: how hyperparameters were or are chosen.
         source: paper, section or repository.
@@ -42,9 +42,10 @@ class Protocol(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+$")
-    task: Task
+    task: str
     title: str
     metric: str
+    multilabel: bool = False
     split: str = "test"
     selection: str
     source: str
@@ -72,43 +73,92 @@ class Protocol(BaseModel):
             yield Protocol.model_validate(values)
 
 
+class _Files(NamedTuple):
+    """Protocols by id, sorted, and a line for each file that cannot be used."""
+
+    protocols: dict[str, Protocol]
+    broken: tuple[str, ...]
+
+
 @functools.cache
-def protocols() -> dict[str, Protocol]:
-    """Return every shipped protocol by id, sorted by id."""
+def _files() -> _Files:
+    """Read every protocol file of ours and of the plugins; a file that cannot be used is left out alone."""
     found: dict[str, Protocol] = {}
-    for entry in resources.files("mmbench.transfer.protocols").iterdir():
-        if entry.name.endswith(".yaml"):
-            in_file = Protocol.model_validate(yaml.safe_load(entry.read_text(encoding="utf-8")))
-            for protocol in in_file.versions():
-                if protocol.id in found:
-                    raise ValueError(f"protocol '{protocol.id}' is defined twice, once in {entry.name}")
-                found[protocol.id] = protocol
-    return dict(sorted(found.items()))
+    broken = []
+    for folder in (resources.files("mmbench.transfer.protocols"), *protocol_folders()):
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if not file.name.endswith(".yaml"):
+                continue
+            try:
+                versions = _read(file.read_bytes(), file.name)
+                if taken := [version.id for version in versions if version.id in found]:
+                    raise UserError(f"{file.name} defines {taken[0]}, which another file defines too")
+            except UserError as error:
+                broken.append(str(error))
+                continue
+            found.update({version.id: version for version in versions})
+    return _Files(dict(sorted(found.items())), tuple(broken))
+
+
+def _read(content: bytes, name: str) -> list[Protocol]:
+    """Return the versions of the protocol in a file.
+
+    Raises:
+        UserError: the file is not a protocol; the message names it, the field and the reason.
+    """
+    try:
+        values = parse_yaml(content.decode())
+        if not isinstance(values, dict):
+            raise UserError(f"{name} is not a protocol: write a line such as `task: linear` for each field")
+        return list(Protocol.model_validate(values).versions())
+    except ValidationError as error:
+        raise UserError(f"{name} is not a valid protocol: {first_problem(error, owner=name)}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} is not a valid protocol: {reason}") from None
+
+
+def protocols() -> dict[str, Protocol]:
+    """Return every protocol of mmbench and of plugins by id, sorted by id."""
+    return _files().protocols
+
+
+def broken_protocols() -> tuple[str, ...]:
+    """Return one line for each protocol file that is left out because it cannot be used."""
+    return _files().broken
 
 
 def get_protocol(protocol_id: str) -> Protocol:
-    """Return one protocol.
+    """Return the protocol with this id.
 
     Raises:
-        UserError: there is none of that id (near match named).
+        UserError: there is none (near match named); files that could not be read are named too.
     """
     if protocol_id not in protocols():
-        raise unknown_name("protocol", protocol_id, protocols())
+        unknown = unknown_name("protocol", protocol_id, protocols())
+        raise UserError("; left out: ".join([str(unknown), *broken_protocols()]))
     return protocols()[protocol_id]
 
 
-def parse_settings(model: type[Settings], protocol: Protocol, overrides: dict[str, Any]) -> Settings:
-    """Return the protocol's settings, with overrides, as the task's own typed model.
+def is_file_name(protocol: str) -> bool:
+    """Return whether `protocol` names a file instead of an id."""
+    return protocol.endswith((".yaml", ".yml"))
+
+
+def read_protocol(path: Path) -> tuple[Protocol, str]:
+    """Return the latest version of the protocol in a user's own file, and the SHA-256 of the file.
 
     Raises:
-        UserError: an override names no setting (near match named) or has a value of the wrong kind.
+        UserError: the file cannot be read, is not a protocol, or takes the id of one of ours.
     """
-    values = {**protocol.settings, **overrides}
-    checked: type[Settings] = model.variant(values)  # type: ignore[assignment]
-    for name in overrides:
-        if name not in checked.model_fields:
-            raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
     try:
-        return checked.model_validate(values, context={"stated": set(overrides)})
-    except ValidationError as error:
-        raise first_problem(error, owner=protocol.id) from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"the protocol {path} cannot be read: {error.strerror}") from None
+    protocol = _read(content, str(path))[-1]
+    if protocol.id in protocols() and protocols()[protocol.id] != protocol:
+        raise UserError(
+            f"{path} has the id {protocol.id}, which is a protocol of mmbench with other values; "
+            "give it another name or version"
+        )
+    return protocol, hashlib.sha256(content).hexdigest()

@@ -1,156 +1,136 @@
-"""`transfer`: from what the user names (a checkpoint, a task, a data set) to result records."""
+"""TransferRun: one task on one backbone and one data set with one seed, before anything is computed."""
 
 from __future__ import annotations
 
-import atexit
-import logging
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmbench.checkpoints.assumed import undetermined
-from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.data import load_dataset
-from mmbench.data.quick_check import quick_check
-from mmbench.device import resolve_device
-from mmbench.distributed import join_processes, launched_processes, on_main
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.leftovers import scratch_folder
-from mmbench.results import Result, ResultStore
+from mmbench.files import sha256_of
+from mmbench.results import DatasetReference, ResultStore
 from mmbench.tasks import TASKS
-from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS
+from mmbench.transfer.compute import Compute, default_compute
+from mmbench.transfer.encoder import EncodedModel
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.job import TransferJob
-from mmbench.transfer.loading import load_backbone, receipt_of
-from mmbench.transfer.plots.beside_record import draw_beside
-from mmbench.transfer.protocol import parse_settings
-from mmbench.transfer.task import plan_task, protocol_of, run_task
-
-logger = logging.getLogger("mmbench.transfer")
-__all__ = ["CONTROLS", "Outcome", "load_backbone", "transfer"]
+from mmbench.transfer.protocol import Protocol
+from mmbench.transfer.resolution import ResolvedTask
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One seed's record, where it is, and whether it was there before."""
+class TransferRun:
+    """A run as it is requested. It knows its configuration and where its record belongs.
 
-    result: Result
-    path: Path
-    reused: bool
+    `mmbench.transfer.execution.execute` carries it out. Making one checks that task, weights and data go
+    together.
 
-
-def transfer(
-    task: str,
-    checkpoint: str,
-    data: str,
-    *,
-    data_root: Path = Path("data"),
-    arch: str | None = None,
-    image_size: int | None = None,
-    stated: Stated = NOTHING_STATED,
-    protocol: str | None = None,
-    seeds: Sequence[int] = (0,),
-    out: Path = Path("results"),
-    device: str = "auto",
-    precision: Precision = "float32",
-    workers: int | None = None,
-    work: Path | None = None,
-    bank: FeatureBank | None = None,
-    labels_file: Path | None = None,
-    plot: bool = False,
-    overrides: dict[str, Any] | None = None,
-    report: Callable[[int, int, str], None] | None = None,
-    say: Callable[[str], None] = logger.warning,
-) -> list[Outcome]:
-    """Measure one task for every seed; records that are there already are reused.
-
-    Under `torchrun` the processes work together; all of them return the same.
-
-    Args:
-        checkpoint, arch, image_size, stated: see `load_backbone`. With random weights, `seeds` are those of
-            the weights too.
-        protocol: id; the task's own default where it is None.
-        out: folder of the records.
-        precision, workers: see `Compute`.
-        work: keeps the logs of detection and segmentation, one folder per seed; None throws them away.
-        bank: keeps frozen features between calls; None computes them anew.
-        labels_file: official list of the labelled images of a semi-supervised run.
-        plot: draw the features and nearest neighbours beside each record.
-        say: called with each line about the data that a person should know, before anything is computed.
+    Attributes:
+        task: the task, its protocol and its settings, resolved once.
+        seed: seeds everything random in the task, and which label subset is drawn.
+        bank: stores frozen features between runs.
+        labels_file: official list of the labelled images, instead of a draw.
+        remarks: what a reader of the record must know about the data.
+        receipt_id: of the conversion receipt, where the weights were converted.
 
     Raises:
-        UserError: anything that the user can mend; nothing half-written is left in `out`.
+        UserError: weights or data that the task cannot use, or no such list of labels.
     """
-    entry = TASKS.get(task)  # mistyped names and settings are reported first
-    followed = protocol_of(entry, protocol)
-    parse_settings(entry.settings, followed, overrides or {})
-    if plot and entry.dense:
-        raise UserError(f"task '{task}' has no pictures of features; leave --plot away")
-    chosen = resolve_device(device)
-    if not entry.dense:
-        chosen = join_processes(chosen)
-    bank = bank or FeatureBank()
-    if launched_processes() > 1 and bank.root is None:
-        bank = FeatureBank(Path(on_main(_passing_folder)), bank.stored)
-    compute = Compute(chosen, precision, workers)
-    on_main(lambda: load_dataset(data, data_root) and None)  # one process prepares what is not there
-    dataset = load_dataset(data, data_root)
-    remarks = () if entry.dense else (*dataset.remarks, *quick_check(dataset))
-    for line in remarks:
-        say(line)
-    store = ResultStore(out)
-    outcomes = []
-    backbone = None
-    for seed in seeds:
-        if backbone is None or checkpoint in RANDOM_CONTROLS:
-            backbone = load_backbone(
-                checkpoint, arch, dataset, seed, image_size, stated, followed.framing(None)
+
+    task: ResolvedTask
+    backbone: Backbone
+    dataset: Dataset
+    seed: int = 0
+    compute: Compute = field(default_factory=default_compute)
+    bank: FeatureBank = field(default_factory=FeatureBank)
+    labels_file: Path | None = None
+    remarks: tuple[str, ...] = ()
+    receipt_id: str | None = None
+
+    def __post_init__(self) -> None:
+        entry = self.task.entry
+        if not entry.frozen:
+            *others, last = (name for name in TASKS.names() if TASKS.get(name).frozen)
+            frozen = f"use {', '.join(others)} or {last}"
+            if self.backbone.card.source_format == "pixels":
+                raise UserError(f"task '{entry.name}' trains a backbone, and raw pixels have none; {frozen}")
+            if isinstance(self.backbone, EncodedModel):
+                raise UserError(
+                    f"task '{entry.name}' trains a backbone, and an encoder only gives features; {frozen}"
+                )
+        if self.labels_file is not None:
+            if "labels_file" not in entry.uses:
+                raise UserError(f"task '{entry.name}' takes no list of labelled images; omit --labels-file")
+            if not self.labels_file.is_file():
+                raise UserError(f"no list of labelled images at {self.labels_file}; check --labels-file")
+        if entry.dense:
+            self.dataset.require_scenes()
+        else:
+            self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Check that the data set can be classified, with this protocol.
+
+        Raises:
+            UserError: fewer than two classes; several labels per image where one is expected, or the reverse.
+        """
+        dataset, protocol = self.dataset, self.protocol
+        if len(dataset.classes) < 2:
+            raise UserError(
+                f"data set '{dataset.name}' has one class ({dataset.classes[0]}), and classification needs "
+                "two; give it a folder per class"
             )
-        plan = plan_task(
-            task,
-            backbone,
-            dataset,
-            store,
-            protocol_id=protocol,
-            seed=seed,
-            overrides=overrides,
-            compute=compute,
-            bank=bank,
-            labels_file=labels_file,
+        if dataset.multilabel and not protocol.multilabel:
+            raise UserError(
+                f"images of '{dataset.name}' have several labels, which {protocol.id} cannot use; "
+                "use --task linear --protocol linear/voc07-svm@2"
+            )
+        if not dataset.multilabel and protocol.multilabel:
+            raise UserError(
+                f"images of '{dataset.name}' have one label each, and {protocol.id} is for several; "
+                "use --task linear --protocol linear/sweep@2"
+            )
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that is followed."""
+        return self.task.protocol
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """Every resolved setting that changes numbers, as it is recorded."""
+        config = self.task.settings.model_dump(mode="json")
+        if "precision" in self.task.entry.uses:
+            config |= self.compute.recorded()
+        if self.bank.stored != "float32" and self.task.entry.frozen:
+            config["feature_dtype"] = self.bank.stored
+        if self.labels_file is not None:
+            config["labels_file"] = self.labels_file.name
+            config["labels_file_sha256"] = sha256_of(self.labels_file)
+        if self.task.file_sha256 is not None:
+            config["protocol_file_sha256"] = self.task.file_sha256
+        return config
+
+    @functools.cached_property
+    def reference(self) -> DatasetReference:
+        """Which data; the sizes of the splits are known only after the run."""
+        dense = self.task.entry.dense
+        fingerprint = self.dataset.require_scenes().fingerprint if dense else self.dataset.fingerprint
+        return DatasetReference(
+            name=self.dataset.name,
+            fingerprint=fingerprint,
+            split_sizes={},
+            evaluated_split=self.protocol.split,
         )
-        reused = on_main(plan.path.exists)
-        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
-            result = run_task(
-                task,
-                backbone,
-                dataset,
-                store,
-                work=(work or temporary) / f"{plan.path.stem}",
-                protocol_id=protocol,
-                seed=seed,
-                device=chosen,
-                overrides=overrides,
-                report=report,
-                bank=bank,
-                precision=precision,
-                workers=workers,
-                labels_file=labels_file,
-                remarks=(*remarks, *(f"assumed: {phrase}" for phrase in undetermined(backbone.card))),
-                receipt_id=None if checkpoint in CONTROLS else receipt_of(Path(checkpoint), backbone),
-            )
-        outcomes.append(Outcome(result, plan.path, reused))
-        if plot:
-            job = TransferJob(backbone, dataset, plan.protocol, seed, chosen, Path(), bank=bank)
-            draw_beside(replace(job, precision=precision, workers=workers), plan.path)
-    return outcomes
 
+    @property
+    def metric(self) -> str:
+        """The primary metric: the protocol's, or that which the field reports on this data set."""
+        by_data = not self.task.entry.dense and self.protocol.metric == "top1"
+        return self.dataset.metric if by_data else self.protocol.metric
 
-def _passing_folder() -> str:
-    """Return a new folder that is removed when this process ends."""
-    folder = tempfile.mkdtemp(prefix="mmbench-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    def path(self, store: ResultStore) -> Path:
+        """Return where the record of this run is or will be."""
+        return store.path_of(self.backbone.card, self.protocol.id, self.reference, self.config, self.seed)

@@ -13,8 +13,8 @@ import pytest
 from mmbench.checkpoints.target import TARGETS
 from mmbench.cli.main import root
 from mmbench.errors import UserError
+from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import TASKS
 
 TOP = Path(__file__).resolve().parents[2]
 LOOK_UP = {"task": TASKS.get, "protocol": get_protocol, "to": TARGETS.get}  # option -> refuses unknown names

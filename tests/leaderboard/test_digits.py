@@ -16,8 +16,8 @@ from mmbench.leaderboard.latex import render_latex
 from mmbench.leaderboard.markdown import render_scores
 from mmbench.leaderboard.terminal import print_board
 from mmbench.results import Metric, Result, ResultStore
-from mmbench.transfer.command import metric_table
-from mmbench.transfer.run import Outcome
+from mmbench.transfer.request import Outcome
+from mmbench.transfer.tables import metric_table
 
 
 @pytest.mark.parametrize(("right", "images"), [(331, 400), (1, 8), (2, 3), (10_000, 10_000)])

@@ -14,7 +14,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 
-sys.path.insert(0, str(Path(__file__).parent))  # two_probes
+sys.path.insert(0, str(Path(__file__).parent))  # running, two_probes
 
 CLASSES = 6
 STORED, FED = 20, 16

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
@@ -12,7 +13,6 @@ from mmbench.errors import UserError
 from mmbench.results import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs.features import FrozenNetwork
-from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from mmbench.preprocessing import Preprocess, centre_crop, high_pass, high_pass_
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs.features import FrozenNetwork
-from mmbench.transfer.run import load_backbone
+from mmbench.transfer.loading import load_backbone
 
 ARCH = "mixmask_resnet8"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import Metric, ResultStore
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.task import run_task
 
 ONE_STEP = {"epochs": 1, "batch_size": 120}
 HUGE = 1e38

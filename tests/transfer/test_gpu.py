@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.task import run_task
 
 pytestmark = pytest.mark.gpu
 

@@ -7,7 +7,8 @@ import yaml
 
 from mmbench.errors import UserError
 from mmbench.tasks import TASKS
-from mmbench.transfer.protocol import get_protocol, parse_settings, protocols
+from mmbench.transfer.protocol import get_protocol, protocols
+from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe, LinearSettings
 from mmbench.transfer.tasks.semisup import SemisupSettings
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
@@ -17,7 +18,6 @@ from mmbench.results import Result, ResultStore
 from mmbench.runs import RunFolder
 from mmbench.transfer import resume as unfinished
 from mmbench.transfer.inputs import images as pictures
-from mmbench.transfer.task import run_task
 
 RUNS = {
     "linear/moco@1": {"epochs": 4, "batch_size": 50, "learning_rate": 1.0, "decay_epochs": [2]},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, Scenes
@@ -14,7 +15,6 @@ from mmbench.errors import MissingExtraError, UserError
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.task import plan_task, run_task
 
 Run = Callable[..., Result]
 
@@ -38,7 +38,7 @@ def test_a_record_comes_back_as_it_was_written(
 ) -> None:
     result = run(seed=3, receipt_id="abc")
     store = ResultStore(tmp_path / "results")
-    path = plan_task("knn", backbone, gratings, store, seed=3).path
+    path = make_run("knn", backbone, gratings, seed=3).path(store)
     assert read_result(path) == result
     assert [found for _, found in store.items()] == [result]
     assert result.model == backbone.card and result.seed == 3 and result.receipt_id == "abc"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
@@ -17,7 +18,6 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs import images as pictures
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")
 # Odd sizes: 90 training images, batches that two processes cannot share evenly.

@@ -130,21 +130,15 @@ def run_cell(cell: Cell, folders: DemoFolders, epochs: int) -> str:
         return str(pretrain(config, out, report, dataset=dataset).root)
 
     from mmbench.results import ResultStore
-    from mmbench.transfer.run import load_backbone
-    from mmbench.transfer.task import run_task
+    from mmbench.transfer.execution import execute
+    from mmbench.transfer.loading import load_backbone
+    from mmbench.transfer.resolution import resolve_task
+    from mmbench.transfer.run import TransferRun
 
     weights = folders.runs / pretrain_name(cell.arm, cell.pretraining_seed)
     spec = str(weights) if weights.is_dir() else cell.arm
     backbone = load_backbone(spec, ARCH, dataset, cell.pretraining_seed)
+    run = TransferRun(resolve_task(cell.task, cell.protocol), backbone, dataset, cell.transfer_seed)
     store = ResultStore(folders.results)
-    result = run_task(
-        cell.task,
-        backbone,
-        dataset,
-        store,
-        work=folders.work / cell.name.replace("/", "-").replace(" ", "_"),
-        protocol_id=cell.protocol,
-        seed=cell.transfer_seed,
-        report=report,
-    )
-    return str(store.path_of(result.model, result.protocol, result.dataset, result.config, result.seed))
+    execute(run, store, folders.work / cell.name.replace("/", "-").replace(" ", "_"), report)
+    return str(run.path(store))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
@@ -30,7 +31,6 @@ from mmbench.transfer.inputs.bank_entry import (
 )
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.images import MemoryImages
-from mmbench.transfer.task import run_task
 
 COMPUTE = Compute(torch.device("cpu"))
 

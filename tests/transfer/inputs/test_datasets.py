@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
@@ -18,7 +19,6 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.images import FileImages, open_images
-from mmbench.transfer.task import run_task
 
 Runner = Callable[..., Result]
 Writer = Callable[..., Path]

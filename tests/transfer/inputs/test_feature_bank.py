@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
@@ -22,7 +23,6 @@ from mmbench.transfer.inputs import features as features_module
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import extract
 from mmbench.transfer.inputs.images import MemoryImages
-from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")
 COMPUTE = Compute(CPU)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
@@ -24,7 +25,6 @@ from mmbench.transfer.inputs import images as pictures
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, Framing, FramingRule, rule_for
 from mmbench.transfer.inputs.images import FileImages, open_images
 from mmbench.transfer.protocol import Protocol, get_protocol, protocols
-from mmbench.transfer.task import run_task
 
 MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
 STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)

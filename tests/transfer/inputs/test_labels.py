@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs import images as pictures
-from mmbench.transfer.task import run_task
 
 
 @pytest.fixture

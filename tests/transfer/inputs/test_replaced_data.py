@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
@@ -18,7 +19,6 @@ from mmbench.pretrain.session import Requests
 from mmbench.results import ResultStore
 from mmbench.transfer.inputs import images as pictures
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.task import run_task
 
 
 def write(folder: Path, separable: bool, ending: str) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.edges import Edge, best_of, edge_note, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 from mmbench.transfer.tasks.linear.svm import _notes, fit_classes

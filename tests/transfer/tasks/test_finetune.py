@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
@@ -12,7 +13,6 @@ from mmbench.results import ResultStore
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
 
 CPU = torch.device("cpu")

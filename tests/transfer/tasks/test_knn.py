@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import run_task
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
@@ -16,7 +17,6 @@ from mmbench.neighbours import knn_scores
 from mmbench.results import ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.features import extract
-from mmbench.transfer.task import run_task
 
 
 def brute_force(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, t: float) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from running import run_task
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.features import extract
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.logreg import fit, scores
 
 STRENGTHS = np.geomspace(1e5, 1e-6, 45)

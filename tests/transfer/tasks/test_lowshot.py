@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
@@ -20,7 +21,6 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import extract
-from mmbench.transfer.task import run_task
 
 CPU = torch.device("cpu")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
@@ -16,7 +17,6 @@ from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset, Result, ResultStore
 from mmbench.transfer.inputs import batches as views
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks import semisup
 from mmbench.transfer.tasks.schedule import rate_factor
 from mmbench.transfer.tasks.training import FinetuneSettings
@@ -97,7 +97,8 @@ def test_a_run_that_sees_more_labels_is_a_bug(
 
 def test_one_percent_of_patterns_sized_labels_is_forty() -> None:
     from mmbench.data.subsets import class_balanced_subset
-    from mmbench.transfer.protocol import get_protocol, parse_settings
+    from mmbench.transfer.protocol import get_protocol
+    from mmbench.transfer.resolution import parse_settings
     from mmbench.transfer.tasks.semisup import SemisupSettings
 
     labels = torch.arange(10).repeat_interleave(400)

@@ -11,6 +11,7 @@ import re
 
 import pytest
 import torch
+from running import run_task
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
@@ -19,8 +20,8 @@ from mmbench.results import ResultStore, read_result
 from mmbench.tasks import TASKS
 from mmbench.transfer.dense.detection import run, weights
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-from mmbench.transfer.protocol import get_protocol, parse_settings
-from mmbench.transfer.task import run_task
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.resolution import parse_settings
 
 FEW = {
     "iterations": 20,

@@ -18,7 +18,8 @@ from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
-from mmbench.transfer.protocol import get_protocol, parse_settings
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.resolution import parse_settings
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

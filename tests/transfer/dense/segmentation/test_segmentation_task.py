@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import MissingExtraError, UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.task import run_task
 
 QUICK = {"iterations": 2, "warmup_iterations": 0, "crop": 48, "batch_size": 2, "bfloat16": False}
 

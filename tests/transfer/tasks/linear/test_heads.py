@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import run_task
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import ResultStore
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.linear.heads import HeadRecipe, LinearHeads, recipes
 
 CPU = torch.device("cpu")

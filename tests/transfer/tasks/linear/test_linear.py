@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from running import run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
@@ -18,7 +19,6 @@ from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.task import run_task
 from mmbench.transfer.tasks.linear.augmented import train_head
 from mmbench.transfer.tasks.linear.cached import fit_linear, standardise
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe

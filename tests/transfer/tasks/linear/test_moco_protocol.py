@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -11,9 +10,8 @@ from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset, ImageSplit
-from mmbench.results import read_result
+from mmbench.transfer.evaluation import evaluate
 from mmbench.transfer.inputs.augment import augment
-from mmbench.transfer.run import transfer
 
 EPOCHS, BATCH, SIZE = 5, 50, 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -76,7 +74,7 @@ def plain_loop(query: dict[str, Tensor], dataset: Dataset, seed: int) -> Tensor:
         return classifier(torch.cat([model(prepared(part)) for part in images.split(128)]))
 
 
-def test_it_equals_a_plain_loop_to_the_last_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_equals_a_plain_loop_to_the_last_digit(tmp_path: Path) -> None:
     query = moco_file(tmp_path / "moco.pth.tar")
     convert_checkpoint(tmp_path / "moco.pth.tar", "torchvision", tmp_path / "r18.pth", verify=False)
     generator = torch.Generator().manual_seed(3)
@@ -90,11 +88,10 @@ def test_it_equals_a_plain_loop_to_the_last_digit(tmp_path: Path, monkeypatch: p
     splits = {"train": split(120), "test": split(60)}
     loaders = {name: (lambda name=name: splits[name]) for name in splits}
     dataset = Dataset("noise", tmp_path, tuple("abcdef"), loaders, SIZE)
-    monkeypatch.setattr("mmbench.transfer.run.load_dataset", lambda name, root: dataset)
-    (outcome,) = transfer(
+    (record,) = evaluate(
+        tmp_path / "r18.pth",
         "linear",
-        str(tmp_path / "r18.pth"),
-        "noise",
+        dataset,
         protocol="linear/moco@1",
         image_size=SIZE,
         seeds=(4,),
@@ -103,7 +100,6 @@ def test_it_equals_a_plain_loop_to_the_last_digit(tmp_path: Path, monkeypatch: p
         overrides={"epochs": EPOCHS, "batch_size": BATCH, "decay_epochs": [3, 4]},
     )
     logits, truth = plain_loop(query, dataset, seed=4), splits["test"].labels
-    record = read_result(outcome.path)
     assert record.metrics["loss"].value == float(nn.functional.cross_entropy(logits.double(), truth))
     hits = logits.argmax(dim=1) == truth
     assert record.metrics["top1"].value == 100 * int(hits.sum()) / len(hits)

@@ -17,7 +17,8 @@ from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.transfer.average_precision import average_precision, average_precision_11_points
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.protocol import get_protocol, parse_settings
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear import svm as svm_probe
 from mmbench.transfer.tasks.linear.settings import LinearSettings, SvmProbe
 from mmbench.transfer.tasks.linear.svm import choose_cost, fit, fit_classes, measure_svm, normalise

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import run_task
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
@@ -14,8 +15,8 @@ from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
-from mmbench.transfer.protocol import get_protocol, parse_settings
-from mmbench.transfer.task import run_task
+from mmbench.transfer.protocol import get_protocol
+from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear.heads import recipes
 from mmbench.transfer.tasks.linear.settings import LinearSettings, SweepProbe
 

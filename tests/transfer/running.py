@@ -1,0 +1,61 @@
+"""One transfer run in one call, for tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.data import Dataset
+from mmbench.results import Result, ResultStore
+from mmbench.transfer.compute import Compute, Precision
+from mmbench.transfer.execution import execute
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.resolution import resolve_task
+from mmbench.transfer.run import TransferRun
+
+
+def make_run(
+    name: str,
+    backbone: Backbone,
+    dataset: Dataset,
+    *,
+    protocol_id: str | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+    overrides: dict[str, Any] | None = None,
+    receipt_id: str | None = None,
+    bank: FeatureBank | None = None,
+    precision: Precision = "float32",
+    workers: int | None = None,
+    labels_file: Path | None = None,
+    remarks: tuple[str, ...] = (),
+) -> TransferRun:
+    """Return a run of a task on the CPU, unless another device is given."""
+    return TransferRun(
+        resolve_task(name, protocol_id, overrides),
+        backbone,
+        dataset,
+        seed,
+        Compute(device or torch.device("cpu"), precision, workers),
+        bank or FeatureBank(),
+        labels_file,
+        remarks,
+        receipt_id,
+    )
+
+
+def run_task(
+    name: str,
+    backbone: Backbone,
+    dataset: Dataset,
+    store: ResultStore,
+    *,
+    work: Path,
+    report: Callable[[int, int, str], None] | None = None,
+    **asked: Any,
+) -> Result:
+    """Measure one run; `asked` as in `make_run`."""
+    run = make_run(name, backbone, dataset, **asked)
+    return execute(run, store, work, **({} if report is None else {"report": report}))

@@ -1,0 +1,188 @@
+"""Encoder: all that tasks on frozen features need of a model, whoever made it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from mmbench.checkpoints.architecture import mismatches, shapes_of
+from mmbench.checkpoints.backbone import Backbone, create_headless
+from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.errors import UserError
+from mmbench.files import safe_name
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen model of any kind.
+
+    Attributes:
+        name: of the model; its row on the leaderboard.
+        identity: what tells these weights from all others, such as a SHA-256; features are stored by it.
+        preprocessing: what images need; mmbench applies it before `encode`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def identity(self) -> str:
+        """Identity of the weights."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images need before `encode`."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return features (N, C) of normalised images (N, 3, S, S), float32, S the preprocessing's size."""
+
+
+class _Encoding(nn.Module):
+    """An encoder as a network from images to features."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder  # where it is an nn.Module itself, its tensors are found and moved with it
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (N, C).
+
+        Raises:
+            UserError: the encoder returned something else.
+        """
+        features = self.encoder.encode(images)
+        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise UserError(
+                f"encoder {self.encoder.name} returned {found} for {len(images)} images; "
+                "`encode` must return features of shape (images, numbers)"
+            )
+        return features
+
+
+@dataclass(frozen=True)
+class EncodedModel(Backbone):
+    """An encoder in the place of a backbone. It gives features; it has no weights to train or convert."""
+
+    encoder: Encoder | None = None
+
+    def build(self) -> nn.Module:
+        """Return a network from normalised images to features; a module is copied, never changed."""
+        assert self.encoder is not None
+        encoder = copy.deepcopy(self.encoder) if isinstance(self.encoder, nn.Module) else self.encoder
+        return _Encoding(encoder)
+
+
+class ModuleEncoder(nn.Module):
+    """A torch module as an encoder. Maps (N, C, H, W) are averaged over their positions."""
+
+    def __init__(self, module: nn.Module, name: str, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.module, self.name, self.preprocessing = module, name, preprocessing
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the class and of every tensor's name, shape and bytes."""
+        digest = hashlib.sha256(type(self.module).__qualname__.encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return features (N, C): what a timm model gives to its classifier, the output of other modules."""
+        return _features(self.module, images)
+
+
+def _features(module: nn.Module, images: Tensor) -> Tensor:
+    if hasattr(module, "forward_features") and hasattr(module, "forward_head"):
+        network = cast(Any, module)
+        return cast(Tensor, network.forward_head(network.forward_features(images), pre_logits=True))
+    features: Tensor = module(images)
+    return features.mean(dim=(2, 3)) if isinstance(features, Tensor) and features.ndim == 4 else features
+
+
+def model_of_encoder(encoder: Encoder) -> EncodedModel:
+    """Return an encoder as tasks take it, with a card that names it."""
+    card = ModelCard(
+        arm=safe_name(encoder.name),
+        arch=encoder.name,
+        preprocessing=encoder.preprocessing,
+        source_format="encoder",
+        source_sha256=hashlib.sha256(encoder.identity.encode()).hexdigest(),
+        origins={"source_sha256": "of the encoder's identity", "preprocessing": "the encoder's own"},
+    )
+    tensors: dict[str, Tensor] = {}
+    if isinstance(encoder, nn.Module):  # so that a run proves that they stay as they are
+        tensors = {f"encoder.{name}": tensor.clone() for name, tensor in encoder.state_dict().items()}
+    return EncodedModel(f"encoder {encoder.identity}", tensors, card, encoder=encoder)
+
+
+def model_of_module(
+    module: nn.Module, name: str | None = None, preprocessing: Preprocessing | None = None
+) -> Backbone:
+    """Return a torch module as tasks take it.
+
+    A model of timm becomes a backbone, which every task can use, if timm builds the same network from its
+    name (compared on random images); of any other module the output is taken as features.
+
+    Args:
+        name: its row on the leaderboard; default: timm's name of the architecture, or the class.
+        preprocessing: what images need; default: timm's own configuration of the model.
+
+    Raises:
+        UserError: a module that is not timm's, without `preprocessing`.
+    """
+    configuration = getattr(module, "pretrained_cfg", None) or {}
+    arch = configuration.get("architecture", "")
+    if preprocessing is None:
+        if not configuration:
+            raise UserError(
+                f"{type(module).__name__} does not state how its images are normalised; add "
+                "preprocessing=mmbench.Preprocessing(mean=..., std=..., image_size=...)"
+            )
+        preprocessing = _of_timm(module)
+    source = {"source_format": "timm", "source_sha256": ModuleEncoder(module, arch, preprocessing).identity}
+    origins = {"source_sha256": "of the tensors in memory", "arch": "the model's own configuration"}
+    card = ModelCard(
+        arm=safe_name(name or arch), arch=arch, preprocessing=preprocessing, **source, origins=origins
+    )
+    tensors = _backbone_tensors(arch, module) if timm.is_model(arch) else None
+    if tensors is None or not _is_same(Backbone(arch, tensors, card).build(), module, preprocessing):
+        return model_of_encoder(ModuleEncoder(module, name or type(module).__name__, preprocessing))
+    return Backbone(arch, tensors, card)
+
+
+@torch.no_grad()
+def _is_same(rebuilt: nn.Module, module: nn.Module, preprocessing: Preprocessing) -> bool:
+    """Return whether two networks give the same features of random images."""
+    size = preprocessing.image_size
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    own = copy.deepcopy(module).cpu().float().eval()
+    expected = _features(own, images)
+    return bool(torch.allclose(rebuilt.eval()(images), expected, rtol=1e-4, atol=1e-5))
+
+
+def _of_timm(module: nn.Module) -> Preprocessing:
+    """Return what timm's configuration of a model says of its images."""
+    found: dict[str, Any] = timm.data.resolve_model_data_config(module)
+    return Preprocessing(
+        mean=found["mean"],
+        std=found["std"],
+        image_size=found["input_size"][-1],
+        crop_pct=found.get("crop_pct"),
+    )
+
+
+def _backbone_tensors(arch: str, module: nn.Module) -> dict[str, Tensor] | None:
+    """Return the tensors of `arch` without head; None where the module is built in another way."""
+    wanted = shapes_of(create_headless(arch).state_dict())
+    held = {name: tensor.clone() for name, tensor in module.state_dict().items() if name in wanted}
+    return None if mismatches(wanted, shapes_of(held)) else cast("dict[str, Tensor]", held)

@@ -1,0 +1,126 @@
+"""`mmbench.evaluate`: measure a model in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.data import Dataset
+from mmbench.errors import UserError
+from mmbench.results import Result
+from mmbench.tasks import Option
+from mmbench.transfer.compute import PRECISIONS, Precision
+from mmbench.transfer.encoder import Encoder, model_of_module
+from mmbench.transfer.execution import Report
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.request import Model, TransferRequest, check_options, measure
+from mmbench.transfer.resolution import resolve_task
+
+
+def evaluate(
+    model: Model,
+    task: str | Sequence[str],
+    data: str | Path | Dataset,
+    *,
+    protocol: str | Path | None = None,
+    seeds: Sequence[int] = (0,),
+    data_root: str | Path = "data",
+    out: str | Path = "results",
+    overrides: Mapping[str, Any] | None = None,
+    arch: str | None = None,
+    image_size: int | None = None,
+    stated: Stated = NOTHING_STATED,
+    name: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    workers: int | None = None,
+    bank: str | Path | None = None,
+    labels_file: str | Path | None = None,
+    plot: bool = False,
+    report: Report | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """Measure how a model transfers, and return one record per task and seed.
+
+    Records are written to `out`, as `mmbench transfer` writes them; one that is there already is returned
+    as it is.
+
+    >>> import timm, mmbench
+    >>> model = timm.create_model("vit_tiny_patch16_224")
+    >>> results = mmbench.evaluate(model, ["knn", "linear"], "patterns")
+    >>> results[0].metrics["top1"].value
+
+    Args:
+        model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",
+            with `arch`); or an `nn.Module`, a `Backbone` or an `Encoder`. Tasks on frozen features (knn,
+            linear, logreg, lowshot) take any of them; the others need a backbone that timm can build.
+        task: name of a task, or several.
+        data: name of a data set, path of an image folder, or a `Dataset`.
+        protocol: id, or path of a protocol file, of a single task; default: each task's own.
+        seeds: seeds of the transfer, and of random weights.
+        data_root: folder with one folder per data set.
+        out: folder of the records.
+        overrides: settings in place of the protocol's, such as {"epochs": 10}, of a single task.
+        arch: timm name, for random weights and files that do not state it.
+        image_size: side in pixels that the backbone is fed.
+        stated: facts about a checkpoint file that it does not state itself.
+        name, preprocessing: of an `nn.Module`: its row on the leaderboard, and what its images need.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: of the backbone, by autocast: "float32", "bfloat16" or "float16".
+        workers: processes that read images; default: one per core.
+        bank: folder that stores frozen features between calls.
+        labels_file: official list of the labelled images of a semi-supervised run.
+        plot: draw features (t-SNE) and nearest neighbours beside each record.
+        report: called with (done, total, message).
+        say: called with each line about the data that a person should know.
+
+    Raises:
+        UserError: an unknown name, data or weights that the task cannot use, an option that no task uses.
+    """
+    names = [task] if isinstance(task, str) else list(task)
+    if len(names) != 1 and (protocol is not None or overrides):
+        raise UserError("protocol and overrides are for a single task; call evaluate once per task")
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    tasks = tuple(
+        resolve_task(each, None if protocol is None else str(protocol), overrides) for each in names
+    )
+    stated_options: dict[Option, bool] = {
+        "bank": bank is not None,
+        "labels_file": labels_file is not None,
+        "plot": plot,
+        "precision": precision != "float32",
+        "workers": workers is not None,
+    }
+    lines = check_options(tasks, {option: option for option, given in stated_options.items() if given})
+    for line in lines:
+        (say or (lambda line: None))(line)
+    if isinstance(model, nn.Module) and not isinstance(model, Encoder):
+        model = model_of_module(model, name, preprocessing)
+    elif name is not None or preprocessing is not None:
+        raise UserError("name and preprocessing are for an nn.Module; other models have their own")
+    request = TransferRequest(
+        tasks,
+        str(model) if isinstance(model, Path) else model,
+        str(data) if isinstance(data, Path) else data,
+        tuple(seeds),
+        Path(data_root),
+        arch,
+        image_size,
+        stated,
+        Path(out),
+        device,
+        precision,
+        workers,
+        FeatureBank(None if bank is None else Path(bank)),
+        None if labels_file is None else Path(labels_file),
+        plot,
+    )
+    outcomes = measure(request, report=report, say=say or (lambda line: None))
+    return [outcome.result for outcome in outcomes]

@@ -1,0 +1,204 @@
+"""TransferRequest: what a user asks for by name, and the runs that follow from it."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from mmbench.checkpoints.assumed import undetermined
+from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.data import Dataset, load_dataset
+from mmbench.data.quick_check import quick_check
+from mmbench.device import resolve_device
+from mmbench.distributed import join_processes, launched_processes, on_main
+from mmbench.errors import UserError
+from mmbench.leftovers import scratch_folder
+from mmbench.results import Result, ResultStore
+from mmbench.tasks import Option
+from mmbench.transfer.compute import Compute, Precision
+from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS
+from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder, model_of_module
+from mmbench.transfer.execution import Report, draw_features, execute
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.framing import FramingRule
+from mmbench.transfer.loading import load_backbone, receipt_of
+from mmbench.transfer.resolution import ResolvedTask
+from mmbench.transfer.run import TransferRun
+
+Model = str | Backbone | Encoder | nn.Module
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """Tasks to measure on one model and one data set, for one or several seeds.
+
+    Attributes:
+        tasks: with their protocols and settings, see `resolve_task`.
+        model: run folder, checkpoint file, name of weights or a control; or the model itself.
+        data: name of a data set, path of an image folder; or the data set itself.
+        seeds: of the transfer; with random weights those of the weights too.
+        data_root: folder with one folder per data set.
+        arch, image_size, stated: see `load_backbone`.
+        out: folder of the records.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision, workers: see `Compute`.
+        bank: stores frozen features between calls; without a folder they are computed anew.
+        labels_file: official list of the labelled images of a semi-supervised run.
+        plot: draw features and nearest neighbours beside each record.
+        work: stores the logs of detection and segmentation; None removes them.
+    """
+
+    tasks: tuple[ResolvedTask, ...]
+    model: Model
+    data: str | Dataset
+    seeds: tuple[int, ...] = (0,)
+    data_root: Path = Path("data")
+    arch: str | None = None
+    image_size: int | None = None
+    stated: Stated = NOTHING_STATED
+    out: Path = Path("results")
+    device: str = "auto"
+    precision: Precision = "float32"
+    workers: int | None = None
+    bank: FeatureBank = field(default_factory=FeatureBank)
+    labels_file: Path | None = None
+    plot: bool = False
+    work: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One record, where it is, and whether it was there before."""
+
+    result: Result
+    path: Path
+    reused: bool
+
+
+def check_options(tasks: tuple[ResolvedTask, ...], given: dict[Option, str]) -> list[str]:
+    """Return a line for each option that only some of the tasks use.
+
+    Args:
+        given: the options that the user stated, and how each is spelled.
+
+    Raises:
+        UserError: an option that none of the tasks uses.
+    """
+    lines = []
+    for option, spelling in given.items():
+        using = [task.entry.name for task in tasks if option in task.entry.uses]
+        names = [task.entry.name for task in tasks]
+        if not using:
+            raise UserError(f"{' and '.join(dict.fromkeys(names))} cannot use {spelling}; omit it")
+        if len(using) < len(names):
+            lines.append(f"{spelling} is used by {', '.join(dict.fromkeys(using))} only")
+    return lines
+
+
+def measure(
+    request: TransferRequest,
+    *,
+    report: Report | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Outcome]:
+    """Measure every task for every seed; records that are there already are reused.
+
+    Under `torchrun` the processes work together; all of them return the same.
+
+    Args:
+        report: called with (done, total, message) to show progress.
+        say: called with each line about the data that a person should know, before anything is computed.
+
+    Raises:
+        UserError: anything that the user can fix; nothing half-written is left in `out`.
+    """
+    dense = all(task.entry.dense for task in request.tasks)
+    device = resolve_device(request.device)
+    device = device if dense else join_processes(device)
+    compute = Compute(device, request.precision, request.workers)
+    dataset = _opened(request)
+    remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
+    for line in remarks:
+        say(line)
+    store = ResultStore(request.out)
+    outcomes = []
+    for run in _runs(request, dataset, compute, remarks):
+        path = run.path(store)
+        reused = on_main(path.exists)
+        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
+            work = (request.work or temporary) / path.stem
+            result = execute(run, store, work, **({} if report is None else {"report": report}))
+        outcomes.append(Outcome(result, path, reused))
+        if request.plot and "plot" in run.task.entry.uses:
+            draw_features(run, store)
+    return outcomes
+
+
+def _opened(request: TransferRequest) -> Dataset:
+    if isinstance(request.data, Dataset):
+        return request.data
+    data, root = request.data, request.data_root
+    on_main(lambda: load_dataset(data, root) and None)  # one process prepares what is not there
+    return load_dataset(data, root)
+
+
+def _runs(
+    request: TransferRequest, dataset: Dataset, compute: Compute, remarks: tuple[str, ...]
+) -> Iterator[TransferRun]:
+    """Yield the runs, seed by seed; tasks that need the same weights share them and their features."""
+    frozen = sum(task.entry.frozen for task in request.tasks)
+    bank = request.bank
+    if bank.root is None and (launched_processes() > 1 or frozen > 1):
+        bank = FeatureBank(Path(on_main(_temporary_folder)), bank.stored)
+    random = request.model in RANDOM_CONTROLS if isinstance(request.model, str) else False
+    loaded: dict[tuple[int, FramingRule] | None, Backbone] = {}
+    for seed in request.seeds:
+        for task in request.tasks:
+            rule = task.protocol.framing(None)
+            key = (seed, rule) if random else None
+            if key not in loaded:
+                loaded.clear()
+                loaded[key] = _loaded(request, dataset, seed, rule)
+            backbone, entry = loaded[key], task.entry
+            open_questions = [] if isinstance(backbone, EncodedModel) else undetermined(backbone.card)
+            assumed = tuple(f"assumed: {phrase}" for phrase in open_questions)
+            yield TransferRun(
+                task,
+                backbone,
+                dataset,
+                seed,
+                compute if "precision" in entry.uses else replace(compute, precision="float32"),
+                bank,
+                request.labels_file if "labels_file" in entry.uses else None,
+                remarks=(*(() if entry.dense else remarks), *assumed),
+                receipt_id=_receipt_id(request, backbone),
+            )
+
+
+def _loaded(request: TransferRequest, dataset: Dataset, seed: int, rule: FramingRule) -> Backbone:
+    model = request.model
+    if isinstance(model, Backbone):
+        return model
+    if isinstance(model, str):
+        return load_backbone(model, request.arch, dataset, seed, request.image_size, request.stated, rule)
+    return model_of_encoder(model) if isinstance(model, Encoder) else model_of_module(model)
+
+
+def _receipt_id(request: TransferRequest, backbone: Backbone) -> str | None:
+    if not isinstance(request.model, str) or request.model in CONTROLS:
+        return None
+    return receipt_of(Path(request.model), backbone)
+
+
+def _temporary_folder() -> str:
+    """Return a new folder that is removed when this process ends."""
+    folder = tempfile.mkdtemp(prefix="mmbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

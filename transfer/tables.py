@@ -1,0 +1,66 @@
+"""Tables that `mmbench transfer` prints: protocols, and the numbers of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from mmbench.formatting import measured
+from mmbench.results import Metric, Result
+from mmbench.tasks import TASKS
+from mmbench.transfer.protocol import protocols
+from mmbench.transfer.request import Outcome
+
+OF_A_PART = ("top1_", "mean_per_class_", "mAP_")  # such as one k of kNN
+
+
+def protocol_table(tasks: Sequence[str]) -> Table:
+    """Return every protocol, or those of some tasks, as a table; * marks what a task runs by default."""
+    names = [TASKS.get(task).name for task in tasks] or TASKS.names()
+    defaults = {TASKS.get(name).default_protocol for name in names}
+    table = Table("task", "protocol", "metric", "title", box=None, pad_edge=False)
+    for protocol in protocols().values():
+        if protocol.task in names:
+            star = "*" if protocol.id in defaults else ""
+            title = f"as the version before, but {protocol.change}" if protocol.change else protocol.title
+            table.add_row(protocol.task, protocol.id + star, protocol.metric, title)
+    return table
+
+
+def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Return one row per metric of a part of the task, such as one k of kNN, and one column per seed."""
+    first = outcomes[0].result
+    names = [name for name in first.metrics if name not in _overall(first)]
+    if not names:
+        return None
+    table = Table(
+        "metric", *(f"seed {outcome.result.seed}" for outcome in outcomes), box=None, pad_edge=False
+    )
+    for name in names:
+        table.add_row(name, *(written(outcome.result.metrics[name]) for outcome in outcomes))
+    return table
+
+
+def written(metric: Metric) -> str:
+    """Return a metric's value in the digits of its unit."""
+    return measured(metric.value, metric.unit)
+
+
+def _overall(result: Result) -> list[str]:
+    """Return the metrics of the whole task, the primary one first."""
+    names = [name for name in result.metrics if not name.startswith(OF_A_PART)]
+    return sorted(names, key=lambda name: (name != result.primary_metric, name))
+
+
+def metric_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return one row per seed and one column per metric, the primary one first."""
+    first = outcomes[0].result
+    names = _overall(first)
+    table = Table("seed", *names, "n", "seconds", box=None, pad_edge=False)
+    for outcome in outcomes:
+        result = outcome.result
+        values = [written(result.metrics[name]) for name in names]
+        count = str(result.metrics[result.primary_metric].n)
+        table.add_row(str(result.seed), *values, count, f"{result.wall_seconds:.1f}")
+    return table
