@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import mmbench
+
 ROOT = Path(__file__).resolve().parent.parent
 TOP_LEVEL = ("pretrain", "transfer", "leaderboard", "tools")  # install as mmbench.pretrain, ...
 STAGES = ("pretrain", "transfer", "leaderboard")
@@ -124,7 +126,8 @@ def parameters(module: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> int
         return 0
     arguments = node.args
     positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    keyword_only = [] if module.endswith(".api") else arguments.kwonlyargs
+    public = module.endswith(".api") or node.name in mmbench.__all__
+    keyword_only = [] if public else arguments.kwonlyargs
     return len([name for name in positional if name not in ("self", "cls")]) + len(keyword_only)
 
 

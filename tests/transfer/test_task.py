@@ -95,7 +95,7 @@ def test_bad_requests_are_one_line(run: Run, arguments: dict[str, Any], message:
 
 @pytest.mark.parametrize("task", ["semisup", "finetune"])
 def test_pixels_cannot_be_finetuned(run: Run, task: str) -> None:
-    with pytest.raises(UserError, match="raw pixels have none; use linear, knn, logreg or lowshot"):
+    with pytest.raises(UserError, match="raw pixels have none; use knn, linear, logreg or lowshot"):
         run(task, backbone=pixels_backbone(16))
 
 
