@@ -15,6 +15,9 @@ from mmbench.version import __version__
 
 if TYPE_CHECKING:
     from mmbench.checkpoints.card import Preprocessing
+    from mmbench.checkpoints.conversion import convert_checkpoint
+    from mmbench.checkpoints.reading import load_backbone
+    from mmbench.pretrain.api import run_pretraining
     from mmbench.transfer.encoder import Encoder
     from mmbench.transfer.evaluation import evaluate
 
@@ -22,12 +25,23 @@ if TYPE_CHECKING:
 _API = {
     "Encoder": "mmbench.transfer.encoder",
     "Preprocessing": "mmbench.checkpoints.card",
+    "convert_checkpoint": "mmbench.checkpoints.conversion",
     "evaluate": "mmbench.transfer.evaluation",
+    "load_backbone": "mmbench.checkpoints.reading",
+    "run_pretraining": "mmbench.pretrain.api",
 }
 
 register_with_timm()
 
-__all__ = ["Encoder", "Preprocessing", "__version__", "evaluate"]
+__all__ = [
+    "Encoder",
+    "Preprocessing",
+    "__version__",
+    "convert_checkpoint",
+    "evaluate",
+    "load_backbone",
+    "run_pretraining",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from mmbench.progress import progress_report
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.embed import embed, knn_framing, open_data, require_ending, write_embedding
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.loading import load_backbone
+from mmbench.transfer.loading import load_model
 from mmbench.writable import require_writable
 
 
@@ -63,7 +63,7 @@ def embed_command(
     dataset, remarks = open_data(data, data_root)
     for line in remarks if first else ():
         click.echo(line, err=True)
-    backbone = load_backbone(
+    backbone = load_model(
         checkpoint,
         others["arch"],
         dataset,

@@ -15,7 +15,7 @@ from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS, pixels_backbone
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
 
 
-def load_backbone(
+def load_model(
     spec: str,
     arch: str | None,
     dataset: Dataset,

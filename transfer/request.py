@@ -28,7 +28,7 @@ from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder, mo
 from mmbench.transfer.execution import Report, draw_features, execute
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.framing import FramingRule
-from mmbench.transfer.loading import load_backbone, receipt_of
+from mmbench.transfer.loading import load_model, receipt_of
 from mmbench.transfer.resolution import ResolvedTask
 from mmbench.transfer.run import TransferRun
 
@@ -45,7 +45,7 @@ class TransferRequest:
         data: name of a data set, path of an image folder; or the data set itself.
         seeds: of the transfer; with random weights those of the weights too.
         data_root: folder with one folder per data set.
-        arch, image_size, stated: see `load_backbone`.
+        arch, image_size, stated: see `load_model`.
         out: folder of the records.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision, workers: see `Compute`.
@@ -187,7 +187,7 @@ def _loaded(request: TransferRequest, dataset: Dataset, seed: int, rule: Framing
     if isinstance(model, Backbone):
         return model
     if isinstance(model, str):
-        return load_backbone(model, request.arch, dataset, seed, request.image_size, request.stated, rule)
+        return load_model(model, request.arch, dataset, seed, request.image_size, request.stated, rule)
     return model_of_encoder(model) if isinstance(model, Encoder) else model_of_module(model)
 
 

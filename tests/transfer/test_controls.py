@@ -14,7 +14,7 @@ from mmbench.preprocessing import Preprocess, centre_crop, high_pass, high_pass_
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs.features import FrozenNetwork
-from mmbench.transfer.loading import load_backbone
+from mmbench.transfer.loading import load_model
 
 ARCH = "mixmask_resnet8"
 
@@ -76,8 +76,8 @@ def test_statistics_come_from_every_class(gratings: Dataset) -> None:
 
 
 def test_the_filtered_control_has_the_same_weights_behind_the_filter(gratings: Dataset) -> None:
-    plain = load_backbone("random", ARCH, gratings, 3)
-    filtered = load_backbone("random-high-pass", ARCH, gratings, 3)
+    plain = load_model("random", ARCH, gratings, 3)
+    filtered = load_model("random-high-pass", ARCH, gratings, 3)
     filter_ = high_pass_for(gratings.image_size)
     assert (filtered.card.arm, filtered.card.preprocessing.high_pass) == ("random-high-pass", filter_)
     assert torch.equal(filtered.state_dict["conv1.weight"], plain.state_dict["conv1.weight"])
@@ -108,9 +108,9 @@ def test_the_cards_tell_what_was_done(gratings: Dataset) -> None:
 
 
 def test_backbones_are_loaded_by_their_names(gratings: Dataset) -> None:
-    assert load_backbone("pixels", None, gratings, 0).card.arm == "pixels"
-    assert load_backbone("random", ARCH, gratings, 7).card.seed == 7
+    assert load_model("pixels", None, gratings, 0).card.arm == "pixels"
+    assert load_model("random", ARCH, gratings, 7).card.seed == 7
     with pytest.raises(UserError, match="random weights need an architecture; add --arch"):
-        load_backbone("random", None, gratings, 0)
+        load_model("random", None, gratings, 0)
     with pytest.raises(UserError, match="unknown architecture 'mixmask_resnet9'; did you mean"):
-        load_backbone("random", "mixmask_resnet9", gratings, 0)
+        load_model("random", "mixmask_resnet9", gratings, 0)

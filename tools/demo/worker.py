@@ -131,13 +131,13 @@ def run_cell(cell: Cell, folders: DemoFolders, epochs: int) -> str:
 
     from mmbench.results import ResultStore
     from mmbench.transfer.execution import execute
-    from mmbench.transfer.loading import load_backbone
+    from mmbench.transfer.loading import load_model
     from mmbench.transfer.resolution import resolve_task
     from mmbench.transfer.run import TransferRun
 
     weights = folders.runs / pretrain_name(cell.arm, cell.pretraining_seed)
     spec = str(weights) if weights.is_dir() else cell.arm
-    backbone = load_backbone(spec, ARCH, dataset, cell.pretraining_seed)
+    backbone = load_model(spec, ARCH, dataset, cell.pretraining_seed)
     run = TransferRun(resolve_task(cell.task, cell.protocol), backbone, dataset, cell.transfer_seed)
     store = ResultStore(folders.results)
     execute(run, store, folders.work / cell.name.replace("/", "-").replace(" ", "_"), report)
