@@ -1,4 +1,4 @@
-"""How long `mmbench --help` takes as a whole process, beside `python -c pass` and `import torch`.
+"""How long `mmbench --help` and `import mmbench` take, compared with `python -c pass` and `import torch`.
 
 python benchmarks/help.py [--json PATH]
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 RUNS = 7
 COMMANDS = {
     "help": [sys.executable, "-m", "mmbench.cli.main", "--help"],
+    "import": [sys.executable, "-c", "import mmbench"],
     "bare": [sys.executable, "-c", "pass"],
     "torch": [sys.executable, "-c", "import torch"],
 }
@@ -32,12 +33,13 @@ def main() -> None:
     for command in COMMANDS.values():
         seconds(command)  # warm the disk cache
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(RUNS):  # interleaved, so that a noisy minute meets all of them
+    for _ in range(RUNS):  # interleaved, so that noise affects all of them
         for name, command in COMMANDS.items():
             times[name].append(seconds(command))
     medians = {name: statistics.median(values) for name, values in times.items()}
     rows = {
         "help_seconds": {"value": medians["help"], "goal": 0.4, "better": "lower"},
+        "import_seconds": {"value": medians["import"], "goal": 0.4, "better": "lower"},
         "help_over_import_torch": {
             "value": medians["help"] / medians["torch"],
             "goal": 0.2,

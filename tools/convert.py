@@ -16,6 +16,7 @@ from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
 from mmbench.checkpoints.writing import receipt_path, refuse_existing
+from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
@@ -121,3 +122,4 @@ def convert(
     if repository is not None:
         address = push(out, repository, private=private)
         console.print(f"pushed to {address}", highlight=False, soft_wrap=True, markup=False)
+    next_step("inspect", out)

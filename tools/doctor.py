@@ -7,6 +7,7 @@ import json
 
 import click
 
+from mmbench.cli.next_step import next_step
 from mmbench.tools.doctor_checks import CHECKS, Finding, run_check
 
 MARKS = {"ok": ("ok", "green"), "absent": ("absent", "yellow"), "problem": ("PROBLEM", "bold red")}
@@ -61,4 +62,6 @@ def doctor(as_json: bool) -> int:
         click.echo(
             f"{problems} to mend, by the commands above." if problems else "All that is installed works."
         )
+        if not problems:
+            next_step("demo", "--out", "demo")
     return 1 if problems else 0

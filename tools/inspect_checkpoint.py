@@ -14,6 +14,7 @@ from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
+from mmbench.cli.next_step import next_step
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
 VERIFIED: dict[bool | None, str | None] = {
@@ -99,3 +100,5 @@ def inspect(
         for source, why in read.reading.dropped.items():
             listing_table.add_row(Text(source), Text(f"dropped: {why}", "dim"), "", "")
         console.print(listing_table)
+    named = () if arch is None else ("--arch", arch)
+    next_step("transfer", "--task", "knn", "--checkpoint", checkpoint, *named, "--data", "patterns")

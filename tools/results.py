@@ -84,7 +84,8 @@ def read_records(folder: Path) -> tuple[list[tuple[Path, Result]], list[str]]:
         except OSError as error:
             problems.append(f"{path} cannot be read: {error.strerror}")
     if not records:
-        found = f"; {len(problems)} files could not be read, the first: {problems[0]}" if problems else ""
+        files = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        found = f"; {files} could not be read, the first: {problems[0]}" if problems else ""
         raise UserError(f"no result records below {folder}{found}; `mmbench transfer` writes them")
     return records, problems
 
@@ -161,7 +162,8 @@ def _print_table(rows: Iterable[Row]) -> None:
         ]
         click.echo(one_line("  ".join(padded).rstrip()))
     if len(cells) > 1:
-        click.echo(f"{len(cells) - 1} records; seed: of the pretraining (where known) / of the transfer")
+        records = "record" if len(cells) == 2 else "records"
+        click.echo(f"{len(cells) - 1} {records}; seed: of the pretraining, if known / of the transfer")
 
 
 @results.command("show", epilog="Example: mmbench results show results/patterns-1a2b/knn-patterns@2/x.json")

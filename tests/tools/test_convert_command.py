@@ -113,7 +113,7 @@ def test_push_checks_its_words_before_anything_is_written(
     out = checkpoint.parent / "out"
     arguments = ["convert", str(checkpoint), str(out), "--push"]
     code, _, err = run([*arguments, "a b", "--to", "timm"], capsys)
-    assert code == 2 and "'a b' is no repository name" in err and not out.exists()
+    assert code == 2 and "'a b' is not a repository name" in err and not out.exists()
     code, _, err = run([*arguments, "a/b", "--to", "detectron2"], capsys)
     assert code == 2 and "convert --to timm" in err and not out.exists()
 

@@ -91,7 +91,7 @@ def test_bad_files_are_named_with_their_reason(folder: Path, capsys: pytest.Capt
     [
         (["list", "missing"], "missing is not a folder"),
         (["list", "empty"], "no result records below empty"),
-        (["list", "bad"], "1 files could not be read, the first: bad/x.json is not a result record"),
+        (["list", "bad"], "1 file could not be read, the first: bad/x.json is not a result record"),
         (["list", "FOLDER", "--arm", "mscm"], "did you mean 'mscn'"),
         (["list", "FOLDER", "--task", "lineer"], "unknown task of the records 'lineer'"),
         (["list", "FOLDER", "--json", "--csv"], "exclude each other"),
