@@ -1,4 +1,4 @@
-"""Whose statistics a batch norm sees: the process's whole batch, parts of it, or all processes' batches."""
+"""Which images share batch-norm statistics: the process's batch, parts of it, or all processes' batches."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class SynchronisedBatchNorm(_BatchNorm):
 
 
 def arrange_batch_norm(model: nn.Module, settings: BatchNormSettings, device: torch.device) -> nn.Module:
-    """Return `model` with its batch norms as the settings say; names in its state stay what they are.
+    """Return `model` with its batch norms as the settings say; the names in its state do not change.
 
     Raises:
         UserError: splits and synchronised exclude each other.
@@ -121,10 +121,10 @@ def arrange_batch_norm(model: nn.Module, settings: BatchNormSettings, device: to
 
 
 def _replace(model: nn.Module, kind: type[_BatchNorm]) -> None:
-    """Put a `kind` in the place of every batch norm, with its parameters, buffers and mode.
+    """Replace every batch norm by a `kind` with its parameters, buffers and mode.
 
     Raises:
-        UserError: a batch norm that does something else besides.
+        UserError: a batch norm of another kind.
     """
     for name, child in model.named_children():
         if not isinstance(child, _BatchNorm):

@@ -1,4 +1,4 @@
-"""timm's ResNet, with what the names and shapes of its tensors cannot tell, and a filter without tensors."""
+"""timm's ResNet with options that do not change the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class HighPassFilter(nn.Module):
 class FilteredConv2d(nn.Conv2d):
     """A convolution behind the high-pass filter, with the tensors of a plain convolution.
 
-    It takes the place of a network's first convolution, so that the filter is applied however the network
-    is called: `forward_features`, `forward_intermediates`, timm's `features_only`, other libraries' wrappers.
+    It replaces a network's first convolution, so that the filter is applied however the network is called:
+    `forward_features`, `forward_intermediates`, timm's `features_only`, other libraries' wrappers.
     """
 
     def __init__(self, high_pass: HighPassFilter, *sizes: Any, **settings: Any) -> None:

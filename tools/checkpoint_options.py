@@ -8,7 +8,7 @@ import click
 
 from mmbench.checkpoints.format import Encoder
 
-arch_option = click.option("--arch", help="timm name, where names and shapes do not tell.")
+arch_option = click.option("--arch", help="timm name, where names and shapes do not determine it.")
 encoder_option = click.option(
     "--encoder",
     type=click.Choice(get_args(Encoder)),

@@ -97,7 +97,8 @@ def convert(
     """Convert CHECKPOINT into OUT for another library, and prove that the features are the same.
 
     Reads run folders of mmbench, timm and torchvision files, and those of MoCo, SimSiam, Barlow Twins,
-    VICReg, SwAV, DINO, OpenMMLab, VISSL, solo-learn, lightly and Detectron2.
+    VICReg, SwAV, DINO, OpenMMLab, VISSL, solo-learn, lightly and Detectron2; and weights by name:
+    timm:NAME, hf-hub:USER/NAME, local-dir:FOLDER, torchvision:NAME.WEIGHTS.
     """
     if repository is not None:
         if to != "timm":

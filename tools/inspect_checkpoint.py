@@ -1,4 +1,4 @@
-"""`mmbench inspect`: what a checkpoint holds, before anything is done with it."""
+"""`mmbench inspect`: what a checkpoint holds and what would be kept of it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
 def inspect(
     checkpoint: str, arch: str | None, encoder: Encoder, stated: Stated, keys: bool, as_json: bool
 ) -> None:
-    """Tell format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept."""
+    """Show format, architecture, origin and preprocessing of CHECKPOINT, and what would be kept.
+
+    CHECKPOINT is a run folder, a timm folder, a file of weights or a name such as timm:resnet50.a1_in1k.
+    """
     read = read_checkpoint(checkpoint, arch, encoder, stated)
     facts = describe(read)
     kept = {

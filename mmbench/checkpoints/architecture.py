@@ -1,4 +1,4 @@
-"""Tell the architecture from names and shapes, and check that a checkpoint covers it wholly."""
+"""Recognise the architecture by names and shapes, and check that a checkpoint covers it completely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wanted_shapes(arch: str) -> Shapes:
     """Return name -> shape of every tensor of the headless architecture, without allocating it.
 
     Raises:
-        UserError: timm knows no such architecture (near match named).
+        UserError: timm has no such architecture (near match named).
     """
     if not timm.is_model(arch):
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))

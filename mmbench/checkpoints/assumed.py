@@ -1,4 +1,4 @@
-"""What was assumed of a network because neither its file nor anybody says it."""
+"""What was assumed of a network because neither its file nor the user states it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ WRITERS_WITH_TORCHVISION = (
 # With those that build an equal one, so that nothing is open behind a 7 x 7 stem.
 KNOWN_NETWORKS = (*WRITERS_WITH_TORCHVISION, "lightly", "caffe2")
 OWN_FORMATS = ("run", "training state", "random", "pixels")
+COMPARED = "features compared with"  # in the origin of an architecture whose network was built and compared
 
 
 def undetermined(card: ModelCard) -> list[str]:
-    """Return what was assumed of the network because its file cannot tell, one phrase each.
+    """Return what was assumed of the network because its file does not state it, one phrase each.
 
     What the card's `arch_options` state is not open, nor is what every writer of the format builds, nor
     a network that was named as timm's own. What a family builds is said too, since others write the same
     names.
     """
     if card.source_format in OWN_FORMATS or not is_ours(card.arch):
+        return []
+    if COMPARED in card.origins.get("arch", ""):
         return []
     stem, known = stem_of(card.arch), card.source_format in KNOWN_NETWORKS
     bottlenecks = any(isinstance(module, Bottleneck) for module in network_on_meta(card.arch).modules())
@@ -70,5 +73,5 @@ def undetermined(card: ModelCard) -> list[str]:
 
 
 def _stated(card: ModelCard) -> bool:
-    """Return whether somebody stated an option that a family would have decided."""
+    """Return whether the user stated an option that a family would have decided."""
     return "stem_padding: stated" in card.origins.get("arch_options", "")

@@ -24,8 +24,8 @@ class Backbone:
         arch: timm name of the architecture.
         state_dict: tensors under timm's names, which for ResNets are torchvision's; no head.
         card: what is known of the weights.
-        filter_outside: whether the high-pass filter that the card asks for is left to whoever prepares the
-            images, so that no network that is written holds it. mmbench itself always prepares images so.
+        filter_outside: whether written networks leave out the high-pass filter that the card asks for, so
+            that the code that prepares the images applies it. mmbench itself always does so.
     """
 
     arch: str
@@ -59,10 +59,11 @@ def create_headless(arch: str, **options: Any) -> nn.Module:
     """Return the timm model `arch` without classifier, randomly initialised.
 
     Args:
-        options: how it is built where names and shapes cannot tell; see `mmbench.checkpoints.options`.
+        options: how it is built where names and shapes do not determine it; see
+            `mmbench.checkpoints.options`.
 
     Raises:
-        UserError: timm knows no such architecture or we no such option (near match named), or the
+        UserError: timm has no such architecture, mmbench no such option (near match named), or the
             architecture cannot have the option.
     """
     if not timm.is_model(arch):

@@ -109,7 +109,7 @@ def _card_inside(content: Any, metadata: Mapping[str, Any]) -> ModelCard | None:
             try:
                 return ModelCard.model_validate_json(text)
             except ValidationError:
-                continue  # somebody else's word for something else
+                continue  # another program's use of the same key
     return None
 
 

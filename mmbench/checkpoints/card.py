@@ -20,7 +20,7 @@ from mmbench.verification import DIGEST, is_damaged
 WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Origin of a crop_pct that tells how our own pretraining's images are looked at; other images decide anew.
+# Origin of a crop_pct that describes the pretraining's own images; it says nothing about other images.
 OWN_IMAGES = "the pretraining's own images"
 
 
@@ -73,12 +73,12 @@ class ModelCard(BaseModel):
     """The frozen facts of one checkpoint.
 
     Attributes:
-        arm: the word under which the leaderboard groups seeds, such as "mixmask" or "random".
-        method: name of the method, such as "mixmask"; None where the file does not tell.
+        arm: the name under which the leaderboard groups seeds, such as "mixmask" or "random".
+        method: name of the method, such as "mixmask"; None where the file does not state it.
         framework: how views are compared ("moco", ...); None where unknown.
         masking: how a view is corrupted ("mixmask", "erase", "mscn", "none"); None where unknown.
         arch: timm name of the backbone.
-        arch_options: how the network is built where names and shapes of tensors cannot tell, such as
+        arch_options: how the network is built where names and shapes do not determine it, such as
             {"stem_padding": 2}; empty for the architecture as it is registered.
         pretrain_data: name of the pretraining data set.
         pretrain_fingerprint: its fingerprint, where known.

@@ -37,7 +37,7 @@ class StoredCard:
         if self.weights_sha256 is not None and sha256 != self.weights_sha256:
             raise UserError(
                 f"{weights} is damaged or was replaced: its SHA-256 is not the one in {self.path}; restore "
-                f"it, or delete {self.path.name} and state what it tells by options"
+                f"it, or delete {self.path.name} and state by options what it says"
             )
         return self.has_digest and self.weights_sha256 is not None
 
@@ -64,4 +64,6 @@ def read_card(path: Path) -> StoredCard:
         return StoredCard(path, card, values.get(WEIGHTS), DIGEST in values)
     except (ValidationError, ValueError, RecursionError) as error:
         first = str(error).splitlines()[0][:120]
-        raise UserError(f"{path} is no model card ({first}); restore it, or convert the bare file") from None
+        raise UserError(
+            f"{path} is not a model card ({first}); restore it, or convert the bare file"
+        ) from None

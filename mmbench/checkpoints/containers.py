@@ -11,7 +11,7 @@ from torch import Tensor
 from mmbench.checkpoints.stored_arrays import StoredArray, as_tensor
 
 MAX_DEPTH = 12
-MAX_CONTAINERS = 20_000  # a file from anywhere must not keep the reader walking for ever
+MAX_CONTAINERS = 20_000  # a file from anywhere must not keep the reader busy for ever
 MAX_WORDS = 8
 Place = tuple[str, ...]
 
@@ -85,7 +85,7 @@ def flattened(content: Any) -> Container:
 
 
 def describe(content: Any) -> str:
-    """Return in words what lies at the top of a file, such as "optimizer (dict of 3), epoch 12"."""
+    """Return a description of the top level of a file, such as "optimizer (dict of 3), epoch 12"."""
     if not isinstance(content, dict):
         return _words(content)
     words = [f"{one_line(key, 40)} {_words(value)}" for key, value in list(content.items())[:MAX_WORDS]]

@@ -16,7 +16,7 @@ from mmbench.checkpoints.stated import Channels
 from mmbench.errors import UserError
 
 BYTE = 255.0
-# Means of 0 to 255 within this of ImageNet's tell the order of the colours: 103.53 (blue) to 123.675 (red).
+# Means of 0 to 255 within this of ImageNet's show the order of the colours: 103.53 (blue) to 123.675 (red).
 # Caffe's own networks have 102.98, 115.95 and 122.77.
 NEAR = 3.0
 # Detectron2 fills a variance with 1, and its FrozenBatchNorm2d with 1 - 1e-5.
@@ -32,7 +32,7 @@ class Evidence:
         mean, std: of an image in [0, 1], in the order of `channels`.
         channels: order of the colours.
         early_stride: whether blocks stride in their first 1 x 1 convolution.
-        normalisation_origin, stride_origin: where these came from, in words.
+        normalisation_origin, stride_origin: phrases that say where these came from.
     """
 
     mean: Triple | None = None
@@ -119,7 +119,7 @@ def frozen_affine(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def order_of(mean: Triple) -> Channels | None:
-    """Return the order that a mean near ImageNet's tells, None where it tells none."""
+    """Return the colour order that a mean near ImageNet's implies, None where it implies none."""
     scale = 1.0 if max(mean) > 1 else BYTE
     values = [value * scale for value in mean]
     for order, expected in (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1])):

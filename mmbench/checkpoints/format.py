@@ -39,7 +39,7 @@ class Format:
         dropped: prefix of keys that are not the backbone's -> why they are dropped; longest match first.
         marks: prefixes of which one must occur for the format to be recognised.
         named_by: prefix of a companion key -> a more exact name of the format, the first that occurs.
-        method: the pretraining method that the keys tell.
+        method: the pretraining method that the keys imply.
         architectures: timm names, as a pattern, among which names and shapes decide.
         preprocessing: what RGB images need before such a backbone, where the format says so.
         channels: order of the colours that its first convolution expects.
@@ -65,7 +65,7 @@ class Format:
         return max((len(mark) for mark in self.marks if any(n.startswith(mark) for n in names)), default=0)
 
     def exact_name(self, keys: Iterable[str]) -> str:
-        """Return the format's name, told more exactly by the companions of the backbone."""
+        """Return the format's name, made exact by the companions of the backbone."""
         names = list(keys)
         for companion, name in self.named_by.items():
             if any(key.startswith(companion) for key in names):
@@ -84,9 +84,7 @@ class Format:
         for prefix in self.momentum:
             if any(name.startswith(prefix) for name in names):
                 return prefix
-        raise UserError(
-            f"this file of the {self.name} format holds no momentum encoder; leave --encoder away"
-        )
+        raise UserError(f"this file of the {self.name} format holds no momentum encoder; leave out --encoder")
 
     def fate(self, key: str, prefix: str | None = None) -> tuple[str | None, str]:
         """Return (name under torchvision's naming, "") or (None, why the key is dropped).

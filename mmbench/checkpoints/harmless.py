@@ -1,7 +1,7 @@
 """What a checkpoint may hold beside tensors and plain containers: settings and counters, never code.
 
-Real classes appear here only where building one does nothing but keep values. Classes of libraries that need
-not be installed, and of which nothing but the fact that they are there matters, get a stand-in.
+Real classes appear here only where building one does nothing but store values. Classes of libraries that need
+not be installed, and whose content does not matter, get a stand-in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mmbench.checkpoints.stored_arrays import STAND_INS
 
 
 def nothing(*_: Any) -> None:
-    """Stand in for a function whose result nobody needs; mmengine's buffers look up their own methods."""
+    """Stand in for a function whose result is not needed; mmengine's buffers look up their own methods."""
 
 
 class StandIn:

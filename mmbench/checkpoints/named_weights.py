@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
+from mmbench.checkpoints.assumed import COMPARED
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.parity import relative_error
 from mmbench.errors import LONGEST_SHOWN, UserError, one_line
@@ -36,7 +37,7 @@ class NamedWeights:
         tensors: of the headless architecture, by timm's names.
         dropped: name of a tensor beside them -> what it is.
         config: the library's configuration, laid out as timm's config.json.
-        config_origin: where the configuration comes from, in words.
+        config_origin: a phrase that says where the configuration comes from.
         file: the file of the weights.
     """
 
@@ -56,7 +57,7 @@ class NamedWeights:
         """Where facts of the card come from that only names have."""
         cfg = self.config["pretrained_cfg"]
         found = {
-            "arch": f"{self.config_origin}; features compared with {self.library}'s own network",
+            "arch": f"{self.config_origin}; {COMPARED} {self.library}'s own network",
             "source_sha256": f"the file {self.file.name}",
         }
         if (interpolation := cfg.get("interpolation", "bilinear")) != "bilinear":
@@ -69,7 +70,7 @@ class NamedWeights:
 
     @property
     def supervised(self) -> bool:
-        """Whether the configuration says in words that the weights were trained with labels."""
+        """Whether the configuration states that the weights were trained with labels."""
         cfg = self.config["pretrained_cfg"]
         said = " ".join(str(cfg.get(name) or "") for name in ("description", "notes", "paper_name"))
         return bool(SUPERVISED.search(said)) and not UNSUPERVISED.search(said)

@@ -58,7 +58,7 @@ def named_tensors(
     if entry is None and arch is None:
         first = ", ".join(one_line(key, 60) for key in sorted(opened.tensors)[:3])
         raise UserError(
-            f"{weights} is no ResNet checkpoint of a known format (its keys begin {first}; it holds: "
+            f"{weights} is not a ResNet checkpoint of a known format (its keys begin {first}; it holds: "
             f"{describe(opened.content)}); "
             "if timm has this network, name it by --arch"
         )
@@ -131,7 +131,7 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     """Return the tensors in float32 (counters stay whole numbers), and a line per kind of change.
 
     Raises:
-        UserError: a tensor holds NaN or infinity, or is no dense array of real numbers.
+        UserError: a tensor holds NaN or infinity, or is not a dense array of real numbers.
     """
     counts: dict[str, int] = {}
     converted = {}
@@ -141,7 +141,7 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
         # A sum shows every NaN and infinity at a fifth of the price, and only seldom more than there is.
         if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
             raise UserError(
-                f"{path}: tensor {name} holds NaN or infinity; the training of this file broke down"
+                f"{path}: tensor {name} holds NaN or infinity; the training that wrote this file diverged"
             )
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             counts[str(tensor.dtype)] = counts.get(str(tensor.dtype), 0) + 1
@@ -153,7 +153,7 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
 
 
 def _unfit(tensor: Tensor, counter: bool) -> str | None:
-    """Return in words why a tensor cannot be a weight, None where it can."""
+    """Return why a tensor cannot be a weight, None where it can."""
     if tensor.layout != torch.strided:
         return "is sparse"
     if tensor.is_meta:

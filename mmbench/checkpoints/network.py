@@ -58,7 +58,8 @@ def network_of(backbone: Backbone) -> TimmNetwork:
     if arch is None:
         raise UserError(
             f"{backbone.arch} has no place for the high-pass filter that these weights expect, only "
-            "mmbench's own architectures have; --without-high-pass leaves it to whoever prepares the images"
+            "mmbench's own architectures have; --without-high-pass leaves it to the code that prepares the "
+            "images"
         )
     return TimmNetwork(arch, options | {"high_pass": list(backbone.high_pass)})
 
@@ -80,7 +81,7 @@ def refuse_filter(backbone: Backbone, library: str, instead: str) -> None:
     """Refuse a target that cannot hold the filter of these weights.
 
     Raises:
-        UserError: the weights expect a filter, and it is to be in the network.
+        UserError: the weights expect a filter, and it must be in the network.
     """
     if backbone.high_pass is not None:
         raise UserError(

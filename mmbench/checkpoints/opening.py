@@ -1,4 +1,4 @@
-"""Open a file that is said to be a checkpoint, safely: tensors and plain containers, never code."""
+"""Open a checkpoint file safely: tensors and plain containers, never code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Opened:
 
     Attributes:
         tensors: by their stored names.
-        facts: numbers and words beside them.
+        facts: numbers and strings beside them.
         content: all that the file holds, as it was read.
         choice: which set of weights the tensors are, and which others there were.
         beside: name of what lies beside the weights and is left -> what it is.
@@ -63,11 +63,11 @@ class Opened:
 def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | None = None) -> Opened:
     """Return what a file holds.
 
-    safetensors files, torch files (read with `weights_only=True`) and plain pickles of numpy arrays are told
-    apart by their content.
+    The content distinguishes safetensors files, torch files (read with `weights_only=True`) and plain pickles
+    of numpy arrays.
 
     Args:
-        encoder: which of several networks; those inside one set are told apart by a format's names.
+        encoder: which of several networks; those inside one set are distinguished by a format's names.
         weights: name of the set of weights to take, where there are several; see `weight_sets.choose`.
 
     Raises:
@@ -90,12 +90,12 @@ def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | Non
     if start.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"<":
         raise UserError(f"{path} is a web page, not a checkpoint; download the file itself, not its page")
     if start.startswith(LFS_POINTER):
-        raise UserError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it")
+        raise UserError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there")
     if start[:1] == PICKLE and LEGACY_TORCH not in start[:16]:
         return _opened(load_arrays(path), path, encoder, weights)
     if start[:4] == ZIP or start[:1] == PICKLE:
         return _opened(_load_torch(path), path, encoder, weights)
-    raise UserError(f"{path} is no checkpoint: neither a torch file nor a safetensors file")
+    raise UserError(f"{path} is not a checkpoint: neither a torch file nor a safetensors file")
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -122,7 +122,7 @@ def _load_torch(path: Path) -> Any:
                 "they are read, so it is refused; save its state_dict alone, with "
                 "torch.save(model.state_dict(), ...), where you trust it"
             ) from None
-        raise UserError(f"{path} is no torch checkpoint ({_first_line(error)})") from None
+        raise UserError(f"{path} is not a torch checkpoint ({_first_line(error)})") from None
     except Exception as error:
         # Broken bytes can end anywhere in torch's unpickler (TypeError, AssertionError, struct.error ...);
         # which one says no more than that the file is broken.
@@ -134,7 +134,10 @@ def _load_torch(path: Path) -> Any:
 
 def _foreign_names(path: Path) -> list[str]:
     """Return the classes that a torch file names and torch does not know, without building any of them."""
-    with contextlib.suppress(Exception), path.open("rb") as stream:  # a broken file is told when it is read
+    with (
+        contextlib.suppress(Exception),
+        path.open("rb") as stream,
+    ):  # a broken file is reported when it is read
         return list(torch.serialization.get_unsafe_globals_in_checkpoint(stream))
     return list(STANDS_IN_FOR)  # of files before torch 1.6, whose names cannot be listed
 

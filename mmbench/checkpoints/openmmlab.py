@@ -71,7 +71,7 @@ class OpenMMLab(Target):
         return {WRAPPED + name: shape for name, shape in self._extractor(backbone).items()}
 
     def model(self, backbone: Backbone) -> str:
-        """Return in words which model takes the file."""
+        """Return a phrase that names the model that takes the file."""
         network = self._own(backbone)
         if network is None:
             wrapped = network_of(backbone)

@@ -1,4 +1,4 @@
-"""How a network is built where names and shapes of its tensors cannot tell: options, and what stays open.
+"""Architecture options: how a network is built where names and shapes of its tensors do not determine it.
 
 `early_stride`: a block strides in its first 1 x 1 convolution (He et al. 2016; Detectron2's STRIDE_IN_1X1).
 `output_stride`: 8 or 16 dilates the last stages instead of striding (Chen et al. 2017).
@@ -138,7 +138,7 @@ def in_words(options: Options) -> str:
 
 
 def family_options(source_format: str, arch: str) -> dict[str, bool | int]:
-    """Return how the writers of a format build a network, where names and shapes do not tell.
+    """Return how the writers of a format build a network, where names and shapes do not determine it.
 
     solo-learn's networks for CIFAR pad their 3 x 3 stem by 2 and have no max-pooling
     (vturrisi/solo-learn, solo/methods/base.py).

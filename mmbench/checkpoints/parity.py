@@ -54,7 +54,7 @@ def compare(backbone: Backbone, target: Target, path: Path) -> dict[str, float]:
         if not torch.isfinite(ours).all():
             raise UserError(
                 f"the source's own {stage} overflows on a fixed batch, so nothing can be compared: these are "
-                "no trained network's weights; --no-verify converts them all the same"
+                "not the weights of a trained network; --no-verify converts them anyway"
             )
         errors[stage] = relative_error(theirs, ours)
         if not errors[stage] <= TOLERANCE:  # also where it is NaN

@@ -16,7 +16,7 @@ from mmbench.files import HashedWriter
 
 
 def _empty() -> bytes:
-    """Return no bytes, as protocol 2 spells them; the real `bytes` makes as many as it is told to."""
+    """Return no bytes, as protocol 2 writes them; the real `bytes` would allocate any number."""
     return b""
 
 

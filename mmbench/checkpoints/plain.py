@@ -58,7 +58,7 @@ class Plain:
 
 
 def plain(arch: str) -> Plain | None:
-    """Return what a timm name stands for, None for every network that is no plain ResNet."""
+    """Return what a timm name stands for, None for any other network than a plain ResNet."""
     match = NAME.fullmatch(arch.partition(".")[0])
     if match is None or int(match["depth"]) not in BLOCKS or bool(match["wide"]) != bool(match["twice"]):
         return None

@@ -90,13 +90,13 @@ class _Images:
 
     Attributes:
         in_rgb: whether mean and std are in the order RGB; otherwise in the order of `channels`.
-        told: whether mean and std are more than an assumption.
+        stated: whether mean and std are more than an assumption.
     """
 
     values: dict[str, Any]
     channels: Channels | None = "rgb"
     in_rgb: bool = True
-    told: bool = False
+    stated: bool = False
 
 
 def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
@@ -139,14 +139,14 @@ def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str
     if known.entry.preprocessing is not None:
         usual = known.entry.preprocessing
         values |= {"mean": usual.mean, "std": usual.std}
-        images = replace(images, channels=known.entry.channels, told=True)
+        images = replace(images, channels=known.entry.channels, stated=True)
         origins["preprocessing"] = f"every {known.entry.name} file needs it"
     if known.config:
         found, origin = preprocessing_in(known.config, known.weights, known.config_origin)
         values |= found
         if "mean" in found:
             origins["preprocessing"] = origin
-            images = replace(images, told=True)
+            images = replace(images, stated=True)
         if "image_size" in found:
             origins["image_size"] = origin
         if origin == RECORDED and found.get("crop_pct") is not None:
@@ -154,11 +154,11 @@ def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str
     evidence = known.evidence
     if evidence.mean is not None and evidence.std is not None:
         values |= {"mean": evidence.mean, "std": evidence.std}
-        images = replace(images, channels=evidence.channels, in_rgb=False, told=True)
+        images = replace(images, channels=evidence.channels, in_rgb=False, stated=True)
         origins["preprocessing"] = evidence.normalisation_origin
     if images.channels == "bgr":
         origins["channels"] = f"BGR: {origins['preprocessing']}"
-    if not images.told:
+    if not images.stated:
         assumed.append(ASSUMED)
     return images
 
@@ -186,7 +186,7 @@ def _require_size(known: Known, images: _Images, stated: Stated) -> None:
     """Refuse another size than the one that a high-pass filter was made for."""
     own = known.card.preprocessing.image_size if known.card else None
     if images.values.get("high_pass") and stated.image_size is not None and stated.image_size != own:
-        raise UserError("the high-pass filter of these weights fits their own size; leave --image-size away")
+        raise UserError("the high-pass filter of these weights fits their own size; leave out --image-size")
 
 
 def _refuse_open_facts(
@@ -200,7 +200,7 @@ def _refuse_open_facts(
             "or BGR; state it by --channels rgb or --channels bgr"
         )
     open_facts = []
-    if known.frozen and not images.told:
+    if known.frozen and not images.stated:
         open_facts += ["--mean 103.53,116.28,123.675 --std 1,1,1"] if stated.mean is None else []
         open_facts += ["--channels bgr"] if stated.channels is None else []
     strided = evidence.early_stride is not None or known.arch_named or "early_stride" in stated.arch_options

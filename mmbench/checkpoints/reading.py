@@ -187,7 +187,9 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
     backbone = replace(read.backbone, card=card.model_copy(update=facts))
     if not stated.arch_options and stated.channels != "bgr":
         require_same_features(named, backbone)
-    reading = read.reading.model_copy(update={"source": named.name, "format": named.library})
+    reading = read.reading.model_copy(
+        update={"source": named.name, "format": named.library, "assumed": tuple(prepared.assumed)}
+    )
     return replace(read, backbone=backbone, reading=reading, named=named)
 
 
@@ -256,7 +258,7 @@ def _fits(arch: str, tensors: dict[str, Tensor]) -> bool:
 
 
 def _new_card(path: Path, arch: str, source_format: str, entry: Format, facts: dict[str, Any]) -> ModelCard:
-    """Return a card with what the file itself tells."""
+    """Return a card with what the file itself states."""
     origins = {"arch": "names and shapes"}
     fields: dict[str, Any] = {}
     if entry.method is not None:

@@ -17,7 +17,7 @@ def without_empty(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 class TensorFate(BaseModel):
-    """One tensor's way: its name in the source, under torchvision's naming, and in the target."""
+    """One tensor: its name in the source, under torchvision's naming, and in the target."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,9 +36,9 @@ class Reading(BaseModel):
         filled: tensors that the file lacks and that no output depends on (batch-norm counters).
         changed: facts such as "float16 became float32".
         weights: dotted path, inside the file, of the set of weights that was read; "" for the file itself.
-        sets: all sets of weights in the file, in words, where there are several.
+        sets: descriptions of all sets of weights in the file, where there are several.
         choice: why this set, where there are several.
-        assumed: what the file does not tell and was taken for granted.
+        assumed: what the file does not state and was assumed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +68,7 @@ class SourceParity(BaseModel):
     Attributes:
         library: its name; "" where nothing was compared.
         error: largest relative error of the last features, from raw images; None where nothing was compared.
-        words: which network, or why there was none.
+        words: a phrase: which network, or why there was none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,10 +85,10 @@ class Receipt(BaseModel):
         covered, wanted: backbone tensors that arrived, and that the architecture has: always equal.
         left_out: canonical names that the target has no place for -> why.
         parity: stage -> largest relative error of its features; None where it was not compared.
-        verification: how it was checked, in words.
-        assumed: what the source cannot tell of its network, and how it was built here; one phrase each.
+        verification: a phrase: how it was checked.
+        assumed: what the source does not state of its network, and how it was built here; one phrase each.
         source_parity: what was read, compared with the source library's own network.
-        notes: what who loads the output must know, such as how the network must be built.
+        notes: what users of the output must know, such as how the network must be built.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -98,7 +98,7 @@ def _raw_images(side: int) -> Tensor:
 
 
 def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Renamed) -> _Library | str:
-    """Return the source library's network, or in words why there is none to compare with."""
+    """Return the source library's network, or a phrase that says why there is none to compare with."""
     card, network = read.backbone.card, plain(read.backbone.arch)
     if known.card is not None:
         return "mmbench's own weights, whose card says how they are used"

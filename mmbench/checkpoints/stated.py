@@ -1,4 +1,4 @@
-"""What a user states about a checkpoint where the file itself cannot tell."""
+"""What a user states about a checkpoint where the file itself does not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Stated:
         mean, std: of an image in [0, 1], in the order of `channels`; None leaves it to the file.
         channels: order in which the network expects colours; None leaves it to the file.
         image_size: side in pixels that the network is fed.
-        arch_options: how the network is built where names and shapes cannot tell, such as
+        arch_options: how the network is built where names and shapes do not determine it, such as
             {"stem_padding": 2}; see `mmbench.checkpoints.backbone`.
         weights: name of the set of weights to read, of a file that holds several, as `inspect` lists them.
-        unit: in words, the unit that mean and std were given in.
+        unit: a phrase: the unit that mean and std were given in.
     """
 
     mean: tuple[float, float, float] | None = None

@@ -1,4 +1,4 @@
-"""Options that state what a checkpoint itself does not tell; every command that reads one has them."""
+"""Command-line options that state what a checkpoint does not; every command that reads one has them."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ ARCH_OPTION = click.option(
     "arch_options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="How the network is built where names and shapes cannot tell: stem_padding (1, 2), stem_pool, "
-    "early_stride (true, false), output_stride (8, 16, 32); repeatable.",
+    help="How the network is built where names and shapes do not determine it: stem_padding (1, 2), "
+    "stem_pool, early_stride (true, false), output_stride (8, 16, 32); repeatable.",
 )
 
 

@@ -1,7 +1,7 @@
-"""What a pickle says of numpy arrays, kept as words and bytes until it has been checked.
+"""What a pickle says of numpy arrays, kept as strings and bytes until it has been checked.
 
-numpy's own way back from a pickle trusts what the file says of flags and fields, and a forged one can reach
-memory that it must not. These stand-ins take the same calls and only remember them.
+numpy's own unpickling trusts the flags and fields in the file, so a forged file can reach memory that it must
+not. These stand-ins take the same calls and only record them.
 """
 
 from __future__ import annotations

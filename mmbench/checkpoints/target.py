@@ -90,7 +90,7 @@ class Target(ABC):
 
     @abstractmethod
     def model(self, backbone: Backbone) -> str:
-        """Return in words which model of the library takes the file."""
+        """Return a phrase that names the model of the library that takes the file."""
 
     @abstractmethod
     def save(self, tensors: dict[str, Tensor], backbone: Backbone, path: Path) -> Saved:
@@ -101,7 +101,7 @@ class Target(ABC):
         """Load `path` into the library's own model, strictly, and return the maps of its stages."""
 
     def notes(self, backbone: Backbone) -> list[str]:
-        """Return what whoever loads the file must know, one line each, such as how to build the network."""
+        """Return what users of the file must know, one line each, such as how to build the network."""
         return []
 
     def without_counters(self, backbone: Backbone) -> list[str]:

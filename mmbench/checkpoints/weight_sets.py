@@ -76,7 +76,7 @@ class Choice:
     Attributes:
         taken: it.
         sets: all sets that could have been taken, it among them.
-        why: why this one, in words; "" where there was no choice.
+        why: a phrase that says why this one; "" where there was no choice.
         settled: whether its role is already the wanted one, so that no other encoder is looked for inside it.
     """
 
@@ -122,7 +122,7 @@ def _networks(container: Container) -> list[WeightSet]:
 
 
 def _known_prefixes(outermost: WeightSet) -> tuple[str, ...]:
-    """Return the prefixes that a format itself tells apart, or that its table of names spells out."""
+    """Return the prefixes that a format itself distinguishes, or that its table of names spells out."""
     entry = outermost.entry
     if entry is None:
         return ()
@@ -178,7 +178,7 @@ def without_prefix(inner: dict[str, str], wanted: list[str]) -> dict[str, str]:
 
 
 def _role(segments: tuple[str, ...]) -> tuple[Role, str]:
-    """Return the role that the words of a path tell."""
+    """Return the role that the words of a path imply."""
     words = {word.lower() for segment in segments for word in WORD.findall(segment)}
     for role, known in (("momentum", MOMENTUM_WORDS), ("online", ONLINE_WORDS)):
         if said := sorted(words & known):
@@ -262,7 +262,7 @@ def _of_role(sets: list[WeightSet], path: Path, encoder: Encoder) -> tuple[list[
         return (momentum, "asked for by --encoder momentum") if momentum else (alone or online, "")
     if encoder == "online":
         if not (online or alone):
-            raise UserError(f"{path} holds only a moving average ({momentum[0].name}); leave --encoder away")
+            raise UserError(f"{path} holds only a moving average ({momentum[0].name}); leave out --encoder")
         return online or alone, "asked for by --encoder online"
     teachers = [one for one in momentum if "teacher" in one.name.lower()]
     if teachers and any("student" in one.name.lower() for one in online):
@@ -272,7 +272,7 @@ def _of_role(sets: list[WeightSet], path: Path, encoder: Encoder) -> tuple[list[
         return alone + online, words
     if any(one.prefix and _role(tuple(one.prefix.split(".")))[0] for one in momentum):
         raise UserError(
-            f"{path} is no ResNet checkpoint with an online encoder: it holds only a moving average "
+            f"{path} is not a ResNet checkpoint with an online encoder: it holds only a moving average "
             f"({momentum[0].name}); --encoder momentum takes it"
         )
     return momentum, "the moving average, since there is nothing else"

@@ -1,4 +1,4 @@
-"""Write a backbone for another library, prove it, and hand out a receipt; a failure leaves no file."""
+"""Write a backbone for another library, prove it, and write a receipt; a failure leaves no file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def convert(
         backbone = replace(backbone, filter_outside=True)
     if not out.name.endswith(target.ending):
         raise UserError(
-            f"{to} reads only files whose names end in {target.ending}; call it {out.stem}{target.ending}"
+            f"{to} reads only files whose names end in {target.ending}; name it {out.stem}{target.ending}"
         )
     _require(wanted_shapes(backbone.arch), backbone.state_dict, f"the {backbone.card.arm} checkpoint")
     names = target.names(backbone)
@@ -119,7 +119,7 @@ def _alone(tensor: Tensor) -> Tensor:
 def _check(
     target: Target, backbone: Backbone, tensors: dict[str, Tensor], written: Path, weights: Path, verify: bool
 ) -> tuple[dict[str, float] | None, str]:
-    """Return the errors of every stage where the library is here and asked, and what was checked in words.
+    """Return the errors of every stage where the library is installed, and a phrase: what was checked.
 
     Raises:
         UserError: features differ, or the file does not hold what was written.
@@ -135,7 +135,7 @@ def _check(
     again = open_checkpoint(weights).tensors
     _require(target.manifest(backbone), again, f"{written.name} read back")
     if not all(torch.equal(again[name], tensor) for name, tensor in tensors.items()):
-        raise UserError(f"{written.name} read back holds other numbers than were written; is the disk sound?")
+        raise UserError(f"{written.name} read back holds other numbers than were written; check the disk")
     missing = f"{target.library.partition('.')[0]} is not installed or does not import here"
     return None, f"file read back, names and shapes against the list of {model}; {missing}"
 
@@ -152,7 +152,7 @@ def receipt_path(out: Path) -> Path:
 
 
 def write_for_detectron2(backbone: Backbone, path: Path) -> Receipt:
-    """Write a `.pkl` for Detectron2, without comparison: who trains from it compares what arrived.
+    """Write a `.pkl` for Detectron2, not compared: the training that loads it compares what arrived.
 
     Its images are filtered by mmbench's own detectors, not by the network.
     """
@@ -160,7 +160,7 @@ def write_for_detectron2(backbone: Backbone, path: Path) -> Receipt:
 
 
 def write_for_mmseg(backbone: Backbone, path: Path) -> Receipt:
-    """Write a `.pth` for mmsegmentation, without comparison: who trains from it compares what arrived.
+    """Write a `.pth` for mmsegmentation, not compared: the training that loads it compares what arrived.
 
     Its images are filtered by mmbench's own preprocessor, not by the network.
     """

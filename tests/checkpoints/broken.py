@@ -128,7 +128,11 @@ def _raw_files() -> Iterator[tuple[str, bytes, str]]:
     yield "a web page", b"<!DOCTYPE html><html>404</html>", "web page"
     yield "a web page after blanks", b"\n\n  <html></html>", "web page"
     yield "a web page after a byte-order mark", b"\xef\xbb\xbf<html></html>", "web page"
-    yield "a pointer of Git LFS", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"
+    yield (
+        "a pointer of Git LFS",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "Git LFS pointer",
+    )
     yield "an error in JSON", b'{"error": "not found"}', "no checkpoint"
     yield "a letter", b"hello world, this is no model at all", "no checkpoint"
     yield "a picture", b"\x89PNG\r\n\x1a\n" + bytes(64), "no checkpoint"

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from timm.models._hub import save_for_hf
 from torch import nn
 
+from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.by_name import source_of
 from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.reading import load_backbone, read_checkpoint
@@ -103,7 +104,9 @@ def test_a_repository_of_the_hub_is_read_with_its_own_configuration(hub: Path) -
 def test_a_folder_of_any_architecture_gives_its_pooled_features(arch: str, tmp_path: Path) -> None:
     model = timm_model(arch, num_classes=5)
     save_for_hf(model, str(tmp_path / "mine"), safe_serialization=True)
-    backbone = load_backbone(f"local-dir:{tmp_path / 'mine'}")
+    read = read_checkpoint(f"local-dir:{tmp_path / 'mine'}")
+    backbone = read.backbone
+    assert read.reading.assumed == () and undetermined(backbone.card) == []
     assert (backbone.arch, backbone.card.arm) == (arch, "mine")
     size = backbone.card.preprocessing.image_size
     assert size == timm.get_pretrained_cfg(arch).input_size[-1]

@@ -95,7 +95,7 @@ def test_an_average_of_the_whole_model_is_read_when_asked_for(tmp_path: Path, mo
 
 def test_a_moving_average_that_is_not_there_is_refused(files: dict[str, Path]) -> None:
     for layout in ("simsiam", "moco, compiled", "swav", "torchvision", "detectron2"):
-        with pytest.raises(UserError, match="holds no momentum encoder; leave --encoder away"):
+        with pytest.raises(UserError, match="holds no momentum encoder; leave out --encoder"):
             read_checkpoint(files[layout], encoder="momentum")
 
 

@@ -84,7 +84,7 @@ def test_other_timm_networks_are_read_by_name(tmp_path: Path) -> None:
 def test_damaged_cards_are_named(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18().state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "card.json").write_text("{")
-    with pytest.raises(UserError, match=r"card\.json is no model card"):
+    with pytest.raises(UserError, match=r"card\.json is not a model card"):
         load_backbone(tmp_path)
     (tmp_path / "card.json").unlink()
     (tmp_path / "config.json").write_text("[]")

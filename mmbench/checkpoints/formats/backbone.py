@@ -1,8 +1,9 @@
-"""Everyone who calls the backbone `backbone`; what lies beside it tells who.
+"""All libraries that call the backbone `backbone`; what lies beside it says which one.
 
 Source: OpenMMLab's mmselfsup and mmpretrain, DenseCL and OpenSelfSup (`neck`, `head`); vturrisi/solo-learn
 (`projector` and `classifier` beside it); lightly's examples (`projection_head`); facebookresearch/barlowtwins
-(`bn`) and vicreg (`projector` alone); facebookresearch/dino (`head`, told from OpenMMLab's by `last_layer`).
+(`bn`) and vicreg (`projector` alone); facebookresearch/dino (`head`, distinguished from OpenMMLab's by
+`last_layer`).
 """
 
 from mmbench.checkpoints.format import CLASSIFIER, FORMATS, HEAD, PREDICTOR, QUEUE, Format

@@ -1,8 +1,8 @@
 """Detectron's Caffe2 names: the MSRA ResNets that Detectron2 still serves as `MSRA/R-50.pkl`.
 
-These networks see BGR images of 0 to 255, stride in the first 1 x 1 convolution of a block, and keep a batch
-norm as a scale and a bias. Source: detectron2/checkpoint/c2_model_loading.py and configs/Base-RCNN-C4.yaml
-(PIXEL_MEAN, PIXEL_STD, STRIDE_IN_1X1).
+These networks expect BGR images of 0 to 255, stride in the first 1 x 1 convolution of a block, and store a
+batch norm as a scale and a bias. Source: detectron2/checkpoint/c2_model_loading.py and
+configs/Base-RCNN-C4.yaml (PIXEL_MEAN, PIXEL_STD, STRIDE_IN_1X1).
 """
 
 import torch
@@ -16,7 +16,7 @@ RGB_MEAN = (123.675, 116.28, 103.53)
 
 
 def complete(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors with batch-norm statistics, and what was done in words."""
+    """Return the tensors with batch-norm statistics, and a phrase per change."""
     whole = dict(tensors)
     for name, scale in tensors.items():
         stem, _, kind = name.rpartition(".")
