@@ -1,1 +1,1 @@
-"""Detection with Detectron2 and segmentation with mmsegmentation."""
+"""Dense tasks: detection with Detectron2, segmentation with mmsegmentation, and what they share."""

@@ -1,4 +1,4 @@
-"""Object detection with Detectron2: task `detection`. Importing this package does not import Detectron2."""
+"""Task `detection`: object detection with Detectron2, which importing this package does not import."""
 
 from mmbench.transfer.dense.detection.task import detection
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -10,27 +9,20 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.utils import comm
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options, departing, in_words
+from mmbench.checkpoints.options import NO_OPTIONS, Options, in_words
 from mmbench.errors import UserError
 from mmbench.settings_types import legacy_seed
+from mmbench.transfer.dense.common.architectures import plain_resnet_depth
 from mmbench.transfer.dense.detection import models  # noqa: F401  (registers them with Detectron2)
 from mmbench.transfer.dense.detection.models import TimmBackbone
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-
-PLAIN_RESNET = re.compile(r"^(?:mixmask_)?resnet(18|34|50|101)(?:\..+)?$")
-
-
-def plain_resnet_depth(arch: str, options: Options = NO_OPTIONS) -> int | None:
-    """Return the depth if the network is the plain ResNet of Detectron2's C4 models, else None."""
-    match = PLAIN_RESNET.match(arch)
-    return int(match.group(1)) if match and not departing(arch, options) else None
 
 
 def choose_detector(arch: str, settings: DetectionSettings, options: Options = NO_OPTIONS) -> str:
     """Return "c4" or "pyramid" for this architecture, built with these options.
 
     Raises:
-        UserError: the protocol demands c4 and the architecture is no plain ResNet.
+        UserError: the protocol demands c4 and the architecture is not a plain ResNet.
     """
     depth = plain_resnet_depth(arch, options)
     if settings.detector == "c4" and depth is None:

@@ -1,8 +1,7 @@
-"""What we register with Detectron2: timm backbones, heads with an extra norm, an R-CNN that high-passes."""
+"""Parts registered with Detectron2: timm backbones, heads with an extra norm, an R-CNN that high-passes."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import timm
@@ -28,6 +27,7 @@ from mmbench.checkpoints.options import NO_OPTIONS, Options
 from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
+from mmbench.transfer.dense.common.architectures import feature_maps
 
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
 
@@ -43,7 +43,7 @@ class TimmBackbone(Backbone):
         finest_stride: stride of the first map, 4 as in FPN, or 8.
         bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs;
             on a device without it, in float32.
-        options: how the network is built where names and shapes cannot tell.
+        options: how the network is built, where names and shapes of its tensors do not determine it.
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
@@ -54,31 +54,21 @@ class TimmBackbone(Backbone):
     ) -> None:
         super().__init__()
         self.bfloat16 = bfloat16
-        try:
-            levels = timm.create_model(arch, features_only=True, **options).feature_info.get_dicts()
-        except (RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
-            raise UserError(f"timm offers no feature maps of '{arch}' for detection: {error}") from None
-        # Of several maps with one stride the last counts: it is the deepest.
-        deepest = {
-            level["reduction"]: index
-            for index, level in enumerate(levels)
-            if level["reduction"] >= finest_stride
-        }
-        strides = sorted(deepest)
-        if strides[:1] != [finest_stride] or any(
-            2 * fine != coarse for fine, coarse in itertools.pairwise(strides)
-        ):
+        levels = feature_maps(arch, "detection", options)
+        wanted = [level for level in levels if level.stride >= finest_stride]
+        strides = [level.stride for level in wanted]
+        if strides != [finest_stride << power for power in range(max(len(strides), 1))]:
             raise UserError(
                 f"detection needs feature maps of strides {finest_stride}, {2 * finest_stride}, ...; "
-                f"'{arch}' has strides {sorted({level['reduction'] for level in levels})}"
+                f"'{arch}' has strides {[level.stride for level in levels]}"
             )
-        indices = [deepest[stride] for stride in strides]
-        self.timm_model = timm.create_model(arch, features_only=True, out_indices=tuple(indices), **options)
+        indices = tuple(level.index for level in wanted)
+        self.timm_model = timm.create_model(arch, features_only=True, out_indices=indices, **options)
         self.timm_model.to(memory_format=torch.channels_last)
-        channels = self.timm_model.feature_info.channels()
-        self._out_features = [f"stride{stride}" for stride in strides]
-        self._out_feature_strides = dict(zip(self._out_features, strides, strict=True))
-        self._out_feature_channels = dict(zip(self._out_features, channels, strict=True))
+        named = {f"stride{level.stride}": level for level in wanted}
+        self._out_features = list(named)
+        self._out_feature_strides = {name: level.stride for name, level in named.items()}
+        self._out_feature_channels = {name: level.channels for name, level in named.items()}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of images (N, 3, H, W) by name, each (N, C, H / stride, W / stride)."""
@@ -110,8 +100,8 @@ def build_mmbench_timm(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
 class MMBenchBoxHead(nn.Module):
     """A norm on the pooled features, then their mean beside one hidden layer of all bins.
 
-    The norm serves as MoCo's extra norm does. The mean says what texture a box
-    holds and is read linearly, as in a linear probe; the hidden layer says where in the box the thing is.
+    The norm serves as MoCo's extra norm does. The mean represents the texture in a box and is read linearly,
+    as in a linear probe; the hidden layer represents where in the box the object is.
 
     Args:
         input_shape: of the pooled features (C, S, S).

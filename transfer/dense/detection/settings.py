@@ -1,4 +1,4 @@
-"""What a detection protocol can say."""
+"""Settings of detection protocols."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from mmbench.settings_types import (
     BatchSize,
-    Count,
     Factor,
     Flag,
-    Iterations,
-    LearningRate,
     Milestones,
     PositiveShare,
     SceneSize,
@@ -21,10 +18,9 @@ from mmbench.settings_types import (
     WeightDecay,
     Within,
     different,
-    require_shorter,
     require_within_run,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.transfer.dense.common.settings import DenseSettings
 
 AnchorSide = Annotated[int, Within(1, 8192)]
 AnchorScale = Annotated[float, Within(0.1, 1000)]
@@ -33,22 +29,17 @@ Sampled = Annotated[int, Within(2, 100_000)]
 Proposals = Annotated[int, Within(1, 1_000_000)]
 
 
-class DetectionSettings(TaskSettings):
-    """Settings of a Faster or Mask R-CNN run; the names in capitals are Detectron2's own.
+class DetectionSettings(DenseSettings):
+    """Settings of a Faster or Mask R-CNN run; names in capitals are Detectron2's own.
 
     Attributes:
         detector: "c4" is MoCo's ResNet C4 with an extra norm after res5; "pyramid" takes the stages of any
             timm ConvNet, under a light FPN where there are several; "auto" takes c4 for the plain ResNets
             of 18 to 101 layers, else the pyramid.
         masks: train and measure instance masks too (Mask R-CNN).
-        train_images: draw this many training images by the seed; None takes all.
         batch_size: images per iteration, over all processes.
-        iterations: length of the training.
-        optimizer: "sgd" with momentum 0.9, or "adamw".
-        learning_rate: after the warm-up, for `batch_size` as it is.
         backbone_lr_factor: factor on the learning rate of what was loaded from the checkpoint.
         decay_at: iterations at which the learning rate falls to a tenth.
-        warmup_iterations: linear warm-up from a thousandth of the learning rate.
         train_sizes: lengths of the shorter side in pixels; one is drawn per training image.
         test_size: the same at evaluation.
         max_size: upper bound of the longer side.
@@ -71,11 +62,7 @@ class DetectionSettings(TaskSettings):
 
     detector: Literal["auto", "c4", "pyramid"] = "auto"
     masks: Flag = False
-    train_images: Count | None = None
     batch_size: BatchSize
-    iterations: Iterations
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: LearningRate
     backbone_lr_factor: Factor = 1.0
     weight_decay: WeightDecay = 1e-4
     decay_at: Milestones = ()
@@ -106,12 +93,6 @@ class DetectionSettings(TaskSettings):
     @classmethod
     def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
         return require_within_run(value, others, "iterations")
-
-    @field_validator("warmup_iterations")
-    @classmethod
-    def _warms_up_in_time(cls, value: int, others: ValidationInfo) -> int:
-        require_shorter(value, others, "iterations")
-        return value
 
     @field_validator("max_size")
     @classmethod

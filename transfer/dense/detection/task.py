@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmbench.tasks import BoardColumn, task
-from mmbench.transfer.dense.detection.quiet import logs_to
-from mmbench.transfer.dense.detection.requirement import require_detectron2
+from mmbench.transfer.dense.common.requirements import require_installed
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-from mmbench.transfer.job import Measurement, TransferJob
+
+if TYPE_CHECKING:
+    from mmbench.transfer.job import Measurement, TransferJob
+
+INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
 
 
 @task(
@@ -19,14 +24,16 @@ from mmbench.transfer.job import Measurement, TransferJob
     dense=True,
 )
 def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:
-    """Train every layer with Detectron2's DefaultTrainer, evaluate with its COCOEvaluator.
+    """Train every layer with Detectron2's DefaultTrainer and evaluate with its COCOEvaluator.
 
     Raises:
         MissingExtraError: Detectron2 is not installed.
-        UserError: the backbone does not arrive whole, the data have no boxes, or the training diverged.
+        UserError: a tensor of the backbone does not arrive, the data have no boxes, or the training diverged.
     """
-    require_detectron2()
-    with logs_to(job.work / "import.txt"):
+    require_installed("detection", INSTALL, detectron2="Detectron2", pycocotools="pycocotools")
+    from mmbench.transfer.dense.common.quiet import quiet_import
+
+    with quiet_import():
         from mmbench.transfer.dense.detection.run import train_and_evaluate
 
     return train_and_evaluate(job, settings)

@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import (
-    build_detection_test_loader,
-)
+from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import COCOEvaluator
 from detectron2.solver.build import get_default_optimizer_params
@@ -26,45 +24,45 @@ DETECTIONS, OBJECTS = "detections", "objects"
 
 
 class ReportProgress(HookBase):
-    """Tells the caller after every iteration how far the training is."""
+    """Reports the progress of the training after every iteration."""
 
     def __init__(self, report: Callable[[int, int, str], None]) -> None:
         self.report = report
-        self.words = "no loss yet"
+        self.message = "no loss yet"
 
     def after_step(self) -> None:
         """Report the iteration just finished."""
         done, total = self.trainer.iter + 1, self.trainer.max_iter
         if done % LOSS_EVERY == 0 or done == total:
             loss = get_event_storage().history("total_loss").median(LOSS_EVERY)
-            self.words = f"loss {loss:.2f}"
-        self.report(done, total, self.words)
+            self.message = f"loss {loss:.2f}"
+        self.report(done, total, self.message)
 
 
 class QuietCOCOEvaluator(COCOEvaluator):
-    """Detectron2's COCOEvaluator with the official COCO code, whose prints go to a file."""
+    """Detectron2's COCOEvaluator with the official COCO code, whose output goes to a file."""
 
     def __init__(self, dataset_name: str, tasks: tuple[str, ...], output: Path) -> None:
         # Detectron2's faster variant is compiled code; the official one gives the reference values.
         super().__init__(dataset_name, tasks=tasks, output_dir=str(output), use_fast_impl=False)
-        self._words = output / "coco.txt"
+        self._output = output / "coco.txt"
 
     def evaluate(self, img_ids: list[int] | None = None) -> dict[str, dict[str, float]]:
-        """Return AP, AP50, ... in percent by task ("bbox", "segm"), with the two counts that explain a NaN.
+        """Return AP, AP50, ... in percent by task ("bbox", "segm"), with two counts that explain a NaN.
 
-        These are DETECTIONS, how many objects were found, and OBJECTS, how many are there and count.
+        DETECTIONS is the number of objects found, OBJECTS that of the annotated ones that count.
         """
-        with self._words.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
+        with self._output.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
             results: dict[str, dict[str, float]] = super().evaluate(img_ids)
         found = sum(len(prediction["instances"]) for prediction in self._predictions)
-        there = sum(not thing.get("iscrowd") for thing in self._coco_api.anns.values())
+        annotated = sum(not item.get("iscrowd") for item in self._coco_api.anns.values())
         for result in results.values():
-            result |= {DETECTIONS: found, OBJECTS: there}
+            result |= {DETECTIONS: found, OBJECTS: annotated}
         return results
 
 
 class DetectionTrainer(DefaultTrainer):
-    """The trainer of the task: no checkpoints on disk, evaluation when the caller asks for it."""
+    """Detectron2's trainer without checkpoints; the caller starts the evaluation."""
 
     def build_hooks(self) -> list[HookBase]:
         """Return Detectron2's hooks without checkpointing and without evaluation, with progress."""

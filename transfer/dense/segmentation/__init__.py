@@ -1,4 +1,4 @@
-"""Semantic segmentation with mmsegmentation: task `segmentation`. Importing this does not import mmseg."""
+"""Task `segmentation`: with mmsegmentation, which importing this package does not import."""
 
 from mmbench.transfer.dense.segmentation.task import segmentation
 

@@ -1,18 +1,13 @@
-"""Which backbone of mmsegmentation holds a timm architecture's weights, and which maps its head reads."""
+"""The backbone of mmsegmentation that takes a timm architecture's weights, and the maps its head reads."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-import timm
-
-from mmbench.checkpoints.options import NO_OPTIONS, Options, departing
-from mmbench.errors import UserError
+from mmbench.checkpoints.options import NO_OPTIONS, Options
+from mmbench.transfer.dense.common.architectures import FeatureMap, feature_maps, plain_resnet_depth
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
-
-PLAIN_RESNET = re.compile(r"^(?:mixmask_)?resnet(18|34|50|101)(?:\..+)?$")
 
 # Strides and dilations of the four stages for each output stride; 8 is mmsegmentation's "D8".
 DILATED: dict[int, dict[str, Any]] = {
@@ -22,28 +17,16 @@ DILATED: dict[int, dict[str, Any]] = {
 }
 
 
-def plain_resnet_depth(arch: str, options: Options = NO_OPTIONS) -> int | None:
-    """Return the depth if the network is the plain ResNet that mmsegmentation has too, else None."""
-    match = PLAIN_RESNET.match(arch)
-    return int(match.group(1)) if match and not departing(arch, options) else None
+def head_inputs(arch: str, finest_stride: int, options: Options = NO_OPTIONS) -> list[FeatureMap]:
+    """Return timm's feature maps that the head reads, finest first.
 
-
-def timm_maps(arch: str, finest_stride: int, options: Options = NO_OPTIONS) -> dict[int, tuple[int, int]]:
-    """Return {index of timm's feature map: (stride, channels)} of the maps that the head reads.
-
-    Of several maps of one stride the last counts, it is the deepest. If every map is finer than
-    `finest_stride`, the last one is read.
+    If every map is finer than `finest_stride`, the last one is read.
 
     Raises:
         UserError: timm offers no feature maps of this architecture.
     """
-    try:
-        levels = timm.create_model(arch, features_only=True, **options).feature_info.get_dicts()
-    except (RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
-        raise UserError(f"timm offers no feature maps of '{arch}' for segmentation: {error}") from None
-    deepest = {level["reduction"]: (index, level["num_chs"]) for index, level in enumerate(levels)}
-    strides = [stride for stride in sorted(deepest) if stride >= finest_stride] or [max(deepest)]
-    return {deepest[stride][0]: (stride, deepest[stride][1]) for stride in strides}
+    maps = feature_maps(arch, "segmentation", options)
+    return [level for level in maps if level.stride >= finest_stride] or maps[-1:]
 
 
 def backbone_config(
@@ -55,20 +38,19 @@ def backbone_config(
         arch: timm name.
         settings: the protocol's.
         weights: file for mmsegmentation's `ResNet`; `TIMMBackbone` is fed after it is built.
-        options: how the network is built where names and shapes cannot tell.
+        options: how the network is built, where names and shapes of its tensors do not determine it.
 
     Raises:
         UserError: timm offers no feature maps of this architecture.
     """
     depth = plain_resnet_depth(arch, options)
     if depth is None:
-        indices = tuple(timm_maps(arch, settings.finest_stride, options))
         return {
             "type": "TIMMBackbone",
             "model_name": arch,
             "features_only": True,
             "pretrained": False,
-            "out_indices": indices,
+            "out_indices": tuple(level.index for level in head_inputs(arch, settings.finest_stride, options)),
             **options,
         }
     return {
@@ -84,7 +66,7 @@ def backbone_config(
 def head_config(
     arch: str, settings: SegmentationSettings, classes: int, options: Options = NO_OPTIONS
 ) -> dict[str, Any]:
-    """Return `decode_head` and, where the protocol wants one, `auxiliary_head`; `classes` has background."""
+    """Return `decode_head` and, where the protocol has one, `auxiliary_head`; `classes` counts background."""
     depth = plain_resnet_depth(arch, options)
     common = {
         "type": "MMBenchFCNHead",
@@ -102,7 +84,7 @@ def head_config(
         "loss_decode": {"type": "CrossEntropyLoss", "loss_weight": 1.0},
     }
     if depth is None:
-        channels = [width for _, width in timm_maps(arch, settings.finest_stride, options).values()]
+        channels = [level.channels for level in head_inputs(arch, settings.finest_stride, options)]
         if len(channels) == 1:
             return {"decode_head": {**decode, "in_channels": channels[0], "in_index": 0}}
         several = {"input_transform": "resize_concat", "in_index": list(range(len(channels)))}

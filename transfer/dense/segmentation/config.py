@@ -9,6 +9,7 @@ from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Scenes
 from mmbench.data.types import Split
 from mmbench.settings_types import legacy_seed
+from mmbench.transfer.dense.common.splits import SceneSplits
 from mmbench.transfer.dense.segmentation import metric  # noqa: F401  (registers it with mmsegmentation)
 from mmbench.transfer.dense.segmentation.architecture import backbone_config, head_config
 from mmbench.transfer.dense.segmentation.scenes import IGNORED
@@ -24,7 +25,7 @@ def preprocessor_config(preprocessing: Preprocessing, crop: int) -> dict[str, An
         "type": "MMBenchPreprocessor",
         "mean": [255 * value for value in preprocessing.mean],
         "std": [255 * value for value in preprocessing.std],
-        "bgr_to_rgb": True,  # OpenCV, which mmcv reads pictures with, gives BGR
+        "bgr_to_rgb": True,  # OpenCV, which mmcv reads images with, gives BGR
         "filter": None if high_pass is None else high_pass.model_dump(),
         "pad_val": 0,
         "seg_pad_val": IGNORED,
@@ -100,10 +101,8 @@ def _optimizer(settings: SegmentationSettings) -> dict[str, Any]:
 def build_config(
     card: ModelCard,
     settings: SegmentationSettings,
+    splits: SceneSplits,
     *,
-    scenes: Scenes,
-    split: Split,
-    subset: list[int] | None,
     weights: Path | None,
     work: Path,
     seed: int,
@@ -112,18 +111,20 @@ def build_config(
 
     Args:
         card: of the backbone.
-        split: the split that is evaluated.
-        subset: indices of the training pictures that are used; None takes all.
+        splits: the scenes that are trained on and evaluated.
         weights: file for mmsegmentation's `ResNet`, if it is the backbone.
         work: folder for logs.
 
     Raises:
         UserError: timm offers no feature maps of this architecture.
     """
+    scenes = splits.scenes
     train = _loader(scenes, "train", _train_transforms(settings), settings.batch_size, settings.workers)
     train["sampler"] = {"type": "InfiniteSampler", "shuffle": True}
-    train["dataset"]["indices"] = subset
-    test = _loader(scenes, split, _test_transforms(settings), settings.test_batch, settings.workers)
+    train["dataset"]["indices"] = splits.subset
+    test = _loader(
+        scenes, splits.evaluated, _test_transforms(settings), settings.test_batch, settings.workers
+    )
     test["sampler"] = {"type": "DefaultSampler", "shuffle": False}
     test["dataset"]["test_mode"] = True
     return {

@@ -18,12 +18,11 @@ Areas = tuple[Tensor, Tensor, Tensor, Tensor]
 def shares_of(intersection: Tensor, union: Tensor, labelled: Tensor) -> dict[str, Any]:
     """Return mIoU, mAcc and aAcc in percent, from pixel counts per class, int64 (classes,).
 
-    As in mmsegmentation, they are means over the classes that are there (for IoU in the label maps or the
-    predictions, for Acc in the label maps) and over pixels. "absent" holds the indices of the classes that no
-    label map has.
+    As in mmsegmentation, mIoU is a mean over the classes in label maps or predictions, mAcc over those
+    in the label maps, aAcc over pixels. "absent" holds the indices of the classes that no label map has.
 
     Raises:
-        UserError: no pixel is labelled, so that nothing can be measured.
+        UserError: no pixel is labelled.
     """
     right, either, true = intersection.tolist(), union.tolist(), labelled.tolist()
     if not sum(true):

@@ -1,4 +1,4 @@
-"""What we register with mmsegmentation: a preprocessor that can high-pass, and networks in bfloat16."""
+"""Parts registered with mmsegmentation: a preprocessor that can high-pass, and networks in bfloat16."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mmbench.preprocessing import high_pass
 
 @MODELS.register_module()
 class MMBenchPreprocessor(SegDataPreProcessor):
-    """mmsegmentation's preprocessor; where the card asks for it, normalised pictures are high-passed.
+    """mmsegmentation's preprocessor; where the card asks for it, normalised images are high-passed.
 
     mmsegmentation normalises and then pads. The filter comes between the two, so that it sees the
-    picture's own border as it did in pretraining, and padding stays what it is: zero.
+    image's own border as it did in pretraining, and padding stays what it is: zero.
 
     Args:
         filter: `kernel_size` and `sigma` of the high-pass filter, or None.
@@ -34,13 +34,13 @@ class MMBenchPreprocessor(SegDataPreProcessor):
         self.high_pass = None if filter is None else HighPass(**filter)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Return `inputs` (float32, N x 3 x H x W, RGB) and `data_samples` from uint8 BGR pictures."""
+        """Return `inputs` (float32, N x 3 x H x W, RGB) and `data_samples` from uint8 BGR images."""
         if self.high_pass is None:
             return dict(super().forward(data, training))
         data = self.cast_data(data)
         channels = [2, 1, 0] if self._channel_conversion else [0, 1, 2]
-        pictures = [(picture[channels].float() - self.mean) / self.std for picture in data["inputs"]]
-        filtered = [high_pass(picture, self.high_pass) for picture in pictures]
+        normalised = [(image[channels].float() - self.mean) / self.std for image in data["inputs"]]
+        filtered = [high_pass(image, self.high_pass) for image in normalised]
         conversion, normalisation = self._channel_conversion, self._enable_normalize
         self._channel_conversion = self._enable_normalize = False  # both are done
         try:
@@ -62,7 +62,7 @@ class MMBenchSegmentor(EncoderDecoder):
         self.backbone.to(memory_format=torch.channels_last)
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
-        """Return the backbone's float32 maps of pictures (N, 3, H, W), finest first."""
+        """Return the backbone's float32 maps of images (N, 3, H, W), finest first."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with bfloat16_autocast(inputs.device, self.bfloat16):
             maps = super().extract_feat(inputs)

@@ -14,23 +14,17 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.errors import UserError
+from mmbench.transfer.dense.common.divergence import Divergence
 from mmbench.transfer.dense.segmentation.weights import check_arrival
 
 LOSS_EVERY = 10  # iterations between looks at the loss
 
 
-def lower_rate(learning_rate: float) -> str:
-    """Return the advice for a training that diverged."""
-    lower = learning_rate / 10
-    return f"lower learning_rate, such as --set learning_rate={lower:g}, or lengthen warmup_iterations"
-
-
 class QuietRunner(Runner):
-    """A Runner on the device that it is told, whose words go to its log file only."""
+    """A Runner on a given device, whose messages go to its log file only."""
 
     def __init__(self, device: torch.device, **arguments: Any) -> None:
-        self._wanted_device = device
+        self._given_device = device
         super().__init__(**arguments)
 
     def build_logger(self, *arguments: Any, **named: Any) -> MMLogger:
@@ -40,12 +34,12 @@ class QuietRunner(Runner):
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """Put the model on the wanted device (mmengine takes a GPU whenever it sees one)."""
+        """Put the model on the given device (mmengine takes a GPU whenever there is one)."""
         wrapped: nn.Module = super().wrap_model(model_wrapper_cfg, model)
-        return wrapped.to(self._wanted_device)
+        return wrapped.to(self._given_device)
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        """Leave out mmengine's survey of compilers, which takes a second; the record has the versions."""
+        """Skip mmengine's survey of compilers, which takes a second; the record has the versions."""
 
 
 class ProveArrival(Hook):
@@ -63,12 +57,12 @@ class ProveArrival(Hook):
 
 
 class ReportProgress(Hook):
-    """Tells the caller how far the run is, and stops it if the loss is no number any more."""
+    """Reports the progress of the run, and stops it if the loss is not finite."""
 
-    def __init__(self, report: Callable[[int, int, str], None], learning_rate: float) -> None:
+    def __init__(self, report: Callable[[int, int, str], None], divergence: Divergence) -> None:
         self.report = report
-        self.learning_rate = learning_rate
-        self.words = "no loss yet"
+        self.divergence = divergence
+        self.message = "no loss yet"
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -82,12 +76,9 @@ class ReportProgress(Hook):
         if done % LOSS_EVERY == 0 or done == total:
             loss = float(outputs["loss"])
             if not math.isfinite(loss):
-                raise UserError(
-                    f"segmentation diverged (loss {loss} at iteration {done}); "
-                    f"{lower_rate(self.learning_rate)}"
-                )
-            self.words = f"loss {loss:.2f}"
-        self.report(done, total, self.words)
+                raise self.divergence.error(f"loss {loss} at iteration {done}")
+            self.message = f"loss {loss:.2f}"
+        self.report(done, total, self.message)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None

@@ -1,4 +1,4 @@
-"""What a segmentation protocol can say."""
+"""Settings of segmentation protocols."""
 
 from __future__ import annotations
 
@@ -10,41 +10,33 @@ from mmbench.settings_types import (
     Count,
     Factor,
     Flag,
-    Iterations,
-    LearningRate,
     NormedBatchSize,
     PositiveShare,
     ScaleRange,
     SceneSize,
     ShareBelowOne,
-    WarmupIterations,
     WeightDecay,
     Within,
     Workers,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.transfer.dense.common.settings import DenseSettings
 
 HeadWidth = Annotated[int, Within(4, 65536)]
 
 
-class SegmentationSettings(TaskSettings):
+class SegmentationSettings(DenseSettings):
     """Settings of one FCN run (Long et al. 2015, as mmsegmentation's FCNHead builds it).
 
     Attributes:
-        train_images: draw this many training pictures by the seed; None takes all.
-        batch_size: pictures per iteration.
-        test_batch: pictures per step of the evaluation; above 1 they must all be of one size.
-        iterations: length of the training.
-        optimizer: "sgd" has momentum 0.9; "adamw" has PyTorch's betas.
-        learning_rate: at the start (after the warm-up), for `batch_size` as it is.
+        batch_size: images per iteration.
+        test_batch: images per step of the evaluation; above 1 they must all be of one size.
         head_factor: the heads, which start at random, learn with this many times the learning rate.
         final_learning_rate: what the polynomial decay of power 0.9 ends at.
-        warmup_iterations: linear warm-up from a thousandth of the learning rate.
         bfloat16: compute backbone and heads in bfloat16, where the device has it; weights, logits and loss
             stay float32.
-        resize: pictures are scaled to fit into (long, short) pixels, at evaluation too; None leaves them.
+        resize: images are scaled to fit into (long, short) pixels, at evaluation too; None leaves them.
         scale_range: range of the random factor on top of `resize` in training.
-        crop: side of the square training crop in pixels; smaller pictures are padded.
+        crop: side of the square training crop in pixels; smaller images are padded.
         largest_share: a crop is drawn again (at most ten times) while one class fills more of it than this.
         colour_jitter: mmsegmentation's PhotoMetricDistortion in training.
         workers: data loading processes; 0 loads in the main process.
@@ -59,16 +51,11 @@ class SegmentationSettings(TaskSettings):
         auxiliary_channels: width of that head.
     """
 
-    train_images: Count | None = None
     batch_size: NormedBatchSize
     test_batch: Count = 1
-    iterations: Iterations
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: LearningRate
     head_factor: Factor = 1.0
     final_learning_rate: Annotated[float, Within(0, 1e6)] = 1e-4
     weight_decay: WeightDecay = 5e-4
-    warmup_iterations: WarmupIterations = 0
     bfloat16: Flag = False
     resize: tuple[SceneSize, SceneSize] | None = None
     scale_range: ScaleRange = (1.0, 1.0)
@@ -88,6 +75,7 @@ class SegmentationSettings(TaskSettings):
     @field_validator("warmup_iterations")
     @classmethod
     def _warms_up_in_time(cls, value: int, others: ValidationInfo) -> int:
+        """Refuse a warm-up as long as the run: mmengine's decay needs a step after it."""
         if value >= others.data.get("iterations", value + 1):
             raise ValueError("the warm-up must be shorter than the training (iterations)")
         return value

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmbench.tasks import BoardColumn, task
-from mmbench.transfer.dense.segmentation.requirement import require_mmseg
+from mmbench.transfer.dense.common.requirements import require_installed
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
-from mmbench.transfer.job import Measurement, TransferJob
+
+if TYPE_CHECKING:
+    from mmbench.transfer.job import Measurement, TransferJob
+
+INSTALL = "pip install 'mmbench[segmentation]'"
 
 
 @task(
@@ -18,14 +24,15 @@ from mmbench.transfer.job import Measurement, TransferJob
     dense=True,
 )
 def segmentation(job: TransferJob, settings: SegmentationSettings) -> Measurement:
-    """Train every layer through mmengine's Runner and evaluate with mmsegmentation's IoUMetric.
+    """Train every layer with mmengine's Runner and evaluate with mmsegmentation's IoUMetric.
 
     Raises:
         MissingExtraError: mmsegmentation is not installed.
-        UserError: the backbone does not arrive whole, the data have no label maps, or the training diverged.
+        UserError: a tensor of the backbone does not arrive, the data have no label maps, or the training
+            diverged.
     """
-    require_mmseg()
-    from mmbench.transfer.dense.segmentation.quiet import quiet_import
+    require_installed("segmentation", INSTALL, mmengine="mmengine", mmcv="mmcv", mmseg="mmsegmentation")
+    from mmbench.transfer.dense.common.quiet import quiet_import
 
     with quiet_import():
         from mmbench.transfer.dense.segmentation.run import train_and_evaluate

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.errors import UserError
-from mmbench.transfer.dense.feature_names import feature_tensors
-from mmbench.transfer.dense.segmentation.architecture import plain_resnet_depth
+from mmbench.transfer.dense.common.architectures import plain_resnet_depth
+from mmbench.transfer.dense.common.weights import feature_tensors, require_arrival
 
 
 def write_weights(backbone: Backbone, folder: Path) -> Path | None:
@@ -46,37 +44,29 @@ def expected_tensors(backbone: Backbone, target: nn.Module) -> tuple[dict[str, T
     return feature_tensors(backbone, timm_model, "segmentation")
 
 
-def feed_timm_backbone(backbone: Backbone, target: nn.Module) -> None:
+def feed_timm_backbone(backbone: Backbone, target: nn.Module) -> tuple[str, ...]:
     """Load the weights into mmsegmentation's `TIMMBackbone`, strictly, and keep mmengine from resetting it.
+
+    Returns:
+        The names of the tensors for which a segmentor has no place.
 
     Raises:
         UserError: a tensor is missing, left over or misshapen.
     """
-    tensors, _ = expected_tensors(backbone, target)
+    tensors, unused = expected_tensors(backbone, target)
     load_exactly(target, tensors, what=f"the {backbone.card.arm} checkpoint")
     target._is_init = True  # type: ignore[assignment]  # mmengine's mark of finished initialisation
+    return unused
 
 
 def check_arrival(backbone: Backbone, target: nn.Module) -> int:
     """Return how many tensors of mmsegmentation's backbone equal the checkpoint's, bit for bit: all must.
 
-    mmengine loads with `strict=False` and only logs what did not match, hence this check.
+    mmengine loads with `strict=False` and only logs what did not match.
 
     Raises:
         UserError: names the tensors that did not arrive, or that were left at random.
     """
     expected, _ = expected_tensors(backbone, target)
     held = target.state_dict()
-    lost = sorted(
-        name
-        for name, tensor in expected.items()
-        if name not in held or not torch.equal(held[name].cpu(), tensor.cpu())
-    )
-    unfed = sorted(held.keys() - expected.keys())
-    if lost or unfed:
-        raise UserError(
-            f"the backbone did not arrive whole in mmsegmentation: {len(lost)} tensors were not loaded "
-            f"({', '.join(lost[:3]) or 'none'}), {len(unfed)} were left at random "
-            f"({', '.join(unfed[:3]) or 'none'}); nothing was trained"
-        )
-    return len(expected)
+    return require_arrival(expected, held, held, "mmsegmentation")

@@ -17,19 +17,19 @@ SIZE = 64
 
 
 def render_scenes(root: Path, counts: dict[str, int], seed: int = 0) -> Scenes:
-    """Write pictures with one or two rectangles each, and their COCO files (ids start at 1, as COCO's do)."""
+    """Write images with one or two rectangles each, and their COCO files (ids start at 1, as COCO's do)."""
     rng = np.random.default_rng(seed)
     for split, count in counts.items():
         folder = root / "images" / split
         folder.mkdir(parents=True)
         images, annotations = [], []
         for number in range(count):
-            picture = rng.normal(128, 12, (SIZE, SIZE, 3))
+            image = rng.normal(128, 12, (SIZE, SIZE, 3))
             for _ in range(int(rng.integers(1, 3))):
                 kind = int(rng.integers(len(CLASSES)))
                 width, height = (int(side) for side in rng.integers(16, 33, 2))
                 left, top = int(rng.integers(0, SIZE - width)), int(rng.integers(0, SIZE - height))
-                picture[top : top + height, left : left + width] = COLOURS[kind]
+                image[top : top + height, left : left + width] = COLOURS[kind]
                 right, bottom = left + width, top + height
                 annotations.append(
                     {
@@ -43,7 +43,7 @@ def render_scenes(root: Path, counts: dict[str, int], seed: int = 0) -> Scenes:
                     }
                 )
             name = f"{number:04d}.png"
-            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / name)
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / name)
             images.append({"id": number + 1, "file_name": name, "width": SIZE, "height": SIZE})
         categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
         path = root / "annotations" / f"{split}.json"
@@ -54,7 +54,7 @@ def render_scenes(root: Path, counts: dict[str, int], seed: int = 0) -> Scenes:
 
 @pytest.fixture(scope="session")
 def scenes_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A data set with scenes only: 40 training pictures, 8 test pictures."""
+    """A data set with scenes only: 40 training and 8 test images."""
     root = tmp_path_factory.mktemp("rectangles")
     scenes = render_scenes(root, {"train": 40, "test": 8})
     return Dataset("rectangles", root, CLASSES, {}, image_size=32, scenes=scenes)

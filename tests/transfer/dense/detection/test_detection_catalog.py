@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from mmbench.data import Scenes
 from mmbench.errors import UserError
-from mmbench.transfer.dense.detection.catalog import check_annotations, draw_subset, in_catalog
+from mmbench.transfer.dense.detection.catalog import check_annotations, in_catalog, write_subset
 
 
 def test_catalogs_are_as_before_even_after_a_failure(scenes_dataset) -> None:
@@ -26,18 +26,14 @@ def test_catalogs_are_as_before_even_after_a_failure(scenes_dataset) -> None:
     assert (set(DatasetCatalog), set(MetadataCatalog)) == (datasets, metadata)
 
 
-def test_subset_is_drawn_by_the_seed_and_keeps_its_boxes(scenes_dataset, tmp_path) -> None:
+def test_subset_keeps_its_boxes_and_all_classes(scenes_dataset, tmp_path) -> None:
     source = scenes_dataset.scenes.coco_json("train")
-    drawn = {}
-    for name, seed in (("a", 1), ("again", 1), ("b", 2)):
-        assert draw_subset(source, 7, seed, tmp_path / name) == 7
-        drawn[name] = json.loads((tmp_path / name).read_text())
-    assert drawn["a"] == drawn["again"]
-    assert drawn["a"]["images"] != drawn["b"]["images"]
-    chosen = {image["id"] for image in drawn["a"]["images"]}
-    whole = json.loads(source.read_text())
-    assert drawn["a"]["annotations"] == [box for box in whole["annotations"] if box["image_id"] in chosen]
-    assert drawn["a"]["categories"] == whole["categories"]
+    write_subset(source, [2, 5, 30], tmp_path / "subset.json")
+    whole, subset = json.loads(source.read_text()), json.loads((tmp_path / "subset.json").read_text())
+    assert subset["images"] == [whole["images"][index] for index in (2, 5, 30)]
+    chosen = {image["id"] for image in subset["images"]}
+    assert subset["annotations"] == [box for box in whole["annotations"] if box["image_id"] in chosen]
+    assert subset["categories"] == whole["categories"]
 
 
 def test_missing_broken_empty_and_foreign_annotations_are_refused(scenes_dataset, tmp_path) -> None:
@@ -62,7 +58,7 @@ def test_missing_broken_empty_and_foreign_annotations_are_refused(scenes_dataset
                     "categories": [{"id": i, "name": name} for i, name in enumerate(scenes.classes)],
                 }
             ),
-            "0 pictures and 0 boxes",
+            "0 images and 0 boxes",
         ),
     ):
         path.write_text(text)

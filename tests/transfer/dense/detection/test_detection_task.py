@@ -1,9 +1,8 @@
-"""The task as users run it: real Detectron2, real pictures, a few iterations."""
+"""The task as users run it: real Detectron2, real images, a few iterations."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import logging
 import math
@@ -15,9 +14,8 @@ from running import run_task
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
-from mmbench.errors import MissingExtraError, UserError
+from mmbench.errors import UserError
 from mmbench.results import ResultStore, read_result
-from mmbench.tasks import TASKS
 from mmbench.transfer.dense.detection import run, weights
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.protocol import get_protocol
@@ -57,25 +55,21 @@ def test_small_network_trains_evaluates_and_writes_a_record(scenes_dataset, tmp_
     weights_before = {name: tensor.clone() for name, tensor in backbone.state_dict.items()}
     loggers_before = logging.getLogger("detectron2").handlers[:]
     reports = []
-
-    def measure(name: str):
-        return run_task(
-            "detection",
-            backbone,
-            scenes_dataset,
-            ResultStore(tmp_path / name),
-            work=tmp_path / f"{name}-work",
-            seed=3,
-            overrides={**FEW, "iterations": 60},
-            report=lambda *report: reports.append(report),
-        )
-
-    result = measure("first")
+    result = run_task(
+        "detection",
+        backbone,
+        scenes_dataset,
+        ResultStore(tmp_path / "results"),
+        work=tmp_path / "work",
+        seed=3,
+        overrides={**FEW, "iterations": 60},
+        report=lambda *report: reports.append(report),
+    )
     assert capfd.readouterr() == ("", ""), "the terminal belongs to the progress bar"
     assert logging.getLogger("detectron2").handlers == loggers_before
     assert [done for done, *_ in reports] == [*range(1, 61), 60]
     assert all(total == 60 for _, total, _ in reports)
-    assert any(words.startswith("loss ") for *_, words in reports)
+    assert any(message.startswith("loss ") for *_, message in reports)
     # A detector that learned nothing finds next to nothing; coloured rectangles are easy.
     assert result.metrics["AP50"].value > 20
 
@@ -87,22 +81,31 @@ def test_small_network_trains_evaluates_and_writes_a_record(scenes_dataset, tmp_
     assert any("high-passed" in note for note in result.notes)
     count = len(weights_before)
     assert f"{count} backbone tensors loaded by Detectron2 and compared bit for bit" in result.notes
-    stored = list((tmp_path / "first").rglob("*.json"))
+    stored = list((tmp_path / "results").rglob("*.json"))
     assert [read_result(path) for path in stored] == [result]
 
     for name, tensor in weights_before.items():
         assert torch.equal(backbone.state_dict[name], tensor), "the checkpoint is never changed"
         assert torch.equal(arrived[f"backbone.timm_model.{name}"], tensor)
 
-    again = measure("again")  # the same process, the same seed: the same numbers, bit for bit
-    assert {name: metric.value for name, metric in again.metrics.items()} == {
-        name: metric.value for name, metric in result.metrics.items()
-    }
-    boxes = [
-        json.loads((tmp_path / f"{name}-work" / "evaluation" / "coco_instances_results.json").read_text())
-        for name in ("first", "again")
-    ]
-    assert boxes[0] == boxes[1]
+
+def test_same_seed_same_boxes(scenes_dataset, tmp_path) -> None:
+    """In one process, bit for bit, whatever was drawn between the runs."""
+    boxes = []
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        torch.rand(3)
+        run_task(
+            "detection",
+            random_backbone("mixmask_resnet8", 0),
+            scenes_dataset,
+            ResultStore(tmp_path / name),
+            work=tmp_path / f"{name}-work",
+            seed=seed,
+            overrides={**FEW, "iterations": 3, "warmup_iterations": 1},
+        )
+        found = tmp_path / f"{name}-work" / "evaluation" / "coco_instances_results.json"
+        boxes.append(json.loads(found.read_text()))
+    assert boxes[0] == boxes[1] != boxes[2]
     assert len(boxes[0]) > 0
 
 
@@ -128,7 +131,9 @@ def test_resnet18_c4_with_extra_norm_holds_every_tensor_and_trains(scenes_datase
         "warmup_iterations": 1,
         "batch_size": 2,
         "masks": True,
+        "train_proposals": [20, 8],
         "test_proposals": [20, 4],
+        "roi_batch": 4,
     }
     result = run_task(
         "detection",
@@ -173,8 +178,8 @@ def test_backbone_with_one_tensor_removed_is_refused(arch, tensor, scenes_datase
 
 def test_tensor_lost_or_changed_on_the_way_is_noticed(tmp_path) -> None:
     backbone = random_backbone("mixmask_resnet8", 0)
-    path, placeless = weights.write_timm_weights(backbone, tmp_path)
-    assert placeless == ()
+    path, unused = weights.write_timm_weights(backbone, tmp_path)
+    assert unused == ()
     detector = torch.nn.Module()
     detector.backbone = torch.nn.Module()
     detector.backbone.timm_model = backbone.build()
@@ -185,7 +190,7 @@ def test_tensor_lost_or_changed_on_the_way_is_noticed(tmp_path) -> None:
     with torch.no_grad():
         detector.backbone.timm_model.conv1.weight[0, 0, 0, 0] += 1e-6
     with pytest.raises(
-        UserError, match=r"1 tensors were not loaded \(timm_model\.conv1\.weight\), 1 were left"
+        UserError, match=r"1 tensors were not loaded \(backbone\.timm_model\.conv1\.weight\), 0 were left"
     ):
         weights.check_arrival(detector, path)
     detector.backbone.timm_model = backbone.build()
@@ -197,35 +202,6 @@ def test_tensor_lost_or_changed_on_the_way_is_noticed(tmp_path) -> None:
         UserError, match=r"1 were left at random \(backbone\.timm_model\.layer3\.0\.conv2\.weight\)"
     ):
         weights.check_arrival(detector, path)
-
-
-def test_networks_whose_names_timm_flattens_arrive_and_their_heads_are_named(tmp_path) -> None:
-    backbone = random_backbone("convnext_atto", 0)
-    path, placeless = weights.write_timm_weights(backbone, tmp_path)
-    assert placeless == ("head.norm.bias", "head.norm.weight")
-    stored = weights.read_weights(path)
-    assert torch.equal(
-        stored["timm_model.stages_1.blocks.0.conv_dw.weight"],
-        backbone.state_dict["stages.1.blocks.0.conv_dw.weight"],
-    )
-    assert len(stored) == len(backbone.state_dict) - 2
-
-
-def test_missing_detectron2_is_one_line_with_the_command(scenes_dataset, tmp_path, monkeypatch) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "detectron2" else real(name, *rest)
-    )
-    with pytest.raises(MissingExtraError, match="install_detectron2") as caught:
-        run_task(
-            "detection",
-            random_backbone("mixmask_resnet8", 0),
-            scenes_dataset,
-            ResultStore(tmp_path / "results"),
-            work=tmp_path / "work",
-        )
-    assert caught.value.library == "Detectron2"
-    assert "\n" not in str(caught.value)
 
 
 def test_divergence_is_one_line_with_the_remedy(scenes_dataset, tmp_path) -> None:
@@ -242,9 +218,6 @@ def test_divergence_is_one_line_with_the_remedy(scenes_dataset, tmp_path) -> Non
 
 
 def test_published_recipes_are_mocos() -> None:
-    entry = TASKS.get("detection")
-    assert entry.dense
-    assert entry.default_protocol == "detection/patterns@1"
     found = {}
     for name in ("patterns@1", "coco-c4-1x@1", "voc-c4-24k@1"):
         protocol = get_protocol(f"detection/{name}")

@@ -16,21 +16,21 @@ SIZE = 48
 
 
 def render(root: Path, counts: dict[str, int]) -> Scenes:
-    """Write pictures with two rectangles each, and label maps in which 0 is background."""
+    """Write images with two rectangles each, and label maps in which 0 is background."""
     rng = np.random.default_rng(0)
     for split, count in counts.items():
         for folder in ("images", "segmentation"):
             (root / folder / split).mkdir(parents=True)
         for number in range(count):
-            picture = rng.normal(128, 12, (SIZE, SIZE, 3))
+            image = rng.normal(128, 12, (SIZE, SIZE, 3))
             labels = np.zeros((SIZE, SIZE), np.uint8)
             for kind in rng.integers(len(CLASSES), size=2):
                 top, left = rng.integers(0, SIZE - 20, 2)
                 window = np.s_[top : top + rng.integers(12, 20), left : left + rng.integers(12, 20)]
-                picture[window] = COLOURS[kind] + rng.normal(0, 12, picture[window].shape)
+                image[window] = COLOURS[kind] + rng.normal(0, 12, image[window].shape)
                 labels[window] = kind + 1
             name = f"{number:03d}.png"
-            pixels = picture.clip(0, 255).astype(np.uint8)
+            pixels = image.clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / "images" / split / name)
             Image.fromarray(labels).save(root / "segmentation" / split / name)
     return Scenes(root, CLASSES)
@@ -38,7 +38,7 @@ def render(root: Path, counts: dict[str, int]) -> Scenes:
 
 @pytest.fixture(scope="session")
 def rectangles(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A data set with scenes only: 24 training and 10 test pictures of 48 px."""
+    """A data set with scenes only: 24 training and 10 test images of 48 px."""
     root = tmp_path_factory.mktemp("rectangles")
     return Dataset("rectangles", root, CLASSES, {}, 32, render(root, {"train": 24, "test": 10}))
 

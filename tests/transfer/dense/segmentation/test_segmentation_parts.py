@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.transfer.dense.common.splits import SceneSplits
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings
@@ -50,7 +49,7 @@ def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Datas
 
     from mmbench.transfer.dense.segmentation import models  # noqa: F401
     from mmbench.transfer.dense.segmentation.config import build_config
-    from mmbench.transfer.dense.segmentation.quiet import contained
+    from mmbench.transfer.dense.segmentation.containment import contained
     from mmbench.transfer.dense.segmentation.runner import QuietRunner
     from mmbench.transfer.dense.segmentation.weights import feed_timm_backbone
 
@@ -59,9 +58,7 @@ def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Datas
     config = build_config(
         ModelCard(arm="any", arch="mixmask_resnet8", preprocessing=preprocessing),
         patterns_settings(crop=48, test_batch=5),
-        scenes=rectangles.scenes,
-        split="test",
-        subset=None,
+        SceneSplits(rectangles.scenes, "test", None, {"train": 24, "test": 10}),
         weights=None,
         work=tmp_path,
         seed=0,
@@ -88,7 +85,7 @@ def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Datas
 
 
 def test_padding_of_a_training_crop_stays_zero_after_the_filter() -> None:
-    """The filter sees the picture, not the padding: its values are those of the picture alone."""
+    """The filter sees the image, not the padding: its values are those of the image alone."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
@@ -155,18 +152,18 @@ def test_scenes_that_do_not_fit_are_refused(own_rectangles: Dataset) -> None:
     assert check_scenes(scenes, "train") == 3  # 255 means "do not count"
     labels[0, 0] = 4
     Image.fromarray(labels).save(path)
-    with pytest.raises(UserError, match=r"label 4 in .*001\.png names no class"):
+    with pytest.raises(UserError, match=r"label 4 in .*001\.png is not that of a class"):
         check_scenes(scenes, "train")
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     with pytest.raises(UserError, match="cannot be read"):
         check_scenes(scenes, "train")
     (scenes.images("test") / "000.png").unlink()
-    with pytest.raises(UserError, match=r"1 label maps .* have no picture"):
+    with pytest.raises(UserError, match=r"1 label maps .* have no image"):
         check_scenes(scenes, "test")
 
 
-def test_data_set_pairs_pictures_and_palette_maps(own_rectangles: Dataset) -> None:
-    """JPEG pictures and palette PNGs are read too, in the order of their names."""
+def test_data_set_pairs_images_and_palette_maps(own_rectangles: Dataset) -> None:
+    """JPEG images and palette PNGs are read too, in the order of their names."""
     from mmbench.transfer.dense.segmentation.scenes import MMBenchScenes
 
     scenes = own_rectangles.scenes
@@ -199,30 +196,14 @@ def test_data_set_pairs_pictures_and_palette_maps(own_rectangles: Dataset) -> No
     assert np.array_equal(data_set[2]["data_samples"].gt_sem_seg.data[0].numpy(), labels)
 
 
-def test_label_subsets_are_drawn_by_the_seed() -> None:
-    from mmbench.transfer.dense.segmentation.scenes import draw_subset
+def test_head_reads_the_maps_from_the_finest_stride() -> None:
+    from mmbench.transfer.dense.segmentation.architecture import head_inputs
 
-    first = draw_subset(50, 10, seed=3)
-    assert first == sorted(set(first))
-    assert len(first) == 10
-    assert set(first) <= set(range(50))
-    assert draw_subset(50, 10, seed=3) == first
-    assert draw_subset(50, 10, seed=4) != first
-
-
-def test_head_reads_the_deepest_map_of_each_stride() -> None:
-    from mmbench.transfer.dense.segmentation.architecture import plain_resnet_depth, timm_maps
-
-    # The stem and the first stage of the small network both have stride 2; the stage is deeper.
-    assert timm_maps("mixmask_resnet8", 2) == {1: (2, 32), 2: (4, 64), 3: (8, 128)}
-    assert timm_maps("mixmask_resnet8", 4) == {2: (4, 64), 3: (8, 128)}
-    assert timm_maps("mixmask_resnet8", 32) == {3: (8, 128)}
-    depths = {"mixmask_resnet18": 18, "resnet50.a1_in1k": 50, "resnet101": 101}
-    others = ("mixmask_resnet8", "mixmask_resnet18_cifar", "resnet50d", "wide_resnet50_2", "convnext_atto")
-    assert {arch: plain_resnet_depth(arch) for arch in depths} == depths
-    assert [plain_resnet_depth(arch) for arch in others] == [None] * len(others)
-    assert plain_resnet_depth("resnet50", {"output_stride": 32}) == 50
-    assert plain_resnet_depth("resnet50", {"output_stride": 16}) is None
+    strides = {
+        finest: [level.stride for level in head_inputs("mixmask_resnet8", finest)] for finest in (2, 4)
+    }
+    assert strides == {2: [2, 4, 8], 4: [4, 8]}
+    assert [level.stride for level in head_inputs("mixmask_resnet8", 32)] == [8]
 
 
 def test_options_of_the_architecture_reach_the_segmentor() -> None:
@@ -279,7 +260,7 @@ def test_voc_protocol_is_the_published_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "message"),
     [
         ({"iteration": 5}, "did you mean 'iterations'"),
         ({"iterations": 5, "warmup_iterations": 5}, "shorter than the training"),
@@ -287,17 +268,6 @@ def test_voc_protocol_is_the_published_recipe() -> None:
         ({"output_stride": 4}, "output_stride"),
     ],
 )
-def test_wrong_settings_are_told(overrides: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
+def test_wrong_settings_are_refused(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         patterns_settings(**overrides)
-
-
-def test_task_is_listed_without_importing_mmseg() -> None:
-    code = (
-        "import sys; from mmbench.tasks import TASKS; import mmbench.transfer.dense.segmentation; "
-        "assert TASKS._entries['segmentation'].dense; "
-        "loaded = [name for name in ('mmseg', 'mmcv', 'mmengine') if name in sys.modules]; "
-        "assert not loaded, loaded"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

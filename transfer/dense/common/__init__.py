@@ -1,0 +1,1 @@
+"""What the dense tasks share: one module per purpose, none of which needs Detectron2 or mmsegmentation."""
