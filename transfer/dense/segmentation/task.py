@@ -19,7 +19,7 @@ INSTALL = "pip install 'mmbench[segmentation]'"
     SegmentationSettings,
     "segmentation/patterns@1",
     column=BoardColumn("Segmentation", order=80),
-    metrics=("mIoU",),
+    metrics=("mIoU", "mAcc", "aAcc"),
     uses=("work",),
     dense=True,
 )

@@ -25,7 +25,7 @@ def test_all_tensors_in_place_are_counted() -> None:
         ({"net.a": torch.tensor([0.0, 1.0, 2.0000002])}, r"1 tensors .* \(net\.a\)", "0 were left"),
         ({"net.a": torch.arange(3.0, dtype=torch.float64)[:2]}, r"1 tensors .* \(net\.a\)", "0 were left"),
         ({"net.d": torch.ones(1)}, r"1 tensors .* \(net\.d\)", "0 were left"),
-        ({"net.b": None}, "0 tensors", r"1 were left at random \(net\.b\)"),
+        ({"net.b": None}, "0 tensors .*", r"1 were left at random \(net\.b\)"),
     ],
 )
 def test_what_did_not_arrive_is_named(change: dict[str, torch.Tensor | None], lost: str, unfed: str) -> None:

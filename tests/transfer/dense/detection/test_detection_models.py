@@ -90,6 +90,12 @@ def test_timm_backbone_computes_what_timm_computes_and_bfloat16_is_near(
     assert (near["stride8"] - expected).norm() < 0.02 * expected.norm()
 
 
+def test_network_without_the_strides_of_a_pyramid_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"'vit_tiny_patch16_224' has strides \[16\]$") as caught:
+        TimmBackbone("vit_tiny_patch16_224")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("arch", "depth"),
     [
