@@ -46,7 +46,7 @@ def scene_splits(
     if evaluated not in get_args(Split):
         raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{evaluated}'")
     available = check(scenes, "train")
-    sizes = {"train": available, evaluated: check(scenes, evaluated)}
+    sizes: dict[str, int] = {"train": available, evaluated: check(scenes, evaluated)}
     subset = None
     if train_images is not None and train_images < available:
         subset = draw_subset(available, train_images, job.seed)
