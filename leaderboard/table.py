@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -12,18 +14,7 @@ from mmbench.leaderboard.board import Board, Cell, Column, Delta, PublishedGroup
 from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.refusals import COLUMN, refuse_mixtures
 from mmbench.leaderboard.statistics import summarise, welch_interval
-
-TASK_ORDER = ("knn", "linear", "logreg", "lowshot", "semisup", "finetune", "detection", "segmentation")
-TASK_LABELS = {
-    "knn": "kNN",
-    "linear": "Linear",
-    "logreg": "Logistic regression",
-    "lowshot": "Few labels",
-    "semisup": "Semi-supervised",
-    "finetune": "Finetuning",
-    "detection": "Detection",
-    "segmentation": "Segmentation",
-}
+from mmbench.tasks import TASKS
 
 
 def make_board(
@@ -47,10 +38,9 @@ def make_board(
     refuse_mixtures(frame)
     records = frame[frame["primary"]]
     columns, cells = [], {}
-    labels = _labels(records)
-    for key in sorted(labels, key=lambda key: (TASK_ORDER.index(key[0]), _label_share(key[2]), key)):
+    for key, label in _labels(records).items():
         group = records[(records[COLUMN] == list(key)).all(axis=1)]
-        column = _column(labels[key], group)
+        column = _column(label, group)
         columns.append(column)
         cells.update({(arm, column.name): cell for arm, cell in _cells(group, baseline).items()})
     rows = [_row(arm, records[records["arm"] == arm], baseline, columns, cells) for arm in arms]
@@ -69,18 +59,16 @@ def make_board(
     )
 
 
-def _label_share(protocol: str) -> float:
-    """Return the percentage of labels that the protocol's name tells, to put 1% before 10%."""
-    found = re.search(r"(\d+(?:\.\d+)?)pct", protocol)
-    return float(found.group(1)) if found else 0.0
-
-
 def _labels(records: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """Return a label for each column: the task, and what it takes to tell columns apart."""
-    labels = {}
-    for task, dataset, protocol in records[COLUMN].drop_duplicates().itertuples(index=False, name=None):
-        share = _label_share(protocol)
-        labels[task, dataset, protocol] = f"{share:g}% labels" if share else TASK_LABELS[task]
+    """Return a heading for each column, in order: the task's, and what distinguishes equal ones."""
+    found = {}
+    for *key, config in records.drop_duplicates(COLUMN)[[*COLUMN, "config"]].itertuples(
+        index=False, name=None
+    ):
+        task, dataset, protocol = key
+        found[task, dataset, protocol] = _heading(task, json.loads(config))
+    ordered = sorted(found.items(), key=lambda item: (*item[1][1:], item[0]))
+    labels = {key: label for key, (label, _, _) in ordered}
     for distinguish in (1, 2):  # by data set, then by protocol
         words = list(labels.values())
         labels = {
@@ -88,6 +76,15 @@ def _labels(records: pd.DataFrame) -> dict[tuple[str, str, str], str]:
             for key, label in labels.items()
         }
     return labels
+
+
+def _heading(task: str, config: Mapping[str, Any]) -> tuple[str, float, float]:
+    """Return heading, position of the task and position within it; of a task of no package here its name."""
+    if task not in TASKS.names():
+        return task, math.inf, 0.0
+    column = TASKS.get(task).column
+    label, position = column.of(config)
+    return label, column.order, position
 
 
 def _column(label: str, group: pd.DataFrame) -> Column:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmbench.checkpoints.card import Preprocessing
     from mmbench.checkpoints.conversion import convert_checkpoint
     from mmbench.checkpoints.reading import load_backbone
+    from mmbench.leaderboard.dataframe import build_leaderboard
     from mmbench.pretrain.api import run_pretraining
     from mmbench.transfer.encoder import Encoder
     from mmbench.transfer.evaluation import evaluate
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _API = {
     "Encoder": "mmbench.transfer.encoder",
     "Preprocessing": "mmbench.checkpoints.card",
+    "build_leaderboard": "mmbench.leaderboard.dataframe",
     "convert_checkpoint": "mmbench.checkpoints.conversion",
     "evaluate": "mmbench.transfer.evaluation",
     "load_backbone": "mmbench.checkpoints.reading",
@@ -37,6 +39,7 @@ __all__ = [
     "Encoder",
     "Preprocessing",
     "__version__",
+    "build_leaderboard",
     "convert_checkpoint",
     "evaluate",
     "load_backbone",

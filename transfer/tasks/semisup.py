@@ -28,6 +28,8 @@ class SemisupSettings(FinetuneSettings):
 
 def _share(config: Mapping[str, Any]) -> tuple[str, float]:
     """Return a column per share of the labels."""
+    if "fraction" not in config:
+        return "Semi-supervised", 0.0
     percent = 100 * float(config["fraction"])
     return f"{percent:g}% labels", percent
 
