@@ -61,7 +61,7 @@ def _mixed_precision(config: PretrainConfig, device: torch.device) -> str:
 
 
 def start_trackers(accelerator: Accelerator, config: PretrainConfig, resumed_step: int) -> None:
-    """Start the run's trackers; what TensorBoard was told of steps past `resumed_step` is forgotten."""
+    """Start the run's trackers; TensorBoard's records of steps past `resumed_step` are dropped."""
     only_tensorboard = set(config.trackers) <= {"tensorboard"}  # it would make a folder of the settings
     settings = None if only_tensorboard else _flat(config.model_dump(mode="json"))
     options = {"tensorboard": {"purge_step": resumed_step + 1}}

@@ -28,8 +28,9 @@ def settings_lines(plan: RunPlan) -> list[str]:
     sources = recipe.sources()
     alone = PretrainConfig.model_validate({**recipe.settings, "method": recipe.arm, "recipe": recipe.id})
     recipes_own = dict(flat(alone.model_dump(mode="json")))
+    shown = plan.config.model_dump(mode="json", exclude={"method", "recipe"})  # the first line names them
     lines = []
-    for name, value in flat(plan.config.model_dump(mode="json")):
+    for name, value in flat(shown):
         if not same(recipes_own.get(name), value):
             source = "yours"
         else:
@@ -48,12 +49,10 @@ def cost_lines(plan: RunPlan) -> list[str]:
     try:
         dataset = plan.dataset or open_images(config.data, config.data_root)
         images, image_size = facts_of(dataset).images, config.image_size or dataset.image_size
-    except UserError as error:
+    except UserError:
         facts = known_facts(config.data)
         if facts is None or facts.side is None:
             raise
-        lines.append(
-            f"the data of {printable(config.data)} are not there yet ({error}); counted by the manifest"
-        )
+        lines.append(f"the images of {printable(config.data)} are not here; the manifest states their number")
         images, image_size = facts.images, config.image_size or facts.side
     return [*lines, *expected_cost(config, images, image_size).lines(config)]

@@ -25,7 +25,7 @@ from mmbench.pretrain.sources.opening import open_images, open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
-PICTURED = 8
+SHOWN = 8
 logger = logging.getLogger("mmbench.pretrain")
 
 
@@ -45,10 +45,10 @@ def pretrain(
     `torchrun` or `accelerate launch` the processes share each batch; the first one writes the folder.
 
     Args:
-        report: called after each step with (steps done, steps in all, words with loss, LR and images/s).
+        report: called after each step with (steps done, steps in all, text with loss, rate and images/s).
         dataset: used instead of loading `config.data` from `config.data_root`.
         requests: lets the caller ask for a state or a stop.
-        say: told what a person should know, such as an unreadable state.
+        say: called with each line that a user should see, such as one about an unreadable state.
 
     Raises:
         UserError: bad settings, data, architecture or folder; not enough disk; a loss that is not finite.
@@ -92,8 +92,8 @@ def pretrain(
             list_unreadable(trainer, folder, 0, say)
         if is_main and not trainer.step_number:
             generator = torch.Generator(trainer.device).manual_seed(config.seed)
-            pictures = source.samples(PICTURED)
-            draw_views(trainer.views, pictures, generator, folder.root / "views.png", config.method)
+            shown = source.samples(SHOWN)
+            draw_views(trainer.views, shown, generator, folder.root / "views.png", config.method)
         start_trackers(accelerator, config, trainer.step_number)
         session = Session(
             trainer,
@@ -109,7 +109,7 @@ def pretrain(
         finally:
             for tracker in accelerator.trackers:
                 tracker.finish()
-        requests.heed_stop()
+        requests.stop_if_asked()
         if is_main:
             title, branches = f"{config.method} on {dataset.name}", trainer.views.masking.branches
             if not draw_curves(folder.metrics, folder.root / "curves.png", title, branches):

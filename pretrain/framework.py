@@ -1,4 +1,4 @@
-"""The first axis of pretraining: how views are compared. The asymmetric loss stands here, once for all."""
+"""The first axis of pretraining: how views are compared. The asymmetric loss is defined here."""
 
 from __future__ import annotations
 

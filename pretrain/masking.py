@@ -56,7 +56,7 @@ class Panel(NamedTuple):
     """One row of the figure of views: an image for each column.
 
     Attributes:
-        label: what stands beside the row; may have two lines.
+        label: text beside the row; may have two lines.
         images: (N, 1 or 3, H, W).
         kind: "view" for normalised images, "mask" for numbers in [0, 1].
         captions: one under each image, or none.

@@ -1,4 +1,4 @@
-"""One session of a run: the steps from where it stands to its end or to a request, and what is written."""
+"""One session of a run: the steps up to its end or a request, and what is written."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WAIT_HINT_SHARE, WAIT_HINT_STEPS = 0.1, 50
 
 @dataclass
 class Requests:
-    """What may be asked of a running pretraining from outside, at any moment; heeded after the step.
+    """What may be asked of a running pretraining from outside, at any moment; it takes effect after the step.
 
     Attributes:
-        idle: whether there is no step to wait for, as before the first and after the last; a stop is then
-            heeded at once.
+        idle: whether there is no step to wait for, as before the first and after the last; a stop then
+            takes effect at once.
         save: write a training state now.
         stop: write a training state and leave with KeyboardInterrupt.
         resubmit: the stop is a scheduler's, who should start the same command again.
@@ -37,7 +37,7 @@ class Requests:
     resubmit: bool = False
     idle: bool = False
 
-    def heed_stop(self) -> None:
+    def stop_if_asked(self) -> None:
         """Leave if a stop was asked for.
 
         Raises:
@@ -52,7 +52,7 @@ class Session:
 
     Args:
         seconds_before: what earlier sessions took.
-        monitor: measures the backbone now and then, if wanted.
+        monitor: measures the backbone periodically, if wanted.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Session:
         self.trainer.accelerator.log(values, step=done.step)
 
     def _tell(self, done: StepReport, speed: float, waiting: float) -> None:
-        """Report the step; say once if the data are slow, and which pictures were left out."""
+        """Report the step; say once if the data are slow, and which images were left out."""
         if self.report is not None:
             words = (
                 f"loss {done.loss:.3f}  lr {done.lr:.1e}  {speed:.0f} images/s  data {waiting:.0%}{self.knn}"
@@ -181,13 +181,13 @@ class Session:
 
 
 def _unreadable_list(folder: RunFolder) -> Path:
-    """Return where this process lists the pictures that it left out."""
+    """Return where this process lists the images that it left out."""
     rank = process_rank()
     return folder.root / (f"unreadable-{rank}.txt" if rank else "unreadable.txt")
 
 
 def recall_unreadable(trainer: Trainer, folder: RunFolder) -> int:
-    """Take over what an earlier session listed; return how many pictures are left out so far."""
+    """Take over what an earlier session listed; return how many images are left out so far."""
     known, place = trainer.source.unreadable, _unreadable_list(folder)
     if place.is_file():
         known += [path for path in place.read_text(encoding="utf-8").splitlines() if path not in known]
@@ -195,13 +195,13 @@ def recall_unreadable(trainer: Trainer, folder: RunFolder) -> int:
 
 
 def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Callable[[str], None]) -> int:
-    """Write the paths of pictures that were left out to the run folder, if there are new ones; count them."""
+    """Write the paths of images that were left out to the run folder, if there are new ones; count them."""
     paths = trainer.source.unreadable
     if len(paths) > listed:
         place = _unreadable_list(folder)
         write_text(place, "".join(f"{printable(path)}\n" for path in paths))
         last = printable(paths[-1])
-        say(f"{len(paths)} pictures cannot be read and are left out, the last is {last}; see {place}")
+        say(f"{len(paths)} images cannot be read and are left out, the last is {last}; see {place}")
     return len(paths)
 
 

@@ -103,7 +103,7 @@ class PretrainConfig(BaseModel):
         precision: "bf16" and "fp16" (GPU only) run the encoders under autocast; weights, losses and queue
             stay float32. A CPU without bfloat16 takes "fp32" instead of "bf16".
         compile: let torch.compile speed the encoders up.
-        loading: "memory" decodes pictures once, "files" as they are needed, "auto" by their size.
+        loading: "memory" decodes images once, "files" as they are needed, "auto" by their size.
         workers: processes that decode files, for each process that trains.
         device: "auto" takes the GPU where there is one.
         threads: of the CPU; None leaves torch's choice. Bit-exact repetition needs the same number.

@@ -52,7 +52,7 @@ class ImageSource(ABC):
         sides: how large the images are before anything is decoded; None where no file's header can be read.
         crop_pct: the share of an image's short side that evaluation looks at: 1 where images are not larger
             than a view, as evaluation does it.
-        unreadable: paths of pictures that were left out, in the order in which they were met.
+        unreadable: paths of images that were left out, in the order in which they were met.
     """
 
     name: str
@@ -84,12 +84,12 @@ class ImageSource(ABC):
     def batches(self, plan: Iterable[Part]) -> Iterator[Tensor]:
         """Yield the images of each part, on the run's device.
 
-        Either whole pictures, uint8 (B, 3, H, W), or pairs of crops of them, uint8 (2, B, 3, S, S).
+        Either whole images, uint8 (B, 3, H, W), or pairs of crops of them, uint8 (2, B, 3, S, S).
         """
 
     @abstractmethod
     def samples(self, count: int) -> Tensor:
-        """Return up to `count` pictures for people to look at, evenly spread: uint8 (N, 3, H, W)."""
+        """Return up to `count` images for people to look at, evenly spread: uint8 (N, 3, H, W)."""
 
 
 def spread(total: int, count: int) -> Tensor:

@@ -27,20 +27,20 @@ def check_unreadable(unreadable: list[str], total: int, place: str, share: float
     """Stop a run whose data are damaged.
 
     Raises:
-        UserError: more than `share` of the pictures, and more than ten, cannot be read.
+        UserError: more than `share` of the images, and more than ten, cannot be read.
     """
     if len(unreadable) > max(UNREADABLE_AT_LEAST, share * total):
         raise UserError(
-            f"{len(unreadable)} of {total} pictures in {place} cannot be read ({listed(unreadable)}); "
+            f"{len(unreadable)} of {total} images in {place} cannot be read ({listed(unreadable)}); "
             "fix or remove them"
         )
 
 
 class Crop(NamedTuple):
-    """A picture's two crops, uint8 (2, 3, S, S).
+    """An image's two crops, uint8 (2, 3, S, S).
 
     Attributes:
-        unreadable: indices of the damaged pictures that were met on the way.
+        unreadable: indices of the damaged images that were met on the way.
         lost: nothing was found that can be read, and the crops are empty.
     """
 
@@ -50,7 +50,7 @@ class Crop(NamedTuple):
 
 
 class CroppedImages(TorchDataset[Crop]):
-    """Two random crops of each picture. What is drawn depends on seed, epoch and picture alone.
+    """Two random crops of each image. What is drawn depends on seed, epoch and image alone.
 
     So the number of workers changes nothing, and a run goes on in the middle of an epoch exactly.
     """
@@ -61,7 +61,7 @@ class CroppedImages(TorchDataset[Crop]):
         self.seed = config.seed
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
-        """Return crops of picture `index` in `epoch`, or of the next one that can be read."""
+        """Return crops of image `index` in `epoch`, or of the next one that can be read."""
         epoch, index = key
         unreadable: list[int] = []
         while len(unreadable) <= UNREADABLE_AT_LEAST:
@@ -77,7 +77,7 @@ class CroppedImages(TorchDataset[Crop]):
         """Return two random resized crops, uint8 (2, 3, S, S), antialiased bilinear.
 
         Raises:
-            UserError: the picture cannot be read.
+            UserError: the image cannot be read.
         """
         path = self.files.root / self.files.paths[index]
         generator = generator_of(self.seed, epoch, index)
@@ -109,7 +109,7 @@ class FileSource(ImageSource):
         self.unreadable: list[str] = []
         self.device = device
         self.workers = config.workers
-        self.pictures = CroppedImages(files, size, config)
+        self.crops = CroppedImages(files, size, config)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -118,12 +118,12 @@ class FileSource(ImageSource):
         """Yield pairs of crops.
 
         Raises:
-            UserError: too many pictures cannot be read.
+            UserError: too many images cannot be read.
         """
         keys = ([(part.epoch, index) for index in part.indices.tolist()] for part in plan)
         pin = self.device.type == "cuda"
         known = set(self.unreadable)
-        for crop in read_batches(self.pictures, keys, self.workers, collate, pin_memory=pin):
+        for crop in read_batches(self.crops, keys, self.workers, collate, pin_memory=pin):
             for index in crop.unreadable:
                 path = self.files.paths[index]
                 if path not in known:
@@ -134,7 +134,7 @@ class FileSource(ImageSource):
             yield crop.pair.to(self.device, non_blocking=True)
 
     def samples(self, count: int) -> Tensor:
-        """Return some pictures, a little larger than a view."""
+        """Return some images, a little larger than a view."""
         size, found = round(self.image_size * 1.25), []
         for index in spread(len(self), count).tolist():
             try:
@@ -144,5 +144,5 @@ class FileSource(ImageSource):
             except UserError:
                 continue  # the run itself counts and lists it
         if not found:
-            raise UserError(f"none of the pictures tried in {self.files.root} can be read")
+            raise UserError(f"none of the images tried in {self.files.root} can be read")
         return torch.stack(found).permute(0, 3, 1, 2)

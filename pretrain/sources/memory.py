@@ -13,7 +13,7 @@ from mmbench.pretrain.sources.base import ImageSource, Part, spread
 
 
 class MemorySource(ImageSource):
-    """Decoded pictures on the device."""
+    """Decoded images on the device."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class MemorySource(ImageSource):
         return len(self.images)
 
     def batches(self, plan: Iterable[Part]) -> Iterator[Tensor]:
-        """Yield whole pictures."""
+        """Yield whole images."""
         for part in plan:
             yield self.images[part.indices.to(self.images.device)]
 

@@ -35,8 +35,8 @@ def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: D
     assert card.preprocessing.image_size == 32
     assert card.preprocessing.high_pass is None
     assert card.source_format == "run"
-    for picture in ("views.png", "curves.png"):
-        with Image.open(finished.root / picture) as image:
+    for image in ("views.png", "curves.png"):
+        with Image.open(finished.root / image) as image:
             assert min(image.size) > 300
             assert len(image.convert("RGB").getcolors(2**20) or []) > 50
     assert list(finished.tensorboard.rglob("events.*"))

@@ -26,7 +26,7 @@ EPOCHS, STEPS_PER_EPOCH = 20, 6
 
 
 def configuration(framework: str, folder: Path | None) -> PretrainConfig:
-    """The settings; `folder` holds pictures that data workers read, else the data are in memory."""
+    """The settings; `folder` holds images that data workers read, else the data are in memory."""
     overrides = [f"framework.name={framework}", "batch_size=32", "log_every=1"]
     if framework == "moco":
         overrides.append("framework.queue=100")  # no multiple of the batch
@@ -37,7 +37,7 @@ def configuration(framework: str, folder: Path | None) -> PretrainConfig:
     return resolve_config("mixmask", data=data, epochs=EPOCHS, device="cpu", threads=1, overrides=overrides)
 
 
-def write_pictures(folder: Path, dataset: Dataset) -> Path:
+def write_images(folder: Path, dataset: Dataset) -> Path:
     """Write the train split as loose PNG files."""
     folder.mkdir()
     for number, image in enumerate(dataset.split("train").images):
@@ -67,7 +67,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
 ) -> None:
     chance = random.Random(framework)
     killed = RunFolder(tmp_path / "killed")
-    folder = write_pictures(tmp_path / "pictures", tiny) if workers else None
+    folder = write_images(tmp_path / "images", tiny) if workers else None
     ended = [run_until_killed(framework, killed.root, folder, chance) for _ in range(kills)]
     assert sum(not end for end in ended) >= kills - 2  # nearly every kill met a running process
     said: list[str] = []
@@ -89,10 +89,10 @@ if __name__ == "__main__":
     def tell(done: int, total: int, words: str) -> None:
         print(done, flush=True)
 
-    pictures = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    images = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     pretrain(
-        configuration(sys.argv[1], pictures),
+        configuration(sys.argv[1], images),
         Path(sys.argv[2]),
         tell,
-        dataset=None if pictures else make_tiny_dataset(),
+        dataset=None if images else make_tiny_dataset(),
     )

@@ -89,7 +89,7 @@ def test_mscn_filters_both_views_and_masks_only_the_query() -> None:
     views = maker(images, torch.Generator().manual_seed(2))
     assert not views.compare_clean
     assert maker.preprocessing.high_pass == high_pass_for(32)
-    assert abs(views.key.mean().item()) < 0.02  # a high-passed picture has no brightness
+    assert abs(views.key.mean().item()) < 0.02  # a high-passed image has no brightness
     (masked,) = views.masked
     kept = masked.mask.expand_as(views.query) == 1
     assert torch.equal(masked.images[kept], views.query[kept])

@@ -1,4 +1,4 @@
-"""Folders that are read as they are needed: crops, workers, damaged pictures, exact resume."""
+"""Folders that are read as they are needed: crops, workers, damaged images, exact resume."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from mmbench.runs import RunFolder, read_metrics
 CPU = torch.device("cpu")
 
 
-def write_pictures(folder: Path, count: int = 48, side: int = 60) -> Path:
-    """Write two classes of JPEGs; the grey level of picture i is about 5 i."""
+def write_images(folder: Path, count: int = 48, side: int = 60) -> Path:
+    """Write two classes of JPEGs; the grey level of image i is about 5 i."""
     generator = np.random.default_rng(0)
     for number in range(count):
         noise = generator.integers(0, 10, (side, side + 8, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def write_pictures(folder: Path, count: int = 48, side: int = 60) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
+    return write_images(tmp_path_factory.mktemp("data") / "images")
 
 
 def config(folder: Path, *more: str, epochs: int = 2) -> PretrainConfig:
@@ -59,25 +59,25 @@ def test_crops_are_those_of_the_whole_picture(folder: Path) -> None:
     """Independent: full decode, crop, resize; the JPEG may be decoded smaller, so a little differs."""
     source = opened(folder)
     for epoch, index in ((0, 3), (4, 20)):
-        pair = source.pictures.crop(epoch, index)
+        pair = source.crops.crop(epoch, index)
         assert pair.shape == (2, 3, 32, 32)
-        assert torch.equal(pair, source.pictures.crop(epoch, index))
+        assert torch.equal(pair, source.crops.crop(epoch, index))
         assert not torch.equal(pair[0], pair[1])
-        assert not torch.equal(pair, source.pictures.crop(epoch + 1, index))
-    picture = Image.open(folder / source.files.paths[3]).convert("RGB")
-    whole = torch.from_numpy(np.asarray(picture).copy()).float()
-    pair = source.pictures.crop(0, 3).float()
+        assert not torch.equal(pair, source.crops.crop(epoch + 1, index))
+    image = Image.open(folder / source.files.paths[3]).convert("RGB")
+    whole = torch.from_numpy(np.asarray(image).copy()).float()
+    pair = source.crops.crop(0, 3).float()
     assert abs(pair.mean() - whole.mean()) < 3
 
 
 def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
-    """In a picture whose colours are its coordinates, a crop tells its rectangle."""
+    """In an image whose colours are its coordinates, a crop tells its rectangle."""
     down, across = np.meshgrid(np.arange(240), np.arange(200), indexing="ij")
     pixels = np.stack([across, down, 0 * down], axis=2).astype(np.uint8)
     for name, tolerance in (("a.png", 1.5), ("a.jpg", 6.0)):
         Image.fromarray(pixels).save(tmp_path / name, **({"quality": 100} if name.endswith("jpg") else {}))
         files = ImageFiles(tmp_path, [name], torch.zeros(1, dtype=torch.int64))
-        pictures = CroppedImages(files, 32, config(tmp_path))
+        images = CroppedImages(files, 32, config(tmp_path))
         seen: list[object] = []
 
         def remember(*arguments: object, seen: list[object] = seen) -> object:
@@ -87,7 +87,7 @@ def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mmbench.data.file_crops.draw_crops", remember)
-            pair = pictures.crop(0, 0).float()
+            pair = images.crop(0, 0).float()
         top, left, tall, wide = (values.tolist() for values in seen[-1])  # type: ignore[attr-defined]
         for view in range(2):
             # The centre of the first and of the last of 32 pixels lies half a pixel inside the rectangle.
@@ -124,7 +124,7 @@ def test_stopped_and_resumed_with_workers_equals_uninterrupted(folder: Path, tmp
 
 
 def test_damaged_pictures_are_left_out_counted_and_listed(folder: Path, tmp_path: Path) -> None:
-    damaged = write_pictures(tmp_path / "pictures")
+    damaged = write_images(tmp_path / "images")
     files = load_dataset(str(damaged)).files["train"]()
     for path in files.paths[2:5]:
         (damaged / path).write_bytes((damaged / path).read_bytes()[:300])
@@ -132,13 +132,13 @@ def test_damaged_pictures_are_left_out_counted_and_listed(folder: Path, tmp_path
         said: list[str] = []
         load_dataset.cache_clear()
         run = pretrain(config(damaged, f"loading={loading}", epochs=1), tmp_path / loading, say=said.append)
-        assert any("3 pictures cannot be read" in words for words in said)
+        assert any("3 images cannot be read" in words for words in said)
         listed = (run.root / "unreadable.txt").read_text().split()
         assert sorted(listed) == sorted(files.paths[2:5])
 
 
 def test_what_an_earlier_sitting_left_out_stays_on_the_list(folder: Path, tmp_path: Path) -> None:
-    damaged = write_pictures(tmp_path / "pictures")
+    damaged = write_images(tmp_path / "images")
     chosen = config(damaged, "workers=0", epochs=1)
     files = load_dataset(str(damaged)).files["train"]()
     order = EpochOrders(len(files), 0).of(0).tolist()
@@ -158,12 +158,12 @@ def test_what_an_earlier_sitting_left_out_stays_on_the_list(folder: Path, tmp_pa
 
 
 def test_too_many_damaged_pictures_stop_the_run(tmp_path: Path) -> None:
-    damaged = write_pictures(tmp_path / "pictures")
+    damaged = write_images(tmp_path / "images")
     for path in load_dataset(str(damaged)).files["train"]().paths[:12]:
         (damaged / path).write_bytes(b"<html>")
     for loading in ("files", "memory"):
         load_dataset.cache_clear()
-        with pytest.raises(UserError, match=r"1[12] of 32 pictures in .* cannot be read"):
+        with pytest.raises(UserError, match=r"1[12] of 32 images in .* cannot be read"):
             pretrain(config(damaged, f"loading={loading}", "workers=0", epochs=8), tmp_path / loading)
 
 
@@ -200,7 +200,7 @@ def test_orders_are_those_of_one_generator_in_any_sequence() -> None:
 
 
 def test_unlabelled_pictures_are_enough(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "source", 24)
+    write_images(tmp_path / "source", 24)
     loose = tmp_path / "loose"
     loose.mkdir()
     for path in sorted((tmp_path / "source").rglob("*.jpg")):
