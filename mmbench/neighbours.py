@@ -1,4 +1,4 @@
-"""The weighted nearest-neighbour classifier on features, which pretraining watches and transfer measures."""
+"""The weighted nearest-neighbour classifier on features, which pretraining monitors and transfer measures."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def _top(part: Tensor, compared: Tensor, norms: Tensor, start: int, neighbours: 
         start: index of the first item in the bank.
     """
     cosine = (normalize(part.float(), dim=1) @ compared.T).div_(norms)
-    # topk leaves open which of equal cosines it takes and in which order. One more than asked for shows
-    # where the last place is tied: only there is the whole row sorted.
+    # topk does not specify which of equal cosines it takes, nor their order. One more than requested shows
+    # where the last place is tied; only those rows are sorted as a whole.
     kept, index = cosine.topk(min(neighbours + 1, len(compared)), dim=1)
     if kept.shape[1] > neighbours:
         tied = kept[:, -1] == kept[:, -2]

@@ -195,6 +195,11 @@ def require_within_run(milestones: tuple[int, ...], others: ValidationInfo, leng
     return milestones
 
 
+DecayEpochs = Annotated[
+    Milestones, AfterValidator(lambda value, others: require_within_run(value, others, "epochs"))
+]
+
+
 def require_shorter(warmup: float, others: ValidationInfo, length: str, name: str = "") -> None:
     """Check that a warm-up is not longer than the run; a protocol's own is kept, as milestones are.
 

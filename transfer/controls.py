@@ -67,7 +67,7 @@ def recalibrated_random_backbone(
     # Image folders are sorted by class: the first images would be those of two or three classes.
     images = open_images(dataset, "train", size, workers=min(8, cores()), rule=rule)
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:RECALIBRATION_IMAGES]
-    for batch in images.middles(chosen.split(RECALIBRATION_BATCH)):
+    for batch in images.centre_crops(chosen.split(RECALIBRATION_BATCH)):
         model(prepare(batch))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     origins = {

@@ -15,7 +15,7 @@ from mmbench.results import Result, ResultStore, read_result
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import per_class_accuracy
-from mmbench.transfer.plots.beside_record import draw_beside
+from mmbench.transfer.plots.feature_plots import draw_record_plots
 from mmbench.transfer.plots.confusion import draw_confusion
 from mmbench.transfer.resume import Unfinished
 from mmbench.transfer.run import TransferRun
@@ -72,7 +72,7 @@ def draw_features(run: TransferRun, store: ResultStore) -> None:
     Raises:
         UserError: fewer than four images to show.
     """
-    draw_beside(TransferJob(run, Path()), run.path(store))
+    draw_record_plots(TransferJob(run, Path()), run.path(store))
 
 
 def _not_recorded(error: ValidationError, run: TransferRun) -> UserError:

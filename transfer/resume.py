@@ -1,4 +1,4 @@
-"""What an interrupted training leaves behind, so that the same command goes on exactly where it stood."""
+"""The state of an interrupted training, from which the same command continues exactly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,31 +21,36 @@ from mmbench.runs import RunFolder
 SAVE_EVERY_SECONDS = 60.0
 
 
+def state_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of every part, by its name."""
+    return {name: part.state_dict() for name, part in parts.items()}
+
+
 class Unfinished:
     """The training state of one run, in a folder of its own, until its record is written.
 
     Args:
-        root: the folder, <store>/.unfinished/<data set>/<protocol>/<run>; None keeps nothing.
-        device: where the states' tensors go.
+        root: the folder, <store>/.unfinished/<data set>/<protocol>/<run>; None saves nothing.
+        device: where the tensors of a state are loaded to.
     """
 
     def __init__(self, root: Path | None, device: torch.device) -> None:
         self.folder = None if root is None else RunFolder(root)
         self.device = device
         above = [] if root is None else list(root.parents)[:4]
-        # Ours, and the store itself where this run makes it.
+        # Our folders, and the store itself where this run creates it.
         self._made = [*above[:3], *(store for store in above[3:] if not store.exists())]
-        self.notes: list[str] = []  # what a record must say of damaged states
+        self.notes: list[str] = []  # what a record must say about damaged states
         self.stop = False
-        self._steps = False  # whether there are steps, after which a stop can be heard
-        self.seconds_before = 0.0  # what earlier sittings took
+        self._steps = False  # whether the run takes steps, at whose end a stop is obeyed
+        self.seconds_before = 0.0  # what earlier sessions took
         self._started = self._saved = time.monotonic()
 
     def state(self) -> dict[str, Any] | None:
         """Return the newest state, None where the run begins.
 
-        A training calls this before its first step: from here on a stop waits for the end of a step.
-        Under several processes all of them read it: the folder must be one that they share.
+        A training calls this before its first step; from then on a stop waits for the end of a step. Under
+        several processes all of them read it, so the folder must be shared.
         """
         self._steps = True
         if self.folder is None:
@@ -58,17 +63,35 @@ class Unfinished:
         self.seconds_before = float(state["seconds"])
         return state
 
+    def restore(self, parts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Load the newest state into `parts` and return it, None where the run begins.
+
+        A state that lacks one of the parts was saved by another version: training starts again.
+
+        Args:
+            parts: what has `load_state_dict`, by name; see `state_of`.
+        """
+        saved = self.state()
+        if saved is None:
+            return None
+        if not parts.keys() <= saved.keys():
+            self.seconds_before = 0.0
+            return None
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        return saved
+
     def after_step(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        """Save now and then, and when the run is asked to stop.
+        """Save periodically, and when the run is asked to stop.
 
         Raises:
             KeyboardInterrupt: a stop was asked for; the state is saved.
-            UserError: the disk is full; the run goes no further, and the states before are as they were.
+            UserError: the disk is full; the run ends, and earlier states are unchanged.
         """
         self._save_if_due(step, state, time.monotonic() - self._saved >= SAVE_EVERY_SECONDS)
 
     def after_training(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        """Heed a stop that came too late for the last step; from here on one is heeded at once.
+        """Obey a stop that came too late for the last step; later ones are obeyed at once.
 
         Raises:
             KeyboardInterrupt: a stop was asked for; the state is saved.
@@ -78,7 +101,7 @@ class Unfinished:
         self._save_if_due(step, state, due=False)
 
     def before_record(self) -> None:
-        """Heed a stop that no step has heeded.
+        """Obey a stop that came after the last step.
 
         Raises:
             KeyboardInterrupt: a stop was asked for.
@@ -113,10 +136,10 @@ class Unfinished:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder; Ctrl-C and SIGTERM stop after the step, or at once where there is none.
+        """Lock the folder; Ctrl-C and SIGTERM stop after the step, or at once where there is none.
 
         Raises:
-            UserError: another process works on the very same run.
+            UserError: another process works on the same run.
         """
         if self.folder is None:
             yield
@@ -134,15 +157,15 @@ class Unfinished:
                     self.forget()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.stop or not self._steps:  # asked twice, or nothing to wait for: at once
+        if self.stop or not self._steps:  # asked twice, or no step to wait for: at once
             raise KeyboardInterrupt
         self.stop = True
 
     def forget(self) -> None:
-        """Remove the folder: the run has its record, or left nothing to go on with."""
+        """Remove the folder: the run has its record, or saved no state."""
         if self.folder is None or process_rank() > 0:
             return
         shutil.rmtree(self.folder.root, ignore_errors=True)
-        with contextlib.suppress(OSError):  # of other runs there may be something left
+        with contextlib.suppress(OSError):  # other runs may have states there
             for folder in self._made:
                 folder.rmdir()

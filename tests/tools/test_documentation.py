@@ -9,7 +9,7 @@ import yaml
 
 from mmbench.cli.main import COMMANDS
 from mmbench.tools import documentation
-from mmbench.transfer.tasks.knn import KnnSettings
+from mmbench.transfer.tasks.knn.settings import KnnSettings
 
 FILES = {
     entry.name: yaml.safe_load(entry.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from mmbench.transfer.average_precision import (
+from mmbench.transfer.metrics import (
     average_precision,
     average_precision_11_points,
     precision_and_hits,
@@ -60,7 +60,7 @@ def test_eleven_points_are_the_mean_of_eleven_maxima(seed: int, levels: int | No
 
 
 def test_a_recall_of_exactly_three_tenths_counts() -> None:
-    """Ten pictures of the class: three first, then ninety others, then seven; precision is 1 up to 0.3."""
+    """Ten images of the class: three first, then ninety others, then seven; precision is 1 up to 0.3."""
     truth = torch.tensor([True] * 3 + [False] * 90 + [True] * 7)
     scores = torch.arange(100, 0, -1).float()
     expected = (4 * 1.0 + 7 * 0.1) / 11

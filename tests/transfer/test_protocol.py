@@ -10,7 +10,7 @@ from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import get_protocol, protocols
 from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe, LinearSettings
-from mmbench.transfer.tasks.semisup import SemisupSettings
+from mmbench.transfer.tasks.semisup.settings import SemisupSettings
 
 
 @pytest.mark.parametrize("protocol_id", protocols())

@@ -17,7 +17,7 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.runs import RunFolder
 from mmbench.transfer import resume as unfinished
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 
 RUNS = {
     "linear/moco@1": {"epochs": 4, "batch_size": 50, "learning_rate": 1.0, "decay_epochs": [2]},
@@ -91,7 +91,7 @@ def test_what_takes_no_steps_is_stopped_at_once(
 
 
 def test_files_go_on_exactly_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     for split in ("train", "val", "test"):
         for name in ("dark", "light"):
             (tmp_path / "data" / split / name).mkdir(parents=True)

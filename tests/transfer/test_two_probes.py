@@ -12,13 +12,13 @@ from PIL import Image
 
 from mmbench.data import load_dataset
 from mmbench.results import Result
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 
 Found = dict[str, list[dict[str, Result]]]
 TRAINED = ("finetune/patterns@1", "semisup/patterns-10pct@1")
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     """Gratings of two directions under noise, so that accuracies are neither 50 nor 100 percent."""
     generator = torch.Generator().manual_seed(0)
     for split, count in (("train", 45), ("val", 21), ("test", 33)):
@@ -28,15 +28,15 @@ def write_pictures(folder: Path) -> None:
                 wave = 40 * torch.sin(torch.arange(20) / 1.7 + 6 * torch.rand(1, generator=generator))
                 grating = wave[None, :].expand(20, 20) if name == "across" else wave[:, None].expand(20, 20)
                 pixels = 128 + grating[..., None] + 60 * torch.randn((20, 20, 3), generator=generator)
-                picture = Image.fromarray(pixels.clamp(0, 255).to(torch.uint8).numpy())
-                picture.save(folder / split / name / f"{index}.png")
+                image = Image.fromarray(pixels.clamp(0, 255).to(torch.uint8).numpy())
+                image.save(folder / split / name / f"{index}.png")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once; all tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
-    write_pictures(folder / "pictures")
+    write_images(folder / "images")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -65,10 +65,10 @@ def together(folder: Path) -> Found:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Result]]:
-    dataset = load_dataset(str(folder / "pictures"))
+    dataset = load_dataset(str(folder / "images"))
     found = {"memory": two_probes.measure(tmp_path_factory.mktemp("memory"), dataset)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+        patch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
         found["files"] = two_probes.measure(tmp_path_factory.mktemp("files"), dataset)
     return found
 

@@ -16,7 +16,7 @@ from mmbench.data import Dataset, load_dataset
 from mmbench.distributed import join_processes, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 
 CPU = torch.device("cpu")
@@ -56,12 +56,12 @@ def measure(folder: Path, dataset: Dataset) -> dict[str, Result]:
 
 
 def main(folder: Path) -> None:
-    """Measure everything, twice: pictures in memory, and read from files."""
+    """Measure everything, twice: images in memory, and read from files."""
     torch.set_num_threads(1)
     join_processes(CPU)
-    dataset = load_dataset(str(folder / "pictures"))
+    dataset = load_dataset(str(folder / "images"))
     found = {"memory": measure(folder / "memory", dataset)}
-    pictures.LARGEST_IN_MEMORY = 8
+    image_inputs.LARGEST_IN_MEMORY = 8
     found["files"] = measure(folder / "files", dataset)
     for kind, results in found.items():
         path = folder / f"{kind}-{process_rank()}.txt"

@@ -1,8 +1,8 @@
-"""One entry of the feature bank: a .npy file, and beside it what it must be, block by block.
+"""One entry of the feature bank: a .npy file, and a sidecar that states its content, block by block.
 
 The sidecar (.json) holds dtype, order, shape and the CRC-32 of every 4 MiB of the file, its header included,
-and a SHA-256 of itself. While an entry is written, the file is called .part and the sidecar says how far it
-goes.
+and a SHA-256 of itself. While an entry is written, the file is called .part and the sidecar says how much of
+it is written.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ FORMAT = 1  # of the sidecar
 
 
 class DamagedEntryError(Exception):
-    """An entry is not what was written; the message says in a few words why."""
+    """An entry differs from what was written; the message says why."""
 
 
 @dataclass(frozen=True)
 class EntryFacts:
-    """What an entry must be.
+    """What an entry must contain.
 
     Attributes:
         path: of the finished .npy file; its stem is the address.
@@ -87,7 +87,7 @@ def read_entry(path: Path, count: int, dtype: str, *, verify: bool) -> Tensor | 
         verify: compare every block; without it only the sidecar is checked, and the length.
 
     Raises:
-        DamagedEntryError: it is not what was written, or nothing tells what it was.
+        DamagedEntryError: it differs from what was written, or its sidecar is missing.
     """
     if not path.is_file():
         return None
@@ -108,7 +108,7 @@ def read_entry(path: Path, count: int, dtype: str, *, verify: bool) -> Tensor | 
 
 
 def _read_sidecar(path: Path, count: int, dtype: str) -> tuple[EntryFacts, int, list[int]]:
-    """Return what an entry must be, the images in it, and the CRC-32 of each block.
+    """Return what an entry must contain, the images in it, and the CRC-32 of each block.
 
     Raises:
         DamagedEntryError: there is no sidecar, or it is damaged or of another entry.
@@ -165,7 +165,7 @@ def _verify(path: Path, length: int, digests: list[int]) -> None:
 
 
 def remove_abandoned(folder: Path, own: Path) -> None:
-    """Remove what killed runs left of other entries and no run can continue: parts without a sidecar.
+    """Remove leftovers of other entries that no run can continue: parts without a sidecar.
 
     Args:
         own: the entry that the caller holds.
@@ -174,18 +174,18 @@ def remove_abandoned(folder: Path, own: Path) -> None:
         if part.stem == own.stem or sidecar_of(part).exists():
             continue
         with contextlib.suppress(OSError, UserError), open_lock(part.with_suffix(".lock")) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a living run holds its entry
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a run in progress locks its entry
             part.unlink(missing_ok=True)
 
 
 @dataclass
 class EntryWriter:
-    """Writes an entry from front to back, and keeps what is needed to go on after a kill.
+    """Writes an entry from front to back, such that an interrupted run can continue.
 
     Attributes:
         facts: what the entry will be.
         done: images written.
-        fault: why an unfinished entry that was there could not be continued, None where it could.
+        fault: why an existing unfinished entry could not be continued, None where it could.
     """
 
     facts: EntryFacts
@@ -203,10 +203,10 @@ class EntryWriter:
             self.done, self._digests = 0, []
 
     def _resume(self) -> None:
-        """Take over the images of an unfinished entry that are sound.
+        """Take over the images of an unfinished entry.
 
         Raises:
-            DamagedEntryError: there is none to go on with.
+            DamagedEntryError: there is none that can be continued.
         """
         facts = self.facts
         if not facts.part.is_file() or facts.part.is_symlink():
@@ -223,11 +223,11 @@ class EntryWriter:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Hold the file open for `append`; `finish` comes after it."""
+        """Keep the file open for `append`; call `finish` afterwards."""
         facts = self.facts
         if self.done:
             descriptor = os.open(facts.part, os.O_RDWR | os.O_NOFOLLOW)
-        else:  # never through a link, and never into what somebody else reads
+        else:  # never through a link, and never into a file that another process reads
             facts.part.unlink(missing_ok=True)
             descriptor = os.open(facts.part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         with os.fdopen(descriptor, "rb+") as self._stream:
@@ -257,7 +257,7 @@ class EntryWriter:
             view = view[len(piece) :]
 
     def save(self) -> None:
-        """Bring to the disk what was written, and say so in the sidecar."""
+        """Flush to the disk what was written, and record that in the sidecar."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
         facts = {

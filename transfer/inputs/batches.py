@@ -1,4 +1,4 @@
-"""Augmented batches for training, epoch after epoch; a run that was interrupted goes on in the middle of one.
+"""Augmented batches for training, epoch after epoch. An interrupted run continues in the middle of an epoch.
 
 Under `torchrun` every process draws the same order and crops its own part of each batch.
 """
@@ -27,25 +27,26 @@ class Batch(NamedTuple):
     Attributes:
         indices: int64 (B,), of the whole batch.
         own: the rows of this process; all of them where there is one.
-        views: crops of the own rows on the device, (own, 3, S, S), float in [0, 1] or uint8.
+        inputs: of the own rows, on the device: crops (own, 3, S, S), float in [0, 1] or uint8; or features
+            (own, C).
         labels: int64 (B,), of the whole batch, on the device.
     """
 
     indices: Tensor
     own: slice
-    views: Tensor
+    inputs: Tensor
     labels: Tensor
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which batches there are.
+class Batching:
+    """How the images of an epoch are divided into batches.
 
     Attributes:
-        count: pictures.
-        batch_size: pictures per step, at most `count`.
+        count: images.
+        batch_size: images per step, at most `count`.
         epochs: passes.
-        whole_batches: leave an incomplete last batch out, for batch norm's sake.
+        whole_batches: skip an incomplete last batch, for the sake of batch norm.
     """
 
     count: int
@@ -71,128 +72,158 @@ class Plan:
         return order[start : start + size]
 
 
-class Views(ABC):
+class TrainingBatches(ABC):
     """The training batches of one run.
 
     Attributes:
-        step: how many batches were handed out; `state()` describes the moment after that one.
+        step: batches yielded so far; `state_dict()` describes the moment after the last one.
     """
 
-    def __init__(self, plan: Plan, scale: tuple[float, float], device: torch.device) -> None:
-        self.plan, self.scale, self.device = plan, scale, device
+    def __init__(self, batching: Batching, device: torch.device) -> None:
+        self.batching, self.device = batching, device
         self.step = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches that are left."""
+        """Yield the remaining batches."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs, plain values and tensors."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from where `state_dict` was called."""
+        self.step = state["step"]
+
+
+class _DrawnBatches(TrainingBatches):
+    """Batches whose order is drawn from one generator, epoch by epoch."""
+
+    def __init__(
+        self, labels: Tensor, batching: Batching, device: torch.device, generator: Generator
+    ) -> None:
+        super().__init__(batching, device)
+        self.labels, self.generator = labels, generator
+        self.order = torch.empty(0, dtype=torch.int64)
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs, plain values and tensors."""
+    def inputs(self, indices: Tensor) -> tuple[slice, Tensor]:
+        """Return this process's rows of a batch and their inputs on the device."""
 
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the remaining batches."""
+        while self.step < self.batching.steps:
+            if self.step % self.batching.per_epoch == 0:
+                self.order = torch.randperm(self.batching.count, generator=self.generator)
+            indices = self.batching.rows(self.order, self.step)
+            own, inputs = self.inputs(indices)
+            self.step += 1
+            yield Batch(indices, own, inputs, self.labels[indices].to(self.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return step, order and generator."""
+        return {**super().state_dict(), "order": self.order, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self.order = state["order"].cpu()  # states are loaded onto the device
+        self.generator.set_state(state["generator"].cpu())
 
 
-class MemoryViews(Views):
-    """Crops of decoded pictures, drawn batch by batch from one generator, which draws the orders too."""
+class FeatureBatches(_DrawnBatches):
+    """Features (N, C) that were taken once; every process gets whole batches."""
 
     def __init__(
         self,
-        pictures: MemoryImages,
-        plan: Plan,
+        features: Tensor,
+        labels: Tensor,
+        batching: Batching,
+        device: torch.device,
+        generator: Generator,
+    ) -> None:
+        super().__init__(labels, batching, device, generator)
+        self.features = features
+
+    def inputs(self, indices: Tensor) -> tuple[slice, Tensor]:
+        """Return the features of a batch."""
+        return slice(None), self.features[indices].to(self.device).float()
+
+
+class MemoryBatches(_DrawnBatches):
+    """Crops of decoded images, drawn batch by batch from the generator that draws the orders too."""
+
+    def __init__(
+        self,
+        images: MemoryImages,
+        batching: Batching,
         scale: tuple[float, float],
         device: torch.device,
         generator: Generator,
     ) -> None:
-        super().__init__(plan, scale, device)
-        self.pictures, self.generator = pictures, generator
-        self.order = torch.empty(0, dtype=torch.int64)
+        super().__init__(images.labels, batching, device, generator)
+        self.images, self.scale = images, scale
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches that are left."""
-        while self.step < self.plan.steps:
-            if self.step % self.plan.per_epoch == 0:
-                self.order = torch.randperm(self.plan.count, generator=self.generator)
-            indices = self.plan.rows(self.order, self.step)
-            own = own_share(len(indices))
-            images = self.pictures.images[indices]
-            views = augment(images, self.pictures.size, self.scale, self.generator, self.device, own)
-            self.step += 1
-            yield Batch(indices, own, views, self.pictures.labels[indices].to(self.device))
-
-    def state(self) -> dict[str, Any]:
-        """Return step, order and generator."""
-        return {"step": self.step, "order": self.order, "generator": self.generator.get_state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take them back."""
-        self.step, self.order = state["step"], state["order"].cpu()  # states are loaded onto the device
-        self.generator.set_state(state["generator"].cpu())
+    def inputs(self, indices: Tensor) -> tuple[slice, Tensor]:
+        """Return crops of the process's own images."""
+        own = own_share(len(indices))
+        stored = self.images.images[indices]
+        return own, augment(stored, self.images.size, self.scale, self.generator, self.device, own)
 
 
-class FileViews(Views):
-    """Crops of pictures on disk. What is drawn depends on seed, epoch and picture alone."""
+class FileBatches(TrainingBatches):
+    """Crops of images on disk. What is drawn depends on seed, epoch and image alone."""
 
     def __init__(
         self,
-        pictures: FileImages,
-        plan: Plan,
+        images: FileImages,
+        batching: Batching,
         scale: tuple[float, float],
         device: torch.device,
         seed: int,
     ) -> None:
-        super().__init__(plan, scale, device)
-        self.pictures, self.seed = pictures, seed
+        super().__init__(batching, device)
+        self.images, self.scale, self.seed = images, scale, seed
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def _rows(self, step: int) -> Tensor:
-        epoch = step // self.plan.per_epoch
+        epoch = step // self.batching.per_epoch
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = torch.randperm(self.plan.count, generator=generator_of(self.seed, epoch))
-        return self.plan.rows(self._order, step)
+            self._order = torch.randperm(self.batching.count, generator=generator_of(self.seed, epoch))
+        return self.batching.rows(self._order, step)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches that are left."""
+        """Yield the remaining batches."""
         ahead: list[Tensor] = []
 
         def keys() -> Iterable[list[tuple[int, int]]]:
-            for step in range(self.step, self.plan.steps):
+            for step in range(self.step, self.batching.steps):
                 indices = self._rows(step)
                 ahead.append(indices)
                 own = indices[own_share(len(indices))]
-                yield [(step // self.plan.per_epoch, index) for index in own.tolist()]
+                yield [(step // self.batching.per_epoch, index) for index in own.tolist()]
 
-        for views in read_ahead(_Crops(self), keys(), self.pictures.workers):
+        for crops in read_ahead(_Crops(self), keys(), self.images.workers):
             indices = ahead.pop(0)
-            labels = self.pictures.labels[indices].to(self.device)
+            labels = self.images.labels[indices].to(self.device)
             self.step += 1
             own = own_share(len(indices))
-            yield Batch(indices, own, views.to(self.device, non_blocking=True), labels)
-
-    def state(self) -> dict[str, Any]:
-        """Return the step."""
-        return {"step": self.step}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take it back."""
-        self.step = state["step"]
+            yield Batch(indices, own, crops.to(self.device, non_blocking=True), labels)
 
 
 class _Crops(TorchDataset[Any]):
-    """One random crop of each picture, mirrored or not; an error is handed back, not raised in a worker."""
+    """One random crop of each image, mirrored or not; an error is returned, not raised in a worker."""
 
-    def __init__(self, views: FileViews) -> None:
-        self.pictures, self.scale, self.seed = views.pictures, views.scale, views.seed
+    def __init__(self, batches: FileBatches) -> None:
+        self.images, self.scale, self.seed = batches.images, batches.scale, batches.seed
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor | str:
         epoch, index = key
         generator = generator_of(self.seed, epoch, index)
         try:
             (crop,) = random_crops(
-                self.pictures.path(index), 1, self.pictures.size, self.scale, ASPECT, generator
+                self.images.path(index), 1, self.images.size, self.scale, ASPECT, generator
             )
         except UserError as error:
             return str(error)
@@ -200,22 +231,22 @@ class _Crops(TorchDataset[Any]):
         return torch.flip(crop, (-1,)) if mirrored else crop
 
 
-def open_views(
-    pictures: Images,
-    plan: Plan,
+def training_batches(
+    images: Images,
+    batching: Batching,
     scale: tuple[float, float],
     device: torch.device,
     generator: Generator,
     seed: int,
-) -> Views:
-    """Return training views of `pictures`.
+) -> TrainingBatches:
+    """Return augmented training batches of `images`.
 
     Args:
-        scale: range of a crop's area as a share of the picture.
-        generator: what pictures in memory draw from; the same in every process.
-        seed: what pictures in files draw from.
+        scale: range of a crop's area as a share of the image.
+        generator: what images in memory draw from; the same in every process.
+        seed: what images in files draw from.
     """
-    if isinstance(pictures, FileImages):
-        return FileViews(pictures, plan, scale, device, seed)
-    assert isinstance(pictures, MemoryImages)
-    return MemoryViews(pictures, plan, scale, device, generator)
+    if isinstance(images, FileImages):
+        return FileBatches(images, batching, scale, device, seed)
+    assert isinstance(images, MemoryImages)
+    return MemoryBatches(images, batching, scale, device, generator)

@@ -1,8 +1,8 @@
-"""The feature bank: every split goes through a backbone once, and all frozen probes read what came out.
+"""The feature bank: every split goes through a backbone once, and all frozen probes read the features.
 
-An entry is addressed by what it depends on: the weights, the preprocessing, the split, the precision of the
-pass, and the dtype that it is stored in. It is a plain .npy file, written piece by piece, verified against
-the digests beside it (see `mmbench.transfer.inputs.bank_entry`) and read through a memory map.
+The address of an entry is a digest of what it depends on: the weights, the preprocessing, the split, the
+precision of the pass, and the dtype that it is stored in. It is a plain .npy file, written piece by piece,
+verified against the digests beside it (see `mmbench.transfer.inputs.bank_entry`) and read by a memory map.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mmbench.transfer.inputs.images import Images
 
 Stored = Literal["float32", "float16"]
 LAYOUT = 2  # of what an address is made of
-PIECE = 8192  # images that are lost at most when a process is killed
+PIECE = 8192  # most images that are lost when a process is interrupted
 
 Report = Callable[[int, int], None]
 
@@ -56,13 +56,13 @@ def weights_digest(backbone: Backbone) -> str:
 
 @dataclass
 class FeatureBank:
-    """Features by address, in a folder; without a folder they are computed whenever they are asked for.
+    """Features by address, in a folder; without a folder they are computed at every request.
 
     Attributes:
         root: the folder; entries may be deleted at any time. Several processes need one that all can read.
-        stored: dtype of the features on disk. float16 halves size and loses digits beyond the third.
+        stored: dtype of the features on disk. float16 halves the size and keeps three digits.
         computed: images that went through a backbone, since this bank was made.
-        notes: what a record must say of damaged entries; see `take_notes`.
+        notes: what a record must say about damaged entries; see `take_notes`.
     """
 
     root: Path | None = None
@@ -70,14 +70,14 @@ class FeatureBank:
     computed: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def address(self, backbone: Backbone, pictures: Images, compute: Compute) -> str:
-        """Return 32 hexadecimal digits that name the features of `pictures` behind `backbone`."""
+    def address(self, backbone: Backbone, images: Images, compute: Compute) -> str:
+        """Return 32 hexadecimal digits that name the features of `images` behind `backbone`."""
         facts = {
             "layout": LAYOUT,
             "weights": weights_digest(backbone),
             "pixels": is_pixels(backbone),
             "preprocessing": backbone.card.preprocessing.model_dump(mode="json"),
-            "split": pictures.fingerprint,
+            "split": images.fingerprint,
             "precision": compute.precision,
             "device": compute.device.type,  # the last digits differ between kinds of device
             "dtype": self.stored,
@@ -85,36 +85,36 @@ class FeatureBank:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     def features(
-        self, backbone: Backbone, pictures: Images, compute: Compute, report: Report | None = None
+        self, backbone: Backbone, images: Images, compute: Compute, report: Report | None = None
     ) -> Tensor:
         """Return pooled features (N, C) on the CPU, in evaluation mode, centre-cropped; see `pass_over`.
 
-        From a folder they come as a private memory map: only what is read takes memory. An entry that is not
-        what was written is computed again, and `notes` says so.
+        From a folder they come as a private memory map, so that only the rows that are read take memory. A
+        damaged entry is computed again, and `notes` says so.
 
         Args:
             report: called with (images done, images in all).
 
         Raises:
-            UserError: features that are not finite, a picture that cannot be read, or too little disk.
+            UserError: features that are not finite, an image that cannot be read, or too little disk.
         """
         report = report or (lambda done, total: None)
-        total = len(pictures)
+        total = len(images)
         if self.root is None:
             network, parts, done = FrozenNetwork(backbone, compute), [], 0
-            for part in pass_over(network, pictures, 0, total):
+            for part in pass_over(network, images, 0, total):
                 parts.append(part)
                 done += len(part)
                 report(done, total)
             self.computed += total
             return torch.cat(parts)
-        path = self.root / f"{self.address(backbone, pictures, compute)}.npy"
+        path = self.root / f"{self.address(backbone, images, compute)}.npy"
         with self._locked(path):
             damage = on_main(lambda: self._damage(path, total))
             if damage is not None:
                 if damage:
                     self.notes.append(f"features were computed again: {path.name} in the bank {damage}")
-                self._write(path, FrozenNetwork(backbone, compute), pictures, report)
+                self._write(path, FrozenNetwork(backbone, compute), images, report)
                 damage = on_main(lambda: self._damage(path, total))
             if damage is not None:
                 raise UserError(
@@ -126,12 +126,12 @@ class FeatureBank:
         return found
 
     def take_notes(self) -> tuple[str, ...]:
-        """Return what a record must say of the entries read since the last call."""
+        """Return what a record must say about the entries read since the last call."""
         notes, self.notes = tuple(self.notes), []
         return notes
 
     def _damage(self, path: Path, count: int) -> str | None:
-        """Return None where an entry is sound, in words what is wrong with it, "" where there is none."""
+        """Return what is wrong with an entry: None if it is sound, "" if it does not exist."""
         try:
             return "" if read_entry(path, count, self.stored, verify=True) is None else None
         except DamagedEntryError as damage:
@@ -139,7 +139,7 @@ class FeatureBank:
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
-        """Hold an entry, so that of two runs one computes and the other waits for it."""
+        """Lock an entry, so that of two runs one computes and the other waits for it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if process_rank() > 0:  # the first process holds it for all that work together
             yield
@@ -149,9 +149,9 @@ class FeatureBank:
             remove_abandoned(path.parent, path)
             yield
 
-    def _write(self, path: Path, network: FrozenNetwork, pictures: Images, report: Report) -> None:
-        """Fill an entry from where an interrupted run left it, and only then give it its name."""
-        total = len(pictures)
+    def _write(self, path: Path, network: FrozenNetwork, images: Images, report: Report) -> None:
+        """Complete an entry, from where an interrupted run left it, and then give it its name."""
+        total = len(images)
         facts = EntryFacts(path, (total, network.width), self.stored)
         writer = EntryWriter(facts) if process_rank() == 0 else None
         done, fault = on_main(lambda: (writer.done, writer.fault) if writer else (0, None))
@@ -161,7 +161,7 @@ class FeatureBank:
         on_main(lambda: require_free_space(path.parent, missing, "the feature bank"))
         saved = done
         with contextlib.nullcontext() if writer is None else writer.opened():
-            for features in pass_over(network, pictures, done, total):
+            for features in pass_over(network, images, done, total):
                 self.computed += len(features)
                 with np.errstate(over="ignore"):  # reported in one line below
                     stored = features.numpy().astype(self.stored)

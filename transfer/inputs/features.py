@@ -69,21 +69,21 @@ class FrozenNetwork(nn.Module):
 
 
 def pass_over(
-    network: FrozenNetwork, pictures: Images, start: int, stop: int, batch: int = BATCH
+    network: FrozenNetwork, images: Images, start: int, stop: int, batch: int = BATCH
 ) -> Iterator[Tensor]:
-    """Yield features (B, C) float32 on the CPU of pictures `start` to `stop`, in evaluation mode.
+    """Yield features (B, C) float32 on the CPU of images `start` to `stop`, in evaluation mode.
 
     Images are centre-cropped to the size that the card names, normalised, and high-passed if the card asks
     for it. For the pixels control the features are the prepared pixels, flattened. Processes share each batch
     of theirs; all of them get all features. That the backbone stayed as it was is checked at the end.
 
     Raises:
-        UserError: features that are not finite: the checkpoint is damaged; a picture that cannot be read.
+        UserError: features that are not finite: the checkpoint is damaged; an image that cannot be read.
     """
     batches = torch.arange(start, stop).split(batch * process_count())
-    images = pictures.middles(_own(batches))
+    crops = images.centre_crops(_own(batches))
     for indices in batches:
-        own = next(images)
+        own = next(crops)
         features = network.shared(own.to(network.compute.device, non_blocking=True), len(indices)).cpu()
         if not torch.isfinite(features).all():
             arm = network.backbone.card.arm
@@ -103,6 +103,6 @@ def _own(batches: Iterable[Tensor]) -> Iterator[Tensor]:
 def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int = BATCH) -> Tensor:
     """Return pooled features (N, C) float32 on the CPU, of uint8 images (N, 3, H, W); see `pass_over`."""
     size = backbone.card.preprocessing.image_size
-    pictures = MemoryImages(ImageSplit(images, torch.zeros(len(images), dtype=torch.int64)), size)
+    split = ImageSplit(images, torch.zeros(len(images), dtype=torch.int64))
     network = FrozenNetwork(backbone, Compute(device))
-    return torch.cat(list(pass_over(network, pictures, 0, len(images), batch)))
+    return torch.cat(list(pass_over(network, MemoryImages(split, size), 0, len(images), batch)))

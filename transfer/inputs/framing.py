@@ -1,8 +1,8 @@
-"""What evaluation sees of an image: to which size it is resized, before its middle is cut out and fed.
+"""How evaluation frames an image: the size it is resized to before its centre crop is fed.
 
 timm's crop_pct is the share of the resized short side that is fed. Weights or a protocol may state it; where
-neither does, the images decide: those that are not larger than what is fed are seen whole, for cutting a
-margin off an image that was enlarged throws away what little it shows (36% of its area at a share of 0.8).
+neither does, the images decide: those that are not larger than the fed size are fed whole, since a centre
+crop of an enlarged image discards part of the little it shows (36% of its area at a share of 0.8).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SmallImages = Literal["margin", "whole"]
 
 
 class Framing(NamedTuple):
-    """How images become what is fed.
+    """How images become the input of the backbone.
 
     Attributes:
         fed: side in pixels of what the backbone is fed.
-        resized: short side in pixels that the middle is cut out of; None for images that a data set holds
+        resized: short side in pixels before the centre crop; None for images that a data set holds
             decoded, which are not resized unless they are smaller than `fed`.
         images: how large the images are, None where no file's header could be read.
         stated_by: who states crop_pct, such as "the weights"; empty where the images decide.
@@ -38,7 +38,7 @@ class Framing(NamedTuple):
     stated_by: str = ""
 
     def __str__(self) -> str:
-        """Return words such as "28 px files, fed whole at 32 px"."""
+        """Return text such as "28 px files, fed whole at 32 px"."""
         images = "files of unknown size" if self.images is None else str(self.images)
         if self.resized is None:
             side = self.fed if self.images is None else self.images.median
@@ -56,16 +56,16 @@ class Framing(NamedTuple):
         return f"{images}, short side resized to {self.resized}, centre {self.fed} fed{by}"
 
     def remarks(self) -> tuple[str, ...]:
-        """Return a line where weights or protocol decide: records beside it may be framed otherwise."""
+        """Return a line where weights or protocol decide: other records may be framed differently."""
         return (f"evaluated images: {self}",) if self.stated_by and self.resized is not None else ()
 
 
 class FramingRule(NamedTuple):
-    """What decides on the framing.
+    """What decides how images are framed.
 
     Attributes:
-        small_images: a protocol's: "margin" always leaves a margin, whoever states what, as the first version
-            of every protocol does; "whole" obeys crop_pct where it is stated, else looks at the images.
+        small_images: a protocol's: "margin" always crops a margin, whatever is stated, as the first version
+            of every protocol does; "whole" obeys crop_pct where it is stated, else decides by the images.
         crop_pct: as stated by the protocol or the weights.
         stated_by: who states it.
     """
@@ -102,11 +102,11 @@ FIRST_VERSIONS = FramingRule()  # how the first version of every protocol frames
 def rule_for(small_images: SmallImages, stated: float | None, card: ModelCard | None) -> FramingRule:
     """Return the rule of a protocol (`small_images` and the crop_pct that it states) for weights.
 
-    The protocol goes before the weights. What our own pretraining writes into its card describes the images
-    that it was trained on, so it says nothing about others.
+    The protocol takes precedence over the weights. What our own pretraining writes into its card describes
+    the images that it was trained on, so it does not apply to others.
 
     Args:
-        card: of the weights; None for controls, which state nothing.
+        card: of the weights; None for controls.
     """
     if stated is not None:
         return FramingRule(small_images, stated, "the protocol")

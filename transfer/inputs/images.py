@@ -1,4 +1,4 @@
-"""The pictures of one split as the classification tasks see them: from memory, or from files by workers."""
+"""The images of one split as the classification tasks see them: from memory, or from files by workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmbench.errors import UserError
 from mmbench.preprocessing import centre_crop
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, RESIZED_OVER_FED, Framing, FramingRule
 
-LARGEST_IN_MEMORY = 64  # px: larger pictures are cropped from their files, as the published protocols do
+LARGEST_IN_MEMORY = 64  # px: larger images are cropped from their files, as the published protocols do
 
 
 class Images(ABC):
@@ -27,7 +27,7 @@ class Images(ABC):
 
     Attributes:
         labels: as in `ImageSplit`.
-        fingerprint: identity of what evaluation sees, apart from preprocessing.
+        fingerprint: identity of the evaluated pixels, before preprocessing.
         size: side in pixels of what the backbone is fed.
     """
 
@@ -39,20 +39,20 @@ class Images(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def middles(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield for each tensor of indices what evaluation sees: uint8 (B, 3, size, size).
+    def centre_crops(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield for each tensor of indices the evaluated crops: uint8 (B, 3, size, size).
 
         Raises:
-            UserError: a picture cannot be read.
+            UserError: an image cannot be read.
         """
 
     @abstractmethod
     def subset(self, indices: Tensor) -> Images:
-        """Return the pictures at `indices`."""
+        """Return the images at `indices`."""
 
 
 class MemoryImages(Images):
-    """Decoded pictures.
+    """Decoded images.
 
     Attributes:
         images: uint8 (N, 3, H, W), a little larger than they are fed.
@@ -66,13 +66,13 @@ class MemoryImages(Images):
         """SHA-256 of pixels and labels."""
         return self.split.fingerprint
 
-    def middles(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the middle of the stored images; smaller images are enlarged."""
+    def centre_crops(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the centre crops of the stored images; smaller images are enlarged."""
         for indices in batches:
             yield centre_crop(self.images[indices], self.size)
 
     def subset(self, indices: Tensor) -> MemoryImages:
-        """Return the pictures at `indices`."""
+        """Return the images at `indices`."""
         return MemoryImages(ImageSplit(self.images[indices], self.labels[indices]), self.size)
 
 
@@ -80,7 +80,7 @@ class FileImages(Images):
     """Images on disk, read when they are needed.
 
     Attributes:
-        resized: short side in pixels that the middle is cut out of; by default 256/224 of the size.
+        resized: short side in pixels before the centre crop; by default 256/224 of the size.
     """
 
     def __init__(self, files: ImageFiles, size: int, workers: int, resized: int | None = None) -> None:
@@ -90,39 +90,39 @@ class FileImages(Images):
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        """SHA-256 of names, contents and labels, and the size at which pictures are fed.
+        """SHA-256 of names, contents and labels, and the size at which images are fed.
 
         Where they are resized to another size than usual, that too.
         """
         resized = "" if self.resized == self.usual else f"-{self.resized}"
         return f"{self.files.fingerprint}-{self.size}{resized}"
 
-    def middles(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the middle of each picture after its short side was resized."""
-        yield from read_ahead(_Middles(self), batches, self.workers)
+    def centre_crops(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the centre crop of each image after its short side was resized."""
+        yield from read_ahead(_CentreCrops(self), batches, self.workers)
 
     def subset(self, indices: Tensor) -> FileImages:
-        """Return the pictures at `indices`."""
+        """Return the images at `indices`."""
         return FileImages(self.files.subset(indices), self.size, self.workers, self.resized)
 
     def path(self, index: int) -> Path:
-        """Return where a picture is."""
+        """Return where an image is."""
         return self.files.root / self.files.paths[index]
 
 
-class _Middles(TorchDataset[Any]):
-    """What evaluation sees of each picture; an error is handed back instead of raised in a worker."""
+class _CentreCrops(TorchDataset[Any]):
+    """The centre crop of each image; an error is returned instead of raised in a worker."""
 
-    def __init__(self, pictures: FileImages) -> None:
-        self.pictures = pictures
-        self.stored = pictures.resized
+    def __init__(self, images: FileImages) -> None:
+        self.images = images
+        self.stored = images.resized
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            image = torch.from_numpy(read_image(self.pictures.path(index), self.stored).copy())
+            image = torch.from_numpy(read_image(self.images.path(index), self.stored).copy())
         except UserError as error:
             return str(error)
-        return centre_crop(image.permute(2, 0, 1)[None], self.pictures.size)[0]
+        return centre_crop(image.permute(2, 0, 1)[None], self.images.size)[0]
 
 
 def _stack(found: list[Tensor | str]) -> Tensor | str:
@@ -135,19 +135,19 @@ def _stack(found: list[Tensor | str]) -> Tensor | str:
     return torch.stack([item for item in found if isinstance(item, Tensor)])
 
 
-def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
-    """Yield batches of `pictures`, read by `workers` processes ahead of their use.
+def read_ahead(images: TorchDataset[Any], batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
+    """Yield batches of `images`, read by `workers` processes ahead of their use.
 
     Args:
-        pictures: gives a tensor, or the words of an error, for each key.
+        images: returns a tensor, or an error message, for each key.
         batches: lists of keys (or tensors of indices).
 
     Raises:
-        UserError: the words of the first error.
+        UserError: the first error.
     """
     keys = (keys.tolist() if isinstance(keys, Tensor) else keys for keys in batches)
     for found in read_batches(
-        pictures,
+        images,
         keys,
         workers,
         _stack,
@@ -159,7 +159,7 @@ def read_ahead(pictures: TorchDataset[Any], batches: Iterable[Any], workers: int
 
 
 def framing_of(dataset: Dataset, name: Split, size: int, rule: FramingRule) -> Framing:
-    """Return how the pictures of one split become what a backbone is fed, `size` pixels."""
+    """Return how the images of one split are framed for a backbone that is fed `size` pixels."""
     return rule.framing(dataset, name, size, from_files=size > LARGEST_IN_MEMORY)
 
 
@@ -168,8 +168,8 @@ def open_images(
 ) -> Images:
     """Return one split of `dataset` for a backbone that is fed `size` pixels.
 
-    Images that are files are read from them where the backbone wants more than 64 px: decoded once and
-    kept they would be gigabytes, and training crops are to come from whole pictures.
+    Image files are read when needed where the backbone is fed more than 64 px: decoded, they would take
+    gigabytes of memory, and training crops must come from whole images.
 
     Raises:
         UserError: there is no such split, or it cannot be read.

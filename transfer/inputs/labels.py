@@ -17,8 +17,8 @@ from mmbench.transfer.job import TransferJob
 def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:
     """Return every labelled training image and the indices of those that the list names.
 
-    Official lists know nothing of our val split, which is cut out of train and chooses nothing here; so they
-    are looked up in both: first train, then val.
+    Official lists do not account for our val split, which is cut out of train and chooses nothing here; so
+    they are looked up in both: first train, then val.
 
     Raises:
         UserError: a list that cannot be read, or names what is not there.

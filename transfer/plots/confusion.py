@@ -1,4 +1,4 @@
-"""The confusion matrix of a record as a picture."""
+"""The confusion matrix of a record as an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INK, FAINT = "#1c2127", "#66707c"
 def shortened(name: str, letters: int = LETTERS) -> str:
     """Return the name, with its middle left out where it is longer than `letters`.
 
-    Of names that differ, the end often tells the difference as the start does.
+    Names often differ at the end as well as at the start.
 
     >>> shortened("staffordshire_bull_terrier", 15)
     'staffor…terrier'
@@ -122,7 +122,7 @@ def _write_numbers(axes: Axes, shares: Tensor) -> None:
 
 
 def _list_confusions(axes: Axes, beside: list[tuple[int, int, float]], classes: Sequence[str]) -> None:
-    """Write the largest confusions as a list from the top of the matrix on."""
+    """Write the largest confusions as a list, starting at the top of the matrix."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     axes.set_axis_off()

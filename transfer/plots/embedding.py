@@ -1,4 +1,4 @@
-"""Features as a picture: t-SNE in two dimensions, a mark per picture in the colour of its class."""
+"""Plot of features by t-SNE in two dimensions: a mark per image in the colour of its class."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHAPES = ("o", "^", "s", "D", "v")
 
 
 def first_labels(labels: Tensor) -> Tensor:
-    """Return one label (N,) per picture: of several (N, classes) the first that is there, -1 for none."""
+    """Return one label (N,) per image: of several (N, classes) the first that is there, -1 for none."""
     if labels.ndim == 1:
         return labels
     there = labels > 0
@@ -41,7 +41,7 @@ def first_labels(labels: Tensor) -> Tensor:
 
 
 def chosen(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Return the sorted indices of at most `count` pictures, drawn evenly from at most 100 classes.
+    """Return the sorted indices of at most `count` images, drawn evenly from at most 100 classes.
 
     A class that has fewer than its share gives all it has, and the others more.
 
@@ -69,12 +69,12 @@ def embed(features: Tensor, seed: int) -> Tensor:
     It starts from the principal components, so that the seed matters little (Kobak and Berens 2019).
 
     Raises:
-        UserError: fewer than four pictures.
+        UserError: fewer than four images.
     """
     from sklearn.manifold import TSNE
 
     if len(features) < 4:
-        raise UserError(f"t-SNE of {len(features)} pictures shows nothing; give it four or more")
+        raise UserError(f"t-SNE of {len(features)} images shows nothing; give it four or more")
     directions = normalize(features.float(), dim=1)
     if directions.shape[1] == 1:  # two components are wanted to start from
         directions = torch.cat([directions, torch.zeros_like(directions)], dim=1)
@@ -87,7 +87,7 @@ def embed(features: Tensor, seed: int) -> Tensor:
 
 
 def draw_embedding(points: Tensor, labels: Tensor, classes: Sequence[str], title: str, path: Path) -> None:
-    """Draw points as a PNG; what the picture can and cannot tell stands above it.
+    """Draw points as a PNG; a line above says how to read it.
 
     Up to 20 classes are in a legend; of more, the most compact ones are named where their marks are.
 
@@ -114,7 +114,7 @@ def draw_embedding(points: Tensor, labels: Tensor, classes: Sequence[str], title
         axes.scatter(
             own[:, 0], own[:, 1], s=size, c=colour, marker=shape, label=name, alpha=0.75, linewidths=0
         )
-    heading = f"{title}: t-SNE of {len(points):,} pictures"
+    heading = f"{title}: t-SNE of {len(points):,} images"
     axes.set_title(heading, loc="left", fontsize=12, fontweight="bold", color=INK, pad=24, parse_math=False)
     caution = "Neighbours mean something; distances between clusters, their sizes and the axes mean nothing."
     several = "" if labels.ndim == 1 else " Colour: the first label."

@@ -1,4 +1,4 @@
-"""Contact sheet of nearest neighbours: what a backbone takes for alike."""
+"""Contact sheet of nearest neighbours: which images a backbone finds similar."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from mmbench.data.types import ImageSplit
 from mmbench.files import atomic_path
 
-CELL = 96  # side of a picture on the sheet, px, at most; small pictures are enlarged by a whole number
+CELL = 96  # side of an image on the sheet, px, at most; small images are enlarged by a whole number
 FRAME, GAP, MARGIN = 4, 8, 16
-CAPTION = 32  # px below a picture: its class and its cosine
+CAPTION = 32  # px below an image: its class and its cosine
 PAGE, TEXT, FAINT = (250, 250, 248), (38, 40, 46), (110, 112, 118)
 # Bluish green and dark red, which differ in brightness too; tick and cross say the same without colour.
 RIGHT, WRONG = (0, 158, 115), (178, 24, 43)
@@ -37,32 +38,31 @@ def words_of(label: Tensor, classes: Sequence[str]) -> str:
 
 
 def draw_neighbours(
-    query_images: Tensor,
-    bank_images: Tensor,
+    queries: ImageSplit,
+    bank: ImageSplit,
     index: Tensor,
     cosine: Tensor,
-    query_labels: Tensor,
-    bank_labels: Tensor,
     classes: Sequence[str],
     title: str,
     path: Path,
 ) -> None:
-    """Draw a row per query as a PNG: the query, then its neighbours, framed by whether their class is right.
+    """Draw a PNG with a row per query: the query, then its neighbours, framed by whether the class agrees.
 
     Args:
-        query_images: uint8, (Q, 3, H, W).
-        bank_images: uint8, (B, 3, H, W).
+        queries: Q images with their labels.
+        bank: the images that neighbours come from.
         index: int64, (Q, k), into the bank, nearest first.
         cosine: (Q, k).
-        query_labels, bank_labels: int64, (Q,) and (B,), or with several labels (Q, classes) and (B, classes).
+        classes: their names.
         title: which features, such as "moco-seed0 on patterns: test in train".
+        path: of the PNG.
     """
     rows, columns = index.shape
-    side = _side(query_images)
+    side = _side(queries.images)
     step, row_height = side + 2 * FRAME + GAP, side + 2 * FRAME + CAPTION + GAP
     large, small = ImageFont.load_default(20), ImageFont.load_default(13)
     right = [
-        [share_a_class(query_labels[row], bank_labels[item]) for item in index[row].tolist()]
+        [share_a_class(queries.labels[row], bank.labels[item]) for item in index[row].tolist()]
         for row in range(rows)
     ]
     facts = (
@@ -81,35 +81,35 @@ def draw_neighbours(
     _key(draw, MARGIN + round(draw.textlength(facts, font=small)) + 20, MARGIN + 38, small)
     for row in range(rows):
         y = top + row * row_height
-        _paste(sheet, query_images[row], MARGIN, y, side)
-        _caption(draw, MARGIN, y, side, words_of(query_labels[row], classes), "query", TEXT)
+        _paste(sheet, queries.images[row], MARGIN, y, side)
+        _caption(draw, MARGIN, y, side, words_of(queries.labels[row], classes), "query", TEXT)
         draw.line((MARGIN + step, y, MARGIN + step, y + side + 2 * FRAME), fill=(205, 206, 210))
         for column, item in enumerate(index[row].tolist()):
             x, good = first + column * step, right[row][column]
             colour = RIGHT if good else WRONG
             draw.rectangle((x, y, x + side + 2 * FRAME - 1, y + side + 2 * FRAME - 1), fill=colour)
-            _paste(sheet, bank_images[item], x, y, side)
+            _paste(sheet, bank.images[item], x, y, side)
             _mark(draw, x + side + 2 * FRAME - MARK - 1, y + MARK, good)
-            words = words_of(bank_labels[item], classes)
+            words = words_of(bank.labels[item], classes)
             _caption(draw, x, y, side, words, f"{float(cosine[row, column]):.2f}", TEXT if good else WRONG)
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
 def _side(images: Tensor) -> int:
-    """Return the side in px at which pictures are shown: a multiple of their own where they are small."""
+    """Return the side in px at which images are shown: a multiple of their own where they are small."""
     stored = max(images.shape[-2:])
     return CELL if stored > CELL else stored * (CELL // stored)
 
 
 def _paste(sheet: Image.Image, image: Tensor, x: int, y: int, side: int) -> None:
-    """Paste a picture into its frame at (x, y); what is not square stands in its middle."""
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    """Paste an image into its frame at (x, y), centred where it is not square."""
+    pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    scale = side / max(pixels.size)
+    size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
     kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     cell = Image.new("RGB", (side, side), PAGE)
-    cell.paste(picture.resize(size, kind), ((side - size[0]) // 2, (side - size[1]) // 2))
+    cell.paste(pixels.resize(size, kind), ((side - size[0]) // 2, (side - size[1]) // 2))
     sheet.paste(cell, (x + FRAME, y + FRAME))
 
 
@@ -126,7 +126,7 @@ def _mark(draw: ImageDraw.ImageDraw, x: int, y: int, good: bool) -> None:
 def _caption(
     draw: ImageDraw.ImageDraw, x: int, y: int, side: int, words: str, number: str, colour: Colour
 ) -> None:
-    """Write two lines below the picture at (x, y)."""
+    """Write two lines below the image at (x, y)."""
     font = ImageFont.load_default(13)
     below = y + side + 2 * FRAME
     draw.text((x, below + 1), _fitting(draw, words, font, side + 2 * FRAME), fill=colour, font=font)
@@ -136,7 +136,7 @@ def _caption(
 def _key(
     draw: ImageDraw.ImageDraw, x: int, y: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> None:
-    """Say what the frames mean, from (x, y) on."""
+    """Draw the legend of the frames, starting at (x, y)."""
     for good, words in ((True, "its class"), (False, "another")):
         _mark(draw, x + MARK, y, good)
         draw.text((x + 2 * MARK + 6, y), words, fill=TEXT, font=font, anchor="lm")
@@ -146,7 +146,7 @@ def _key(
 def _fitting(
     draw: ImageDraw.ImageDraw, words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> str:
-    """Return as much of `words` as is not wider than `width` px."""
+    """Return the text, cut to at most `width` px."""
     if draw.textlength(words, font=font) <= width:
         return words
     kept = len(words)

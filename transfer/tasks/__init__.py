@@ -1,1 +1,1 @@
-"""Classification tasks. One module with one `@task` adds one."""
+"""Classification tasks: a package per task, whose `task` module declares it without importing torch."""

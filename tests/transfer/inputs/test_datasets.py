@@ -112,7 +112,7 @@ def test_every_task_reads_photographs_from_their_files(
 
 @pytest.fixture
 def voc(tmp_path: Path, stand_in: Callable[..., None]) -> Path:
-    """VOC 2007: red pictures show a boat, bright ones a bird; a few boats are difficult."""
+    """VOC 2007: red images show a boat, bright ones a bird; a few boats are difficult."""
     home, numbers = tmp_path / "voc2007" / "VOCdevkit" / "VOC2007", itertools.count()
     main = home / "ImageSets" / "Main"
     main.mkdir(parents=True)
@@ -141,13 +141,13 @@ def voc(tmp_path: Path, stand_in: Callable[..., None]) -> Path:
     return main
 
 
-def test_pictures_of_several_labels_have_a_mean_average_precision(voc: Path, run: Runner) -> None:
+def test_images_of_several_labels_have_a_mean_average_precision(voc: Path, run: Runner) -> None:
     result = run("voc2007", "linear/voc07-svm@1", costs=[0.1, 1.0], folds=2)
     assert result.primary_metric == "mAP" and result.per_class is not None
     assert set(result.per_class) == set(CLASSES)
     assert result.metrics["mAP"].value == pytest.approx(sum(result.per_class.values()) / 20)
     assert result.per_class["boat"] > 90 and result.per_class["bird"] > 90  # chance is about 50
-    assert result.per_class["sheep"] < 90  # nothing in the pictures tells it
+    assert result.per_class["sheep"] < 90  # nothing in the images tells it
     for protocol in ("knn/patterns@1", "linear/sweep@1", "logreg/lbfgs@1", "finetune/full@1"):
         with pytest.raises(UserError, match=r"have several labels, which .* cannot use; use --task linear"):
             run("voc2007", protocol)

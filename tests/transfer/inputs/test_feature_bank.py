@@ -28,14 +28,14 @@ CPU = torch.device("cpu")
 COMPUTE = Compute(CPU)
 
 
-def pictures_of(dataset: Dataset, split: Any = "train", size: int = 16) -> MemoryImages:
+def images_of(dataset: Dataset, split: Any = "train", size: int = 16) -> MemoryImages:
     return MemoryImages(dataset.split(split), size)
 
 
 def test_features_come_back_as_they_were_computed(
     backbone: Backbone, gratings: Dataset, tmp_path: Path
 ) -> None:
-    bank, images = FeatureBank(tmp_path), pictures_of(gratings)
+    bank, images = FeatureBank(tmp_path), images_of(gratings)
     expected = extract(backbone, images.images, CPU)
     for _ in range(2):
         found = bank.features(backbone, images, COMPUTE)
@@ -46,7 +46,7 @@ def test_features_come_back_as_they_were_computed(
 
 
 def test_half_precision_halves_the_file(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
-    images = pictures_of(gratings)
+    images = images_of(gratings)
     whole = FeatureBank(tmp_path / "32").features(backbone, images, COMPUTE)
     half = FeatureBank(tmp_path / "16", "float16").features(backbone, images, COMPUTE)
     assert half.dtype == torch.float16 and torch.equal(half, whole.half())
@@ -61,7 +61,7 @@ def test_features_that_do_not_fit_into_half_precision_are_refused(gratings: Data
     }
     with pytest.raises(UserError, match="do not fit into float16; keep the bank in float32"):
         FeatureBank(tmp_path, "float16").features(
-            replace(backbone, state_dict=scaled), pictures_of(gratings), COMPUTE
+            replace(backbone, state_dict=scaled), images_of(gratings), COMPUTE
         )
     assert not list(tmp_path.glob("*.npy"))
 
@@ -86,7 +86,7 @@ CHANGES: dict[str, Callable[[Backbone, MemoryImages], Any]] = {
     ),
     "size": lambda backbone, images: (with_card(backbone, image_size=18), images, COMPUTE),
     "pixels": lambda backbone, images: (pixels_backbone(16), images, COMPUTE),
-    "picture": lambda backbone, images: (
+    "image": lambda backbone, images: (
         backbone,
         MemoryImages(ImageSplit(images.images.clone().add_(1), images.labels), 16),
         COMPUTE,
@@ -104,12 +104,12 @@ CHANGES: dict[str, Callable[[Backbone, MemoryImages], Any]] = {
 def test_what_changes_features_changes_the_address(
     backbone: Backbone, gratings: Dataset, tmp_path: Path, change: str
 ) -> None:
-    bank, images = FeatureBank(tmp_path), pictures_of(gratings)
+    bank, images = FeatureBank(tmp_path), images_of(gratings)
     assert bank.address(*CHANGES[change](backbone, images)) != bank.address(backbone, images, COMPUTE)
 
 
 def test_the_address_depends_on_nothing_else(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
-    bank, images = FeatureBank(tmp_path), pictures_of(gratings)
+    bank, images = FeatureBank(tmp_path), images_of(gratings)
     card = backbone.card.model_copy(update={"arm": "another", "seed": 9})
     address = bank.address(backbone, images, COMPUTE)
     assert bank.address(replace(backbone, card=card), images, COMPUTE) == address
@@ -127,7 +127,7 @@ def test_an_interrupted_pass_goes_on(
         "pass_over",
         lambda network, images, start, stop: features_module.pass_over(network, images, start, stop, 16),
     )
-    images = pictures_of(gratings)
+    images = images_of(gratings)
     whole = FeatureBank(tmp_path / "whole").features(backbone, images, COMPUTE)
 
     def stop(done: int, total: int) -> None:
@@ -147,7 +147,7 @@ def test_an_interrupted_pass_goes_on(
 def test_a_damaged_entry_is_computed_anew(
     backbone: Backbone, gratings: Dataset, tmp_path: Path, damage: str
 ) -> None:
-    bank, images = FeatureBank(tmp_path), pictures_of(gratings)
+    bank, images = FeatureBank(tmp_path), images_of(gratings)
     expected = bank.features(backbone, images, COMPUTE).clone()
     (path,) = tmp_path.glob("*.npy")
     if damage == "other shape":
@@ -161,13 +161,13 @@ def test_a_damaged_entry_is_computed_anew(
 def test_what_is_read_can_be_changed_without_changing_the_file(
     backbone: Backbone, gratings: Dataset, tmp_path: Path
 ) -> None:
-    bank, images = FeatureBank(tmp_path), pictures_of(gratings)
+    bank, images = FeatureBank(tmp_path), images_of(gratings)
     bank.features(backbone, images, COMPUTE).zero_()
     assert float(bank.features(backbone, images, COMPUTE).abs().sum()) > 0
 
 
 def test_of_two_at_once_one_computes(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
-    banks, images = [FeatureBank(tmp_path) for _ in range(3)], pictures_of(gratings)
+    banks, images = [FeatureBank(tmp_path) for _ in range(3)], images_of(gratings)
     assert images.fingerprint  # computed once, before the threads
     threads = [threading.Thread(target=bank.features, args=(backbone, images, COMPUTE)) for bank in banks]
     for thread in threads:
@@ -185,7 +185,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(
 
     monkeypatch.setattr(bank_module, "require_free_space", full)
     with pytest.raises(UserError, match=f"the feature bank: {120 * 128 * 4}"):
-        FeatureBank(tmp_path).features(backbone, pictures_of(gratings), COMPUTE)
+        FeatureBank(tmp_path).features(backbone, images_of(gratings), COMPUTE)
     assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
 
 

@@ -21,7 +21,7 @@ from mmbench.results import Result, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs import framing
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, Framing, FramingRule, rule_for
 from mmbench.transfer.inputs.images import FileImages, open_images
 from mmbench.transfer.protocol import Protocol, get_protocol, protocols
@@ -128,12 +128,12 @@ def test_images_in_memory_are_as_before(gratings: Dataset, backbone: Backbone, t
 def test_files_that_are_read_one_by_one_follow_the_same_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, resized: int
 ) -> None:
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     data = load_dataset(str(write_images(tmp_path / "set", (side, side))))
     found = open_images(data, "test", 50, 0, FramingRule("whole"))
     assert isinstance(found, FileImages)
     assert found.resized == resized
-    (seen,) = found.middles([torch.tensor([0])])
+    (seen,) = found.centre_crops([torch.tensor([0])])
     image = Image.open(found.path(0)).resize((resized, resized), Image.Resampling.BILINEAR, reducing_gap=3.0)
     start = (resized - 50) // 2
     expected = np.asarray(image.crop((start, start, start + 50, start + 50))).transpose(2, 0, 1)

@@ -13,10 +13,10 @@ from torchvision.transforms.v2 import functional as transforms
 from mmbench.data import Dataset, load_dataset
 from mmbench.distributed import own_share
 from mmbench.errors import UserError
-from mmbench.transfer.inputs import batches as views
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import batches as batch_inputs
+from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.augment import augment
-from mmbench.transfer.inputs.batches import FileViews, MemoryViews, Plan, open_views
+from mmbench.transfer.inputs.batches import Batching, FileBatches, MemoryBatches, training_batches
 from mmbench.transfer.inputs.images import FileImages, MemoryImages, open_images
 
 CPU = torch.device("cpu")
@@ -56,13 +56,13 @@ def dataset(folder: Path) -> Dataset:
 
 @pytest.fixture
 def from_files(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> FileImages:
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     found = open_images(dataset, "train", 32, workers=0)
     assert isinstance(found, FileImages)
     return found
 
 
-def test_where_pictures_come_from(dataset: Dataset, gratings: Dataset) -> None:
+def test_where_images_come_from(dataset: Dataset, gratings: Dataset) -> None:
     assert isinstance(open_images(dataset, "train", 64, 0), MemoryImages)
     assert isinstance(open_images(dataset, "train", 65, 0), FileImages)
     assert isinstance(open_images(gratings, "train", 224, 0), MemoryImages)  # there are no files
@@ -77,50 +77,50 @@ def test_files_are_decoded_for_the_size_that_is_fed(dataset: Dataset) -> None:
     assert again.images is first.images  # decoded once
 
 
-def test_evaluation_sees_the_middle_of_resized_pictures(from_files: FileImages) -> None:
+def test_evaluation_sees_the_middle_of_resized_images(from_files: FileImages) -> None:
     """As torchvision: the short side to 256/224 of the size, the middle cut out."""
     order = torch.tensor([3, 0, 23, 5, 17])
-    (found,) = from_files.middles([order])
+    (found,) = from_files.centre_crops([order])
     assert found.shape == (5, 3, 32, 32) and found.dtype == torch.uint8
-    for image, index in zip(found, order.tolist(), strict=True):
-        picture = Image.open(from_files.path(index))
-        if picture.mode.startswith("I"):
-            picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
-        whole = transforms.pil_to_tensor(picture.convert("RGB"))
+    for crop, index in zip(found, order.tolist(), strict=True):
+        image = Image.open(from_files.path(index))
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+        whole = transforms.pil_to_tensor(image.convert("RGB"))
         expected = transforms.center_crop(transforms.resize(whole, [37], antialias=True), [32, 32])
-        tolerance = 8 if picture.mode == "P" else 5  # half a pixel of shift; in dithered colours it shows
-        assert (image.float() - expected.float()).abs().mean() < tolerance, index
+        tolerance = 8 if image.mode == "P" else 5  # half a pixel of shift; in dithered colours it shows
+        assert (crop.float() - expected.float()).abs().mean() < tolerance, index
 
 
 def test_workers_change_nothing(from_files: FileImages) -> None:
     batches = torch.arange(24).split(5)
-    alone = list(from_files.middles(batches))
+    alone = list(from_files.centre_crops(batches))
     for count in (1, 2):
         helped = FileImages(from_files.files, 32, count)
-        assert all(torch.equal(a, b) for a, b in zip(alone, helped.middles(batches), strict=True))
-    plan = Plan(24, 5, 2, whole_batches=False)
+        assert all(torch.equal(a, b) for a, b in zip(alone, helped.centre_crops(batches), strict=True))
+    batching = Batching(24, 5, 2, whole_batches=False)
     one, two = (
-        FileViews(FileImages(from_files.files, 32, workers), plan, (0.2, 1.0), CPU, seed=3)
+        FileBatches(FileImages(from_files.files, 32, workers), batching, (0.2, 1.0), CPU, seed=3)
         for workers in (0, 2)
     )
     for first, second in zip(one, two, strict=True):
-        assert torch.equal(first.views, second.views) and torch.equal(first.indices, second.indices)
+        assert torch.equal(first.inputs, second.inputs) and torch.equal(first.indices, second.indices)
 
 
-def test_an_unreadable_picture_is_told_not_skipped(from_files: FileImages) -> None:
+def test_an_unreadable_image_is_told_not_skipped(from_files: FileImages) -> None:
     path = from_files.path(4)
     path.write_bytes(path.read_bytes()[:300])  # truncated
     for workers in (0, 1):
         damaged = FileImages(from_files.files, 32, workers)
-        with pytest.raises(UserError, match=rf"{path.name} cannot be read as a picture"):
-            list(damaged.middles(torch.arange(24).split(5)))
-        with pytest.raises(UserError, match=rf"{path.name} cannot be read as a picture"):
-            list(FileViews(damaged, Plan(24, 5, 1, False), (0.2, 1.0), CPU, 0))
+        with pytest.raises(UserError, match=rf"{path.name} cannot be read as an? (picture|image)"):
+            list(damaged.centre_crops(torch.arange(24).split(5)))
+        with pytest.raises(UserError, match=rf"{path.name} cannot be read as an? (picture|image)"):
+            list(FileBatches(damaged, Batching(24, 5, 1, False), (0.2, 1.0), CPU, 0))
 
 
-def test_every_epoch_shows_every_picture_once_in_another_order(from_files: FileImages) -> None:
-    plan = Plan(24, 7, 3, whole_batches=False)
-    found = FileViews(from_files, plan, (0.2, 1.0), CPU, seed=1)
+def test_every_epoch_shows_every_image_once_in_another_order(from_files: FileImages) -> None:
+    batching = Batching(24, 7, 3, whole_batches=False)
+    found = FileBatches(from_files, batching, (0.2, 1.0), CPU, seed=1)
     batches = list(found)
     assert [len(batch.indices) for batch in batches] == [7, 7, 7, 3] * 3 and found.step == 12
     orders = [torch.cat([batch.indices for batch in batches[4 * e : 4 * e + 4]]) for e in range(3)]
@@ -130,9 +130,9 @@ def test_every_epoch_shows_every_picture_once_in_another_order(from_files: FileI
         assert torch.equal(batch.labels, from_files.labels[batch.indices])
     first, second = (
         {
-            index: view
+            index: crop
             for batch in part
-            for index, view in zip(batch.indices.tolist(), batch.views, strict=True)
+            for index, crop in zip(batch.indices.tolist(), batch.inputs, strict=True)
         }
         for part in (batches[:4], batches[4:8])
     )
@@ -147,25 +147,27 @@ def test_half_of_the_crops_are_mirrored(folder: Path, monkeypatch: pytest.Monkey
         for index in range(40):
             Image.fromarray(ramp).save(folder / "train" / name / f"{index:02}.png")
     load_dataset.cache_clear()
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     found = open_images(load_dataset(str(folder)), "train", 32, 0)
     assert isinstance(found, FileImages)
-    (batch,) = FileViews(found, Plan(80, 80, 1, False), (0.2, 1.0), CPU, seed=0)
-    rising = (batch.views[:, 0, :, -1].float() - batch.views[:, 0, :, 0].float()).mean(dim=1) > 0
+    (batch,) = FileBatches(found, Batching(80, 80, 1, False), (0.2, 1.0), CPU, seed=0)
+    rising = (batch.inputs[:, 0, :, -1].float() - batch.inputs[:, 0, :, 0].float()).mean(dim=1) > 0
     assert 25 <= int(rising.sum()) <= 55
 
 
 def test_only_whole_batches_where_batch_norm_needs_them() -> None:
-    assert (Plan(24, 7, 2, True).steps, Plan(24, 7, 2, False).steps) == (6, 8)
-    assert Plan(5, 7, 2, True).per_epoch == 1 and len(Plan(5, 7, 2, True).rows(torch.arange(5), 1)) == 5
+    assert (Batching(24, 7, 2, True).steps, Batching(24, 7, 2, False).steps) == (6, 8)
+    assert (
+        Batching(5, 7, 2, True).per_epoch == 1 and len(Batching(5, 7, 2, True).rows(torch.arange(5), 1)) == 5
+    )
 
 
 def test_memory_goes_on_where_its_state_was_taken(gratings: Dataset) -> None:
-    def fresh(seed: int) -> MemoryViews:
+    def fresh(seed: int) -> MemoryBatches:
         found = MemoryImages(gratings.split("train"), 16)
-        plan = Plan(120, 50, 2, whole_batches=False)
-        opened = open_views(found, plan, (0.2, 1.0), CPU, Generator().manual_seed(seed), seed)
-        assert isinstance(opened, MemoryViews)
+        batching = Batching(120, 50, 2, whole_batches=False)
+        opened = training_batches(found, batching, (0.2, 1.0), CPU, Generator().manual_seed(seed), seed)
+        assert isinstance(opened, MemoryBatches)
         return opened
 
     whole, first, second = list(fresh(7)), fresh(7), fresh(8)
@@ -173,11 +175,11 @@ def test_memory_goes_on_where_its_state_was_taken(gratings: Dataset) -> None:
     for batch in first:
         parts.append(batch)
         if first.step == 4:
-            second.restore(first.state())
+            second.load_state_dict(first.state_dict())
             break
     parts += list(second)
     for a, b in zip(whole, parts, strict=True):
-        assert torch.equal(a.views, b.views) and torch.equal(a.indices, b.indices)
+        assert torch.equal(a.inputs, b.inputs) and torch.equal(a.indices, b.indices)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])
@@ -195,4 +197,4 @@ def test_shares_of_a_batch_are_its_rows(
 
     whole = augment(images, 16, (0.2, 1.0), Generator().manual_seed(5), CPU)
     assert torch.equal(torch.cat([rows(rank) for rank in range(processes)]), whole)
-    assert views.own_share is own_share
+    assert batch_inputs.own_share is own_share

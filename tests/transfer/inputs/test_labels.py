@@ -11,19 +11,19 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten pictures of each of two classes to learn from, whose names tell the class, as ImageNet's do."""
+    """Ten images of each of two classes to learn from, whose names tell the class, as ImageNet's do."""
     for split, count in (("train", 20), ("test", 5)):
         for name in ("n01", "n02"):
             (tmp_path / "data" / split / name).mkdir(parents=True)
             for index in range(count):
                 noise = torch.randint(0, 256, (24, 24, 3), generator=torch.Generator().manual_seed(index))
-                picture = Image.fromarray(noise.to(torch.uint8).numpy())
-                picture.save(tmp_path / "data" / split / name / f"{name}_{index:02}.png")
+                image = Image.fromarray(noise.to(torch.uint8).numpy())
+                image.save(tmp_path / "data" / split / name / f"{name}_{index:02}.png")
     return tmp_path
 
 
@@ -46,8 +46,8 @@ def run(backbone: Backbone, dataset: Dataset, folder: Path, listing: str, **more
 def test_the_list_is_what_is_trained_on(
     backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
-    """Also pictures that our own val split holds: official lists know nothing of it."""
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", largest)
+    """Also images that our own val split holds: official lists know nothing of it."""
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", largest)
     dataset = load_dataset(str(folder / "data"))
     held_out = dataset.files["val"]().paths
     names = ["n01_03.png", "n02_07.png", "n02_11.png", Path(held_out[0]).name, Path(held_out[-1]).name]

@@ -17,7 +17,7 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.session import Requests
 from mmbench.results import ResultStore
-from mmbench.transfer.inputs import images as pictures
+from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 
 
@@ -38,7 +38,7 @@ def write(folder: Path, separable: bool, ending: str) -> None:
 @pytest.fixture(params=[".bmp", ".ppm", ".tiff"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(content_hashes, "WORTH_KEEPING_SECONDS", -1.0)
-    monkeypatch.setattr(pictures, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     write(tmp_path / "data", True, request.param)
     return tmp_path / "data"
 

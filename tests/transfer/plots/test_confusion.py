@@ -1,4 +1,4 @@
-"""The picture of a confusion matrix: what is large is dark, and nothing is cut off."""
+"""The image of a confusion matrix: what is large is dark, and nothing is cut off."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def names(count: int) -> list[str]:
 def test_the_largest_confusions_are_ranked_by_their_share_of_the_true_class() -> None:
     counts = torch.tensor([[90, 10, 0], [1, 1, 2], [0, 0, 0]])
     expected = [(1, 2, 50.0), (1, 0, 25.0), (0, 1, 10.0)]
-    assert largest_confusions(counts, 10) == expected  # a class without pictures confuses nothing
+    assert largest_confusions(counts, 10) == expected  # a class without images confuses nothing
     assert largest_confusions(counts, 2) == expected[:2]
     assert counts[0, 0] == 90  # left as it was
 
@@ -40,7 +40,7 @@ def test_short_names_stay() -> None:
 
 @pytest.mark.parametrize("count", [2, 10, 37, 100, 130])
 def test_nothing_touches_the_edge(tmp_path: Path, count: int) -> None:
-    """Names, title and numbers end before the picture does, however long they are."""
+    """Names, title and numbers end before the image does, however long they are."""
     long = [f"{name} with a name that goes on and on" for name in names(count)]
     title = "a long title: mixmask-seed0 on the data set, linear/patterns@1, seed 0"
     draw_confusion(torch.eye(count, dtype=torch.long) * 7 + 1, long, title, tmp_path / "a.png")

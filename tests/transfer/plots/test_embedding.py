@@ -1,4 +1,4 @@
-"""t-SNE of features: which pictures are drawn, that a seed repeats, and what the marks show."""
+"""t-SNE of features: which images are drawn, that a seed repeats, and what the marks show."""
 
 import itertools
 from pathlib import Path
@@ -82,13 +82,13 @@ def test_clusters_stay_clusters() -> None:
 
 
 @pytest.mark.parametrize(("count", "width"), [(4, 8), (7, 1), (12, 2)])
-def test_few_pictures_and_narrow_features_will_do(count: int, width: int) -> None:
+def test_few_images_and_narrow_features_will_do(count: int, width: int) -> None:
     features = torch.randn((count, width), generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(embed(features, seed=0)).all()
 
 
-def test_three_pictures_are_too_few() -> None:
-    with pytest.raises(UserError, match="t-SNE of 3 pictures shows nothing; give it four or more"):
+def test_three_images_are_too_few() -> None:
+    with pytest.raises(UserError, match="t-SNE of 3 images shows nothing; give it four or more"):
         embed(torch.randn(3, 5), seed=0)
 
 
@@ -111,7 +111,7 @@ def test_the_most_compact_classes_come_first() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 10, 100, 1000])
-def test_the_picture_shows_its_classes_and_cuts_nothing(tmp_path: Path, count: int) -> None:
+def test_the_image_shows_its_classes_and_cuts_nothing(tmp_path: Path, count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(count).repeat(max(2, 200 // count))
     points = torch.randn((len(labels), 2), generator=generator)
@@ -139,7 +139,7 @@ def test_marks_lie_where_the_points_are(tmp_path: Path) -> None:
     assert middles[0][1] < middles[1][1] - 400  # and to the left
 
 
-def test_pictures_with_several_labels_or_none_are_drawn(tmp_path: Path) -> None:
+def test_images_with_several_labels_or_none_are_drawn(tmp_path: Path) -> None:
     labels = torch.tensor([[1, 1], [0, 1], [0, 0], [0, -1]] * 5)
     points = torch.randn((20, 2), generator=torch.Generator().manual_seed(0))
     draw_embedding(points, labels, ["$a", "b$"], "$\\frac{$", tmp_path / "a.png")

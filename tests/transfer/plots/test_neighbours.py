@@ -1,15 +1,17 @@
 """The contact sheet of neighbours: whose they are, how they are framed, and that they are the nearest."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mmbench.data.types import ImageSplit
 from mmbench.errors import UserError
-from mmbench.transfer.plots import features as views_of_features
-from mmbench.transfer.plots.features import ViewedSplit, chosen_rows, draw_views
+from mmbench.transfer.plots import feature_plots
+from mmbench.transfer.plots.feature_plots import SplitFeatures, chosen_rows, draw_feature_plots
 from mmbench.transfer.plots.neighbours import (
     CAPTION,
     CELL,
@@ -23,7 +25,7 @@ from mmbench.transfer.plots.neighbours import (
     words_of,
 )
 
-SIDE, TOP = 96, MARGIN + 62  # pictures of 32 px are enlarged three times
+SIDE, TOP = 96, MARGIN + 62  # images of 32 px are enlarged three times
 STEP, ROW = SIDE + 2 * FRAME + GAP, SIDE + 2 * FRAME + CAPTION + GAP
 FIRST = MARGIN + STEP + GAP
 
@@ -35,7 +37,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def plain(shades: list[int], side: int = 32) -> torch.Tensor:
-    """Return pictures of one grey each, (N, 3, side, side)."""
+    """Return images of one grey each, (N, 3, side, side)."""
     return torch.tensor(shades, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, side, side).clone()
 
 
@@ -51,7 +53,10 @@ def draw(path: Path, **changes: object) -> np.ndarray:
         "title": "an arm",
         "path": path,
     }
-    draw_neighbours(**{**values, **changes})  # type: ignore[arg-type]
+    values |= changes
+    queries = ImageSplit(values.pop("query_images"), values.pop("query_labels"))  # type: ignore[arg-type]
+    bank = ImageSplit(values.pop("bank_images"), values.pop("bank_labels"))  # type: ignore[arg-type]
+    draw_neighbours(queries, bank, **values)  # type: ignore[arg-type]
     return pixels(path)
 
 
@@ -70,25 +75,25 @@ def frames(drawn: np.ndarray, rows: int, columns: int) -> list[list[tuple[int, .
 
 
 def shade(drawn: np.ndarray, row: int, x: int) -> int:
-    """Return the grey at the middle of a picture."""
+    """Return the grey at the middle of an image."""
     colour = drawn[TOP + row * ROW + FRAME + SIDE // 2, x + FRAME + SIDE // 2]
     assert (colour == colour[0]).all()
     return int(colour[0])
 
 
-def test_frames_tell_right_from_wrong(tmp_path: Path) -> None:
+def test_frames_show_whether_the_class_agrees(tmp_path: Path) -> None:
     drawn = draw(tmp_path / "a.png")
     assert frames(drawn, 2, 3) == [[RIGHT, WRONG, RIGHT], [RIGHT, RIGHT, WRONG]]
 
 
-def test_queries_stand_left_and_neighbours_in_their_order(tmp_path: Path) -> None:
+def test_the_query_is_on_the_left_and_neighbours_are_in_order(tmp_path: Path) -> None:
     drawn = draw(tmp_path / "a.png")
     assert [shade(drawn, row, MARGIN) for row in (0, 1)] == [10, 20]
     found = [[shade(drawn, row, FIRST + column * STEP) for column in range(3)] for row in (0, 1)]
     assert found == [[100, 130, 110], [120, 140, 100]]
 
 
-def test_the_mark_tells_without_colour(tmp_path: Path) -> None:
+def test_the_mark_is_readable_without_colour(tmp_path: Path) -> None:
     """A cross has white pixels above its middle on both sides, a tick only on the right."""
     drawn = draw(tmp_path / "a.png")
 
@@ -113,7 +118,7 @@ def test_the_sheet_is_as_large_as_its_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("stored", "shown"), [(40, 80), (96, 96), (224, 96), (20, 80)])
-def test_pictures_of_any_size_fit(tmp_path: Path, stored: int, shown: int) -> None:
+def test_images_of_any_size_fit(tmp_path: Path, stored: int, shown: int) -> None:
     drawn = draw(tmp_path / "a.png", query_images=plain([1, 2], stored), bank_images=plain([9] * 5, stored))
     assert drawn.shape[0] == TOP + 2 * (shown + 2 * FRAME + CAPTION + GAP) - GAP + MARGIN
     assert shown <= CELL
@@ -127,7 +132,7 @@ def test_long_names_and_titles_are_cut(tmp_path: Path) -> None:
     assert frames(drawn, 2, 3) == [[RIGHT, WRONG, RIGHT], [RIGHT, RIGHT, WRONG]]
 
 
-def test_of_several_labels_one_in_common_is_right(tmp_path: Path) -> None:
+def test_with_several_labels_one_in_common_is_right(tmp_path: Path) -> None:
     query = torch.tensor([[1, 1, 0], [0, 0, 0]])
     bank = torch.tensor([[0, 1, 1], [-1, 0, 1], [1, 0, 0], [0, 0, -1], [0, 0, 0]])
     assert [share_a_class(query[0], label) for label in bank] == [True, False, True, False, False]
@@ -139,7 +144,7 @@ def test_of_several_labels_one_in_common_is_right(tmp_path: Path) -> None:
     assert frames(drawn, 2, 3) == [[RIGHT, WRONG, WRONG], [WRONG] * 3]
 
 
-def make_split(name: str, count: int, asked: list[torch.Tensor], seed: int) -> ViewedSplit:
+def make_split(name: str, count: int, asked: list[torch.Tensor], seed: int) -> SplitFeatures:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 3
@@ -148,56 +153,52 @@ def make_split(name: str, count: int, asked: list[torch.Tensor], seed: int) -> V
         asked.append(indices)
         return images[indices]
 
-    return ViewedSplit(name, torch.randn((count, 6), generator=generator), labels, at)
+    return SplitFeatures(name, torch.randn((count, 6), generator=generator), labels, at)
 
 
-def test_neighbours_are_the_nearest_and_only_their_pictures_are_read(
+def test_neighbours_are_the_nearest_and_only_their_images_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, object] = {}
-
-    def remember(*arguments: object) -> None:
-        names = ("query_images", "bank_images", "index", "cosine", "query_labels", "bank_labels")
-        seen.update(zip(names, arguments, strict=False))
-
-    monkeypatch.setattr(views_of_features, "draw_neighbours", remember)
+    seen: list[Any] = []
+    monkeypatch.setattr(feature_plots, "draw_neighbours", lambda *given: seen.extend(given))
     asked: list[torch.Tensor] = []
     bank, queries = make_split("train", 400, asked, 0), make_split("test", 30, asked, 1)
-    draw_views(bank, queries, ("a", "b", "c"), "an arm", tmp_path / "record.json", seed=2)
+    draw_feature_plots(bank, queries, ("a", "b", "c"), "an arm", tmp_path / "record.json", seed=2)
     rows, read = asked
     assert queries.labels[rows].tolist() == [0, 0, 1, 1, 2, 2]
-    index, cosine, items = seen["index"], seen["cosine"], read
-    assert isinstance(index, torch.Tensor) and isinstance(cosine, torch.Tensor)
+    shown, neighbours, index, cosine, *_ = seen
     for row, query in enumerate(queries.features[rows]):
         similar = [float(torch.nn.functional.cosine_similarity(query, item, dim=0)) for item in bank.features]
         nearest = sorted(range(400), key=lambda item: -similar[item])[:8]
-        assert items[index[row]].tolist() == nearest
+        assert read[index[row]].tolist() == nearest
         assert cosine[row].tolist() == pytest.approx([similar[item] for item in nearest], abs=1e-5)
     assert len(read) == len(set(read.tolist())) <= 48
-    assert torch.equal(seen["bank_labels"], bank.labels[read])  # type: ignore[arg-type]
-    assert torch.equal(seen["bank_images"], bank.images(read))  # type: ignore[arg-type]
-    assert torch.equal(seen["query_images"], queries.images(rows))  # type: ignore[arg-type]
+    assert torch.equal(neighbours.labels, bank.labels[read])
+    assert torch.equal(neighbours.images, bank.images(read))
+    assert torch.equal(shown.images, queries.images(rows))
 
 
-def test_both_pictures_lie_beside_the_record(tmp_path: Path) -> None:
+def test_both_images_are_written_beside_the_record(tmp_path: Path) -> None:
     bank, queries = make_split("train", 40, [], 0), make_split("test", 30, [], 1)
     record = tmp_path / "arm-v1.5-seed0.json"
-    paths = draw_views(bank, queries, ("a", "b", "c"), "an arm", record)
+    paths = draw_feature_plots(bank, queries, ("a", "b", "c"), "an arm", record)
     names = ["arm-v1.5-seed0.embedding.png", "arm-v1.5-seed0.neighbours.png"]
     assert [path.name for path in paths] == names == sorted(path.name for path in tmp_path.iterdir())
     first = [path.read_bytes() for path in paths]
     assert [
-        path.read_bytes() for path in draw_views(bank, queries, ("a", "b", "c"), "an arm", record)
+        path.read_bytes() for path in draw_feature_plots(bank, queries, ("a", "b", "c"), "an arm", record)
     ] == first
 
 
 def test_a_small_bank_has_fewer_neighbours_and_an_empty_one_none(tmp_path: Path) -> None:
     queries = make_split("test", 6, [], 1)
-    _, path = draw_views(make_split("train", 3, [], 0), queries, ("a", "b", "c"), "t", tmp_path / "a.json")
+    _, path = draw_feature_plots(
+        make_split("train", 3, [], 0), queries, ("a", "b", "c"), "t", tmp_path / "a.json"
+    )
     assert frames(pixels(path), 1, 3)[0].count(RIGHT) == 1
-    empty = ViewedSplit("train", torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64), queries.images)
+    empty = SplitFeatures("train", torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64), queries.images)
     with pytest.raises(UserError, match="the bank holds 0 images"):
-        draw_views(empty, queries, ("a", "b", "c"), "t", tmp_path / "b.json")
+        draw_feature_plots(empty, queries, ("a", "b", "c"), "t", tmp_path / "b.json")
     assert not list(tmp_path.glob("b.*"))
 
 

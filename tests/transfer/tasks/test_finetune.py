@@ -13,7 +13,8 @@ from mmbench.results import ResultStore
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
-from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
+from mmbench.transfer.training.finetuning import finetune, predict
+from mmbench.transfer.training.settings import FinetuneSettings
 
 CPU = torch.device("cpu")
 
@@ -76,12 +77,12 @@ def test_augmented_images_are_crops_and_mirrors(gratings: Dataset) -> None:
     """A crop of the whole image at its own size is the image or its mirror image."""
     images = gratings.split("train").images[:40]
     generator = torch.Generator().manual_seed(0)
-    views = augment(images, 20, (1.0, 1.0), generator, CPU)
-    assert views.shape == (40, 3, 20, 20) and views.min() >= 0 and views.max() <= 1
+    crops = augment(images, 20, (1.0, 1.0), generator, CPU)
+    assert crops.shape == (40, 3, 20, 20) and crops.min() >= 0 and crops.max() <= 1
     whole = images.float() / 255
-    # At another aspect the crop is cut to the image, so some views are not the whole one.
-    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(views, whole, strict=True)]
-    mirrored = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(views, whole, strict=True)]
+    # At another aspect the crop is cut to the image, so some crops are not the whole one.
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(crops, whole, strict=True)]
+    mirrored = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(crops, whole, strict=True)]
     assert not any(a and b for a, b in zip(same, mirrored, strict=True))
     small = augment(images, 16, (0.3, 1.0), generator, CPU)
     assert small.shape == (40, 3, 16, 16)

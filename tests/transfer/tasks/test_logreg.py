@@ -20,7 +20,9 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.features import extract
-from mmbench.transfer.tasks.logreg import fit, scores
+from mmbench.transfer.tasks.logreg.lbfgs import LbfgsProbe
+from mmbench.transfer.tasks.logreg.scikit_learn import fit, scores
+from mmbench.transfer.tasks.logreg.settings import TorchLogregSettings
 
 STRENGTHS = np.geomspace(1e5, 1e-6, 45)
 
@@ -105,9 +107,62 @@ def test_a_fit_that_was_stopped_says_so() -> None:
     assert not fit(features, labels, 1e-5, 3, None)[1]
 
 
-def measure(backbone: Backbone, dataset: Dataset, folder: Path, **overrides: object) -> Result:
-    store = ResultStore(folder)
-    return run_task("logreg", backbone, dataset, store, work=folder / "work", overrides=dict(overrides))
+def torch_probe(classes: int, **changes: object) -> LbfgsProbe:
+    values = {"candidates": 45, "weakest": 1e-6, "strongest": 1e5, "solver": "torch", **changes}
+    return LbfgsProbe(TorchLogregSettings.model_validate(values), classes)
+
+
+def objective(weight: Tensor, bias: Tensor, strength: float, features: Tensor, labels: Tensor) -> float:
+    logits = features.double() @ weight.double().T + bias.double()
+    picked = logits.log_softmax(dim=1)[torch.arange(len(labels)), labels]
+    return float(-picked.mean() + strength / 2 * weight.double().square().sum())
+
+
+@pytest.mark.parametrize(("classes", "per_class"), [(4, 40), (2, 40), (3, 3)])
+def test_the_torch_solver_reaches_the_optimum_of_scikit_learn(classes: int, per_class: int) -> None:
+    """In objective and coefficients, also of fewer images than features; of two classes each has a weight."""
+    features, labels = clouds(classes, per_class)
+    probe, start = torch_probe(classes, tolerance=1e-8), None
+    scaled, _ = probe.prepare(features, features)
+    assert probe.axes is not None and probe.axes.shape == (12, min(12, len(features)))
+    for strength in STRENGTHS[18:36]:  # 1 to 1e-4
+        start = probe.refit(scaled, labels, float(strength), start)
+        # A weight w of the second class alone is +w/2 and -w/2 of two classes: half the squared norm.
+        expected = cold(features, labels, float(strength) / (2 if classes == 2 else 1))
+        coefficients = torch.from_numpy(expected.coef_)
+        bias = torch.from_numpy(expected.intercept_)
+        if classes == 2:
+            coefficients = torch.cat([-coefficients, coefficients]) / 2
+            bias = torch.stack([-bias[0], bias[0]]) / 2
+        weight = start.weight @ probe.axes.T
+        shift = features.double().mean(dim=0)
+        found = objective(weight, start.bias - weight @ shift, float(strength), features, labels)
+        assert found == pytest.approx(
+            objective(coefficients, bias, float(strength), features, labels), rel=1e-7, abs=1e-10
+        )
+        largest = float(coefficients.abs().max())
+        torch.testing.assert_close(weight, coefficients, rtol=0, atol=1e-3 * largest)
+
+
+def test_the_torch_solver_never_predicts_a_class_that_it_has_not_seen() -> None:
+    features, labels = clouds(4)
+    seen = labels != 1
+    probe = torch_probe(4)
+    scaled, others = probe.prepare(features[seen], features)
+    model = probe.refit(scaled, labels[seen], 0.01, probe.fit(scaled, labels[seen], 0.01, None))
+    assert probe.unseen(model) == 1
+    assert 1 not in probe.scores(model, others).argmax(dim=1).tolist()
+    with pytest.raises(UserError, match=r"all 40 images to learn from are of class 2; .* needs two classes"):
+        probe.fit(scaled[labels[seen] == 2], labels[labels == 2], 0.01, None)
+
+
+def measure(
+    backbone: Backbone, dataset: Dataset, folder: Path, protocol: str = "logreg/lbfgs@3", **overrides: object
+) -> Result:
+    store, work = ResultStore(folder), folder / "work"
+    return run_task(
+        "logreg", backbone, dataset, store, work=work, protocol_id=protocol, overrides=dict(overrides)
+    )
 
 
 def numbers(backbone: Backbone, dataset: Dataset) -> dict[str, tuple[Tensor, Tensor]]:
@@ -123,10 +178,11 @@ def accuracy(model: LogisticRegression, features: Tensor, labels: Tensor) -> flo
     return float((model.predict(features.double().numpy()) == labels.numpy()).mean())
 
 
+@pytest.mark.parametrize("protocol", ["logreg/lbfgs@2", "logreg/lbfgs@3"])
 def test_the_choice_and_the_refit_are_scikit_learns(
-    backbone: Backbone, gratings: Dataset, tmp_path: Path
+    backbone: Backbone, gratings: Dataset, tmp_path: Path, protocol: str
 ) -> None:
-    result = measure(backbone, gratings, tmp_path, candidates=12)
+    result = measure(backbone, gratings, tmp_path, protocol, candidates=12)
     data = numbers(backbone, gratings)
     strengths = np.geomspace(1e5, 1e-6, 12)
     on_val = [accuracy(cold(*data["train"], float(strength)), *data["val"]) for strength in strengths]
@@ -202,7 +258,7 @@ def test_the_features_common_mean_costs_no_iterations(
     data = numbers(backbone, gratings)
     features, labels = (torch.cat([data["train"][part], data["val"][part]]) for part in (0, 1))
     strength = {"candidates": 1, "strongest": 1e-4, "weakest": 1e-4}
-    result = measure(backbone, gratings, tmp_path, **strength, iterations=110)
+    result = measure(backbone, gratings, tmp_path, "logreg/lbfgs@2", **strength, iterations=110)
     assert len(result.notes) == 1
     assert not fit(features.double(), labels, 1e-4, 110, None)[1]
     expected = accuracy(cold(features, labels, 1e-4), *data["test"])

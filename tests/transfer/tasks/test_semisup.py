@@ -16,10 +16,10 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset, Result, ResultStore
-from mmbench.transfer.inputs import batches as views
-from mmbench.transfer.tasks import semisup
-from mmbench.transfer.tasks.schedule import rate_factor
-from mmbench.transfer.tasks.training import FinetuneSettings
+from mmbench.transfer.inputs import batches as batch_inputs
+from mmbench.transfer.tasks.semisup import measure as semisup
+from mmbench.transfer.training.schedule import rate_factor
+from mmbench.transfer.training.settings import FinetuneSettings
 
 FRACTION = 0.1  # of 120 images: 2 of each of the 6 classes
 
@@ -40,13 +40,13 @@ def run(backbone: Backbone, dataset: Dataset, folder: Path, seed: int = 0, **ove
 def seen_images(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return a list that fills with the bytes of every image that is trained on."""
     seen: list[bytes] = []
-    augment = views.augment
+    augment = batch_inputs.augment
 
     def watched(images: Tensor, *rest: Any) -> Tensor:
         seen.extend(image.numpy().tobytes() for image in images)
         return augment(images, *rest)
 
-    monkeypatch.setattr(views, "augment", watched)
+    monkeypatch.setattr(batch_inputs, "augment", watched)
     return seen
 
 
@@ -99,7 +99,7 @@ def test_one_percent_of_patterns_sized_labels_is_forty() -> None:
     from mmbench.data.subsets import class_balanced_subset
     from mmbench.transfer.protocol import get_protocol
     from mmbench.transfer.resolution import parse_settings
-    from mmbench.transfer.tasks.semisup import SemisupSettings
+    from mmbench.transfer.tasks.semisup.settings import SemisupSettings
 
     labels = torch.arange(10).repeat_interleave(400)
     for protocol_id, expected in (("1pct", 40), ("5pct", 200), ("10pct", 400)):

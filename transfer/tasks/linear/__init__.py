@@ -1,5 +1,3 @@
-"""Task `linear` and its kinds of probes."""
+"""Task `linear`."""
 
-from mmbench.transfer.tasks.linear.task import linear
-
-__all__ = ["linear"]
+from mmbench.transfer.tasks.linear import task as task

@@ -16,7 +16,7 @@ BATCH_NORM_MOMENTUM, EPSILON = 0.1, 1e-5
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """What tells one head from its neighbours.
+    """The hyperparameters of one head.
 
     Attributes:
         learning_rate: at the start.
@@ -99,7 +99,7 @@ class LinearHeads:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take it back."""
+        """Restore it."""
         for name, tensor in self.state_dict().items():
             tensor.copy_(state[name])
 

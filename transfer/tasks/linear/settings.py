@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from mmbench.settings_types import (
     BatchSize,
     Candidates,
     Count,
     CropScale,
+    DecayEpochs,
     Decays,
     Epochs,
     Factor,
     Flag,
     Iterations,
     LearningRate,
-    Milestones,
     NormedBatchSize,
     Rates,
     ShareBelowOne,
     Tolerance,
     WeightDecay,
     Within,
-    require_within_run,
 )
 from mmbench.tasks import TaskSettings
 
 
 class LinearSettings(TaskSettings):
-    """What every linear protocol says.
+    """Settings that every linear protocol has.
 
     Attributes:
         features: "cached": taken once, the head is fitted to its optimum; "augmented": new crops in every
@@ -40,11 +39,6 @@ class LinearSettings(TaskSettings):
     """
 
     features: Literal["cached", "augmented", "sweep", "augmented-sweep", "svm"]
-
-    @field_validator("decay_epochs", check_fields=False)  # of those that have some
-    @classmethod
-    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
-        return require_within_run(value, others, "epochs")
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -82,7 +76,7 @@ class AugmentedProbe(LinearSettings):
 
     Attributes:
         epochs: passes over train.
-        batch_size: images per step; the last step of an epoch takes what is left.
+        batch_size: images per step; the last step of an epoch may have fewer.
         learning_rate: at the start; it is not scaled by anything.
         decay_epochs: after these epochs the rate is multiplied by `decay_factor`.
         crop_scale: range of the crop's area.
@@ -93,7 +87,7 @@ class AugmentedProbe(LinearSettings):
     learning_rate: LearningRate
     momentum: ShareBelowOne = 0.9
     weight_decay: WeightDecay = 0.0
-    decay_epochs: Milestones = ()
+    decay_epochs: DecayEpochs = ()
     decay_factor: Factor = 0.1
     crop_scale: CropScale = (0.08, 1.0)
 
@@ -117,7 +111,7 @@ class SweepProbe(LinearSettings):
     weight_decays: Decays
     batch_norm: Annotated[tuple[Flag, ...], Field(min_length=1, max_length=2)] = (False, True)
     momentum: ShareBelowOne = 0.9
-    decay_epochs: Milestones = ()
+    decay_epochs: DecayEpochs = ()
     decay_factor: Factor = 0.1
     crop_scale: CropScale = (0.08, 1.0)
 
@@ -128,12 +122,12 @@ class SweepProbe(LinearSettings):
 
 
 class SvmProbe(LinearSettings):
-    """Settings of a support vector machine per class, for pictures of several labels.
+    """Settings of a support vector machine per class, for images of several labels.
 
     Attributes:
         costs: candidates of C, which multiplies the summed loss beside |weight|^2 / 2; chosen per class.
         folds: parts of train and val, of which each is left out once to choose the cost.
-        positive_weight: what a picture of the class weighs in the loss; all others weigh 1.
+        positive_weight: what an image of the class weighs in the loss; all others weigh 1.
         iterations: most LIBLINEAR iterations per fit.
         tolerance: a fit ends when the largest violation falls below it.
     """

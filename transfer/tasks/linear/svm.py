@@ -1,4 +1,4 @@
-"""The linear probe of pictures with several labels: a support vector machine per class on frozen features.
+"""The linear probe of images with several labels: a support vector machine per class on frozen features.
 
 Source: Goyal et al. 2019 (Scaling and benchmarking self-supervised visual representation learning) and its
 code, facebookresearch/fair_self_supervision_benchmark, tools/svm; facebookresearch/vissl has the same.
@@ -27,10 +27,10 @@ from mmbench.errors import UserError
 from mmbench.processes import cores
 from mmbench.results import Metric
 from mmbench.settings_types import legacy_seed
-from mmbench.transfer.average_precision import average_precision, average_precision_11_points
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.tasks.edges import Edge, edge_of
+from mmbench.transfer.metrics import average_precision, average_precision_11_points, require_finite
+from mmbench.transfer.probe import refit_splits
+from mmbench.transfer.selection import Edge, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 
 Array = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ class ClassFit(NamedTuple):
     Attributes:
         weight: float64, (C,).
         cost: the chosen one.
-        converged: whether the last fit, on all pictures, ended before the iterations did.
+        converged: whether the last fit, on all images, ended before the iterations did.
         edge: which end of the range of costs the chosen one is, None where it is inside.
     """
 
@@ -66,7 +66,7 @@ def fit(features: Array, labels: Array, cost: float, settings: SvmProbe, seed: i
 
     Args:
         labels: (N,), 1 or -1.
-        seed: of the order in which LIBLINEAR visits the pictures.
+        seed: of the order in which LIBLINEAR visits the images.
     """
     machine = LinearSVC(
         C=cost,
@@ -87,8 +87,8 @@ def fit(features: Array, labels: Array, cost: float, settings: SvmProbe, seed: i
 def cost_scores(features: Array, labels: Array, settings: SvmProbe, seed: int) -> dict[float, float]:
     """Return the mean average precision over folds of every cost, in rising order of the costs.
 
-    Folds are shuffled by the seed and have equal shares of the class; where it has fewer pictures than there
-    are folds, there are as many folds as pictures.
+    Folds are shuffled by the seed and have equal shares of the class; where it has fewer images than there
+    are folds, there are as many folds as images.
     """
     folds = min(settings.folds, int((labels > 0).sum()), int((labels < 0).sum()))
     parts = list(StratifiedKFold(folds, shuffle=True, random_state=legacy_seed(seed)).split(features, labels))
@@ -114,7 +114,7 @@ def fit_class(features: Array, truth: Array, settings: SvmProbe, seed: int) -> C
 
     Args:
         features: (N, C), normalised.
-        truth: (N,), 1, 0, or -1 for pictures that are left out.
+        truth: (N,), 1, 0, or -1 for images that are left out.
     """
     counted = truth >= 0
     features, labels = features[counted], np.where(truth[counted] > 0, 1, -1)
@@ -149,17 +149,17 @@ def measure_svm(job: TransferJob, settings: SvmProbe) -> Measurement:
     """Fit a machine per class on train and val, measure mean average precision once on the evaluated split.
 
     Raises:
-        UserError: pictures with one label each; a class with too few of them to choose a cost; no class at
+        UserError: images with one label each; a class with too few of them to choose a cost; no class at
             all in the evaluated split.
     """
-    dataset, evaluated = job.dataset, job.protocol.split
+    dataset, evaluated = job.dataset, job.evaluated
     if not dataset.multilabel:
         raise UserError(
-            f"{job.protocol.id} is for pictures of several labels, and those of '{dataset.name}' have one "
+            f"{job.protocol.id} is for images of several labels, and those of '{dataset.name}' have one "
             "each; use --protocol linear/patterns@2 or linear/moco@2"
         )
-    fitted: tuple[Split, ...] = ("train",) if evaluated == "val" else ("train", "val")
-    splits: tuple[Split, ...] = (*fitted, evaluated)  # type: ignore[arg-type]
+    fitted = refit_splits(evaluated)
+    splits: tuple[Split, ...] = (*fitted, evaluated)
     labels = {split: dataset.labels(split) for split in splits}
     truth = torch.cat([labels[split] for split in fitted])
     _check_choice(job, truth, " and ".join(fitted))
@@ -188,7 +188,7 @@ def _measure(
         scores, "a machine overflowed; leave out the largest costs by --set costs=[0.01,0.1,1.0,10.0]"
     )
     if not bool((labels[splits[-1]] > 0).any()):
-        raise UserError(f"no picture in {evaluated} of '{dataset.name}' shows any class; mend its labels")
+        raise UserError(f"no image in {evaluated} of '{dataset.name}' shows any class; fix its labels")
     metrics, per_class, missing = _mean_over_classes(scores, labels[splits[-1]], dataset.classes)
     return Measurement(
         metrics=metrics,
@@ -201,12 +201,12 @@ def _measure(
 
 
 def _check_choice(job: TransferJob, truth: Tensor, where: str) -> None:
-    """Raise UserError unless every class has two pictures with and two without it."""
+    """Raise UserError unless every class has two images with and two without it."""
     for name, column in zip(job.dataset.classes, truth.T, strict=True):
         there, absent = int((column == 1).sum()), int((column == 0).sum())
         if min(there, absent) < 2:
             raise UserError(
-                f"class '{name}' of '{job.dataset.name}' is in {there} and not in {absent} pictures of "
+                f"class '{name}' of '{job.dataset.name}' is in {there} and not in {absent} images of "
                 f"{where}; {job.protocol.id} needs two of each, so leave the class out of the data set"
             )
 
@@ -214,7 +214,7 @@ def _check_choice(job: TransferJob, truth: Tensor, where: str) -> None:
 def _mean_over_classes(
     scores: Tensor, labels: Tensor, classes: tuple[str, ...]
 ) -> tuple[dict[str, Metric], dict[str, float], list[str]]:
-    """Return the means, the average precision per class in percent, and the classes without pictures."""
+    """Return the means, the average precision per class in percent, and the classes without images."""
     per_class, eleven, missing = {}, [], []
     for index, name in enumerate(classes):
         counted = labels[:, index] >= 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmbench.tasks import ON_FEATURES, BoardColumn, task
-from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.tasks.linear.augmented import measure_augmented
-from mmbench.transfer.tasks.linear.cached import measure_cached
 from mmbench.transfer.tasks.linear.settings import (
     AugmentedProbe,
     CachedProbe,
@@ -13,8 +12,9 @@ from mmbench.transfer.tasks.linear.settings import (
     SvmProbe,
     SweepProbe,
 )
-from mmbench.transfer.tasks.linear.svm import measure_svm
-from mmbench.transfer.tasks.linear.sweep import measure_sweep
+
+if TYPE_CHECKING:
+    from mmbench.transfer.job import Measurement, TransferJob
 
 
 @task(
@@ -29,10 +29,18 @@ from mmbench.transfer.tasks.linear.sweep import measure_sweep
 def linear(job: TransferJob, settings: LinearSettings) -> Measurement:
     """Measure a linear classifier on frozen features; that they are frozen is checked in the run."""
     if isinstance(settings, AugmentedProbe):
+        from mmbench.transfer.tasks.linear.augmented import measure_augmented
+
         return measure_augmented(job, settings)
     if isinstance(settings, SweepProbe):
+        from mmbench.transfer.tasks.linear.sweep import measure_sweep
+
         return measure_sweep(job, settings)
     if isinstance(settings, SvmProbe):
+        from mmbench.transfer.tasks.linear.svm import measure_svm
+
         return measure_svm(job, settings)
     assert isinstance(settings, CachedProbe)
-    return measure_cached(job, settings)
+    from mmbench.transfer.tasks.linear.cached import WeightDecayProbe
+
+    return WeightDecayProbe(settings, len(job.dataset.classes)).measure(job)

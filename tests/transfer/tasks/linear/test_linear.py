@@ -18,10 +18,10 @@ from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
 from mmbench.transfer.job import TransferJob
+from mmbench.transfer.logistic import Solver, standardise
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.tasks.linear.augmented import train_head
-from mmbench.transfer.tasks.linear.cached import fit_linear, standardise
-from mmbench.transfer.tasks.linear.settings import AugmentedProbe, CachedProbe
+from mmbench.transfer.tasks.linear.settings import AugmentedProbe
 
 CPU = torch.device("cpu")
 
@@ -31,8 +31,8 @@ def test_the_optimum_is_scikit_learns(weight_decay: float) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(90) % 3
     features = torch.randn((90, 5), generator=generator).double() + labels.view(-1, 1) * 0.7
-    exact = CachedProbe(features="cached", weight_decays=(1.0,), iterations=500, tolerance=1e-7)
-    head = fit_linear(features, labels, 3, weight_decay, exact)
+    exact = Solver(iterations=500, tolerance=1e-7)
+    head = exact.fit(features, labels, 3, weight_decay)
     # scikit-learn minimises C * summed loss + |w|^2 / 2, which is ours times C * N.
     reference = LogisticRegression(C=1 / (weight_decay * 90), tol=1e-10, max_iter=5000)
     reference.fit(features.numpy(), labels.numpy())
@@ -45,17 +45,16 @@ def test_the_optimum_is_scikit_learns(weight_decay: float) -> None:
 def test_where_a_fit_starts_does_not_matter() -> None:
     generator = torch.Generator().manual_seed(1)
     features, labels = torch.randn((60, 4), generator=generator).double(), torch.arange(60) % 3
-    exact = CachedProbe(features="cached", weight_decays=(1.0,), iterations=500, tolerance=1e-7)
-    far = fit_linear(features, labels, 3, 1e-3, exact)
-    cold = fit_linear(features, labels, 3, 0.1, exact)
-    warm = fit_linear(features, labels, 3, 0.1, exact, far)
+    exact = Solver(iterations=500, tolerance=1e-7)
+    far = exact.fit(features, labels, 3, 1e-3)
+    cold = exact.fit(features, labels, 3, 0.1)
+    warm = exact.fit(features, labels, 3, 0.1, far)
     torch.testing.assert_close(cold.weight, warm.weight, atol=1e-5, rtol=1e-5)
 
 
 def test_a_fit_that_was_stopped_says_so() -> None:
-    settings = CachedProbe(features="cached", weight_decays=(1.0,), iterations=2, tolerance=1e-9)
     features = torch.randn((40, 5), generator=torch.Generator().manual_seed(2))
-    assert not fit_linear(features, torch.arange(40) % 4, 4, 1e-3, settings).converged
+    assert not Solver(2, 1e-9).fit(features, torch.arange(40) % 4, 4, 1e-3).converged
 
 
 def test_standardising_uses_the_first_tensor_alone() -> None:
@@ -160,9 +159,9 @@ def test_the_augmented_probe_is_textbook_sgd(backbone: Backbone, gratings: Datas
         rate = 0.5 if epoch < 2 else 0.05
         order = torch.randperm(120, generator=generator)
         for indices in (order[:50], order[50:100], order[100:]):
-            views = augment(train.images[indices], 16, (0.08, 1.0), generator, CPU)
+            crops = augment(train.images[indices], 16, (0.08, 1.0), generator, CPU)
             with torch.no_grad():
-                features = network(views).double()
+                features = network(crops).double()
             share = torch.softmax(features @ weight.T + bias, dim=1)
             share[torch.arange(len(indices)), train.labels[indices]] -= 1
             gradients = [

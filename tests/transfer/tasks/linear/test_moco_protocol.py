@@ -61,9 +61,9 @@ def plain_loop(query: dict[str, Tensor], dataset: Dataset, seed: int) -> Tensor:
         for group in optimiser.param_groups:  # adjust_learning_rate: a tenth at epochs 3 and 4
             group["lr"] = 30.0 * (0.1 if epoch >= 3 else 1.0) * (0.1 if epoch >= 4 else 1.0)
         for indices in torch.randperm(len(train), generator=generator).split(BATCH):
-            views = augment(train.images[indices], SIZE, (0.08, 1.0), generator, torch.device("cpu"))
+            crops = augment(train.images[indices], SIZE, (0.08, 1.0), generator, torch.device("cpu"))
             with torch.no_grad():
-                features = model(prepared(views))
+                features = model(prepared(crops))
             loss = nn.functional.cross_entropy(classifier(features), train.labels[indices])
             optimiser.zero_grad()
             loss.backward()

@@ -1,4 +1,4 @@
-"""The SVM probe of pictures with several labels: LIBLINEAR's optimum, chosen within train and val alone."""
+"""The SVM probe of images with several labels: LIBLINEAR's optimum, chosen within train and val alone."""
 
 import functools
 from dataclasses import replace
@@ -15,8 +15,8 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.data.types import Split
 from mmbench.errors import UserError
-from mmbench.transfer.average_precision import average_precision, average_precision_11_points
 from mmbench.transfer.job import Measurement, TransferJob
+from mmbench.transfer.metrics import average_precision, average_precision_11_points
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear import svm as svm_probe
@@ -74,7 +74,7 @@ def test_the_published_recipe_is_kept() -> None:
 
 
 def test_a_fit_minimises_the_weighted_squared_hinge_loss() -> None:
-    """The gradient, written out, vanishes: pictures of the class weigh twice, the bias is regularised."""
+    """The gradient, written out, vanishes: images of the class weigh twice, the bias is regularised."""
     generator = torch.Generator().manual_seed(0)
     labels = np.where(torch.rand(80, generator=generator).numpy() < 0.3, 1, -1)
     features = normalise(
@@ -149,7 +149,7 @@ def test_the_probe_is_a_machine_per_class_on_train_and_val(
 
 
 def test_what_is_difficult_does_not_count(backbone: Backbone, shades: Dataset, tmp_path: Path) -> None:
-    """Neither in training nor on test may the features of a picture that is left out reach its class."""
+    """Neither in training nor on test may the features of an image that is left out reach its class."""
 
     def repainted(split: Split) -> ImageSplit:
         part = shades.split(split)
@@ -204,7 +204,7 @@ def test_a_class_that_test_does_not_show_is_left_out_of_the_mean(
 
 
 @pytest.mark.parametrize("there", [1, 99])
-def test_a_class_without_enough_pictures_is_named(
+def test_a_class_without_enough_images_is_named(
     backbone: Backbone, shades: Dataset, tmp_path: Path, there: int
 ) -> None:
     dataset = shades
@@ -218,13 +218,13 @@ def test_a_class_without_enough_pictures_is_named(
         measure_svm(make_job(backbone, dataset, tmp_path), settings())
 
 
-def test_a_class_with_two_pictures_gets_two_folds() -> None:
+def test_a_class_with_two_images_gets_two_folds() -> None:
     features = normalise(torch.randn((20, 4), generator=torch.Generator().manual_seed(0)))
     labels = np.where(np.arange(20) < 2, 1, -1)
     assert choose_cost(features, labels, settings(), seed=0) in settings().costs
 
 
-def test_pictures_with_one_label_are_refused(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
+def test_images_with_one_label_are_refused(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="those of 'gratings' have one each; use --protocol linear/patterns@2"
     ):

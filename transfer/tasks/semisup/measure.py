@@ -1,9 +1,8 @@
-"""Task `semisup`: finetune every layer on a class-balanced share of the labels, or on an official list."""
+"""Which labels a semi-supervised run sees, and its measurement."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,38 +11,18 @@ from mmbench.data.manifest import index_digest
 from mmbench.data.subsets import class_balanced_subset
 from mmbench.errors import UserError
 from mmbench.results import LabelSubset
-from mmbench.settings_types import PositiveShare
-from mmbench.tasks import ON_FEATURES, BoardColumn, task
 from mmbench.transfer.inputs.labels import committed_draw, listed_images
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.metrics import classification_metrics, confusion
-from mmbench.transfer.tasks.training import FinetuneSettings, finetune, predict
+from mmbench.transfer.tasks.semisup.settings import SemisupSettings
+from mmbench.transfer.training.finetuning import finetune_and_measure
 
 
-class SemisupSettings(FinetuneSettings):
-    """Finetuning on `fraction` of the labels."""
+def measure(job: TransferJob, settings: SemisupSettings) -> Measurement:
+    """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split.
 
-    fraction: PositiveShare
-
-
-def _share(config: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a column per share of the labels."""
-    if "fraction" not in config:
-        return "Semi-supervised", 0.0
-    percent = 100 * float(config["fraction"])
-    return f"{percent:g}% labels", percent
-
-
-@task(
-    "semisup",
-    SemisupSettings,
-    "semisup/patterns-1pct@2",
-    column=BoardColumn("Semi-supervised", order=50, variant=_share),
-    metrics=("top1",),
-    uses=(*ON_FEATURES, "labels_file"),
-)
-def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
-    """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
+    Raises:
+        UserError: a list of labelled images that cannot be used.
+    """
     test = job.images(job.evaluated)
     if job.labels_file is None:
         train = job.images("train")
@@ -60,21 +39,13 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
         labelled, source = train.subset(indices), f"listed in {job.labels_file.name}"
         allowed = len(indices)
         require_every_class(labelled.labels, job)
-    model, seen, used = finetune(job, labelled, settings)
+    measured = finetune_and_measure(job, labelled, test, settings)
+    used = measured.split_sizes["train"]
     # A run that silently sees more labels is this protocol's classic error: count what was really used.
     if used > allowed:
         raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
     subset = LabelSubset(used=used, available=len(train), source=source, sha256=index_digest(indices))
-    scores = predict(model, test, job)
-    return Measurement(
-        metrics=classification_metrics(scores, test.labels, logits=True),
-        confusion=confusion(scores, test.labels),
-        split_sizes={"train": used, job.evaluated: len(test)},
-        effective_lr=settings.backbone_learning_rate,
-        images_seen=seen + len(test),
-        notes=(f"{used} of {len(train)} labels, {source}",),
-        labels=subset,
-    )
+    return replace(measured, notes=(f"{used} of {len(train)} labels, {source}",), labels=subset)
 
 
 def require_every_class(labels: Tensor, job: TransferJob) -> None:

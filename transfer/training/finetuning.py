@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import torch
-from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -19,64 +18,16 @@ from mmbench.distributed import any_process, gather_shares, own_share, process_c
 from mmbench.errors import UserError
 from mmbench.finite import first_not_finite
 from mmbench.preprocessing import Preprocess
-from mmbench.settings_types import (
-    CropScale,
-    Epochs,
-    Factor,
-    Flag,
-    LearningRate,
-    Milestones,
-    NormedBatchSize,
-    ShareBelowOne,
-    WeightDecay,
-    require_within_run,
-)
-from mmbench.tasks import TaskSettings
-from mmbench.transfer.inputs.batches import Plan, Views, open_views
+from mmbench.transfer.inputs.batches import Batching, TrainingBatches, training_batches
 from mmbench.transfer.inputs.images import Images
-from mmbench.transfer.job import TransferJob
-from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.tasks.schedule import rate_factor
+from mmbench.transfer.job import Measurement, TransferJob
+from mmbench.transfer.metrics import classification_metrics, confusion, require_finite
+from mmbench.transfer.resume import state_of
+from mmbench.transfer.training.schedule import rate_factor
+from mmbench.transfer.training.settings import FinetuneSettings
 
 EVALUATION_BATCH = 128
 HEAD = ("head.weight", "head.bias")
-
-
-class FinetuneSettings(TaskSettings):
-    """Settings of a finetuning run by SGD with momentum.
-
-    Attributes:
-        epochs: passes over the labelled images.
-        batch_size: at most this many; fewer where there are fewer images.
-        backbone_learning_rate, head_learning_rate: at the start; they are not scaled by anything.
-        momentum, weight_decay, nesterov: of SGD.
-        decay_epochs: after these epochs both rates are multiplied by `decay_factor`; where there are none,
-            both follow a cosine to zero, step by step.
-        crop_scale: range of the crop's area; crops and flips are the only augmentation.
-    """
-
-    epochs: Epochs
-    batch_size: NormedBatchSize
-    backbone_learning_rate: LearningRate
-    head_learning_rate: LearningRate
-    momentum: ShareBelowOne = 0.9
-    weight_decay: WeightDecay = 1e-4
-    nesterov: Flag = False
-    decay_epochs: Milestones = ()
-    decay_factor: Factor = 0.2
-    crop_scale: CropScale = (0.3, 1.0)
-
-    @field_validator("decay_epochs")
-    @classmethod
-    def _decays_in_time(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
-        return require_within_run(value, others, "epochs")
-
-    @field_validator("nesterov")
-    @classmethod
-    def _needs_momentum(cls, value: bool, others: ValidationInfo) -> bool:
-        if value and others.data.get("momentum") == 0:
-            raise ValueError("Nesterov's method needs a momentum above 0")
-        return value
 
 
 class Classifier(nn.Module):
@@ -105,7 +56,7 @@ class Classifier(nn.Module):
 
 
 class Finetuned(NamedTuple):
-    """What a finetuning run leaves.
+    """The outcome of a finetuning run.
 
     Attributes:
         images_seen: images through the network, counted with repetitions.
@@ -126,7 +77,7 @@ def finetune(job: TransferJob, labelled: Images, settings: FinetuneSettings) -> 
         UserError: the loss or a weight is no longer finite; a batch that the processes cannot share evenly.
     """
     generator = torch.Generator().manual_seed(job.seed)
-    plan = Plan(len(labelled), settings.batch_size, settings.epochs, whole_batches=True)
+    batching = Batching(len(labelled), settings.batch_size, settings.epochs, whole_batches=True)
     batch_size = min(settings.batch_size, len(labelled))
     if batch_size % process_count():
         raise UserError(
@@ -139,13 +90,15 @@ def finetune(job: TransferJob, labelled: Images, settings: FinetuneSettings) -> 
         model = Classifier(job, len(job.dataset.classes)).to(job.device)
         model = model.to(memory_format=torch.channels_last)
         model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
-        views = open_views(labelled, plan, settings.crop_scale, job.device, generator, job.seed)
-        used = _train(job, model, views, settings)
-    return Finetuned(model, plan.steps * batch_size, int(used.sum()))
+        batches = training_batches(labelled, batching, settings.crop_scale, job.device, generator, job.seed)
+        used = _train(job, model, batches, settings)
+    return Finetuned(model, batching.steps * batch_size, int(used.sum()))
 
 
-def _train(job: TransferJob, model: Classifier, views: Views, settings: FinetuneSettings) -> Tensor:
-    """Take the steps that are left; return which images took part in one, bool (N,)."""
+def _train(
+    job: TransferJob, model: Classifier, batches: TrainingBatches, settings: FinetuneSettings
+) -> Tensor:
+    """Take the remaining steps; return which images took part in one, bool (N,)."""
     groups: list[dict[str, Any]] = [
         {"params": list(model.backbone.parameters()), "lr": settings.backbone_learning_rate},
         {"params": list(model.head.parameters()), "lr": settings.head_learning_rate},
@@ -153,33 +106,35 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
     optimiser = torch.optim.SGD(
         groups, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
     )
-    plan = views.plan
+    batching = batches.batching
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rate_factor(step, plan.per_epoch, settings)
+        optimiser, lambda step: rate_factor(step, batching.per_epoch, settings)
     )
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.compute.precision == "float16")
-    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
-    used = torch.zeros(plan.count, dtype=torch.bool)
-    saved = job.unfinished.state()
+    parts = {
+        "model": model,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "scaler": scaler,
+        "batches": batches,
+    }
+    used = torch.zeros(batching.count, dtype=torch.bool)
+    saved = job.unfinished.restore(parts)
     if saved is not None:
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        views.restore(saved["views"])
         used |= saved["used"].cpu()
         torch.set_rng_state(saved["random"].cpu())
 
     def state() -> dict[str, Any]:
-        states = {name: part.state_dict() for name, part in parts.items()}
-        return {**states, "views": views.state(), "used": used, "random": torch.get_rng_state()}
+        return {**state_of(parts), "used": used, "random": torch.get_rng_state()}
 
     parallel = model if process_count() == 1 else DistributedDataParallel(model, broadcast_buffers=False)
     model.train()
-    for batch in views:
+    for batch in batches:
         used[batch.indices] = True
-        loss = F.cross_entropy(parallel(batch.views), batch.labels[batch.own])
+        loss = F.cross_entropy(parallel(batch.inputs), batch.labels[batch.own])
         if any_process([not torch.isfinite(loss)], job.device)[0]:
             raise UserError(
-                f"finetuning diverged at step {views.step - 1} (backbone learning rate "
+                f"finetuning diverged at step {batches.step - 1} (backbone learning rate "
                 f"{schedule.get_last_lr()[0]:g}); {_lower_rates(job, settings)}"
             )
         optimiser.zero_grad()
@@ -187,9 +142,9 @@ def _train(job: TransferJob, model: Classifier, views: Views, settings: Finetune
         scaler.step(optimiser)
         scaler.update()
         schedule.step()
-        job.report(views.step, plan.steps, f"loss {loss.item():.2f}")
-        job.unfinished.after_step(views.step, state)
-    job.unfinished.after_training(views.step, state)
+        job.report(batches.step, batching.steps, f"loss {loss.item():.2f}")
+        job.unfinished.after_step(batches.step, state)
+    job.unfinished.after_training(batches.step, state)
     # The loss is that before each step: what the last step did shows only in the weights.
     if (broken := first_not_finite(model.state_dict())) is not None:
         raise UserError(
@@ -206,15 +161,30 @@ def _lower_rates(job: TransferJob, settings: FinetuneSettings) -> str:
     )
 
 
+def finetune_and_measure(
+    job: TransferJob, labelled: Images, test: Images, settings: FinetuneSettings
+) -> Measurement:
+    """Finetune on the labelled images, measure once on `test`, the evaluated split."""
+    model, seen, used = finetune(job, labelled, settings)
+    scores = predict(model, test, job)
+    return Measurement(
+        metrics=classification_metrics(scores, test.labels, logits=True),
+        confusion=confusion(scores, test.labels),
+        split_sizes={"train": used, job.evaluated: len(test)},
+        effective_lr=settings.backbone_learning_rate,
+        images_seen=seen + len(test),
+    )
+
+
 @torch.inference_mode()
-def predict(model: Classifier, pictures: Images, job: TransferJob) -> Tensor:
-    """Return logits (N, classes) on the CPU, of the middles of pictures; processes share the work."""
+def predict(model: Classifier, images: Images, job: TransferJob) -> Tensor:
+    """Return logits (N, classes) on the CPU, of the centre crops of images; processes share the work."""
     model.eval()
-    batches = torch.arange(len(pictures)).split(EVALUATION_BATCH * process_count())
-    images = pictures.middles(indices[own_share(len(indices))] for indices in batches)
+    batches = torch.arange(len(images)).split(EVALUATION_BATCH * process_count())
+    crops = images.centre_crops(indices[own_share(len(indices))] for indices in batches)
     found = []
     for indices in batches:
-        own = next(images).to(job.device, non_blocking=True)
+        own = next(crops).to(job.device, non_blocking=True)
         logits = model(own) if len(own) else torch.zeros((0, len(job.dataset.classes)), device=job.device)
         found.append(gather_shares(logits, len(indices)).cpu())
     scores = torch.cat(found)

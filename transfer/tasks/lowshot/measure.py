@@ -1,60 +1,32 @@
-"""Task `lowshot`: logistic regression on k labelled images per class, for several k and many draws."""
+"""Logistic regression on k labelled images per class, for several k and many draws."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import mean as exact_mean
 from statistics import stdev
-from typing import Annotated
 
 from torch import Tensor
 
 from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
-from mmbench.settings_types import Counts, Factor, Iterations, Within
-from mmbench.tasks import ON_FEATURES, BoardColumn, TaskSettings, task
 from mmbench.transfer.job import Measurement, TransferJob
+from mmbench.transfer.logistic import Solver, moments
 from mmbench.transfer.metrics import classification_metrics, require_finite
-from mmbench.transfer.tasks.linear.cached import fit_linear, moments
-from mmbench.transfer.tasks.linear.settings import CachedProbe
+from mmbench.transfer.tasks.lowshot.settings import LowshotSettings
 
-TOLERANCE = 1e-5  # at a decay of 0.01 this leaves about 0.001 of every weight open
+TOLERANCE = 1e-5  # at a decay of 0.01 every weight is within about 0.001 of its optimum
 METRICS = ("top1", "mean_per_class")  # averaged over the draws
 
 
-class LowshotSettings(TaskSettings):
-    """Settings of the few-label probe.
-
-    Attributes:
-        shots: values of k.
-        draws: random draws of labelled images for every k; draws of a larger k contain those of a smaller.
-        weight_decay: of the logistic regression; fixed, since no labels are left to choose it.
-        iterations: most L-BFGS iterations per fit.
-    """
-
-    shots: Counts
-    draws: Annotated[int, Within(1, 1000)]
-    weight_decay: Factor
-    iterations: Iterations = 200
-
-
-@task(
-    "lowshot",
-    LowshotSettings,
-    "lowshot/k@2",
-    column=BoardColumn("Few labels", order=40),
-    metrics=("top1",),
-    uses=ON_FEATURES,
-    frozen=True,
-)
-def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
+def measure(job: TransferJob, settings: LowshotSettings) -> Measurement:
     """Fit every draw of every k, measure each on the evaluated split; top1 is the mean over all.
 
     Features are standardised with the mean and deviation of all of train, which needs no labels.
 
     Raises:
-        UserError: a class has fewer images than the largest k; told before any image is looked at.
+        UserError: a class has fewer images than the largest k; said before any image is read.
     """
     train, first = job.dataset.labels("train"), job.seed * settings.draws
     drawn = {
@@ -75,12 +47,7 @@ def _measure(
     train, test = job.dataset.labels("train"), job.dataset.labels(job.evaluated)
     mean, deviation = moments(bank)
     queries = ((queries.float() - mean) / deviation).double()
-    solver = CachedProbe(
-        features="cached",
-        weight_decays=(settings.weight_decay,),
-        iterations=settings.iterations,
-        tolerance=TOLERANCE,
-    )
+    solver = Solver(settings.iterations, TOLERANCE)
     classes, done, stopped = len(job.dataset.classes), 0, 0
     total = len(settings.shots) * settings.draws
     parts: dict[str, Metric] = {}
@@ -90,9 +57,9 @@ def _measure(
         shares: dict[str, list[float]] = {name: [] for name in METRICS}
         for draw, chosen in enumerate(draws):
             job.report(done, total, f"{shots} per class, draw {draw + 1}")
-            # In float32 some fits stand still before they reach the tolerance; these few images cost little.
+            # In float32 some fits stall before they reach the tolerance; few images cost little in float64.
             seen, labels = ((bank[chosen].float() - mean) / deviation).double(), train[chosen]
-            head = fit_linear(seen, labels, classes, settings.weight_decay, solver)
+            head = solver.fit(seen, labels, classes, settings.weight_decay)
             scores = head.scores(queries)
             require_finite(
                 scores, f"give a stronger decay by --set weight_decay={10 * settings.weight_decay:g}"

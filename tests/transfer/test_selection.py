@@ -13,7 +13,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.tasks.edges import Edge, best_of, edge_note, edge_of
+from mmbench.transfer.selection import Axis, Choice, Edge, edge_of, search
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 from mmbench.transfer.tasks.linear.svm import _notes, fit_classes
 
@@ -49,15 +49,41 @@ def test_a_search_that_stopped_early_counts_all_values() -> None:
 
 
 def test_the_best_of_an_axis_is_over_everything_else() -> None:
-    assert best_of([1, 1, 2, 2], [0.1, 0.4, 0.3, 0.2]) == {1: 0.4, 2: 0.3}
+    """The second axis has its best inside, and the first at the smallest value."""
+    pairs = [(x, y) for x in (1, 2, 3) for y in (1, 2, 3)]
+    choice = Choice(pairs, [0.1, 0.4, 0.3, 0.2, 0.3, 0.2, 0.1, 0.2, 0.4])
+    first: Axis[tuple[int, int]] = Axis("a", "as", (1, 2, 3), lambda pair: pair[0])
+    second: Axis[tuple[int, int]] = Axis("b", "bs", (1, 2, 3), lambda pair: pair[1])
+    assert choice.chosen == (1, 2) and choice.index == 1  # of equal ones the first
+    (note,) = choice.edge_notes(first, second)
+    assert note.startswith("a 1 is the smallest of the 3 tried: the best may lie beyond")
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 4))
+def test_a_search_ends_after_values_that_are_no_better(scores: list[int], patience: int) -> None:
+    fitted: list[tuple[float, float | None]] = []
+
+    def fit(value: float, start: float | None) -> float:
+        fitted.append((value, start))
+        return value
+
+    values = [float(index) for index in range(len(scores))]
+    choice, model = search(values, fit, lambda value: scores[int(value)], patience=patience)
+    end = len(choice.scores)
+    assert choice.chosen == model == scores.index(max(scores[:end]))
+    assert fitted == [(value, value - 1 if value else None) for value in values[:end]]
+    best = [scores.index(max(scores[: done + 1])) for done in range(len(scores))]
+    ends = [done + 1 for done in range(len(scores)) if done - best[done] == patience]
+    assert end == (ends[0] if ends else len(scores))
 
 
 def test_the_note_names_the_edge_the_value_and_the_setting() -> None:
-    (note,) = edge_note("k", "neighbours", Edge("largest", 200, ()), [5, 10, 200])
-    assert "k 200 is the largest of the 3 tried" in note and "--set neighbours=" in note
-    (note,) = edge_note("k", "neighbours", Edge("smallest", 5, (10, 20)), [5, 10, 20, 200])
+    axis: Axis[float] = Axis("k", "neighbours", [5, 10, 20, 200], float)
+    (note,) = axis.notes(Edge("largest", 200, ()))
+    assert "k 200 is the largest of the 4 tried" in note and "--set neighbours=" in note
+    (note,) = axis.notes(Edge("smallest", 5, (10, 20)))
     assert "10, 20 inside the range did as well on val" in note and "beyond" not in note
-    assert edge_note("k", "neighbours", None, [1, 2, 3]) == ()
+    assert axis.notes(None) == ()
 
 
 def run(

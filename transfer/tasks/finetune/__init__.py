@@ -1,0 +1,3 @@
+"""Task `finetune`."""
+
+from mmbench.transfer.tasks.finetune import task as task

@@ -1,0 +1,3 @@
+"""Task `knn`."""
+
+from mmbench.transfer.tasks.knn import task as task

@@ -1,0 +1,51 @@
+"""Settings of the kNN protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from mmbench.settings_types import Count, Counts, Within, different
+from mmbench.tasks import TaskSettings
+
+# Below this, exp(1 / T) times a few thousand votes is more than a float32 holds.
+SMALLEST_TEMPERATURE = 0.0125
+VotingTemperature = Annotated[float, Within(SMALLEST_TEMPERATURE, 100)]
+
+
+class KnnSettings(TaskSettings):
+    """Settings of the kNN classifier.
+
+    Attributes:
+        neighbours: how many vote (k).
+        temperature: a vote weighs exp(cosine / temperature).
+        chunk: queries that are compared with the bank at a time, to bound the memory.
+    """
+
+    neighbours: Count
+    temperature: VotingTemperature
+    chunk: Count = 512
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the settings of a grid where several k or temperatures are given."""
+        lists = any(isinstance(values.get(name), list | tuple) for name in ("neighbours", "temperatures"))
+        return KnnGridSettings if lists else cls
+
+
+class KnnGridSettings(TaskSettings):
+    """Settings of several kNN classifiers, from one pass over the bank.
+
+    Attributes:
+        neighbours: values of k, from which val chooses.
+        temperatures: values of T, from which val chooses.
+        chunk: queries that are compared with the bank at a time, to bound the memory.
+    """
+
+    neighbours: Counts
+    temperatures: Annotated[
+        tuple[VotingTemperature, ...], Field(min_length=1, max_length=100), AfterValidator(different)
+    ]
+    chunk: Count = 512

@@ -1,0 +1,3 @@
+"""Task `logreg`."""
+
+from mmbench.transfer.tasks.logreg import task as task

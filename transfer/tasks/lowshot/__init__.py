@@ -1,0 +1,3 @@
+"""Task `lowshot`."""
+
+from mmbench.transfer.tasks.lowshot import task as task

@@ -1,0 +1,3 @@
+"""Task `semisup`."""
+
+from mmbench.transfer.tasks.semisup import task as task

@@ -1,0 +1,12 @@
+"""Settings of the semi-supervised protocols."""
+
+from __future__ import annotations
+
+from mmbench.settings_types import PositiveShare
+from mmbench.transfer.training.settings import FinetuneSettings
+
+
+class SemisupSettings(FinetuneSettings):
+    """Finetuning on `fraction` of the labels."""
+
+    fraction: PositiveShare

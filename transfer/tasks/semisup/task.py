@@ -1,0 +1,35 @@
+"""Task `semisup`: finetune every layer on a class-balanced share of the labels, or on an official list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mmbench.tasks import ON_FEATURES, BoardColumn, task
+from mmbench.transfer.tasks.semisup.settings import SemisupSettings
+
+if TYPE_CHECKING:
+    from mmbench.transfer.job import Measurement, TransferJob
+
+
+def _share(config: Mapping[str, Any]) -> tuple[str, float]:
+    """Return a column per share of the labels."""
+    if "fraction" not in config:
+        return "Semi-supervised", 0.0
+    percent = 100 * float(config["fraction"])
+    return f"{percent:g}% labels", percent
+
+
+@task(
+    "semisup",
+    SemisupSettings,
+    "semisup/patterns-1pct@2",
+    column=BoardColumn("Semi-supervised", order=50, variant=_share),
+    metrics=("top1",),
+    uses=(*ON_FEATURES, "labels_file"),
+)
+def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
+    """Draw the labelled subset by the job's seed, finetune, measure once on the evaluated split."""
+    from mmbench.transfer.tasks.semisup.measure import measure
+
+    return measure(job, settings)

@@ -1,0 +1,1 @@
+"""Training by SGD: settings, learning-rate schedule and finetuning of every layer."""
