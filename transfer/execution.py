@@ -15,8 +15,8 @@ from mmbench.results import Result, ResultStore, read_result
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import per_class_accuracy
-from mmbench.transfer.plots.feature_plots import draw_record_plots
 from mmbench.transfer.plots.confusion import draw_confusion
+from mmbench.transfer.plots.feature_plots import draw_record_plots
 from mmbench.transfer.resume import Unfinished
 from mmbench.transfer.run import TransferRun
 
