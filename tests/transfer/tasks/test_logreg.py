@@ -190,9 +190,9 @@ def test_the_choice_and_the_refit_are_scikit_learns(
     row = int(np.argmin(np.abs(strengths - chosen)))
     assert strengths[row] == pytest.approx(chosen, rel=1e-2)
     assert on_val[row] >= max(on_val) - 1 / 60 - 1e-9  # float32 may decide one image otherwise
-    assert result.notes == (
-        f"L2 strength {strengths[row]:.3g} chosen on val among 12, then fitted on train and val",
-    )
+    note = f"L2 strength {strengths[row]:.3g} chosen on val among 12, then fitted on train and val"
+    assert result.notes[0] == note
+    assert all("is the smallest of the 12 tried" in other for other in result.notes[1:])
     both = [torch.cat([data["train"][part], data["val"][part]]) for part in (0, 1)]
     refitted = cold(both[0], both[1], float(strengths[row]))
     features, labels = data["test"]
