@@ -1,10 +1,11 @@
-"""Pages of the documentation that are generated: protocols, command line, contributing and changelog.
+"""Pages of the documentation that are generated: protocols, recipes, command line, contributing, changelog.
 
 `docs/hooks.py` adds them to the site that `make docs` builds; they are never written to the repository.
 """
 
 from __future__ import annotations
 
+import html
 import inspect
 import itertools
 import re
@@ -12,26 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbench.cli.main import COMMANDS
+import click
+
+from mmbench.cli.main import COMMANDS, root
+from mmbench.pretrain.recipes.table import recipe_tables
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.protocol import Protocol, protocols
 
 ROOT = Path(__file__).resolve().parent.parent
-TASK_TITLES = {
-    "knn": "k nearest neighbours",
-    "linear": "Linear probes",
-    "logreg": "Logistic regression",
-    "lowshot": "Few labels per class",
-    "semisup": "Semi-supervised finetuning",
-    "finetune": "Full finetuning",
-    "detection": "Detection",
-    "segmentation": "Segmentation",
-}
 
 
 def generated_pages() -> dict[str, str]:
     """Return every generated page: path below docs/ -> Markdown, in the order of the navigation."""
-    return {**protocol_pages(), **command_pages(), **project_pages()}
+    return {**protocol_pages(), "recipes.md": recipe_page(), **command_pages(), **project_pages()}
 
 
 def project_pages() -> dict[str, str]:
@@ -44,18 +38,53 @@ def project_pages() -> dict[str, str]:
 
 
 def command_pages() -> dict[str, str]:
-    """Return a page per command; mkdocs-click fills it with the command's options."""
+    """Return a page per command, from the same text that `--help` shows."""
     links = "\n".join(f"| [`mmbench {name}`]({name}.md) | {line} |" for name, (_, line) in COMMANDS.items())
-    index = f"# Command line\n\n| command | |\n|---|---|\n{links}\n"
-    pages = {"cli/index.md": index}
-    for name, (where, _) in COMMANDS.items():
-        module, _, attribute = where.partition(":")
-        pages[f"cli/{name}.md"] = (
-            f"---\ntitle: {name}\n---\n\n"
-            f"::: mkdocs-click\n    :module: {module}\n    :command: {attribute}\n"
-            f"    :prog_name: mmbench {name}\n    :style: table\n    :depth: 0\n"
-        )
+    pages = {"cli/index.md": f"# Command line\n\n| command | |\n|---|---|\n{links}\n"}
+    context = click.Context(root, info_name="mmbench")
+    for name in COMMANDS:
+        command = root.get_command(context, name)
+        assert command is not None
+        pages[f"cli/{name}.md"] = "\n".join(_command(name, command, context, depth=1))
     return pages
+
+
+def _command(name: str, command: click.Command, parent: click.Context, depth: int) -> Iterator[str]:
+    """Yield the section of a command: help, usage, options, example, then its subcommands."""
+    context = command.context_class(command, info_name=name, parent=parent, **command.context_settings)
+    yield from (f"{'#' * depth} {context.command_path}", "")
+    yield from (html.escape(inspect.cleandoc(command.help or ""), quote=False).replace("\b\n", ""), "")
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield from ("```", f"{context.command_path} {usage}", "```", "")
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    options = [record for record in records if record is not None]
+    if options:
+        yield from ("| option | |", "|---|---|")
+        yield from (_row(f"`{flags}`", html.escape(_plain(text), quote=False)) for flags, text in options)
+        yield ""
+    if command.epilog:
+        yield from ("```", command.epilog.removeprefix("Example: "), "```", "")
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            if found is not None and not found.hidden:
+                yield from _command(inner, found, context, depth + 1)
+
+
+def recipe_page() -> str:
+    """Return the page of recipes: every resolved value per scale and method, with its source."""
+    return "\n".join(
+        [
+            "# Recipes",
+            "",
+            "A recipe is a method at a scale; see [pretraining](pretrain.md#recipes).",
+            "These tables are generated from the files in `pretrain/recipes/`: the values that all methods",
+            "of a scale share, then what each method adds or changes. *ours* marks a value without",
+            "a published source, with the reason.",
+            "",
+            recipe_tables().replace("### Scale", "## Scale"),
+        ]
+    )
 
 
 def protocol_pages() -> dict[str, str]:
@@ -65,8 +94,7 @@ def protocol_pages() -> dict[str, str]:
         families.setdefault(protocol.task, {}).setdefault(protocol.id.partition("@")[0], []).append(protocol)
     for versions in itertools.chain.from_iterable(by_name.values() for by_name in families.values()):
         versions.sort(key=lambda protocol: int(protocol.id.partition("@")[2]))
-    order = [task for task in TASK_TITLES if task in families]
-    order += [task for task in families if task not in order]
+    order = sorted(families, key=lambda task: TASKS.get(task).column.order)
     pages = {"protocols/index.md": _protocol_index(order, families)}
     for task in order:
         pages[f"protocols/{task}.md"] = _task_page(task, families[task])
@@ -98,8 +126,12 @@ def _protocol_index(order: Sequence[str], families: Mapping[str, Mapping[str, li
 
 
 def _task_page(task: str, families: Mapping[str, list[Protocol]]) -> str:
-    title = TASK_TITLES.get(task, task)
-    parts = [f"# {title}", "", f"Run by `mmbench transfer --task {task} --protocol ID`.", ""]
+    parts = [
+        f"# {TASKS.get(task).column.label}",
+        "",
+        f"Run by `mmbench transfer --task {task} --protocol ID`.",
+        "",
+    ]
     for name, versions in families.items():
         parts += _family(name, versions, TASKS.get(task).default_protocol)
     return "\n".join(parts)

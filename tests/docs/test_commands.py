@@ -13,11 +13,20 @@ import pytest
 from mmbench.checkpoints.target import TARGETS
 from mmbench.cli.main import root
 from mmbench.errors import UserError
+from mmbench.pretrain.recipes.recipe import get_scale, split_name
 from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import get_protocol
 
 TOP = Path(__file__).resolve().parents[2]
-LOOK_UP = {"task": TASKS.get, "protocol": get_protocol, "to": TARGETS.get}  # option -> refuses unknown names
+LOOK_UP = {  # parameter -> refuses unknown names
+    "task": TASKS.get,
+    "tasks": TASKS.get,
+    "protocol": get_protocol,
+    "protocols": get_protocol,
+    "to": TARGETS.get,
+    "method": split_name,
+    "scale": get_scale,
+}
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
 
 
@@ -49,7 +58,7 @@ def check(line: str, complete: bool) -> None:
     if "--help" in words:
         return
     given, _, order = command.make_parser(context).parse_args(list(words))
-    stated = {parameter.name for parameter in order if given.get(parameter.name or "")}
+    stated = {parameter.name for parameter in order if _is_given(given.get(parameter.name or ""))}
     for parameter in command.params:
         name = parameter.name or ""
         if complete and parameter.required and "list" not in stated:
@@ -60,8 +69,12 @@ def check(line: str, complete: bool) -> None:
         for value in values:
             if isinstance(parameter.type, click.Choice):
                 parameter.type.convert(value, parameter, context)
-            if name in LOOK_UP:
-                LOOK_UP[name](value)
+            for part in str(value).split(",") if name in LOOK_UP else ():
+                LOOK_UP[name](part)
+
+
+def _is_given(value: object) -> bool:
+    return bool(value) and "UNSET" not in str(value)  # click's mark of a missing argument
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(TOP).as_posix())

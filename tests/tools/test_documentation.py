@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mmbench.cli.main import COMMANDS
+from mmbench.pretrain.recipes.recipe import recipes
 from mmbench.tools import documentation
 from mmbench.transfer.tasks.knn.settings import KnnSettings
 
@@ -48,3 +49,8 @@ def test_the_meaning_of_a_setting_comes_from_the_docstring() -> None:
     meanings = documentation.setting_meanings(KnnSettings)
     assert set(KnnSettings.model_fields) <= set(meanings)
     assert "vote" in meanings["neighbours"]
+
+
+def test_the_recipes_page_has_every_pair() -> None:
+    page = documentation.recipe_page()
+    assert all(f"`{recipe.id}`" in page for recipe in recipes().values())

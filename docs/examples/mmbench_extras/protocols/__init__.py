@@ -1,0 +1,1 @@
+"""Protocol files of the tasks of this package."""
