@@ -95,7 +95,7 @@ def test_commands_on_a_page_can_be_parsed(page: Path) -> None:
         "mmbench transfr --task knn",
         "mmbench transfer --tsk knn",
         "mmbench transfer --task kn --data patterns --checkpoint runs/mixmask",
-        "mmbench transfer --task knn --data patterns --checkpoint runs/mixmask --precision half",
+        "mmbench transfer --task knn --data patterns --checkpoint runs/mixmask --precision int8",
         "mmbench convert r18.pth r18.pkl",
         "mmbench convert a b --to tim",
     ],
