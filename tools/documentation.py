@@ -60,7 +60,8 @@ def _command(name: str, command: click.Command, parent: click.Context, depth: in
     options = [record for record in records if record is not None]
     if options:
         yield from ("| option | |", "|---|---|")
-        yield from (_row(f"`{flags}`", html.escape(_plain(text), quote=False)) for flags, text in options)
+        # In code, the pipe of a choice needs no escape.
+        yield from (f"| `{flags}` {_row(html.escape(_plain(text), quote=False))}" for flags, text in options)
         yield ""
     if command.epilog:
         yield from ("```", command.epilog.removeprefix("Example: "), "```", "")
@@ -141,7 +142,7 @@ def _family(name: str, versions: Sequence[Protocol], default: str) -> Iterator[s
     """Yield the section of one protocol, all versions of it."""
     newest = versions[-1]
     yield from (f"## {name} {{ #{_anchor(name)} }}", "", f"{newest.title}.", "")
-    yield from ("| | |", "|---|---|")
+    yield from ("| property | |", "|---|---|")
     ids = ", ".join(f"`{version.id}`" for version in reversed(versions))
     yield _row("versions", ids + (" (the default of the task)" if newest.id == default else ""))
     yield _row("source", _plain(newest.source))

@@ -57,10 +57,13 @@ transfer --help
 transfer --task retrieval --checkpoint pixels --data arrays --no-bank
 transfer --task retrieval --checkpoint run --data arrays --no-bank
 inspect student.pth
+leaderboard build results --out board
 """
 
 
-def test_every_entry_of_the_package_runs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_every_entry_of_the_package_runs_and_reaches_the_board(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     write_arrays(tmp_path / "data" / "arrays")
     checkpoint = (
         "import timm, torch, mmbench\n"
@@ -84,6 +87,7 @@ def test_every_entry_of_the_package_runs(environment: dict[str, str], tmp_path: 
     by_arm = {record["model"]["arm"]: record["metrics"]["precision"]["value"] for record in records}
     assert by_arm["pixels"] == 100  # the nearest images are bright on the same side
     assert "uniformity+cutout" in by_arm
+    assert "Retrieval" in (tmp_path / "board" / "leaderboard.md").read_text()
 
 
 def test_the_example_of_the_python_api_runs(environment: dict[str, str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 
 import pytest
@@ -54,3 +55,13 @@ def test_the_meaning_of_a_setting_comes_from_the_docstring() -> None:
 def test_the_recipes_page_has_every_pair() -> None:
     page = documentation.recipe_page()
     assert all(f"`{recipe.id}`" in page for recipe in recipes().values())
+
+
+def test_every_included_example_exists() -> None:
+    included = [
+        name
+        for page in (documentation.ROOT / "docs").rglob("*.md")
+        for name in re.findall(r'^--8<-- "(.+)"$', page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(included) >= 9  # fewer where a formatter broke the markers
+    assert all((documentation.ROOT / "docs" / "examples" / name).is_file() for name in included)
