@@ -1,4 +1,4 @@
-"""Board: the frozen table that every renderer draws. It says what is rank, what is score, what is delta."""
+"""Board: the frozen table that every renderer draws, with scores, ranks and differences."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Column:
     """One task, data set, protocol and primary metric, measured alike for all rows.
 
     Attributes:
-        label: a few words for people.
+        label: a short heading.
         images: images (or instances) that the metric was computed on.
         config: the resolved settings, as JSON.
         split_sizes: images per split that the task used, as JSON.
@@ -123,7 +123,7 @@ class Row:
 class PublishedRow:
     """One published result: a method, variant and pretraining under one protocol of one source.
 
-    All as the source prints it; an empty text is a fact that the source does not tell. `values` follow the
+    All as the source prints it; an empty text is a fact that the source does not state. `values` follow the
     metrics of the group.
     """
 

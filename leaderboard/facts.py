@@ -1,4 +1,4 @@
-"""What a reader must know beside the numbers: caveats, and the environment that measured them."""
+"""Caveats of a board, and the environment in which its numbers were measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def footnotes(
     if single:
         notes.append(
             f"{len(single)} of {len(cells)} cells hold a single run (n=1): their spread is unknown, "
-            "and a difference to them cannot be determined from chance."
+            "and a difference to them cannot be distinguished from chance."
         )
     pretrained = {row.arm for row in rows if not row.control}
     deltas = [cell.delta for (arm, _), cell in cells.items() if cell.delta is not None and arm in pretrained]

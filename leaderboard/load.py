@@ -1,4 +1,4 @@
-"""Result records to one tidy table: a row per record and metric."""
+"""Result records as one tidy table: one row per record and metric."""
 
 from __future__ import annotations
 

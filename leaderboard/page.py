@@ -38,7 +38,7 @@ def render_page(board: Board, plots: Sequence[Plot]) -> str:
 
 
 def source_link(source: str) -> str | None:
-    """Return the address of a published source, where its text tells it: an arXiv id or a GitHub path."""
+    """Return the address of a published source, if its text holds one: an arXiv id or a GitHub path."""
     if found := re.match(r"([\w.-]+/[\w.-]+?)(@[\w.-]+)?:", source):
         return f"https://github.com/{found.group(1)}"
     if found := re.search(r"arXiv (\d{4}\.\d{4,5})", source):

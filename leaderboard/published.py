@@ -1,4 +1,4 @@
-"""Published numbers: rows of their own, never ranked with, nor averaged with, what was measured here."""
+"""Published numbers: separate rows, never ranked or averaged with measured ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROW = ["method", "variant", "backbone", "pretrain_dataset", "pretrain_epochs", "
 
 
 def published_table() -> pd.DataFrame:
-    """Return every published number that we know, as text, one per row, each with its source."""
+    """Return every published number in our table, as text, one per row, each with its source."""
     source = resources.files("mmbench.leaderboard").joinpath("published_results.csv")
     with source.open(encoding="utf-8") as stream:
         return pd.read_csv(stream, dtype=str, keep_default_na=False)

@@ -1,4 +1,4 @@
-"""What a board refuses to put side by side: each refusal is one line that names the files to move."""
+"""Records that must not share a board: each error is one line that names the files to move."""
 
 from __future__ import annotations
 

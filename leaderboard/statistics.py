@@ -1,9 +1,9 @@
 """The statistics of one cell and of the difference between two cells.
 
 A *run* is one record. A *pretraining* is one set of weights. Runs that share their weights are not
-independent measurements of a method: they tell how a label draw or a head's seed varies, and nothing about
-another pretraining. Hence means weigh every pretraining alike, and the interval of a difference is taken over
-pretrainings wherever both arms have at least two of them.
+independent measurements of a method: they show the variation over label draws or seeds of the head, but not
+over pretrainings. Hence means give every pretraining the same weight, and the interval of a difference is
+taken over pretrainings wherever both arms have at least two of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the difference is distinguished from none."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 

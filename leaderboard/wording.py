@@ -1,4 +1,4 @@
-"""How numbers are written, the same in every renderer."""
+"""How numbers are formatted, the same in every renderer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rank_words(row: Row) -> str:
 
 
 def seconds_words(seconds: float | None) -> str:
-    """Return a duration as people say it: "35 s", "12 min", "5.3 h"."""
+    """Return a duration in a suitable unit: "35 s", "12 min", "5.3 h"."""
     if seconds is None:
         return MISSING
     if seconds < 120:

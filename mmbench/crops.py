@@ -27,11 +27,11 @@ def draw_crops(
     aspect: tuple[float, float],
     generator: Generator,
 ) -> Crops:
-    """Draw crops of random area, aspect and place that lie inside the source (H, W).
+    """Draw crops of random area, aspect ratio and position inside the source (H, W).
 
     Area (as a share, `scale`) and width / height (`aspect`, log-uniform) are drawn as in torchvision's
     RandomResizedCrop; where the crop would not fit, its longer side is cut to the image instead of drawing
-    again (whole numbers of pixels, as there).
+    again. Sizes are whole numbers of pixels, as in torchvision.
     """
     height, width = source
     draws = torch.rand((4, batch), generator=generator, device=generator.device)

@@ -1,4 +1,4 @@
-"""Which device computes, and whether it computes in bfloat16."""
+"""Choice of the device, and whether it supports bfloat16."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 
 from mmbench.errors import UserError
 
-NO_BFLOAT16 = "computed in float32: this CPU has no bfloat16"  # for records that were to be in bfloat16
+NO_BFLOAT16 = "computed in float32: this CPU has no bfloat16"  # note of records that asked for bfloat16
 
 
 def resolve_device(name: str) -> torch.device:
     """Return the torch device; "auto" is the GPU where there is one.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,10 +27,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Return whether convolutions in bfloat16 are worth their while on this device.
+    """Return whether this device runs convolutions in bfloat16 at a useful speed.
 
-    On a CPU that takes AVX-512, or arm64 with bfloat16. Elsewhere torch has only plain loops for them: on an
-    AMD EPYC with AVX2 pretraining was 17 times slower in bfloat16 than in float32.
+    Of CPUs those with AVX-512, or arm64 with bfloat16. On others torch falls back to plain loops: on an AMD
+    EPYC with AVX2 pretraining was 17 times slower in bfloat16 than in float32.
     """
     if device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return True
@@ -39,5 +39,5 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def bfloat16_autocast(device: torch.device, wanted: bool) -> torch.autocast:
-    """Return a context in bfloat16, where that is wanted and the device has it; else in float32."""
+    """Return an autocast context: bfloat16 if it is wanted and the device supports it, else float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and has_bfloat16(device))

@@ -1,7 +1,7 @@
-"""What processes that work together exchange; with one process, every function here changes nothing.
+"""Communication between processes that work together; with one process, these functions do nothing.
 
 In pretraining every process holds an equal part of the batch: process r has rows r B ... (r + 1) B - 1 of
-the whole. Where the whole need not divide, `own_share` and `gather_shares` cut and join it.
+the whole. If the whole may not be divisible, `own_share` and `gather_shares` split and join it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from torch.distributed.nn import functional as with_gradient
 from mmbench.errors import UserError
 
 Result = TypeVar("Result")
-LONGEST_WAIT = timedelta(days=2)  # while the first process computes alone, the others wait
+LONGEST_WAIT = timedelta(days=2)  # the others wait while the first process computes alone
 
 
 def launched_processes() -> int:
-    """Return how many processes `torchrun` or `accelerate launch` started together; 1 without them."""
+    """Return how many processes `torchrun` or `accelerate launch` started together; 1 otherwise."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def launched_rank() -> int:
-    """Return this process's number among those that `torchrun` started, known before they met."""
+    """Return this process's rank as set by `torchrun`, known before the processes are connected."""
     return int(os.environ.get("RANK", "0"))
 
 
 def join_processes(device: torch.device) -> torch.device:
-    """Let processes that `torchrun` started find each other; return this one's own device.
+    """Connect the processes that `torchrun` started; return this one's device.
 
     Raises:
-        UserError: they began on another kind of device.
+        UserError: they started on another kind of device.
     """
     if launched_processes() == 1:
         return device
@@ -43,7 +43,7 @@ def join_processes(device: torch.device) -> torch.device:
 
     state = PartialState(cpu=device.type == "cpu", timeout=LONGEST_WAIT)
     if state.device.type != device.type:
-        raise UserError(f"processes that began on {state.device.type} cannot go on on {device.type}")
+        raise UserError(f"processes that started on {state.device.type} cannot continue on {device.type}")
     return cast(torch.device, state.device)
 
 
@@ -53,7 +53,7 @@ def process_count() -> int:
 
 
 def process_rank() -> int:
-    """Return this process's number, from 0."""
+    """Return this process's rank, from 0."""
     return distributed.get_rank() if process_count() > 1 else 0
 
 
@@ -63,7 +63,7 @@ def own_rows(everyone: Tensor) -> Tensor:
 
 
 def own_share(count: int) -> slice:
-    """Return this process's part of `count` things: consecutive, and the last processes may have less."""
+    """Return this process's part of `count` things: consecutive, and the last processes may have fewer."""
     size = -(-count // process_count())
     return slice(min(count, process_rank() * size), min(count, (process_rank() + 1) * size))
 
@@ -92,8 +92,8 @@ def gather(rows: Tensor) -> Tensor:
 def gather_with_gradient(rows: Tensor) -> Tensor:
     """Return the rows of all processes, (B, ...) -> (W B, ...).
 
-    The backward pass adds up what all processes' losses say about a row. As gradients of parameters are
-    averaged over processes, the result is the gradient of the mean of their losses.
+    The backward pass sums the gradients of all processes' losses for a row. As gradients of parameters are
+    averaged over processes, the result is the gradient of the mean loss.
     """
     return rows if process_count() == 1 else torch.cat(with_gradient.all_gather(rows))
 
@@ -104,13 +104,15 @@ def all_sum(values: Tensor) -> Tensor:
 
 
 def encode_in_order(encode: Callable[[Tensor], Tensor], rows: Tensor, order: Tensor) -> Tensor:
-    """Return encode(rows), (B, ...) -> (B, D), with the whole batch spread anew over processes meanwhile.
+    """Return encode(rows), (B, ...) -> (B, D), with the whole batch shuffled across processes in between.
 
-    Source: MoCo's shuffling BN (arXiv 1911.05722, section 3.3). Images go through `encode` beside others
-    than before, so that its batch norm's statistics tell nothing about who belongs together; the results
-    come back in the rows' own order. No gradient passes.
+    Source: MoCo's shuffling BN (arXiv 1911.05722, section 3.3). Images go through `encode` in other
+    groups than before, so that batch norm's statistics do not reveal which images belong together; the
+    results are returned in the order of `rows`. No gradient passes.
 
     Args:
+        encode: the network.
+        rows: this process's images.
         order: a permutation (W B,) of the whole batch, the same in every process.
     """
     shuffled = own_rows(gather(rows)[order])
@@ -118,10 +120,10 @@ def encode_in_order(encode: Callable[[Tensor], Tensor], rows: Tensor, order: Ten
 
 
 def on_main(work: Callable[[], Result]) -> Result:
-    """Let the first process work, and return its result, which must pickle, in every process.
+    """Run `work` in the first process, and return its result, which must be picklable, in every process.
 
     Raises:
-        UserError: the work raised it; it is raised in every process.
+        UserError: `work` raised it; it is raised in every process.
     """
     if process_count() == 1:
         return work()
@@ -138,7 +140,7 @@ def on_main(work: Callable[[], Result]) -> Result:
 
 
 def any_process(wishes: Sequence[bool], device: torch.device) -> list[bool]:
-    """Return for each wish whether any process has it."""
+    """Return for each flag whether it is set in any process."""
     if process_count() == 1:
         return list(wishes)
     counted = torch.tensor(wishes, dtype=torch.int64, device=device)

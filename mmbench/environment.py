@@ -1,4 +1,4 @@
-"""Provenance: which code, which libraries and which machine made a result."""
+"""Provenance: the code, libraries and machine that produced a result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECORDED_PACKAGES = (
 
 
 class Provenance(BaseModel):
-    """Where and with what something was computed. `git_sha` is None outside a checkout."""
+    """The code, libraries and machine of a computation. `git_sha` is None outside a checkout."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +46,7 @@ class Provenance(BaseModel):
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed version of every recorded package that is there."""
+    """Return the version of every recorded package that is installed."""
     versions = {}
     for name in RECORDED_PACKAGES:
         try:
@@ -57,7 +57,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Ask git about the checkout that this package runs from; None where there is none."""
+    """Run git in the checkout that this package runs from; None if there is none."""
     folder = Path(__file__).resolve().parent.parent
     if not (folder / ".git").exists():
         return None
@@ -71,7 +71,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux tells it, else what Python knows."""
+    """Return the processor's name from Linux' /proc/cpuinfo, or else from Python."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():

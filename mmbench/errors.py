@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line that says what is wrong, where, and how to fix it."""
+"""Errors that the user can fix: one line that says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
     """
     try:
         text = ascii(value) if not _is_printable(value) else repr(value)
-    except (ValueError, RecursionError, MemoryError):  # an integer beyond Python's limit of digits
+    except (ValueError, RecursionError, MemoryError):  # an integer above Python's limit of digits
         return f"<{type(value).__name__} that is too long to show>"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
@@ -26,7 +26,7 @@ def _is_printable(value: object) -> bool:
 
 
 def one_line(text: str, longest: int = 2000) -> str:
-    """Return text with line breaks, control characters and lone surrogates escaped, cut where it is too long.
+    """Return text with line breaks, control characters and lone surrogates escaped, at most `longest` long.
 
     >>> one_line("a\\nb")
     'a\\\\nb'
@@ -36,7 +36,7 @@ def one_line(text: str, longest: int = 2000) -> str:
 
 
 def typed(text: str) -> str:
-    """Return what the user typed for a message: as it is where that is short and plain, else as `shown`."""
+    """Return what the user typed, for a message: unchanged if it is short and printable, else as `shown`."""
     return text if text.isprintable() and len(text) <= LONGEST_SHOWN else shown(text)
 
 
@@ -58,7 +58,7 @@ class MissingExtraError(UserError):
         self._facts = (library, needed_for, command)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        return MissingExtraError, self._facts  # errors cross process borders in `mmbench demo`
+        return MissingExtraError, self._facts  # errors are pickled between processes in `mmbench demo`
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -1,7 +1,7 @@
-"""Faults of the machine and of paths in one line: a full disk, a read-only folder, no memory, a lost worker.
+"""One-line messages for faults of the machine and of paths: a full disk, a read-only folder, no memory.
 
-What is not recognised here is our own bug and keeps its traceback. Libraries' errors are recognised by their
-names and words, so that no library is imported for it.
+Errors that are not recognised here are bugs of mmbench and keep their traceback. Errors of libraries are
+recognised by class name and message, so that no library is imported.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from mmbench.errors import one_line
 
 BAD_INPUT, MACHINE = 2, 1  # exit codes
-AGAIN = "run the same command again to go on"
-# Errors about the place that was named, which another place fixes.
+AGAIN = "run the same command again to continue"
+# Errors about a given path: another path fixes them.
 _PLACE = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -26,12 +26,12 @@ _PLACE = {
     errno.EEXIST: "it exists already",
     errno.ENOTEMPTY: "the folder is not empty",
     errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "its symbolic links lead in a circle",
-    errno.EINVAL: "the file system does not take it",
+    errno.ELOOP: "its symbolic links form a loop",
+    errno.EINVAL: "the file system does not accept it",
     errno.ENODEV: "it cannot be used as a file",
     errno.ENXIO: "it cannot be used as a file",
     errno.ETXTBSY: "it is in use",
-    errno.EXDEV: "it lies on another file system",
+    errno.EXDEV: "it is on another file system",
 }
 _MACHINE = {
     errno.ENOSPC: "no space is left on the disk; free some space",
@@ -64,14 +64,14 @@ _THREADS = re.compile(r"can't start new thread|Thread creation failed|pthread_cr
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong in one line, and the exit code."""
+    """A message of one line, and the exit code."""
 
     words: str
     exit_code: int
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """Return a fault of the machine or of a path in words, None for what is none."""
+    """Return the fault behind an error; None if it is not a fault of the machine or of a path."""
     if isinstance(error, OSError):
         return _of_os_error(error)
     if isinstance(error, MemoryError):
@@ -125,7 +125,7 @@ def _of_unicode(error: UnicodeError) -> Fault | None:
 def _of_runtime_error(error: RuntimeError) -> Fault | None:
     text = str(error)
     if _WORKER.search(text) or (_SHARED_MEMORY.search(text) and "torch" in text):
-        # Which signal it was may stand in the cause alone.
+        # The signal may be named in the cause only.
         return Fault(_lost_worker(f"{text} {error.__cause__ or error.__context__ or ''}"), MACHINE)
     if _OUT_OF_MEMORY.search(text):
         return Fault(f"{_MACHINE[errno.ENOMEM]}, and {AGAIN}", MACHINE)
@@ -141,7 +141,7 @@ def _of_runtime_error(error: RuntimeError) -> Fault | None:
 def _lost_worker(text: str) -> str:
     if "timed out" in text:
         return (
-            "the processes that read data gave nothing for too long; check the disk, use fewer workers "
+            "the processes that read data returned nothing for too long; check the disk, use fewer workers "
             f"(--workers 0, or --set workers=0), and {AGAIN}"
         )
     if _SHARED_MEMORY.search(text):
@@ -150,8 +150,8 @@ def _lost_worker(text: str) -> str:
             f"or --set workers=0), or enlarge it (docker run --shm-size=8g), and {AGAIN}"
         )
     return (
-        "a process that reads data was lost, often for want of memory; use fewer workers (--workers 0, or "
-        f"--set workers=0), and {AGAIN}"
+        "a process that reads data was lost, often because memory ran out; use fewer workers (--workers 0, "
+        f"or --set workers=0), and {AGAIN}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: temporary file, fsync, rename."""
+"""Files that are written completely or not at all: temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 LONGEST_NAME = 100  # bytes of UTF-8: file systems take 255, and more is added to a name
-FORBIDDEN = frozenset('/\\<>:"|?*')  # separators, and what Windows takes in no name
-# Names of devices on Windows; the empty name is nobody's.
+FORBIDDEN = frozenset('/\\<>:"|?*')  # separators, and characters that Windows forbids
+# Names of devices on Windows, and the empty name.
 RESERVED = frozenset(
     {"", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 )
@@ -34,8 +34,8 @@ MADE_SAFE = re.compile(r"~[0-9a-f]{8}$")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    If the body raises, the temporary file is removed and a file already at `path` is left as it was. So is
-    one that a killed process left for the same path.
+    If the body raises, the temporary file is removed and an existing file at `path` stays as it was.
+    Temporary files that killed processes left for the same path are removed as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with scratch_file(path) as temporary:
@@ -47,9 +47,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def safe_name(text: str) -> str:
-    """Return a name from outside (of an arm, a data set, a metric) as one component of a path.
+    """Return a user-given name (of an arm, a data set, a metric) as one component of a path.
 
-    Ordinary names come back as they are. Others (with separators, control characters or characters that
+    Ordinary names are returned unchanged. Others (with separators, control characters or characters that
     Windows forbids; hidden, empty, reserved or very long) become a readable part, "~" and 8 hex digits
     of their SHA-256, so that two names never share a file.
 
@@ -71,7 +71,7 @@ def safe_name(text: str) -> str:
 
 
 def open_lock(path: Path) -> io.FileIO:
-    """Open a file to be locked, made where it is not there; a link is never followed.
+    """Open a file to be locked, created if it does not exist; a link is never followed.
 
     Raises:
         UserError: the path is a symbolic link, or cannot be opened.
@@ -101,12 +101,12 @@ def sha256_of(path: Path) -> str:
 
 
 class HashedWriter(io.RawIOBase):
-    """A binary file that is written, while a thread computes the SHA-256 of the same bytes.
+    """A binary file for writing, while a thread computes the SHA-256 of the same bytes.
 
-    Use as a context manager; `digest` is there after it.
+    Use it as a context manager; `digest` is set afterwards.
     """
 
-    WAITING = 64  # pieces that may wait for the thread, which keeps the memory bounded
+    WAITING = 64  # pieces in the queue at most, to bound the memory
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -131,7 +131,7 @@ class HashedWriter(io.RawIOBase):
         return self._file.write(piece)
 
     def flush(self) -> None:
-        """Hand what was written to the system."""
+        """Flush the file."""
         if not self._file.closed:
             self._file.flush()
 

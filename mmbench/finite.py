@@ -1,4 +1,4 @@
-"""Whether weights, and what a network returns, are still numbers after a training."""
+"""Checks that weights and outputs are finite after training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Return the name of the first floating-point tensor that holds a NaN or an infinity, None if none does.
 
-    The verdicts stay on their device until all are there, so that a GPU is waited for once.
+    The results stay on their device until all are there, so that a GPU is synchronised once.
     """
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     if not floating:
@@ -24,13 +24,13 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 class OutputWatch:
-    """Notices a NaN or an infinity in what modules return, while the `with` block runs.
+    """Detects a NaN or an infinity in the outputs of modules while the `with` block runs.
 
-    Weights that are finite but far too large give outputs that are not: such boxes are dropped and such
-    pixels are of some class, so a metric of them says nothing.
+    Finite weights that are far too large give outputs that are not finite: such boxes are dropped and such
+    pixels get some class, so the metric would be meaningless.
 
     Attributes:
-        met: whether there was one; asked for once, after the block, since it waits for the device.
+        met: whether there was one; read it once, after the block, since it synchronises the device.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -52,7 +52,7 @@ class OutputWatch:
 
     @property
     def met(self) -> bool:
-        """Whether anything that was returned so far was not finite."""
+        """Whether any output so far was not finite."""
         return any(bool(found) for found in self._found)
 
 

@@ -1,4 +1,4 @@
-"""How a measured number is written for people: the same digits by every command and on every page."""
+"""How measured numbers are formatted, the same in every command and on every page."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Literal
 
 Unit = Literal["percent", "nats", "count"]
 
-# Two decimals of a percentage tell one image of 10,000 apart; a loss is compared in its third decimal.
+# Two decimals of a percentage resolve one image of 10,000; a loss is compared in its third decimal.
 DECIMALS: dict[Unit, int] = {"percent": 2, "nats": 3, "count": 0}
-# A difference of means is not known to a hundredth of a point: it moves by more from seed to seed.
+# A difference of means varies by more than a hundredth of a point from seed to seed.
 DIFFERENCE_DECIMALS: dict[Unit, int] = {"percent": 1, "nats": 3, "count": 0}
 
 
 def rounded(value: float, decimals: int) -> str:
-    """Return a finite number with so many decimals, a half rounded away from zero; never "-0.00".
+    """Return a finite number with `decimals` decimals, halves rounded away from zero; never "-0.00".
 
-    What is rounded is the shortest decimal number that means this float, which is what a reader would round:
-    Python's own format gives 0.12 for 0.125, and 2.67 for 2.675.
+    The shortest decimal representation of the float is rounded, as a reader would do: Python's own
+    format gives 0.12 for 0.125, and 2.67 for 2.675.
 
     >>> rounded(0.125, 2), rounded(2.675, 2), rounded(82.75, 1)
     ('0.13', '2.68', '82.8')

@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 
 from mmbench.errors import UserError
 
-CHUNK = 512  # queries that are compared at a time
-BANK_CHUNK = 16384  # bank items that are compared at a time: 134 MB as float32 at 2048 numbers each
+CHUNK = 512  # queries per comparison
+BANK_CHUNK = 16384  # bank items per comparison: 134 MB as float32 at 2048 numbers each
 SMALLEST_NORM = 1e-12  # as torch's own normalize: an item of zeros has cosine 0 with everything
 
 
@@ -20,13 +20,16 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Return cosine (Q, k) and index (Q, k) of the k nearest by cosine similarity, nearest first.
 
-    The bank is read once, in chunks, so it may be a memory map that is larger than the memory, in half
-    precision: beside the result, one chunk of it and its cosines with a chunk of queries are in memory. Of
-    equal cosines the lower index counts as nearer.
+    The bank is read once, in chunks, so it may be a half-precision memory map that is larger than the
+    memory: besides the result, one chunk of it and its cosines with a chunk of queries are in memory. Of
+    items with equal cosines the lower index counts as nearer.
 
     Args:
-        queries: (Q, C); the work is done on their device.
+        queries: (Q, C); the computation runs on their device.
         bank: (B, C).
+        neighbours: k.
+        chunk: queries per comparison, to bound the memory.
+        bank_chunk: bank items per comparison, likewise.
 
     Raises:
         UserError: the bank holds fewer than k items.
@@ -38,7 +41,7 @@ def nearest(
     start = 0
     for items in torch.split(bank, bank_chunk):
         compared = items.to(queries.device).float()
-        # Dividing the cosines by the norms spares a second copy of the items.
+        # Dividing the cosines by the norms avoids a second copy of the items.
         norms = torch.linalg.vector_norm(compared, dim=1).clamp_min_(SMALLEST_NORM)
         found = (_top(part, compared, norms, start, neighbours) for part in parts)
         if start == 0:
@@ -55,7 +58,7 @@ def _top(part: Tensor, compared: Tensor, norms: Tensor, start: int, neighbours: 
     Args:
         part: (q, C), not normalised.
         compared: (b, C) float32, not normalised.
-        norms: (b,), theirs.
+        norms: (b,), of `compared`.
         start: index of the first item in the bank.
     """
     cosine = (normalize(part.float(), dim=1) @ compared.T).div_(norms)
@@ -88,7 +91,8 @@ def vote(cosine: Tensor, labels: Tensor, classes: int, temperature: float) -> Te
 
     Args:
         cosine: (Q, k), of the neighbours that vote.
-        labels: int64, (Q, k), theirs.
+        labels: int64, (Q, k), of these neighbours.
+        classes: number of classes.
         temperature: T.
     """
     empty = torch.zeros((len(cosine), classes), device=cosine.device)

@@ -1,4 +1,4 @@
-"""From stored uint8 images to what a backbone sees: scale, normalise, and high-pass where the card says."""
+"""From stored uint8 images to the input of a backbone: scale, normalise, and high-pass if needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes: how many, and that none outlives its parent."""
+"""Worker processes: how many, and ending them with their parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def cores() -> int:
 
 
 def end_with_parent() -> None:
-    """Let this worker end at once when its parent is gone, however that went (an initialiser of pools)."""
+    """End this worker as soon as its parent has ended, for whatever reason (an initialiser of pools)."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

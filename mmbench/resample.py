@@ -1,7 +1,7 @@
 """Crop, resize, flip and blur as small matrices: out = rows @ image @ columns^T, one pair per image.
 
-Batched matrix products are fast on every device, allow other parameters for every image, and do the
-antialiasing that `grid_sample` lacks.
+Batched matrix products are fast on every device, allow different parameters for every image, and
+antialias, which `grid_sample` does not.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def resize_matrix(start: Tensor, length: Tensor, source: int, target: int) -> Te
     Args:
         start, length: (B,), in pixels of the source line.
         source: pixels in the source line.
-        target: pixels wanted.
+        target: pixels in the result.
 
     Returns:
-        float32 (B, target, source); each row adds up to 1.
+        float32 (B, target, source); each row sums to 1.
     """
     device = start.device
     scale = (length / target).view(-1, 1, 1)

@@ -1,17 +1,17 @@
-"""The run folder: where a pretraining run keeps its settings, its metrics and its checkpoints.
+"""The run folder: the settings, metrics and checkpoints of a pretraining run.
 
     run/
       settings.yaml       the resolved configuration
       metrics.jsonl       one JSON object per logged step or epoch
-      training/           step-00000123.pth: everything needed to go on (the newest few are kept)
+      training/           step-00000123.pth: everything needed to resume (the newest few are kept)
       tensorboard/
       views.png curves.png
       config.json         with model.safetensors: timm's `local-dir:` form
-      model.safetensors   the backbone alone, under torchvision's names; `checkpoint_path=` loads it as it is
+      model.safetensors   the backbone without head, with torchvision's names; `checkpoint_path=` loads it
       card.json           the ModelCard
-      README.md           the card for people
+      README.md           the card as text
 
-`model.safetensors` and `card.json` appear when the run is finished, so their presence means "done".
+`model.safetensors` and `card.json` appear when the run is finished.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from mmbench.files import atomic_path, open_lock, write_text
 from mmbench.setting_values import parse_yaml
 from mmbench.verification import zip_damage
 
-# Locks of this process. A forked data worker inherits their descriptors and outlives a killed parent by
-# seconds; if it kept them, the same command could not go on at once.
+# Locks of this process. A forked data worker inherits their descriptors and may outlive a killed parent by
+# seconds; if it kept them, the same command could not resume at once.
 _held: set[int] = set()
 
 
-def _let_go_of_locks() -> None:
+def _release_locks() -> None:
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_of_locks)
+os.register_at_fork(after_in_child=_release_locks)
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ class RunFolder:
 
     @property
     def readme(self) -> Path:
-        """The card for people."""
+        """The card as text."""
         return self.root / "README.md"
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended well."""
+        """Whether the run has finished."""
         return self.weights.is_file() and self.card.is_file()
 
     @property
@@ -105,26 +105,26 @@ class RunFolder:
         return self.root / ".lock"
 
     def open(self, settings: dict[str, Any], *, runtime: Collection[str] = ()) -> bool:
-        """Begin or go on with a run: write its settings, or compare them with those that are there.
+        """Start or resume a run: write its settings, or compare them with those of the folder.
 
         Args:
             settings: the resolved configuration, plain YAML values.
-            runtime: top-level settings that may differ between the sittings of one run.
+            runtime: top-level settings that may differ between the sessions of one run.
 
         Returns:
-            Whether the run was there already.
+            Whether the run existed already.
 
         Raises:
             UserError: the folder holds something else, or a run with other settings (all are named).
         """
         if self.root.exists() and not self.root.is_dir():
-            raise UserError(f"{self.root} is a file; choose a folder for the run by --out")
+            raise UserError(f"{self.root} is a file; choose a folder for the run with --out")
         if not self.settings.is_file():
             present = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
             if [name for name in present if name != self.lock.name and not name.startswith(".settings-")]:
                 raise UserError(
-                    f"{self.root} is no run folder but holds files ({', '.join(present[:3])}, ...); "
-                    "choose a new or empty folder by --out"
+                    f"{self.root} is not a run folder but holds files ({', '.join(present[:3])}, ...); "
+                    "choose a new or empty folder with --out"
                 )
             write_text(self.settings, yaml.safe_dump(settings, sort_keys=False))
             return False
@@ -136,13 +136,13 @@ class RunFolder:
         if changes:
             raise UserError(
                 f"{self.root} holds a run with other settings: {'; '.join(changes)}; "
-                "repeat its settings to go on, or choose another folder by --out"
+                "repeat its settings to resume it, or choose another folder with --out"
             )
         return True
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; a killed process lets go of it by itself.
+        """Hold the folder's lock; the system releases it when the process ends.
 
         Raises:
             UserError: another process is training here.
@@ -162,7 +162,7 @@ class RunFolder:
                 _held.discard(stream.fileno())
 
     def state_paths(self) -> list[Path]:
-        """Return the training states that are there, the newest first."""
+        """Return the existing training states, the newest first."""
         return sorted(self.training.glob("step-*.pth"), reverse=True)
 
     def save_state(self, state: dict[str, Any], step: int, keep: int = 2) -> Path:
@@ -176,9 +176,9 @@ class RunFolder:
         return path
 
     def newest_state(self, say: Callable[[str], None]) -> Path | None:
-        """Return the newest sound training state, or None; `say` gets a line for each that is skipped.
+        """Return the newest readable training state, or None; `say` gets a line for each that is skipped.
 
-        What a killed process left half-written is removed.
+        Half-written files of a killed process are removed.
         """
         self._check_training()
         for leftover in self.training.glob(".step-*.pth"):
@@ -189,34 +189,34 @@ class RunFolder:
             if damage is None:
                 return path
             say(f"{path} cannot be read ({damage}); an older state is tried")
-            path.replace(path.with_suffix(".unreadable"))  # else it would push out a good one
+            path.replace(path.with_suffix(".unreadable"))  # otherwise it would count as one of the newest
             skipped += 1
         if skipped:
             say(f"no older state in {self.training}; the run starts from the beginning")
         return None
 
     def _check_training(self) -> None:
-        """Check that states stay inside the run folder.
+        """Check that states are stored inside the run folder.
 
         Raises:
             UserError: the folder of the states is a link to another place, or a file.
         """
         if self.training.is_symlink() or (self.training.exists() and not self.training.is_dir()):
             raise UserError(
-                f"{self.training} is a link or a file, and states are kept in a folder of the run's own; "
-                "move it away, or choose another folder by --out"
+                f"{self.training} is a link or a file, but states are stored in a folder inside the run; "
+                "move it away, or choose another folder with --out"
             )
 
     def load_state(self, path: Path, device: torch.device) -> dict[str, Any]:
         """Return the training state at `path`, its tensors on `device`."""
-        where = "cpu" if device.type == "cpu" else device  # torch.load knows no "cpu:0"
+        where = "cpu" if device.type == "cpu" else device  # torch.load does not accept "cpu:0"
         state: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
         return state
 
 
 def _state_damage(path: Path) -> str | None:
-    """Return in a few words why a training state cannot be used, None where it is sound."""
-    if (damage := zip_damage(path)) is not None:  # torch.load compares no checksum
+    """Return a short reason why a training state cannot be read, None if it can."""
+    if (damage := zip_damage(path)) is not None:  # torch.load does not compare checksums
         return damage if path.stat().st_size else "it is empty"
     try:
         torch.load(path, map_location="cpu", weights_only=True)
@@ -235,14 +235,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         found = parse_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of UnicodeDecodeError too
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise UserError(f"{path} is damaged ({reason}); choose another folder by --out") from None
+        raise UserError(f"{path} is damaged ({reason}); choose another folder with --out") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged (it holds no settings); choose another folder by --out")
+        raise UserError(f"{path} is damaged (it holds no settings); choose another folder with --out")
     return found
 
 
 def differences(there: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return one line for each setting that is not the same: "optimiser.lr: 0.002 there, 0.001 now"."""
+    """Return one line for each setting that differs: "optimiser.lr: 0.002 there, 0.001 now"."""
     lines = []
     for name in dict.fromkeys([*there, *now]):
         old, new = there.get(name), now.get(name)
@@ -254,16 +254,16 @@ def differences(there: dict[str, Any], now: dict[str, Any], prefix: str = "") ->
 
 
 class MetricsLog:
-    """Appends to metrics.jsonl; after a resume, what was logged past the resumed step is dropped.
+    """Appends to metrics.jsonl; after a resume, records of later steps are dropped.
 
     Args:
         path: the file.
-        resumed_step: records of later steps are forgotten, they will be measured again.
+        resumed_step: records of later steps are dropped, as they will be measured again.
     """
 
     def __init__(self, path: Path, resumed_step: int) -> None:
         if path.is_symlink() and not path.exists():
-            path.unlink()  # never written through; a link that leads somewhere is replaced by a copy
+            path.unlink()  # a broken link is never written through; other links are replaced by a copy
         if path.exists():
             kept = [json.dumps(record) for record in read_metrics(path) if record["step"] <= resumed_step]
             write_text(path, "".join(f"{line}\n" for line in kept))
@@ -272,7 +272,7 @@ class MetricsLog:
         self._stream = path.open("a", encoding="utf-8")
 
     def write(self, record: dict[str, float | int]) -> None:
-        """Append one record, which has a `step`; it is on its way to the disk when this returns."""
+        """Append one record, which has a `step`; it is flushed when this returns."""
         self._stream.write(json.dumps(record) + "\n")
         self._stream.flush()
 

@@ -1,7 +1,7 @@
 """Values of settings as text: `--set name=value`, and the settings.yaml of a run folder.
 
-The YAML that is read is plain: no anchors and aliases (a few lines of them are gigabytes), no tags, no dates,
-no numbers to base 8 or 60, no repeated keys, and nothing deep or long. Numbers are decimal, text is text.
+Only plain YAML is read: no anchors and aliases (a few lines can expand to gigabytes), no tags, no dates, no
+numbers to base 8 or 60, no repeated keys, and nothing deep or long.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MOST_DIGITS = 25
 
 
 class _Refused(yaml.YAMLError):
-    """What YAML allows and settings do not; the message says it."""
+    """Valid YAML that settings do not allow; the message says what."""
 
 
 class _PlainLoader(yaml.SafeLoader):
     """Reads null, true and false, decimal numbers, text, lists and mappings."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping whose keys are different texts."""
+        """Return a mapping whose keys are distinct strings."""
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -40,7 +40,7 @@ class _PlainLoader(yaml.SafeLoader):
         return found
 
 
-_PlainLoader.yaml_implicit_resolvers = {}  # none of those that it would inherit
+_PlainLoader.yaml_implicit_resolvers = {}  # nothing inherited
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
@@ -92,7 +92,7 @@ def parse_yaml(text: str, longest: int = LONGEST_FILE) -> Any:
     """Return the value of a plain YAML text.
 
     Raises:
-        ValueError: it is not YAML, or holds what settings do not; the message is a few words on one line.
+        ValueError: it is not valid YAML, or not plain YAML; the message is a short line.
     """
     if len(text) > longest:
         raise ValueError(f"it has {len(text)} characters, and at most {longest} are read")
@@ -107,7 +107,7 @@ def parse_yaml(text: str, longest: int = LONGEST_FILE) -> Any:
 
 
 def _refuse_what_is_not_plain(text: str) -> None:
-    """Walk over the text's events, which needs neither recursion nor memory, before anything is built."""
+    """Check the parser's events, which takes neither recursion nor memory, before anything is built."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_PlainLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -128,7 +128,8 @@ def parse_setting(text: str, example: str = "epochs=10") -> tuple[str, Any]:
     """Return name and value of "name=value" as it is typed after `--set`.
 
     Args:
-        example: a setting for the message about a text that is not of this form.
+        text: what was typed.
+        example: a setting to show in the error message.
 
     Raises:
         UserError: it is not of this form, or the value is not a plain YAML value.

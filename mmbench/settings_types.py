@@ -1,8 +1,8 @@
-"""Types of settings: each says its range, refuses what lies outside, and names the range in the error.
+"""Types of settings: each has a range, refuses values outside it, and states the range in the error.
 
 A setting is typed `Share` or `LearningRate` instead of `float`, so that a value out of range is refused
-before anything is computed, in the same words everywhere. Upper bounds that no method comes near catch typing
-errors: nobody means 2**40 epochs or a temperature of 1e300.
+before anything is computed, with the same message everywhere. Upper bounds far above what any method uses
+catch typing errors, such as 2**40 epochs or a temperature of 1e300.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from mmbench.errors import UserError, shown
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # of every settings model
-# YAML 1.1 reads "1e-3" as text; numbers in that spelling are taken as numbers.
+# YAML 1.1 reads "1e-3" as text; it is accepted as a number here.
 _NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -73,7 +73,7 @@ class Within:
 
 
 def _number(value: Any) -> float | int | None:
-    """Return a number that was given as one or as plain text; None for anything else, True and NaN too."""
+    """Return a number given as a number or as text; None for anything else, including True and NaN."""
     if isinstance(value, str) and len(value) <= 40 and _NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -92,7 +92,7 @@ def _is_flag(value: Any) -> Any:
 
 
 class _OnlyFlags:
-    """Refuses numbers and words for a yes or no."""
+    """Refuses numbers and text for a Boolean."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(_is_flag, handler(source))
@@ -123,8 +123,8 @@ def different(value: tuple[float, ...]) -> tuple[float, ...]:
     return value
 
 
-LARGEST_SEED = 2**63 - 1  # torch takes no larger one on every device
-LEGACY_SEEDS = 2**32  # NumPy's old generator, which scikit-learn, Detectron2 and mmengine use, takes fewer
+LARGEST_SEED = 2**63 - 1  # the largest that torch accepts on every device
+LEGACY_SEEDS = 2**32  # NumPy's old generator, used by scikit-learn, Detectron2 and mmengine, accepts fewer
 LARGEST_IMAGE = 4096  # pixels a side
 MOST_THREADS, MOST_WORKERS = 1024, 256
 MOST_EPOCHS, MOST_ITERATIONS = 100_000, 100_000_000
@@ -149,7 +149,7 @@ Epochs = Annotated[int, Within(1, MOST_EPOCHS)]
 Iterations = Annotated[int, Within(1, MOST_ITERATIONS)]
 WarmupIterations = Annotated[int, Within(0, MOST_ITERATIONS)]
 ImageSize = Annotated[int, Within(8, LARGEST_IMAGE)]
-SceneSize = Annotated[int, Within(16, 2 * LARGEST_IMAGE)]  # of photographs with things in them
+SceneSize = Annotated[int, Within(16, 2 * LARGEST_IMAGE)]  # of images with objects
 Width = Annotated[int, Within(2, 65536)]  # of a layer or an embedding
 GridCells = Annotated[int, Within(2, 64)]  # per side of a mask
 Share = Annotated[float, Within(0, 1)]
@@ -184,7 +184,7 @@ def require_within_run(milestones: tuple[int, ...], others: ValidationInfo, leng
     A protocol's own are kept as they are where the user shortens its run (see `parse_settings`).
 
     Args:
-        length: name of the setting that says how long the run is.
+        length: name of the setting with the length of the run.
 
     Raises:
         ValueError: the last one does not.
@@ -204,7 +204,7 @@ def require_shorter(warmup: float, others: ValidationInfo, length: str, name: st
     """Check that a warm-up is not longer than the run; a protocol's own is kept, as milestones are.
 
     Args:
-        length: name of the setting that says how long the run is.
+        length: name of the setting with the length of the run.
         name: of the setting, where it is not the one that is validated.
 
     Raises:
@@ -223,11 +223,12 @@ def _stated(others: ValidationInfo) -> bool:
 
 
 def first_problem(error: ValidationError, *, prefix: str = "", owner: str = "") -> UserError:
-    """Return one line about the first thing that is wrong: setting, value, and what is allowed.
+    """Return an error about the first invalid setting: its name, its value, and what is allowed.
 
     Args:
-        prefix: what the setting's name begins with, such as "framework.".
-        owner: of the settings, such as a protocol's id.
+        error: from pydantic.
+        prefix: prefix of the setting's name, such as "framework.".
+        owner: owner of the settings, such as a protocol's id.
     """
     first = error.errors(include_url=False)[0]
     where = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
@@ -243,10 +244,10 @@ def first_problem(error: ValidationError, *, prefix: str = "", owner: str = "") 
 
 
 def checked_number(kind: Any, value: Any, name: str) -> Any:
-    """Return a number from the command line that fits one of the types above.
+    """Return a number from the command line, checked against one of the types above.
 
     Raises:
-        UserError: it does not; `name` is what the user typed it for, such as "--seed".
+        UserError: it does not fit; `name` is the option, such as "--seed".
     """
     within = cast(Within, kind.__metadata__[0])
     number, whole = _number(value), kind.__origin__ is int

@@ -1,4 +1,4 @@
-"""Whether a file is what was written: checksums that formats carry, and digests that we add."""
+"""Detects damaged files, by the checksums that formats hold and by digests that we add."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DIGEST = "digest"  # field of a JSON object that holds the digest of the others
 
 
 def zip_damage(path: Path) -> str | None:
-    """Return what is damaged in a zip file in a few words, None where every record fits its CRC-32.
+    """Return a short description of the damage of a zip file, None where every record matches its CRC-32.
 
     `torch.load` compares no CRC-32. Files that were saved without any (`set_crc32_options(False)` writes
-    zeros) cannot be verified and count as sound.
+    zeros) cannot be verified and count as undamaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -27,14 +27,14 @@ def zip_damage(path: Path) -> str | None:
             if all(record.CRC == 0 for record in records):
                 return None
             for record in records:
-                # torch would take it for a folder, and return whatever the memory holds.
+                # torch would treat it as a folder, and return uninitialised memory.
                 if record.file_size and (record.external_attr & FOLDER or record.is_dir()):
                     return f"{record.filename} is marked as a folder"
                 with archive.open(record) as stream:
                     while stream.read(2**20):
                         pass
     except Exception as error:
-        # Broken bytes can end anywhere in zipfile (BadZipFile, RuntimeError, struct.error, zlib.error ...).
+        # Damaged bytes raise anything in zipfile (BadZipFile, RuntimeError, struct.error, zlib.error ...).
         return (str(error).splitlines() or [type(error).__name__])[0][:120]
     return None
 

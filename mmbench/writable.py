@@ -1,4 +1,4 @@
-"""Whether something can be written at a place: asked before the work, not after it."""
+"""Check that a path can be written before the work starts, not after it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ PROBE_BYTES = 4096
 def require_writable(path: Path, option: str) -> None:
     """Check that a file or folder can be made at `path`; nothing is left behind.
 
-    Folders above it that do not exist yet are fine, and so is what is there already: whether it may be
-    replaced is for others to say.
+    Parent folders that do not exist yet are fine, and so is an existing file or folder: the caller decides
+    whether it may be replaced.
 
     Args:
-        option: what the place was named by, such as "--out".
+        path: the file or folder.
+        option: the option that gave the path, such as "--out".
 
     Raises:
-        UserError: the place is impossible: a file on the way, a name too long, links in a circle, read-only.
-        OSError: the machine cannot write anything there now, such as a full disk.
+        UserError: the path cannot be used: a parent is a file, a name is too long, links form a loop, or the
+            place is read-only.
+        OSError: nothing can be written there at the moment, such as on a full disk.
     """
     try:
         above = _existing(path)
         if above.is_dir():
-            with tempfile.TemporaryFile(dir=above) as probe:  # without a name, so that nothing can be left
+            with tempfile.TemporaryFile(dir=above) as probe:  # without a name, so that nothing is left behind
                 probe.write(bytes(PROBE_BYTES))
                 probe.flush()
         elif above != path.absolute():
@@ -57,7 +59,7 @@ def _existing(path: Path) -> Path:
             place.stat()
             break
         except FileNotFoundError:
-            if place.is_symlink():  # a link to nowhere: writing would fail, or write somewhere else
+            if place.is_symlink():  # a broken link: writing would fail, or write somewhere else
                 raise
             place = place.parent
     longest = os.pathconf(place, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255

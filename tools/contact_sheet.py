@@ -1,4 +1,4 @@
-"""Contact sheets: what a data set looks like, on one PNG."""
+"""Contact sheets: example images of a data set on one PNG."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def class_colours(count: int) -> list[Colour]:
 
 def _save(sheet: Image.Image, out: Path) -> None:
     if out.suffix.lower() != ".png":
-        raise UserError(f"{out} is no name of a PNG; let --out end in .png")
+        raise UserError(f"{out} does not end in .png; choose a name with that suffix for --out")
     with atomic_path(out) as temporary:
         sheet.save(temporary, format="PNG")
 
@@ -55,7 +55,7 @@ def draw_images(dataset: Dataset, split: Split, out: Path, columns: int = 12) ->
     """Draw a row of the split's first images for every class, with the class's name, to `out` (PNG).
 
     Raises:
-        UserError: the data set has no such split, or `out` is no PNG.
+        UserError: the data set has no such split, or `out` does not end in .png.
     """
     part = dataset.split(split)
     font = ImageFont.load_default(17)
@@ -86,10 +86,10 @@ def draw_images(dataset: Dataset, split: Split, out: Path, columns: int = 12) ->
 def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows: int = 4) -> Path:
     """Draw the split's first scenes with masks, boxes and class names laid over them, to `out` (PNG).
 
-    Boxes come from the COCO file and masks from the label maps, so that a disagreement is seen.
+    Boxes come from the COCO file and masks from the label maps, so that disagreements are visible.
 
     Raises:
-        UserError: annotations or images are missing, or `out` is no PNG.
+        UserError: annotations or images are missing, or `out` does not end in .png.
     """
     content = read_coco(scenes, split)
     boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Is a data set on disk what it says it is? Facts about it, and everything that is wrong with it."""
+"""Checks of a data set on disk: facts about it, and all problems found."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ LEAST_MASK_OVERLAP = 0.85  # intersection over union of polygon and label map; t
 def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
     """Return (facts, problems) of the data set `name` in `root`, or of the image folder at the path `name`.
 
-    Every image is decoded. A folder without clear labels is checked as one to learn from without labels,
-    and why is a problem. Rendered data are compared with the digests of the rendering. Scenes are
+    Every image is decoded. A folder without clear labels is checked as images without labels, and
+    the reason is a problem. Generated data are compared with their digests. Scenes are
     read in all three layouts, which must agree.
 
     Raises:
@@ -79,7 +79,7 @@ def _load(name: str, root: Path, problems: list[str]) -> Dataset:
 
 
 def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit | None:
-    """Return the images of a split that can be read, None if none can; why others cannot is a problem."""
+    """Return the images of a split that can be read, None if none can; others become problems."""
     if split not in dataset.files:
         return dataset.split(split)
     files, unreadable = dataset.files[split](), list[str]()
@@ -118,7 +118,7 @@ def _split_facts(dataset: Dataset, split: Split, part: ImageSplit | None, proble
 
 
 def shared_images(parts: Mapping[Split, ImageSplit]) -> list[str]:
-    """Return a line for each pair of splits that share images, pixel by pixel: such a test is no test."""
+    """Return a line for each pair of splits that share images, pixel by pixel."""
     seen: dict[str, set[bytes]] = {
         split: {hashlib.blake2b(image.tobytes()).digest() for image in part.images.numpy()}
         for split, part in parts.items()
@@ -189,7 +189,7 @@ def _one_scene(
                 f"scene {stem}: the box of annotation {annotation['id']} does not fit its polygon"
             )
         if low.min() < 0 or high[0] > size[0] or high[1] > size[1]:
-            problems.append(f"scene {stem}: annotation {annotation['id']} reaches out of the image")
+            problems.append(f"scene {stem}: annotation {annotation['id']} extends outside the image")
         canvas = Image.fromarray(drawn)
         # Pillow counts pixel centres, COCO counts corners.
         ImageDraw.Draw(canvas).polygon(

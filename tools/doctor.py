@@ -1,4 +1,4 @@
-"""`mmbench doctor`: is this installation sound, and which command fixes what is not?"""
+"""`mmbench doctor`: checks the installation and suggests fixes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MARKS = {"ok": ("ok", "green"), "absent": ("absent", "yellow"), "problem": ("PRO
 
 
 def diagnose() -> list[Finding]:
-    """Run every check and return what they found; a check that breaks is a finding too."""
+    """Run every check and return the findings; a check that raises is a finding, too."""
     return [run_check(name, fix, check) for name, fix, check in CHECKS]
 
 
 def print_table(findings: list[Finding]) -> None:
-    """Print the findings as a table; as plain lines where rich itself is what is broken."""
+    """Print the findings as a table; as plain lines if rich itself is broken."""
     try:
         from rich.console import Console
         from rich.table import Table
@@ -46,11 +46,11 @@ def print_table(findings: list[Finding]) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> int:
-    """Check this installation and say how to fix it.
+    """Check your installation and suggest fixes.
 
-    Everything is really run: torch's gradients, torchvision's operators, our backbones, and a forward pass
-    of a tiny model in Detectron2 and in mmsegmentation. Exit code 1 if something that is installed does not
-    work; an optional library that is absent is only noted.
+    Each check runs the real thing: torch's gradients, torchvision's operators, our backbones, and a forward
+    pass of a tiny model in Detectron2 and in mmsegmentation. Exit code 1 if something that is installed does
+    not work; a missing optional library is only noted.
     """
     findings = diagnose()
     if as_json:
@@ -60,7 +60,9 @@ def doctor(as_json: bool) -> int:
     problems = sum(finding.status == "problem" for finding in findings)
     if not as_json:
         click.echo(
-            f"{problems} to mend, by the commands above." if problems else "All that is installed works."
+            f"{problems} to fix, with the commands above."
+            if problems
+            else "Everything that is installed works."
         )
         if not problems:
             next_step("demo", "--out", "demo")

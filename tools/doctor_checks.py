@@ -1,4 +1,4 @@
-"""The checks of `mmbench doctor`. Each does the real thing, and none can break another."""
+"""The checks of `mmbench doctor`. They are independent of each other."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Finding:
         name: what was checked.
         status: "ok"; "absent" for an optional library that is not installed; "problem".
         detail: versions and facts, or what is wrong.
-        fix: the command that fixes it, None if there is nothing to mend.
+        fix: the command that fixes it, None if there is nothing to fix.
     """
 
     name: str
@@ -55,7 +55,7 @@ Check = Callable[[], Finding]
 
 
 def _version(distribution: str) -> str:
-    """Return the installed version, "?" if the package does not tell."""
+    """Return the installed version, "?" if it is unknown."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -77,7 +77,7 @@ def _quiet() -> Iterator[None]:
 def run_check(name: str, fix: str | None, check: Check) -> Finding:
     """Run one check; whatever it raises becomes a problem that `fix` fixes.
 
-    A torchvision that was built for another torch breaks whatever imports it; that is told as it is.
+    A torchvision that was built for another torch breaks everything that imports it; the report says so.
     """
     try:
         with _quiet():
@@ -103,7 +103,7 @@ def check_python() -> Finding:
 
 
 def check_mmbench() -> Finding:
-    """mmbench tells its version and whether it runs from a checkout."""
+    """Report the version of mmbench, and whether it runs from a checkout."""
     checkout = Path(__file__).resolve().parent.parent / "pyproject.toml"
     return Finding("mmbench", "ok", f"{__version__}, {'a checkout' if checkout.exists() else 'installed'}")
 
@@ -114,10 +114,10 @@ def core_requirements() -> list[str]:
 
 
 def check_libraries() -> Finding:
-    """Every core library is there, new enough, and can be imported."""
+    """Every core library is installed, new enough, and can be imported."""
     name = "core libraries"
     requirement = importlib.import_module("packaging.requirements").Requirement
-    told, wrong, wanted = [], [], []
+    found, wrong, wanted = [], [], []
     for line in core_requirements():
         parsed = requirement(line)
         if parsed.name in CHECKED_ALONE:
@@ -129,7 +129,7 @@ def check_libraries() -> Finding:
             if not parsed.specifier.contains(version, prereleases=True):
                 raise ImportError(f"{version} does not satisfy {parsed.specifier}")
             importlib.import_module(MODULES.get(parsed.name, parsed.name))
-            told.append(f"{parsed.name} {version}")
+            found.append(f"{parsed.name} {version}")
         except Exception as error:  # a broken library may raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             wrong.append(f"{parsed.name}: {reason[:120]}")
@@ -137,7 +137,7 @@ def check_libraries() -> Finding:
     if wrong:
         fix = f"pip install --upgrade --force-reinstall {' '.join(wanted)}"
         return Finding(name, "problem", "; ".join(wrong), fix)
-    return Finding(name, "ok", ", ".join(told))
+    return Finding(name, "ok", ", ".join(found))
 
 
 def check_torch() -> Finding:
@@ -152,18 +152,18 @@ def check_torch() -> Finding:
 
 
 def check_processor() -> Finding:
-    """Tell the CPU's cores, torch's threads, and whether it has bfloat16."""
+    """Report the CPU's cores, torch's threads, and whether it has bfloat16."""
     import torch
 
     from mmbench.device import has_bfloat16
 
-    bfloat16 = "bfloat16" if has_bfloat16(torch.device("cpu")) else "no bfloat16, float32 takes its place"
+    bfloat16 = "bfloat16" if has_bfloat16(torch.device("cpu")) else "no bfloat16, float32 is used instead"
     detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, {bfloat16}"
     return Finding("CPU", "ok", detail)
 
 
 def check_cuda() -> Finding:
-    """Every CUDA device computes; tell its memory and whether it has bfloat16."""
+    """Every CUDA device computes; report its memory and whether it has bfloat16."""
     import torch
 
     if not torch.cuda.is_available():
@@ -171,15 +171,15 @@ def check_cuda() -> Finding:
         return Finding(
             "CUDA", "absent", f"no device (torch {'built for ' + built if built else 'CPU build'})"
         )
-    told = []
+    devices = []
     for index in range(torch.cuda.device_count()):
         if float(torch.ones(4, device=f"cuda:{index}").sum()) != 4:
             return Finding("CUDA", "problem", f"device {index} computes a wrong sum", TORCH_FIX)
         with torch.cuda.device(index):
             bfloat16 = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
-        told.append(f"{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB, {bfloat16}")
-    return Finding("CUDA", "ok", "; ".join(told))
+        devices.append(f"{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB, {bfloat16}")
+    return Finding("CUDA", "ok", "; ".join(devices))
 
 
 def check_disk() -> Finding:
@@ -243,7 +243,7 @@ def check_detectron2() -> Finding:
     model.FPN.OUT_CHANNELS, model.ANCHOR_GENERATOR.SIZES = 16, [[32], [64], [128]]
     model.RPN.IN_FEATURES, model.ROI_HEADS.IN_FEATURES = ["p4", "p5", "p6"], ["p4", "p5"]
     model.ROI_HEADS.NAME, model.ROI_HEADS.NUM_CLASSES = "StandardROIHeads", 2
-    model.ROI_HEADS.SCORE_THRESH_TEST = 0.0  # random weights are sure of nothing
+    model.ROI_HEADS.SCORE_THRESH_TEST = 0.0  # random weights give low scores
     model.ROI_BOX_HEAD.NAME, model.ROI_BOX_HEAD.NUM_FC, model.ROI_BOX_HEAD.FC_DIM = "FastRCNNConvFCHead", 1, 8
     model.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -277,7 +277,7 @@ def check_mmseg() -> Finding:
         torch.manual_seed(0)
         labels = EncoderDecoder(**config).eval().predict(torch.rand(1, 3, 64, 64))[0].pred_sem_seg.data
     if tuple(labels.shape) != (1, 64, 64) or not 0 <= int(labels.min()) <= int(labels.max()) < 3:
-        detail = f"{versions}: labels of shape {tuple(labels.shape)} are not those of a 64 px image"
+        detail = f"{versions}: labels of shape {tuple(labels.shape)} do not fit a 64 px image"
         return Finding("mmseg", "problem", detail, SEGMENTATION_FIX)
     return Finding("mmseg", "ok", f"{versions}, forward pass of an FCN works")
 

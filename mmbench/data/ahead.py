@@ -1,8 +1,8 @@
-"""Batches that processes read ahead of their use, also where shared memory is small or missing.
+"""Batches that worker processes read in advance, also with little or no shared memory.
 
-torch hands tensors from process to process in shared memory, /dev/shm on Linux, of which Docker gives 64 MiB:
-a worker that runs out of it is killed by a bus error. So a batch for which there is no room goes through the
-worker's pipe instead, which is slower and needs none.
+torch passes tensors between processes in shared memory, /dev/shm on Linux, of which Docker gives 64 MiB: a
+worker that runs out of it is killed by a bus error. So a batch that does not fit goes through the worker's
+pipe instead, which is slower and needs no shared memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 SHARED_MEMORY = "/dev/shm"
-SILENT_SECONDS = 600  # a worker that gives nothing for so long is lost, or its disk is
+SILENT_SECONDS = 600  # a worker without output for so long counts as lost
 MARGIN = 2  # other programs use shared memory too
 UNLIMITED = 2**62
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -51,7 +51,7 @@ class Piped:
 
 
 class Handover(Generic[Batch]):
-    """Collates in a worker, and chooses the way of the batch.
+    """Collates in a worker, and chooses how the batch is passed on.
 
     Args:
         collate: makes a batch of the items.
@@ -116,17 +116,17 @@ def read_batches(
     """Yield one batch per list of keys, in order, read by `workers` processes ahead of their use.
 
     Raises:
-        RuntimeError: a worker was killed, or gave nothing for ten minutes; `mmbench.faults` puts it in words.
+        RuntimeError: a worker was killed, or returned nothing for ten minutes; see `mmbench.faults`.
     """
-    told = False
+    warned = False
     iterator = _start(dataset, batches, workers, collate, pin_memory)
     try:
         for found in iterator:
             if not isinstance(found, Piped):
                 yield found
                 continue
-            if not told:
-                told = True
+            if not warned:
+                warned = True
                 logger.warning(
                     "shared memory (%s) has %d MiB free, too few for batches of %d MiB from %d workers: they "
                     "come through pipes, which is slower; use fewer workers, or docker run --shm-size=8g",
@@ -138,7 +138,7 @@ def read_batches(
 
 
 def _end(iterator: Iterator[Any]) -> None:
-    """End the workers, also those that hang in a read and have ignored torch's SIGTERM."""
+    """End the workers, including those that hang in a read and have ignored torch's SIGTERM."""
     processes = getattr(iterator, "_workers", ())
     getattr(iterator, "_shutdown_workers", lambda: None)()
     for process in processes:
@@ -153,7 +153,7 @@ def _start(
     collate: Callable[[list[Any]], Batch],
     pin_memory: bool,
 ) -> Iterator[Batch | Piped]:
-    """Return torch's iterator; without any worker where the system can start none."""
+    """Return torch's iterator, without workers if the system cannot start any."""
 
     def loader(count: int) -> DataLoader[Any]:
         return DataLoader(

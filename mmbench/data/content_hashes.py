@@ -1,8 +1,8 @@
-"""SHA-256 of the contents of many files, kept in a small database so that only changed files are read again.
+"""SHA-256 of the contents of many files, stored in a database so that only changed files are read again.
 
-A digest is kept with the file's size, times and inode. The database lies in the folder of the data, or in the
-user's cache folder where that one cannot be written. It is a cache and nothing more: without it, or with a
-damaged one, everything is read again.
+A digest is stored with the file's size, times and inode. The database is in the folder of the data, or in the
+user's cache folder if that one cannot be written. It is only a cache: if it is missing or damaged, everything
+is read again.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ DATABASE = ".mmbench-hashes.sqlite"
 VERSION = 1
 CHUNK = 500  # files between two commits; SQLite before 3.32 takes 999 parameters
 # A file that changed this shortly before it was read may change again without a new time: FAT counts in
-# steps of 2 s. Its digest is right now, but is not kept.
+# steps of 2 s. Its digest is returned, but is not stored.
 UNSETTLED_SECONDS = 2.0
-WORTH_KEEPING_SECONDS = 0.1  # data that are read faster than this need no database
+WORTH_KEEPING_SECONDS = 0.1  # data that are read faster are not worth a database
 BUSY_SECONDS = 10.0
 FIRST_REPORT_SECONDS, REPORT_SECONDS = 5.0, 30.0
 WHOLE_READ_BYTES = 2**24  # larger files are read in pieces
@@ -59,17 +59,17 @@ def content_digests(root: Path, paths: Sequence[str]) -> list[bytes]:
     found: list[bytes] = []
     cache = _Cache(root)
     with contextlib.closing(cache), ThreadPoolExecutor(min(16, 2 * cores())) as pool:
-        told = time.monotonic() - REPORT_SECONDS + FIRST_REPORT_SECONDS
+        reported = time.monotonic() - REPORT_SECONDS + FIRST_REPORT_SECONDS
         for start in range(0, len(paths), CHUNK):
-            if time.monotonic() - told > REPORT_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
                 _report(root, start, len(paths))
             found += _chunk(root, paths[start : start + CHUNK], cache, pool)
     return found
 
 
 def _report(root: Path, done: int, total: int) -> None:
-    """Say why nothing else happens; of processes that work together the first one does."""
+    """Report the progress; of processes that work together only the first does."""
     if launched_rank() == 0:
         words = (
             f"identifying the images in {printable(root)} by their content (once): {done} of {total} files"
@@ -143,7 +143,7 @@ def _read(place: str) -> tuple[Status | None, bytes, bool]:
 
 @dataclass
 class _Cache:
-    """The database of one folder; whatever goes wrong with it only costs time."""
+    """The database of one folder; its errors only cost time."""
 
     root: Path
     _database: sqlite3.Connection | None = None

@@ -1,4 +1,4 @@
-"""Images on disk: opened as 8-bit RGB whatever they are, and decoded into memory as uint8."""
+"""Images on disk: opened as 8-bit RGB from any pixel format, and decoded into memory as uint8."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] 
     """Return one image, decoded, upright and as 8-bit RGB; `pixel_modes` has the rules.
 
     Args:
-        at_least: called for a JPEG with its (width, height) when upright, gives the size that will do; the
+        path: the file.
+        at_least: called for a JPEG with its upright (width, height), returns the size that suffices; the
             JPEG is then decoded at a half, a quarter or an eighth of its size where that is enough.
 
     Raises:
@@ -41,7 +42,7 @@ def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] 
     try:
         with Image.open(path) as opened:
             if at_least is not None and opened.format in ("JPEG", "MPO"):
-                turned = orientation(opened) >= 5  # width and height change places
+                turned = orientation(opened) >= 5  # width and height are swapped
                 width, height = at_least(opened.size[::-1] if turned else opened.size)
                 opened.draft("RGB", (height, width) if turned else (width, height))
             return to_rgb(opened)
@@ -56,7 +57,7 @@ def read_image(path: Path, size: int) -> Array:
     """Return one image as RGB (size, size, 3) uint8: short side resized to `size`, middle kept.
 
     Raises:
-        UserError: the file is no image, or is truncated.
+        UserError: the file is not an image, or is truncated.
     """
     image = open_rgb(path)
     width, height = image.size

@@ -1,4 +1,4 @@
-"""The splits that a manifest draws from an official part, the same on every machine."""
+"""Splits that a manifest draws from an official part, the same on every machine."""
 
 from __future__ import annotations
 

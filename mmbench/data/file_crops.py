@@ -1,4 +1,4 @@
-"""Random crops of images on disk, decoded no larger than they need."""
+"""Random crops of images on disk, decoded no larger than needed."""
 
 from __future__ import annotations
 

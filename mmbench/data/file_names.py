@@ -1,4 +1,4 @@
-"""Names of files and folders as text that can be printed, plotted and stored, whatever bytes they hold."""
+"""Names of files and folders, of any bytes, as text that can be printed, plotted and stored."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
-    """Return the first few names, printable and comma-separated, with "..." where some are left away."""
+    """Return the first few names, printable and comma-separated, with "..." if there are more."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return f"{shown}, ..." if len(names) > limit else shown

@@ -88,7 +88,7 @@ def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
         item = next((text for text in spellings(line) if text.removeprefix("-").isdecimal()), line)
         if not item.removeprefix("-").isdecimal():
             raise UserError(
-                f"{path}, line {number}: '{printable(item)}' is no index; "
+                f"{path}, line {number}: '{printable(item)}' is not an index; "
                 f"this data set has no image files, so name "
                 f"images by index from 0 to {count - 1}"
             )

@@ -1,8 +1,8 @@
-"""Manifests: what is fixed about a data set before a byte of it is read, committed beside the code.
+"""Manifests: the fixed facts about a data set, committed with the code.
 
-A manifest says who made a data set, how many classes and images it has, which official part every split
+A manifest states who made a data set, how many classes and images it has, which official part every split
 comes from, what is drawn by which seed, and hashes: MD5 sums of the files as their authors publish them,
-and SHA-256 sums of the draws. Data that differ are refused instead of giving numbers nobody can compare.
+and SHA-256 sums of the draws. Data that differ are refused, as their results would not be comparable.
 """
 
 from __future__ import annotations

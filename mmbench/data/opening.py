@@ -1,4 +1,4 @@
-"""Data sets by name or by path: opened, fetched, or taken as images without labels."""
+"""Open data sets by name or by path, with or without labels, and download them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import functools
 from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.folder import load_folder
+from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
 from mmbench.errors import UserError
 
 
 def download_dataset(name: str, root: Path = Path("data")) -> None:
-    """Fetch the data set called `name` into `root/name`; what is there and whole is not fetched again.
+    """Download the data set `name` into `root/name`, unless it is complete there.
 
     Raises:
-        UserError: it is not offered for download by its authors, or the download failed.
+        UserError: its authors do not offer a download, or the download failed.
     """
     if name not in DOWNLOADERS.names():
         DATASETS.get(name)
         known = manifest(name)
         raise UserError(
             f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
-            f"put {known.obtain if known else 'its files'} into {root / name} and leave --download away"
+            f"put {known.obtain if known else 'its files'} into {root / name} and omit --download"
         )
     try:
         DOWNLOADERS.get(name)(root / name)
@@ -55,12 +57,12 @@ def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
 
 
 def load_images(path: Path) -> Dataset:
-    """Return what can be learned from without labels at `path`: the train split of a folder, or a list.
+    """Return images for training without labels: the train split of the folder `path`, or of a list.
 
-    A folder whose images give no clear labels is a train split of all of them.
+    If a folder gives no clear labels, all its images are the train split.
 
     Raises:
-        UserError: no images, or a folder in which training images cannot be determined from others.
+        UserError: no images, or a folder in which it is unclear which images are for training.
     """
     return _of_path(path, labelled=False)
 
@@ -73,7 +75,4 @@ def image_path(name: str, root: Path) -> Path | None:
 
 
 def _of_path(path: Path, *, labelled: bool) -> Dataset:
-    from mmbench.data.folder import load_folder  # torchvision is slow to import
-    from mmbench.data.image_list import load_image_list
-
     return load_image_list(path) if path.is_file() else load_folder(path, labelled=labelled)

@@ -1,4 +1,4 @@
-"""What can be said about a data set without decoding it: before anything trains, and in `data check`."""
+"""Checks of a data set that decode no image, for the start of a run and for `mmbench data check`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data chec
 
 
 def quick_check(dataset: Dataset) -> list[str]:
-    """Return a line for each thing about the labelled splits of `dataset` that a person should know.
+    """Return a line for each finding about the labelled splits of `dataset`.
 
     These are classes without images in a split, pixels that are changed when they are read, and files that
     two splits share. No image is decoded; contents are compared by the hashes that identify the data.
 
     Raises:
-        UserError: the labels cannot be read, or name no class.
+        UserError: the labels cannot be read, or are out of range.
     """
     names = [split for split in SPLITS if split in dataset.splits]
     lines = []
@@ -36,7 +36,7 @@ def quick_check(dataset: Dataset) -> list[str]:
         if absent:
             lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
     if dataset.expected:
-        return lines  # a published data set, whose archives say which file is in which split
+        return lines  # a published data set, whose splits are fixed by its archives
     files = {split: dataset.files[split]() for split in names if split in dataset.files}
     for split, part in files.items():
         lines += pixel_remarks(part, split)

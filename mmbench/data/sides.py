@@ -1,4 +1,4 @@
-"""How large the images of a data set are: of files their own size, never that of a decoded copy."""
+"""Sizes of the images of a data set: for files their size on disk, not that of a decoded copy."""
 
 from __future__ import annotations
 

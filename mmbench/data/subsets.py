@@ -91,7 +91,7 @@ def shots_per_class(labels: Tensor, shots: int, seed: int) -> Tensor:
         if len(members) < shots:
             raise UserError(
                 f"{shots} labelled images per class asked for, but class {label} has {len(members)}; "
-                "leave this number away by --set shots=[...]"
+                "remove this number with --set shots=[...]"
             )
         chosen.append(rng.permutation(members)[:shots])
     return torch.from_numpy(np.sort(np.concatenate(chosen)))

@@ -1,4 +1,4 @@
-"""Lists of files as people save them: any encoding, line ends, quotes, back-slashes, further columns."""
+"""Lists of files in any common form: encodings, line ends, quotes, backslashes, further columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARKS = (
 )
 BOM = "\ufeff"
 SEPARATORS = ",;\t"
-# What tables of images call their columns; a first line of nothing but these is a header.
+# Names of columns in tables of images; a first line of only these is a header.
 HEADERS = frozenset(
     {
         *("file", "files", "filename", "file_name", "filepath", "file_path", "path", "image"),
@@ -40,7 +40,7 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
         what: the list is, for error messages: "list of labelled images".
 
     Raises:
-        UserError: the file is missing, is no text or lists nothing.
+        UserError: the file is missing, is not a text file or lists nothing.
     """
     try:
         text = _decoded(path.read_bytes())
@@ -60,7 +60,7 @@ def _decoded(content: bytes) -> str:
     """Return the text.
 
     Raises:
-        UnicodeError: it is no text.
+        UnicodeError: it is not text.
     """
     for mark, encoding in MARKS:
         if content.startswith(mark):

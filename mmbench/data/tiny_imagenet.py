@@ -22,14 +22,14 @@ ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
-    """Return the val images, whose classes stand in val_annotations.txt: name, class, box.
+    """Return the val images, whose classes are in val_annotations.txt: name, class, box.
 
     Raises:
         UserError: the file is missing or names a class that train does not have.
     """
     annotations = folder / "val_annotations.txt"
     if not annotations.is_file():
-        raise UserError(f"{annotations} is missing; unzip tiny-imagenet-200.zip anew")
+        raise UserError(f"{annotations} is missing; unzip tiny-imagenet-200.zip again")
     numbers = {name: index for index, name in enumerate(classes)}
     paths, labels = [], []
     for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), 1):

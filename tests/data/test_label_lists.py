@@ -87,9 +87,9 @@ def test_bad_names_are_one_line(tmp_path: Path, text: str, words: str) -> None:
         ("3\n7\n9\n", r"line 2: '7' is not an index from 0 to 6 \(2 of 3 items"),
         ("-1\n", "'-1' is not an index from 0 to 6"),
         ("2\n02\n", "line 2: '02' is named twice, first in line 1"),
-        ("n01443537_10.JPEG\n", "is no index; this data set has no image files"),
-        ("1.5\n", "'1.5' is no index"),
-        ("²\n", "'²' is no index"),
+        ("n01443537_10.JPEG\n", "is not an index; this data set has no image files"),
+        ("1.5\n", "'1.5' is not an index"),
+        ("²\n", "'²' is not an index"),
     ],
 )
 def test_bad_indices_are_one_line(tmp_path: Path, text: str, words: str) -> None:

@@ -176,7 +176,7 @@ def _refuse_same_folders(found: Sequence[Folder], place: str) -> None:
 
 
 def _say_nested(found: Sequence[Folder], reading: Reading) -> None:
-    """Say that folders inside classes are no classes of their own."""
+    """Report that folders inside class folders are not classes themselves."""
     nested = [below for inner in found for below in inner.filled()]
     names = {below.name for below in nested}
     if nested and not (len(names) == 1 and len(nested) == len(found)):  # n01440764/images/ says nothing

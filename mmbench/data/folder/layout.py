@@ -1,11 +1,11 @@
-"""How a folder of images is laid out: which folders are splits, which are classes, and what is neither.
+"""The layout of a folder of images: which folders are splits, which are classes, which are neither.
 
     train/cat/1.png            splits, then classes; split folders in any spelling (Training, valid, test_set)
     cat/1.png                  classes at once
     cat/train/1.png            classes, then splits
     archive/images/...         any of these inside folders that hold nothing else
 
-A layout that could be read in two ways is refused in one line. What was decided is said in `remarks`.
+An ambiguous layout is refused with a one-line error. Decisions are reported in `remarks`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SplitFolders:
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """A folder of images as it was understood.
+    """The layout that was recognised.
 
     Attributes:
         classes: printable names, sorted by the names on disk.
@@ -74,7 +74,7 @@ def recognise(root: Path, top: Folder, left_out: LeftOut) -> FolderLayout:
         top, left_out: what `scan` found there.
 
     Raises:
-        UserError: a missing or unreadable folder, or a layout that gives no labels or several readings.
+        UserError: a missing or unreadable folder, or a layout that gives no labels or is ambiguous.
     """
     reading = Reading(root, copy.deepcopy(left_out))
     top = _entered(top, reading)
@@ -100,7 +100,7 @@ def training_folders(root: Path, top: Folder, left_out: LeftOut) -> tuple[list[F
         top, left_out: what `scan` found below `root`.
 
     Raises:
-        UserError: no images; splits among which training images cannot be determined.
+        UserError: no images; splits in which it is unclear which images are for training.
     """
     whole = Reading(root, left_out)
     if not top.total():

@@ -1,4 +1,4 @@
-"""What lies in a folder of images: sub-folders, images, and a count of everything that is left out."""
+"""The content of a folder of images: sub-folders, images, and counts of everything that is left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmbench.errors import UserError
 # their own, without vector graphics, video and the scientific containers that Pillow only recognises.
 PROBED_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "ICO", "PPM", "QOI", "SGI")
 
-# Made by systems and file servers, never by a person who sorts images; compared in lower case.
+# Created by operating systems and file servers; compared in lower case.
 SYSTEM_NAMES = frozenset(
     {
         *("__macosx", "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "lost+found", "$recycle.bin"),
@@ -37,7 +37,7 @@ UNDECODED_ENDINGS = frozenset(
     }
 )
 
-DEEPEST = 100  # levels of folders: deeper trees come from a fault, and no path could name them
+DEEPEST = 100  # levels of folders: deeper trees are errors, and paths would be too long
 MOST_VISITS = 100  # of one folder through links; more means that links multiply each other
 
 
@@ -128,7 +128,7 @@ def is_system_name(name: str) -> bool:
 
 
 def scan(root: Path, *, keep_empty: bool = False) -> tuple[Folder, LeftOut]:
-    """Return what lies in `root`, at any depth. Links to files and to folders are followed.
+    """Return the content of `root`, at any depth. Links to files and to folders are followed.
 
     No file is opened whose name ends like an image's; others are identified by their first bytes.
 
@@ -184,7 +184,7 @@ class _Walk:
         self, entry: os.DirEntry[str], path: str, into: Folder, above: tuple[tuple[int, int], ...]
     ) -> None:
         if entry.name.startswith(DATABASE):
-            return  # ours
+            return  # our database
         status = self._status(entry, path)
         if status is None:
             return

@@ -1,4 +1,4 @@
-"""Which folder names mean train, val or test, in the many ways in which people spell them."""
+"""Which folder names mean train, val or test, in their common spellings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORDS = {
     "eval": "eval",
     "evaluation": "eval",
 }
-# Words that say nothing of what a folder holds.
+# Words without information about the content of a folder.
 FILLERS = frozenset(
     {
         *("the", "of", "set", "sets", "data", "dataset", "datasets", "split", "splits", "part"),
@@ -41,7 +41,7 @@ _COMPOUND = re.compile(rf"({'|'.join(sorted(WORDS, key=len, reverse=True))})_?({
 
 
 class AmbiguousSplits(UserError):  # noqa: N818 - it is a refusal like every UserError
-    """It cannot be determined which images are for training."""
+    """It is unclear which images are for training."""
 
 
 def _words(name: str) -> list[str]:
@@ -56,7 +56,7 @@ def _words(name: str) -> list[str]:
 
 
 def _meaning(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the split that a name speaks of, and its other words."""
+    """Return the split that a name means, and its other words."""
     words = _words(name)
     meant = {WORDS[word] for word in words if word in WORDS}
     others = tuple(word for word in words if word not in WORDS and word not in FILLERS and len(word) > 1)

@@ -26,10 +26,10 @@ def _read_split(folder: Path) -> ImageSplit:
 
 
 def _announce(home: Path) -> None:
-    """Say that the folder of all data sets is made, which may be a mistyped one.
+    """Report that the folder of all data sets is created, as its name may be mistyped.
 
     Raises:
-        UserError: the folder that it would be made in is missing.
+        UserError: its parent folder is missing.
     """
     place = home.absolute()
     if place.exists():
@@ -45,7 +45,7 @@ def _announce(home: Path) -> None:
 
 @DATASETS.register("patterns")
 def load_patterns(root: Path) -> Dataset:
-    """Return the Patterns data below `root`; they are rendered first where there are none, which is said.
+    """Return the Patterns data below `root`; they are rendered first if they are missing, which is reported.
 
     Raises:
         UserError: the data folder cannot be made; the folder holds something else, or another version.

@@ -58,8 +58,8 @@ def coverage(class_index: int, count: int, size: int, look: Look, rng: Generator
 def colour(covered: Array, look: Look, rng: Generator) -> NDArray[np.uint8]:
     """Return images (N, H, W, 3) in which no class is brighter or stronger than another.
 
-    Coverage is normalised per image to zero mean and unit deviation before ink and paper come in, so
-    neither the mean nor the deviation of an image tells its class.
+    Coverage is normalised per image to zero mean and unit deviation before ink and paper are applied, so
+    neither the mean nor the deviation of an image depends on its class.
     """
     count, height, width = covered.shape
     mean, deviation = covered.mean(axis=(1, 2), keepdims=True), covered.std(axis=(1, 2), keepdims=True)

@@ -12,7 +12,7 @@ from mmbench.data.patterns.images import OVERSAMPLING, SPLIT_CODES, Look, colour
 from mmbench.data.patterns.textures import CLASSES, Array, Generator
 
 SCENE_SIZE = 96
-SCENE_CODE = 7  # keeps the scenes' generators apart from those of the images
+SCENE_CODE = 7  # separates the scenes' generators from those of the images
 MOST_OBJECTS = 4
 RADII = (11.0, 24.0)
 OUTLINE_POINTS = 48
