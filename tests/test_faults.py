@@ -46,7 +46,7 @@ def test_every_error_of_the_system_is_a_fault(number: int) -> None:
         (OSError(errno.EROFS, "Read-only file system", "runs"), 2, "runs: it is on a read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", b"runs"), 2, "runs: permission denied"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000), 2, "too long"),
-        (OSError(errno.ELOOP, "Too many levels of symbolic links", "x"), 2, "circle"),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "x"), 2, "loop"),
         (FileExistsError(errno.EEXIST, "File exists", "x"), 2, "exists"),
         (OSError("a library's own words\nover two lines"), 1, "over two lines"),
         (MemoryError(), 1, "memory"),

@@ -110,7 +110,7 @@ class Lost(Numbers):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(signal.SIGBUS, "/dev/shm"), (signal.SIGKILL, "workers=0"), (None, "gave nothing for too long")],
+    [(signal.SIGBUS, "/dev/shm"), (signal.SIGKILL, "workers=0"), (None, "returned nothing for too long")],
 )
 def test_a_lost_worker_is_one_line(
     number: signal.Signals | None, words: str, monkeypatch: pytest.MonkeyPatch
