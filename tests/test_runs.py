@@ -30,7 +30,7 @@ def test_differences_name_what_is_on_one_side_only() -> None:
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match=r"no run folder but holds files \(thesis\.tex"):
+    with pytest.raises(UserError, match=r"not a run folder but holds files \(thesis\.tex"):
         RunFolder(tmp_path).open({"epochs": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(UserError, match="is a file"):

@@ -279,7 +279,7 @@ def test_bad_input_leaves_nothing_behind(
     full.mkdir()
     (full / "notes.txt").write_text("mine")
     monkeypatch.undo()
-    with pytest.raises(UserError, match="no run folder but holds files"):
+    with pytest.raises(UserError, match="not a run folder but holds files"):
         pretrain(small(), full, dataset=tiny)
     assert sorted(path.name for path in full.iterdir()) in ([".lock", "notes.txt"], ["notes.txt"])
 
