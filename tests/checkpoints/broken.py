@@ -79,17 +79,17 @@ def _torch_files() -> Iterator[tuple[str, Any, str]]:
     yield "an empty state dict", {"state_dict": {}}, "no tensors"
     yield "numbers", {"epoch": 3}, "no tensors"
     yield "an optimiser", {"state": {}, "param_groups": [{"lr": 0.1}]}, "no tensors"
-    yield "keys that are numbers", {0: torch.zeros(1), 1: torch.zeros(2)}, "no ResNet checkpoint"
+    yield "keys that are numbers", {0: torch.zeros(1), 1: torch.zeros(2)}, "not a ResNet checkpoint"
     yield "an array that stops short", {"state_dict": {"conv1.weight": np.zeros(3)}}, "nearest is"
     yield (
         "a vision transformer",
         timm.create_model("vit_tiny_patch16_224").state_dict(),
-        "no ResNet checkpoint",
+        "not a ResNet checkpoint",
     )
     yield "a ConvNeXt", timm.create_model("convnext_atto").state_dict(), "name it by --arch"
     yield "a ResNeXt", timm.create_model("resnext50_32x4d").state_dict(), "misshapen"
     yield "a deep stem", timm.create_model("resnet18d").state_dict(), "nearest is mixmask_resnet18"
-    yield "only a head", {"fc.weight": torch.zeros(10, 512)}, "no ResNet checkpoint"
+    yield "only a head", {"fc.weight": torch.zeros(10, 512)}, "not a ResNet checkpoint"
     yield "only a projector", {"projection_head.0.weight": torch.zeros(4, 4)}, "missing"
     yield "a changed stem", {**whole, "conv1.weight": torch.zeros(64, 3, 5, 5)}, "(64, 3, 5, 5) instead of"
     yield "grey images", {**whole, "conv1.weight": torch.zeros(64, 1, 7, 7)}, "(64, 1, 7, 7) instead of"
@@ -102,7 +102,7 @@ def _torch_files() -> Iterator[tuple[str, Any, str]]:
     yield (
         "MoCo, key encoder only",
         {k.replace("_q", "_k"): t for k, t in moco.items()},
-        "no ResNet checkpoint",
+        "not a ResNet checkpoint",
     )
     yield "a lost stage", {k: t for k, t in whole.items() if not k.startswith("layer4")}, "missing"
     yield "NaN", {**whole, "bn1.weight": nan}, "bn1.weight holds NaN"
@@ -133,11 +133,11 @@ def _raw_files() -> Iterator[tuple[str, bytes, str]]:
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
         "Git LFS pointer",
     )
-    yield "an error in JSON", b'{"error": "not found"}', "no checkpoint"
-    yield "a letter", b"hello world, this is no model at all", "no checkpoint"
-    yield "a picture", b"\x89PNG\r\n\x1a\n" + bytes(64), "no checkpoint"
-    yield "gzip", b"\x1f\x8b\x08" + bytes(32), "no checkpoint"
-    yield "zeros", bytes(4096), "no checkpoint"
+    yield "an error in JSON", b'{"error": "not found"}', "not a checkpoint"
+    yield "a letter", b"hello world, this is not a model at all", "not a checkpoint"
+    yield "an image", b"\x89PNG\r\n\x1a\n" + bytes(64), "not a checkpoint"
+    yield "gzip", b"\x1f\x8b\x08" + bytes(32), "not a checkpoint"
+    yield "zeros", bytes(4096), "not a checkpoint"
     yield "safetensors of nothing", (10**9).to_bytes(8, "little") + b"{}", "safetensors"
     yield "safetensors, header cut", (64).to_bytes(8, "little") + b'{"a":', "safetensors"
     yield "safetensors, data cut", good[:1_000_000], "safetensors"

@@ -268,7 +268,7 @@ def test_what_cannot_be_read_says_what_is_inside(tmp_path: Path) -> None:
         read_checkpoint(path)
     path = saved({"generator": {"a": torch.zeros(3, 3)}, "epoch": 12}, tmp_path)
     with pytest.raises(
-        UserError, match=r"no ResNet checkpoint.*generator \(dict of 1: a\), epoch 12"
+        UserError, match=r"not a ResNet checkpoint.*generator \(dict of 1: a\), epoch 12"
     ) as error:
         read_checkpoint(path)
     assert "\n" not in str(error.value)

@@ -22,7 +22,7 @@ from mmbench.errors import UserError
 def test_hostile_files_do_nothing_and_are_refused(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     for container, path in hostile_files(tmp_path, victim):
-        with pytest.raises(UserError, match=r"refused|damaged safetensors|no torch checkpoint") as error:
+        with pytest.raises(UserError, match=r"refused|damaged safetensors|not a torch checkpoint") as error:
             load_backbone(path)
         assert "\n" not in str(error.value), container
         assert not victim.exists(), container
