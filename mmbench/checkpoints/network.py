@@ -1,4 +1,4 @@
-"""The network that other libraries must build for a backbone: its options, and its filter inside."""
+"""The network that other libraries must build for a backbone, and its feature maps after every stage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import timm
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.options import departing, equal_of_ours
@@ -88,3 +89,14 @@ def refuse_filter(backbone: Backbone, library: str, instead: str) -> None:
             f"{library} has no network that holds the high-pass filter of these weights; convert --to "
             f"{instead}, or add --without-high-pass and filter the images yourself"
         )
+
+
+@torch.inference_mode()
+def timm_stages(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return the maps of all stages of a timm model, shallow to deep, stem included.
+
+    Uses timm's `forward_intermediates`; a stage that is an identity gives no map of its own.
+    """
+    _, maps = model.forward_intermediates(images)  # type: ignore[operator]
+    count = len(model.feature_info)  # type: ignore[arg-type]
+    return list(maps)[:count]

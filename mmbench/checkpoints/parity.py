@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.network import timm_stages
 from mmbench.checkpoints.target import Target
 from mmbench.checkpoints.timm_config import fixed_size
 from mmbench.errors import UserError

@@ -16,6 +16,7 @@ NAME = re.compile(r"(?P<family>mixmask_|msra_)?(?P<wide>wide_)?resnet(?P<depth>\
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 COUNTER = "num_batches_tracked"
+WRAPPED = "timm_model."  # the attribute of OpenMMLab's TIMMBackbone, and of our wrapper for Detectron2
 
 
 @dataclass(frozen=True)

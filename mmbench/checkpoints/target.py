@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.plain import COUNTER, Shapes
@@ -76,17 +77,22 @@ class Target(ABC):
             return False
         return True
 
-    @abstractmethod
     def names(self, backbone: Backbone) -> dict[str, str]:
         """Return canonical name -> the target's name; what is absent has no place there.
+
+        By default timm's names, which for ResNets are torchvision's.
 
         Raises:
             UserError: the library has no such network.
         """
+        return {name: name for name in backbone.state_dict}
 
-    @abstractmethod
     def manifest(self, backbone: Backbone) -> Shapes:
-        """Return name -> shape of every tensor that the library's own model has, found without `names`."""
+        """Return name -> shape of every tensor that the library's own model has, found without `names`.
+
+        By default timm's own list.
+        """
+        return wanted_shapes(backbone.arch)
 
     @abstractmethod
     def model(self, backbone: Backbone) -> str:

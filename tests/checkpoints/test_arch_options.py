@@ -17,6 +17,7 @@ import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
+from mmbench.checkpoints.network import timm_stages
 from mmbench.checkpoints.options import (
     ARCH_OPTIONS,
     check_options,
@@ -27,7 +28,6 @@ from mmbench.checkpoints.options import (
     parse_arch_options,
 )
 from mmbench.checkpoints.reading import read_checkpoint
-from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
 from mmbench.cli.main import main

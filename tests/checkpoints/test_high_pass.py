@@ -15,11 +15,11 @@ from torch import Tensor
 import mmbench
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
+from mmbench.checkpoints.network import timm_stages
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.options import high_pass_in
 from mmbench.checkpoints.reading import load_backbone
 from mmbench.checkpoints.receipt import Receipt
-from mmbench.checkpoints.stages import timm_stages
 from mmbench.checkpoints.writing import convert, write_for_detectron2, write_for_mmseg
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores

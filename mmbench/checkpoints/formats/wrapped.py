@@ -1,8 +1,7 @@
 """Our own files for Detectron2 and mmsegmentation of networks that those wrap from timm."""
 
 from mmbench.checkpoints.format import FORMATS, Format
-
-WRAPPED = "timm_model."  # the attribute of mmsegmentation's TIMMBackbone
+from mmbench.checkpoints.plain import WRAPPED
 
 FORMATS.register("wrapped")(
     Format(name="wrapped", prefix=WRAPPED, marks=(WRAPPED + "conv1.weight", WRAPPED + "layer1."))

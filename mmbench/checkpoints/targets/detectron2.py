@@ -12,14 +12,11 @@ from torch import Tensor
 from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.format import FORMATS
-from mmbench.checkpoints.network import network_of, plain_network
+from mmbench.checkpoints.network import network_of, plain_network, timm_stages
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.pickled_arrays import dump_arrays
-from mmbench.checkpoints.plain import COUNTER, Shapes, detectron2_tensors
-from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.plain import COUNTER, WRAPPED, Shapes, detectron2_tensors
 from mmbench.checkpoints.target import TARGETS, Saved, Target
-
-WRAPPED = "timm_model."
 
 
 class Detectron2(Target):

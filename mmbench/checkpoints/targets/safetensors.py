@@ -6,11 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.network import network_of
-from mmbench.checkpoints.plain import Shapes
-from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.network import network_of, timm_stages
 from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 
 
@@ -18,14 +15,6 @@ class Safetensors(Target):
     """A file that holds tensors and can hold nothing else."""
 
     name, library, ending = "safetensors", "timm", ".safetensors"
-
-    def names(self, backbone: Backbone) -> dict[str, str]:
-        """Return the same names."""
-        return {name: name for name in backbone.state_dict}
-
-    def manifest(self, backbone: Backbone) -> Shapes:
-        """Return timm's own list."""
-        return wanted_shapes(backbone.arch)
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""

@@ -9,12 +9,9 @@ import timm
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card_file import write_card
-from mmbench.checkpoints.network import network_of
-from mmbench.checkpoints.plain import Shapes
-from mmbench.checkpoints.stages import timm_stages
+from mmbench.checkpoints.network import network_of, timm_stages
 from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 from mmbench.files import write_json, write_text
 
@@ -39,14 +36,6 @@ class Timm(Target):
     """timm's own model of the same name."""
 
     name, library = "timm", "timm"
-
-    def names(self, backbone: Backbone) -> dict[str, str]:
-        """Return the same names: timm's ResNets use torchvision's."""
-        return {name: name for name in backbone.state_dict}
-
-    def manifest(self, backbone: Backbone) -> Shapes:
-        """Return timm's own list."""
-        return wanted_shapes(backbone.arch)
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""

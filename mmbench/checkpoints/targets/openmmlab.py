@@ -1,4 +1,4 @@
-"""OpenMMLab's libraries as targets: {"state_dict", "meta"} for their `ResNet` or their wrapper of timm."""
+"""OpenMMLab's libraries: {"state_dict", "meta"} for their `ResNet` or their wrapper of timm."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
-from mmbench.checkpoints.plain import COUNTER, Plain, Shapes, torchvision_tensors
-from mmbench.checkpoints.target import Saved, Target, save_torch
+from mmbench.checkpoints.plain import COUNTER, WRAPPED, Plain, Shapes, torchvision_tensors
+from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
-
-WRAPPED = "timm_model."  # the attribute of their TIMMBackbone
 
 
 class OpenMMLab(Target):
     """One of OpenMMLab's libraries: its plain-stem `ResNet`, never `ResNetV1c`.
 
-    Attributes:
+    Args:
+        name: as in `--to`; its networks are registered by the module `name.models`.
         wraps_timm: whether it has a `TIMMBackbone` for networks that its `ResNet` is not.
     """
 
-    wraps_timm = True
+    def __init__(self, name: str, wraps_timm: bool = True) -> None:
+        self.name, self.library, self.wraps_timm = name, f"{name}.models", wraps_timm
 
     def _own(self, backbone: Backbone) -> Plain | None:
         """Return the network as their `ResNet` builds it, None where that cannot."""
@@ -116,3 +116,9 @@ class OpenMMLab(Target):
         load_exactly(model, {**counters, **state}, what=str(path))
         with torch.inference_mode():
             return list(model(images))
+
+
+TARGETS.register("mmseg")(OpenMMLab("mmseg"))
+TARGETS.register("mmpretrain")(OpenMMLab("mmpretrain"))
+# mmdetection wraps no timm networks, and imports only with mmcv's compiled operators.
+TARGETS.register("mmdet")(OpenMMLab("mmdet", wraps_timm=False))
