@@ -8,7 +8,7 @@ from typing import Any
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.pretrain.config import SPELLINGS
 from mmbench.pretrain.settings import PretrainConfig
-from mmbench.setting_values import parse_yaml
+from mmbench.setting_values import LONGEST_FILE, parse_yaml
 
 BESIDES = ("scale", "effective")  # names that a file may hold and the configuration does not
 
@@ -26,13 +26,12 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is not a mapping, or states an unknown setting (near match named).
     """
-    path = path / "settings.yaml" if path.is_dir() else path
     try:
-        found = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"--config {path}: there is no such file") from None
+        path = path / "settings.yaml" if path.is_dir() else path
+        with path.open(encoding="utf-8") as stream:
+            found = parse_yaml(stream.read(LONGEST_FILE + 1))
     except OSError as error:
-        raise UserError(f"--config {path} cannot be read ({error.strerror})") from None
+        raise UserError(f"--config {path} cannot be read: {error.strerror}") from None
     except ValueError as error:  # UnicodeDecodeError is one too
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(f"--config {path}: {reason}") from None

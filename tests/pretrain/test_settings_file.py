@@ -88,7 +88,7 @@ def test_a_file_of_a_few_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "there is no such file"),
+        (None, "cannot be read: No such file or directory"),
         ("[1]\n", "is not a mapping of settings"),
         ("a: [\n", "not valid YAML"),
         ("method: mixmask\nepoch: 3\n", "unknown setting 'epoch'; did you mean 'epochs'"),
@@ -120,6 +120,14 @@ def test_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(b"method: \xff\n")
     with pytest.raises(UserError, match="is not UTF-8 text"):
         read_settings_file(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/full", "/dev/null", "\0", "x" * 5000, "", "..", "/proc/self/mem", "a\nb"]
+)
+def test_odd_paths_are_one_line(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--config", path, "--data", "patterns", "--out", str(tmp_path / "run")) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_list_and_dry_run_write_nothing(
