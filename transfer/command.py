@@ -127,7 +127,7 @@ def transfer(
     if not quiet:
         for outcome in outcomes:
             _write_repeat(ctx, outcome)
-        next_step("leaderboard", "--results", request.out)
+        next_step("leaderboard", "show", request.out)
 
 
 def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
