@@ -295,3 +295,54 @@ def test_a_layout_without_labels_is_one_line(tmp_path: Path, capsys: pytest.Capt
     answer = run(capsys, *KNN, str(tmp_path), "--out", str(tmp_path / "results"))
     assert answer.code == 2 and "lie beside 1 folder (masks)" in answer.err and answer.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_several_tasks_in_one_call_share_one_feature_pass_and_a_file_repeats_each(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(folder), "--threads", "1"]
+    weights = ["--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    both = run(
+        capsys,
+        *("--task", "knn,linear", "--set", "knn.neighbours=3", "--set", "iterations=50", "--no-bank"),
+        *data,
+        *weights,
+    )
+    assert both.code == 0, both.err
+    assert both.out.count("(written)") == 2 and not (tmp_path / "features").exists()
+    assert (both.out + both.err).count("features of train") == 1
+    assert "next: mmbench leaderboard show results" in both.err
+    alone = run(
+        capsys, "--task", "knn", *data, *weights, "--set", "neighbours=3", "--no-bank", "--out", "alone"
+    )
+    assert alone.code == 0
+    results = {read_result(path).task: path for path in (tmp_path / "results").rglob("*.json")}
+    (again,) = (tmp_path / "alone").rglob("*.json")
+    assert read_result(results["knn"]).metrics == read_result(again).metrics
+    for path in results.values():
+        repeat = run(capsys, "--config", str(path.with_suffix(".config.yaml")), "--out", "repeated")
+        assert repeat.code == 0, repeat.err
+        repeated = tmp_path / "repeated" / path.relative_to(tmp_path / "results")
+        first, second = read_result(path), read_result(repeated)
+        assert (first.metrics, first.config, first.model) == (second.metrics, second.config, second.model)
+
+
+def test_options_that_only_some_tasks_use_are_said_and_the_others_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--checkpoint", "random", "--arch", "mixmask_resnet8", "--data", str(folder), "--no-bank"]
+    listing = tmp_path / "official.txt"
+    listing.write_text("horizontal/1.png\nvertical/2.png\n")
+    some = run(
+        capsys,
+        *("--task", "knn,semisup", *arguments, "--labels-file", str(listing), "--set", "epochs=1"),
+    )
+    assert some.code == 0, some.err
+    assert "--labels-file is used by semisup only" in some.out + some.err
+    for wrong in (["--precision", "bfloat16"], ["--workers", "2"], ["--plot"], ["--bank", "features"]):
+        refused = run(capsys, "--task", "detection", *arguments, *wrong)
+        assert refused.code == 2 and f"detection cannot use {wrong[0]}; omit it" in refused.err
+    usual = run(capsys, "--task", "detection", *arguments, "--precision", "float32")
+    assert "has no boxes or masks" in usual.err  # what is the usual value anyway is not refused
+    work = run(capsys, "--task", "knn", *arguments, "--work", str(tmp_path / "work"))
+    assert work.code == 2 and "knn cannot use --work; omit it" in work.err
