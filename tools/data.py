@@ -117,8 +117,8 @@ def check_command(name: str, data_root: Path) -> None:
             click.echo(f"problem: {problem}", err=True)
         raise UserError(f"{name}: {len(problems)} problems, the first is: {problems[0]}")
     click.echo(f"{name} is complete")
-    method = ("pretrain", "--method", "mixmask", "--data", name, *_at(data_root))
-    next_step(*method, "--out", "runs/mixmask")
+    place = ("--out", "runs/mixmask", *_at(data_root))
+    next_step("pretrain", "--method", "mixmask", "--data", name, *place)
 
 
 def data_set_table() -> list[tuple[str, ...]]:
