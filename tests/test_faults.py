@@ -188,7 +188,7 @@ WRITING = [
     ["convert", "no.pth", "PLACE", "--to", "timm"],
     ["preview", "mixmask", "--out", "PLACE"],
     ["data", "show", "patterns", "--out", "PLACE"],
-    ["data", "prepare", "patterns", "--root", "PLACE"],
+    ["data", "prepare", "patterns", "--data-root", "PLACE"],
     ["leaderboard", "build", "results", "--out", "PLACE"],
     ["demo", "--out", "PLACE"],
 ]

@@ -29,7 +29,7 @@ def _read(name: str, root: Path, train: bool) -> Any:
     except RuntimeError:
         raise UserError(
             f"{name} is not in {root} (or is corrupted); unpack the authors' Python archive there, or run: "
-            f"mmbench data prepare {name} --root {root.parent} --download"
+            f"mmbench data prepare {name} --data-root {root.parent} --download"
         ) from None
 
 

@@ -40,7 +40,7 @@ def how_to_get(known: Manifest, root: Path) -> str:
     by_hand = f"put {known.obtain} into {root}"
     if known.name not in DOWNLOADERS.names():
         return by_hand
-    return f"{by_hand}, or run: mmbench data prepare {known.name} --root {root.parent} --download"
+    return f"{by_hand}, or run: mmbench data prepare {known.name} --data-root {root.parent} --download"
 
 
 def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) -> Any:

@@ -61,7 +61,9 @@ def test_another_setid_is_refused_by_its_md5(root: Path) -> None:
         load_dataset("flowers102", root).labels("train")
     path.unlink()
     load_dataset.cache_clear()
-    with pytest.raises(UserError, match=r"setid\.mat is missing.*prepare flowers102 --root .* --download"):
+    with pytest.raises(
+        UserError, match=r"setid\.mat is missing.*prepare flowers102 --data-root .* --download"
+    ):
         load_dataset("flowers102", root).labels("train")
 
 

@@ -51,7 +51,7 @@ def test_missing_files_say_what_to_put_where(tmp_path: Path, name: str) -> None:
     ) as error:
         load_dataset(name, tmp_path)
     assert "\n" not in str(error.value)
-    by_command = f"mmbench data prepare {name} --root {tmp_path} --download" in str(error.value)
+    by_command = f"mmbench data prepare {name} --data-root {tmp_path} --download" in str(error.value)
     assert by_command == (name in DOWNLOADERS.names()) == (name != "cars")
     assert not (tmp_path / name).exists()
 

@@ -57,16 +57,16 @@ def run(capsys, *arguments: object) -> tuple[int, str, str]:
 
 
 def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
-    code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
+    code, out, _ = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path)
     assert code == 0 and "patterns is ready" in out
     assert [path.name for path in tmp_path.iterdir()] == ["patterns"]
-    code, out, _ = run(capsys, "data", "check", "patterns", "--root", tmp_path)
+    code, out, _ = run(capsys, "data", "check", "patterns", "--data-root", tmp_path)
     assert code == 0
     assert "train: 20 images of 40 px, 10 classes, 2 per class" in out
     assert "scenes, train: 3 images" in out
     assert out.rstrip().endswith("patterns is complete")
     before = (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns
-    code, out, _ = run(capsys, "data", "prepare", "patterns", "--root", tmp_path)
+    code, out, _ = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path)
     assert code == 0 and "nothing to do" in out
     assert (tmp_path / "patterns" / "patterns.json").stat().st_mtime_ns == before
 
@@ -78,10 +78,10 @@ def test_the_root_comes_from_the_environment(rendered, monkeypatch, capsys):
 
 
 def test_another_seed_needs_force(root, capsys):
-    code, _, err = run(capsys, "data", "prepare", "patterns", "--root", root, "--seed", 5)
+    code, _, err = run(capsys, "data", "prepare", "patterns", "--data-root", root, "--seed", 5)
     assert code == 2 and "seed 0, not 5" in err and "--force" in err
     assert read_manifest(root / "patterns")["config"]["seed"] == 0
-    code, _, _ = run(capsys, "data", "prepare", "patterns", "--root", root, "--seed", 5, "--force")
+    code, _, _ = run(capsys, "data", "prepare", "patterns", "--data-root", root, "--seed", 5, "--force")
     assert code == 0
     assert read_manifest(root / "patterns")["config"]["seed"] == 5
     assert [path.name for path in root.iterdir()] == ["patterns"]
@@ -90,16 +90,16 @@ def test_another_seed_needs_force(root, capsys):
 def test_force_repairs_a_damaged_folder(root, capsys):
     shutil.rmtree(root / "patterns" / "train" / "arcs")
     (root / "patterns" / "patterns.json").unlink()
-    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 2
-    assert run(capsys, "data", "prepare", "patterns", "--root", root)[0] == 2
-    assert run(capsys, "data", "prepare", "patterns", "--root", root, "--force")[0] == 0
-    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 0
+    assert run(capsys, "data", "check", "patterns", "--data-root", root)[0] == 2
+    assert run(capsys, "data", "prepare", "patterns", "--data-root", root)[0] == 2
+    assert run(capsys, "data", "prepare", "patterns", "--data-root", root, "--force")[0] == 0
+    assert run(capsys, "data", "check", "patterns", "--data-root", root)[0] == 0
 
 
 def test_force_never_deletes_what_is_not_rendered_data(tmp_path, capsys):
     (tmp_path / "patterns").mkdir()
     (tmp_path / "patterns" / "thesis.txt").write_text("years of work")
-    code, _, err = run(capsys, "data", "prepare", "patterns", "--root", tmp_path, "--force")
+    code, _, err = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path, "--force")
     assert code == 2 and err.count("\n") == 1
     assert (tmp_path / "patterns" / "thesis.txt").read_text() == "years of work"
 
@@ -111,12 +111,12 @@ def test_a_failing_force_leaves_the_old_data(root, capsys, monkeypatch):
     monkeypatch.setattr(RENDERING, "_render", fail)
     with pytest.raises(RuntimeError):
         data_module.prepare_dataset("patterns", root, force=True)
-    assert run(capsys, "data", "check", "patterns", "--root", root)[0] == 0
+    assert run(capsys, "data", "check", "patterns", "--data-root", root)[0] == 0
     assert [path.name for path in root.iterdir()] == ["patterns"]
 
 
 def test_check_does_not_render_what_is_missing(tmp_path, capsys):
-    code, _, err = run(capsys, "data", "check", "patterns", "--root", tmp_path)
+    code, _, err = run(capsys, "data", "check", "patterns", "--data-root", tmp_path)
     assert code == 2 and "mmbench data prepare patterns" in err
     assert not (tmp_path / "patterns").exists()
 
@@ -166,7 +166,7 @@ def drop_from_list(scenes: Path) -> None:
 )
 def test_layouts_that_disagree_are_found(root, capsys, damage, words):
     damage(root / "patterns" / "scenes")
-    code, _, err = run(capsys, "data", "check", "patterns", "--root", root)
+    code, _, err = run(capsys, "data", "check", "patterns", "--data-root", root)
     assert code == 2
     assert words in err
 
@@ -187,14 +187,14 @@ def test_check_finds_images_shared_by_train_and_test(tmp_path, capsys):
 
 def test_unknown_names_get_a_near_match(tmp_path, capsys):
     for command in ("prepare", "check"):
-        code, _, err = run(capsys, "data", command, "paterns", "--root", tmp_path)
+        code, _, err = run(capsys, "data", command, "paterns", "--data-root", tmp_path)
         assert code == 2 and "did you mean 'patterns'?" in err
 
 
 def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
-    code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path)
+    code, _, err = run(capsys, "data", "prepare", "cifar10", "--data-root", tmp_path)
     assert code == 2 and "--download" in err
-    code, _, err = run(capsys, "data", "prepare", "cifar10", "--root", tmp_path, "--force")
+    code, _, err = run(capsys, "data", "prepare", "cifar10", "--data-root", tmp_path, "--force")
     assert code == 2 and "--force do not apply" in err and "patterns" in err
 
 
@@ -236,13 +236,13 @@ def test_a_manifest_is_printed_whole(capsys):
 
 def test_what_has_no_home_says_what_to_put_where(tmp_path, capsys):
     for options in ((), ("--download",)):
-        code, _, err = run(capsys, "data", "prepare", "cars", "--root", tmp_path, *options)
+        code, _, err = run(capsys, "data", "prepare", "cars", "--data-root", tmp_path, *options)
         assert code == 2 and "cars_test_annos_withlabels.mat into" in err and err.count("\n") == 1
 
 
 def test_the_sheet_of_images_has_a_row_per_class_with_its_own_images(root, tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    arguments = ("data", "show", "patterns", "--root", root, "--out", out, "--columns", 2)
+    arguments = ("data", "show", "patterns", "--data-root", root, "--out", out, "--columns", 2)
     assert run(capsys, *arguments)[0] == 0
     sheet = np.asarray(Image.open(out))
     left = sheet.shape[1] - MARGIN - 2 * (CELL + GAP)
@@ -262,7 +262,7 @@ def test_the_sheet_of_images_has_a_row_per_class_with_its_own_images(root, tmp_p
 
 def test_the_sheet_of_scenes_shows_boxes_and_masks(root, tmp_path, capsys):
     out = tmp_path / "scenes.png"
-    code, _, _ = run(capsys, "data", "show", "patterns", "--root", root, "--scenes", "--out", out)
+    code, _, _ = run(capsys, "data", "show", "patterns", "--data-root", root, "--scenes", "--out", out)
     assert code == 0
     sheet = np.asarray(Image.open(out))
     content = json.loads((root / "patterns/scenes/annotations/train.json").read_text())
@@ -283,7 +283,7 @@ def test_colours_of_classes_differ():
 
 @pytest.mark.parametrize("out", ["sheet.jpg", "sheet"])
 def test_only_png_is_written(root, tmp_path, capsys, out):
-    code, _, err = run(capsys, "data", "show", "patterns", "--root", root, "--out", tmp_path / out)
+    code, _, err = run(capsys, "data", "show", "patterns", "--data-root", root, "--out", tmp_path / out)
     assert code == 2 and "PNG" in err
     assert not (tmp_path / out).exists()
 
@@ -341,7 +341,7 @@ def test_check_of_several_labels_per_image(tmp_path, capsys, monkeypatch):
         return Dataset(name, root, ("x", "y", "z"), splits, 8, metric="mAP", multilabel=True)
 
     monkeypatch.setattr("mmbench.tools.data_check.load_dataset", load)
-    code, out, err = run(capsys, "data", "check", "mine", "--root", tmp_path)
+    code, out, err = run(capsys, "data", "check", "mine", "--data-root", tmp_path)
     assert code == 2 and "train: 2 images of 8 px, 3 classes, 0 to 2 per class" in out
     assert err.count("problem:") == 2
     assert "train: class 'z' has no image" in err and "test: class 'x' has no image" in err
