@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from running import make_run
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, Scenes
@@ -16,7 +18,6 @@ from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.splits import draw_subset, scene_splits
 from mmbench.transfer.job import TransferJob
-from mmbench.transfer.protocol import get_protocol
 
 Make = Callable[..., TransferJob]
 
@@ -28,8 +29,9 @@ def job(tmp_path: Path) -> Make:
     backbone = random_backbone("mixmask_resnet8", 0)
 
     def make(split: str = "test", seed: int = 0) -> TransferJob:
-        protocol = get_protocol("detection/patterns@1").model_copy(update={"split": split})
-        return TransferJob(backbone, dataset, protocol, seed, torch.device("cpu"), tmp_path)
+        run = make_run("detection", backbone, dataset, seed=seed)
+        protocol = run.protocol.model_copy(update={"split": split})
+        return TransferJob(replace(run, task=run.task._replace(protocol=protocol)), tmp_path)
 
     return make
 
