@@ -195,5 +195,14 @@ def _write_repeat(ctx: click.Context, outcome: Outcome) -> None:
         tasks=(result.task,),
         protocols=protocols or (result.protocol,),
         seeds=(result.seed,),
+        overrides=_own(ctx.params["overrides"], outcome),
         **unused,
     )
+
+
+def _own(overrides: tuple[str, ...], outcome: Outcome) -> tuple[str, ...]:
+    """Return those NAME=VALUE that are settings of the record's task, without its name."""
+    prefix = f"{outcome.result.task}."
+    texts = [text.strip() for text in overrides]
+    shared = [text for text in texts if text.partition("=")[0].strip() in outcome.result.config]
+    return (*shared, *(text.removeprefix(prefix) for text in texts if text.startswith(prefix)))
