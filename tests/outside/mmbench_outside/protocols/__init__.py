@@ -1,1 +1,0 @@
-"""Protocol files of this package."""
