@@ -103,7 +103,7 @@ class Result(BaseModel):
         seed: seed of the transfer run (the pretraining seed is in the card).
         config: every resolved setting of the protocol.
         effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
-        per_class: class -> accuracy in percent, where classes are told apart; absent in older records.
+        per_class: class -> accuracy in percent, where classes are distinguished; absent in older records.
         labels: which labels were used, where that is less than all; absent in older records.
         framing: how images became what was fed, such as "28 px files, fed whole at 32 px"; absent in older
             records and where scenes are used.
@@ -219,7 +219,7 @@ class ResultStore:
         Hidden files are left out: a record that another process is writing has a hidden name.
 
         Raises:
-            UserError: a file is no record of a schema version that we read.
+            UserError: a file is not a record of a schema version that is read here.
         """
         for path in sorted(self.root.rglob("*.json")):
             if path.is_file() and not path.name.startswith("."):

@@ -120,7 +120,7 @@ def pretrain(
                     f"timm's {card.arch} has no place for the high-pass filter of these weights: mmbench "
                     "applies it, timm alone refuses the folder"
                 )
-        on_main(lambda: None)  # nobody leaves before the folder is whole
+        on_main(lambda: None)  # no process leaves before the folder is complete
     return folder
 
 

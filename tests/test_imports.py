@@ -27,12 +27,6 @@ LONGEST_FILE = 300
 MOST_PARAMETERS = 8
 HEAVY = ("torch", "torchvision", "timm", "pandas", "sklearn", "scipy", "matplotlib")
 
-# What does not comply yet. Remove an entry when it does; add none.
-CIRCLES_LEFT: set[tuple[str, str]] = set()
-LONG_FUNCTIONS_LEFT = {
-    "mmbench.transfer.plots.neighbours.draw_neighbours",
-}
-
 
 @functools.cache
 def product_files() -> dict[str, Path]:
@@ -83,10 +77,7 @@ def may_import(module: str, found: str) -> bool:
 
 
 def test_no_circle_of_imports() -> None:
-    graph = {
-        module: {found for found in imports_of(module) if (module, found) not in CIRCLES_LEFT}
-        for module in product_files()
-    }
+    graph = {module: imports_of(module) for module in product_files()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -138,7 +129,7 @@ def test_no_function_has_more_than_8_parameters() -> None:
         for name, node in functions(module)
         if parameters(module, node) > MOST_PARAMETERS
     }
-    assert found <= LONG_FUNCTIONS_LEFT
+    assert found == set()
 
 
 @pytest.mark.parametrize(

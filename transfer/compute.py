@@ -26,7 +26,7 @@ class Compute:
     Attributes:
         device: torch device.
         precision: of the backbone's forward pass (and backward, where it is trained), by autocast.
-        workers: processes that read pictures from disk; None means one per core, at most eight.
+        workers: processes that read images from disk; None means one per core, at most eight.
     """
 
     device: torch.device
@@ -39,7 +39,7 @@ class Compute:
 
     @property
     def reading_workers(self) -> int:
-        """How many processes read pictures."""
+        """How many processes read images."""
         return min(8, cores()) if self.workers is None else self.workers
 
     def autocast(self) -> torch.autocast:

@@ -49,7 +49,7 @@ def recalibrated_random_backbone(
 
     Args:
         high_pass: put MSCN's filter before the weights. The filter alone costs accuracy, so this is what
-            tells whether MSCN-style pretraining adds to random weights that see the same images.
+            shows whether MSCN-style pretraining adds to random weights that see the same images.
         image_size: side in pixels of what the network is fed; the data set's own where it is None.
         rule: how the protocol frames the training images, so that statistics are of what it evaluates.
     """

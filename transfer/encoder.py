@@ -24,7 +24,7 @@ class Encoder(Protocol):
 
     Attributes:
         name: of the model; its row on the leaderboard.
-        identity: what tells these weights from all others, such as a SHA-256; features are stored by it.
+        identity: of the weights, such as a SHA-256; features are stored by it.
         preprocessing: what images need; mmbench applies it before `encode`.
     """
 

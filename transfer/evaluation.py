@@ -51,11 +51,6 @@ def evaluate(
     Records are written to `out`, as `mmbench transfer` writes them; one that is there already is returned
     as it is.
 
-    >>> import timm, mmbench
-    >>> model = timm.create_model("vit_tiny_patch16_224")
-    >>> results = mmbench.evaluate(model, ["knn", "linear"], "patterns")
-    >>> results[0].metrics["top1"].value
-
     Args:
         model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",
             with `arch`); or an `nn.Module`, a `Backbone` or an `Encoder`. Tasks on frozen features (knn,
@@ -82,6 +77,12 @@ def evaluate(
 
     Raises:
         UserError: an unknown name, data or weights that the task cannot use, an option that no task uses.
+
+    Examples:
+        >>> import timm, mmbench
+        >>> model = timm.create_model("vit_tiny_patch16_224", pretrained=True)
+        >>> knn, linear = mmbench.evaluate(model, ["knn", "linear"], "path/to/images")
+        >>> knn.metrics["top1"].value
     """
     names = [task] if isinstance(task, str) else list(task)
     if len(names) != 1 and (protocol is not None or overrides):

@@ -28,7 +28,7 @@ def load_model(
 
     Args:
         spec: path of a checkpoint or run folder, or a control: "random", "random-high-pass" or "pixels".
-        arch: timm name; needed for random weights, otherwise a check or a help for files that do not tell.
+        arch: timm name; needed for random weights and for files that do not state it.
         dataset: the controls take their image size, and random weights their batch-norm statistics, from it.
         seed: seed of random weights.
         image_size: side in pixels that the controls are fed, instead of the data set's own; of weights from
@@ -41,8 +41,8 @@ def load_model(
     """
     if spec in CONTROLS and stated != NOTHING_STATED:
         raise UserError(
-            f"{spec} is a control of ours, of which nothing is to be stated; leave --weights, --mean, --std, "
-            "--channels and --arch-option out"
+            f"{spec} is a control of mmbench, so nothing can be stated of it; omit --weights, --mean, --std, "
+            "--channels and --arch-option"
         )
     if spec == "pixels":
         return pixels_backbone(image_size or dataset.image_size)
@@ -63,7 +63,7 @@ def _fed(backbone: Backbone, image_size: int) -> Backbone:
     """Return the backbone with another image size on its card."""
     card = backbone.card
     if card.preprocessing.high_pass is not None:
-        raise UserError("the high-pass filter of these weights fits their own size; leave --image-size away")
+        raise UserError("the high-pass filter of these weights fits their own size; omit --image-size")
     preprocessing = card.preprocessing.model_copy(update={"image_size": image_size})
     origins = {**card.origins, "image_size": "asked for by --image-size"}
     return replace(
@@ -83,7 +83,7 @@ def receipt_of(checkpoint: Path, backbone: Backbone) -> str | None:
     try:
         receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise UserError(f"{path} is no receipt of a conversion; move it away, or convert again") from None
+        raise UserError(f"{path} is not a receipt of a conversion; move it away, or convert again") from None
     if checkpoint.is_file() and receipt.output_sha256 != backbone.card.source_sha256:
         raise UserError(
             f"{path} is the receipt of another file than {checkpoint}; move it away, or convert again"

@@ -194,7 +194,7 @@ def _loaded(request: TransferRequest, dataset: Dataset, seed: int, rule: Framing
 def _receipt_id(request: TransferRequest, backbone: Backbone) -> str | None:
     if not isinstance(request.model, str) or request.model in CONTROLS:
         return None
-    return receipt_of(Path(request.model), backbone)
+    return receipt_of(Path(request.model.removeprefix("local-dir:")), backbone)
 
 
 def _temporary_folder() -> str:

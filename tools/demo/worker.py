@@ -1,4 +1,4 @@
-"""What a worker process does: run one cell, and tell how far it is."""
+"""What a worker process does: run one cell and report its progress."""
 
 from __future__ import annotations
 

@@ -176,4 +176,4 @@ class FeatureBank:
                 report(done, total)
         if writer is not None:
             writer.finish()
-        on_main(lambda: None)  # nobody reads before it is there
+        on_main(lambda: None)  # no process reads before the entry exists

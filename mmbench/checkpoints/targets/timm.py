@@ -22,7 +22,7 @@ tags: [image-feature-extraction]
 
 # {arm}: {arch}
 
-Converted by mmbench {version}; `card.json` tells what is known of the weights, `receipt.json` what became of
+Converted by mmbench {version}; `card.json` states what is known of the weights, `receipt.json` what became of
 each tensor.
 
     import mmbench, timm

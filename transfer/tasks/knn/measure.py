@@ -13,8 +13,8 @@ from mmbench.neighbours import knn_grid
 from mmbench.transfer.inputs.features import is_pixels
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import percent_correct, require_finite
-from mmbench.transfer.probe import measurement, split_labels
-from mmbench.transfer.selection import Axis, Choice
+from mmbench.transfer.probes.refit import measurement, split_labels
+from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.knn.settings import SMALLEST_TEMPERATURE, KnnGridSettings, KnnSettings
 
 WARM = 0.1  # a temperature at which votes cannot overflow; Wu et al. 2018 take 0.07

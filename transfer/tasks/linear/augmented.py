@@ -19,7 +19,7 @@ from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.inputs.images import Images
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.probe import measurement, split_labels
+from mmbench.transfer.probes.refit import measurement, split_labels
 from mmbench.transfer.resume import state_of
 from mmbench.transfer.tasks.linear.heads import HEAD_STD
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe

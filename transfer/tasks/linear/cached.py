@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mmbench.transfer.logistic import Head, Solver, standardise
-from mmbench.transfer.probe import StrengthProbe
-from mmbench.transfer.selection import Axis, Choice
+from mmbench.transfer.probes.logistic import Head, Solver, standardise
+from mmbench.transfer.probes.refit import StrengthProbe
+from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.linear.settings import CachedProbe
 
 

@@ -29,8 +29,8 @@ from mmbench.results import Metric
 from mmbench.settings_types import legacy_seed
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import average_precision, average_precision_11_points, require_finite
-from mmbench.transfer.probe import refit_splits
-from mmbench.transfer.selection import Edge, edge_of
+from mmbench.transfer.probes.refit import refit_splits
+from mmbench.transfer.probes.selection import Edge, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 
 Array = npt.NDArray[np.float64]

@@ -16,9 +16,9 @@ from mmbench.transfer.inputs.batches import Batching, FeatureBatches, TrainingBa
 from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import require_finite
-from mmbench.transfer.probe import measurement, split_labels
+from mmbench.transfer.probes.refit import measurement, split_labels
+from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.resume import state_of
-from mmbench.transfer.selection import Axis, Choice
 from mmbench.transfer.tasks.linear.heads import HeadRecipe, LinearHeads, recipes
 from mmbench.transfer.tasks.linear.settings import SweepProbe
 from mmbench.transfer.training.schedule import rate_factor

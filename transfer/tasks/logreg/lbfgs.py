@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import UserError
-from mmbench.transfer.logistic import Head, Solver
-from mmbench.transfer.probe import StrengthProbe
-from mmbench.transfer.selection import Axis, Choice
+from mmbench.transfer.probes.logistic import Head, Solver
+from mmbench.transfer.probes.refit import StrengthProbe
+from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.logreg.settings import LogregSettings
 
 UNSEEN = -1e9  # logit of a class without an image to learn from

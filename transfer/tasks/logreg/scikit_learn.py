@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # s
 from torch import Tensor
 
 from mmbench.errors import UserError
-from mmbench.transfer.probe import StrengthProbe
-from mmbench.transfer.selection import Axis, Choice
+from mmbench.transfer.probes.refit import StrengthProbe
+from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.logreg.settings import LogregSettings
 
 TOLERANCE = 1e-6

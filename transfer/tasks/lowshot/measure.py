@@ -12,8 +12,8 @@ from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.logistic import Solver, moments
 from mmbench.transfer.metrics import classification_metrics, require_finite
+from mmbench.transfer.probes.logistic import Solver, moments
 from mmbench.transfer.tasks.lowshot.settings import LowshotSettings
 
 TOLERANCE = 1e-5  # at a decay of 0.01 every weight is within about 0.001 of its optimum

@@ -18,7 +18,7 @@ from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
 from mmbench.transfer.job import TransferJob
-from mmbench.transfer.logistic import Solver, standardise
+from mmbench.transfer.probes.logistic import Solver, standardise
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.tasks.linear.augmented import train_head
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe

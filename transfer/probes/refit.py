@@ -13,7 +13,7 @@ from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, percent_correct, require_finite
-from mmbench.transfer.selection import Axis, Choice, Model, search
+from mmbench.transfer.probes.selection import Axis, Choice, Model, search
 
 
 def split_labels(job: TransferJob, *splits: Split) -> dict[Split, Tensor]:

@@ -1,0 +1,1 @@
+"""What probes on frozen features share: the choice on val, the refit, and logistic regression."""
