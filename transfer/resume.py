@@ -66,7 +66,8 @@ class Unfinished:
     def restore(self, parts: Mapping[str, Any]) -> dict[str, Any] | None:
         """Load the newest state into `parts` and return it, None where the run begins.
 
-        A state that lacks one of the parts was saved by another version: training starts again.
+        A state that lacks one of the parts was saved by another version: training starts again, and the
+        record says so.
 
         Args:
             parts: what has `load_state_dict`, by name; see `state_of`.
@@ -76,6 +77,9 @@ class Unfinished:
             return None
         if not parts.keys() <= saved.keys():
             self.seconds_before = 0.0
+            self.notes.append(
+                "a training state of another version of mmbench was not used: trained from the start"
+            )
             return None
         for name, part in parts.items():
             part.load_state_dict(saved[name])
