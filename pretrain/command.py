@@ -44,8 +44,10 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--scale", cls=options.Option, names=scales, help="Settings for images of a size. Default: by the data."
 )
-@click.option("--framework", cls=options.Option, names=FRAMEWORKS.names, help="Another than the method's.")
-@click.option("--masking", cls=options.Option, names=MASKINGS.names, help="Another than the method's.")
+@click.option(
+    "--framework", cls=options.Option, names=FRAMEWORKS.names, help="In place of the method's framework."
+)
+@click.option("--masking", cls=options.Option, names=MASKINGS.names, help="In place of the method's masking.")
 @options.arch(help="timm name of the backbone. Default: the scale's.")
 @options.data(help="Data set, or path of an image folder. Default: the scale's.")
 @options.data_root()

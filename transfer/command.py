@@ -140,11 +140,14 @@ def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
 def _stated(ctx: click.Context) -> dict[Option, str]:
     """Return the options that the user gave, of those that not every task uses, and their spelling."""
     automatic = (ParameterSource.DEFAULT, None)
-    return {
+    stated: dict[Option, str] = {
         option: spelling
         for option, (spelling, usual) in PARTIAL.items()
         if ctx.get_parameter_source(option) not in automatic and ctx.params[option] != usual
     }
+    if ctx.params["bank_dtype"] != "float32":
+        stated.setdefault("bank", "--bank-dtype")
+    return stated
 
 
 def _require_writable(given: dict[str, Any], bank: Path | None, tasks: tuple[ResolvedTask, ...]) -> None:

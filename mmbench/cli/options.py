@@ -60,6 +60,13 @@ class WholeNumber(click.IntRange):
         return super().convert(value, param, ctx)
 
 
+class SeedNumber(WholeNumber):
+    """A seed. Its range, whose end has 19 digits, is left out of help; a seed out of range is refused."""
+
+    def _describe_range(self) -> str:
+        return ""
+
+
 class Spellings(click.Choice[str]):
     """A choice of names, each with other spellings that are accepted and not shown.
 
@@ -80,7 +87,7 @@ class Spellings(click.Choice[str]):
         return super().convert(self._names.get(value, value), param, ctx)
 
 
-SEED = WholeNumber(0, LARGEST_SEED)
+SEED = SeedNumber(0, LARGEST_SEED)
 THREADS = WholeNumber(1, MOST_THREADS)
 WORKERS = WholeNumber(0, MOST_WORKERS)
 EPOCHS = WholeNumber(1, MOST_EPOCHS)
@@ -251,9 +258,8 @@ seeds = _shared(
     aliases=("--seed",),
     type=SEED,
     default=("0",),
-    show_default="0",
     metavar="N,N,...",
-    help="Seeds, separated by commas.",
+    help="Seeds, separated by commas. Default: 0.",
 )
 seed = _shared("--seed", aliases=("--seeds",), type=SEED, default=0, show_default=True, help="Random seed.")
 

@@ -339,7 +339,8 @@ def test_options_that_only_some_tasks_use_are_said_and_the_others_refused(
     )
     assert some.code == 0, some.err
     assert "--labels-file is used by semisup only" in some.out + some.err
-    for wrong in (["--precision", "bfloat16"], ["--workers", "2"], ["--plot"], ["--bank", "features"]):
+    options = (["--precision", "bfloat16"], ["--workers", "2"], ["--plot"], ["--bank", "features"])
+    for wrong in (*options, ["--bank-dtype", "float16"]):
         refused = run(capsys, "--task", "detection", *arguments, *wrong)
         assert refused.code == 2 and f"detection cannot use {wrong[0]}; omit it" in refused.err
     usual = run(capsys, "--task", "detection", *arguments, "--precision", "float32")
