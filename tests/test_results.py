@@ -82,7 +82,7 @@ def test_records_cannot_be_edited_or_misspelt() -> None:
     for wrong in (
         {"primary_metric": "top5"},
         {"protocol": "linear/patterns"},
-        {"task": "lineer"},
+        {"task": "Linear probe"},
         {"note": "x"},
         {"metrics": {"top1": {"value": 1.0, "higher_is_better": True, "n": 0}}},
     ):

@@ -85,10 +85,14 @@ def test_features_that_are_not_finite_leave_no_record(
 
 
 @pytest.mark.parametrize(
-    ("task", "overrides", "advice"),
+    ("module", "overrides", "advice"),
     [
-        ("knn", {}, "check the weights and the data"),
-        ("finetune", {"epochs": 1}, "lower backbone_learning_rate and head_learning_rate by --set"),
+        ("probes.refit", {}, "check the weights and the data"),
+        (
+            "training.finetuning",
+            {"epochs": 1},
+            "lower backbone_learning_rate and head_learning_rate by --set",
+        ),
     ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, 101.0])
@@ -97,7 +101,7 @@ def test_a_metric_that_no_record_can_hold_is_one_line(
     gratings: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    task: str,
+    module: str,
     overrides: dict[str, Any],
     advice: str,
     value: float,
@@ -107,10 +111,17 @@ def test_a_metric_that_no_record_can_hold_is_one_line(
     def wrong(*arguments: Any, **named: Any) -> dict[str, Metric]:
         return {"top1": Metric(value=value, higher_is_better=True, n=60)}
 
-    monkeypatch.setattr(f"mmbench.transfer.tasks.{task}.classification_metrics", wrong)
+    monkeypatch.setattr(f"mmbench.transfer.{module}.classification_metrics", wrong)
     store = ResultStore(tmp_path / "results")
     with pytest.raises(UserError, match="gave a result that is not recorded") as caught:
-        run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)
+        run_task(
+            "knn" if "probes" in module else "finetune",
+            backbone,
+            gratings,
+            store,
+            work=tmp_path,
+            overrides=overrides,
+        )
     assert advice in str(caught.value) and "\n" not in str(caught.value)
     assert records(tmp_path / "results") == []
 

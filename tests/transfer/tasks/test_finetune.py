@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from running import run_task
+from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import ResultStore
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.job import TransferJob
-from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.training.finetuning import finetune, predict
 from mmbench.transfer.training.settings import FinetuneSettings
 
@@ -20,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def make_job(backbone: Backbone, dataset: Dataset, work: Path) -> TransferJob:
-    return TransferJob(backbone, dataset, get_protocol("finetune/patterns@1"), 0, CPU, work)
+    return TransferJob(make_run("finetune", backbone, dataset, protocol_id="finetune/patterns@1"), work)
 
 
 def settings_of(**changes: Any) -> FinetuneSettings:

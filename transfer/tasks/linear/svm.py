@@ -149,15 +149,9 @@ def measure_svm(job: TransferJob, settings: SvmProbe) -> Measurement:
     """Fit a machine per class on train and val, measure mean average precision once on the evaluated split.
 
     Raises:
-        UserError: images with one label each; a class with too few of them to choose a cost; no class at
-            all in the evaluated split.
+        UserError: a class with too few images to choose a cost; no class at all in the evaluated split.
     """
     dataset, evaluated = job.dataset, job.evaluated
-    if not dataset.multilabel:
-        raise UserError(
-            f"{job.protocol.id} is for images of several labels, and those of '{dataset.name}' have one "
-            "each; use --protocol linear/patterns@2 or linear/moco@2"
-        )
     fitted = refit_splits(evaluated)
     splits: tuple[Split, ...] = (*fitted, evaluated)
     labels = {split: dataset.labels(split) for split in splits}

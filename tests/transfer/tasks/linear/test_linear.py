@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import run_task
+from running import make_run, run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
@@ -19,7 +19,6 @@ from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.features import FrozenNetwork, extract
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.probes.logistic import Solver, standardise
-from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.tasks.linear.augmented import train_head
 from mmbench.transfer.tasks.linear.settings import AugmentedProbe
 
@@ -140,7 +139,7 @@ def probe(**changes: object) -> AugmentedProbe:
 
 
 def make_job(backbone: Backbone, dataset: Dataset, work: Path, seed: int = 0) -> TransferJob:
-    return TransferJob(backbone, dataset, get_protocol("linear/moco@1"), seed, CPU, work)
+    return TransferJob(make_run("linear", backbone, dataset, protocol_id="linear/moco@1", seed=seed), work)
 
 
 def test_the_augmented_probe_is_textbook_sgd(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from running import make_run
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
@@ -56,7 +57,9 @@ def settings(**changes: object) -> SvmProbe:
 
 
 def make_job(backbone: Backbone, dataset: Dataset, work: Path, seed: int = 0) -> TransferJob:
-    return TransferJob(backbone, dataset, get_protocol("linear/voc07-svm@1"), seed, CPU, work)
+    return TransferJob(
+        make_run("linear", backbone, dataset, protocol_id="linear/voc07-svm@1", seed=seed), work
+    )
 
 
 def relabelled(dataset: Dataset, split: Split, labels: torch.Tensor) -> Dataset:
@@ -213,7 +216,7 @@ def test_a_class_without_enough_images_is_named(
         labels[:, 0] = (torch.arange(start, start + len(labels)) < there).long()
         dataset = relabelled(dataset, split, labels)  # type: ignore[arg-type]
     with pytest.raises(
-        UserError, match=rf"class 'red' of 'shades' is in {there} and not in {100 - there} pict"
+        UserError, match=rf"class 'red' of 'shades' is in {there} and not in {100 - there} images"
     ):
         measure_svm(make_job(backbone, dataset, tmp_path), settings())
 
@@ -222,10 +225,3 @@ def test_a_class_with_two_images_gets_two_folds() -> None:
     features = normalise(torch.randn((20, 4), generator=torch.Generator().manual_seed(0)))
     labels = np.where(np.arange(20) < 2, 1, -1)
     assert choose_cost(features, labels, settings(), seed=0) in settings().costs
-
-
-def test_images_with_one_label_are_refused(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match="those of 'gratings' have one each; use --protocol linear/patterns@2"
-    ):
-        measure_svm(make_job(backbone, gratings, tmp_path), settings())
