@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,12 +120,12 @@ def transfer(
     request = TransferRequest(resolved, checkpoint, data, **given)
     with progress_report(console, ",".join(dict.fromkeys(task.entry.name for task in resolved))) as report:
         outcomes = measure(request, report=report, say=say)
-    by_task = sorted(outcomes, key=lambda outcome: _position(resolved, outcome))
-    for _, group in itertools.groupby(by_task, key=lambda outcome: _position(resolved, outcome)):
-        _print_records(output, list(group), said)
+    for position, task in enumerate(resolved):
+        of_task = outcomes[position :: len(resolved)]  # they come seed by seed
+        _print_records(output, of_task, said)
+        for outcome in () if quiet else of_task:
+            _write_repeat(ctx, task, outcome)
     if not quiet:
-        for outcome in outcomes:
-            _write_repeat(ctx, outcome)
         next_step("leaderboard", "show", request.out)
 
 
@@ -158,11 +157,6 @@ def _require_writable(given: dict[str, Any], bank: Path | None, tasks: tuple[Res
         require_writable(bank, "--bank")
 
 
-def _position(tasks: tuple[ResolvedTask, ...], outcome: Outcome) -> int:
-    """Return the position of the task and protocol that a record is of."""
-    return [task.protocol.id for task in tasks].index(outcome.result.protocol)
-
-
 def _print_records(output: Console, outcomes: list[Outcome], said: set[str]) -> None:
     """Print the records of one task and protocol."""
     result = outcomes[0].result
@@ -181,31 +175,20 @@ def _print_records(output: Console, outcomes: list[Outcome], said: set[str]) -> 
         output.print(f"{outcome.path} ({what})", markup=False)
 
 
-def _write_repeat(ctx: click.Context, outcome: Outcome) -> None:
+def _write_repeat(ctx: click.Context, task: ResolvedTask, outcome: Outcome) -> None:
     """Write the configuration file that repeats one record's run, beside the record."""
-    path, result = outcome.path.with_suffix(".config.yaml"), outcome.result
+    path = outcome.path.with_suffix(".config.yaml")
     if path.exists():
         return
-    protocols = [name for name in ctx.params["protocols"] if name.endswith((".yaml", ".yml"))]
-    unused: dict[str, None] = {
-        option: None for option in PARTIAL if option not in TASKS.get(result.task).uses
-    }
+    unused: dict[str, None] = {option: None for option in PARTIAL if option not in task.entry.uses}
     if "bank" in unused or ctx.params["no_bank"]:
         unused |= {"bank": None, "bank_dtype": None}
     write_config(
         path,
         ctx,
-        tasks=(result.task,),
-        protocols=protocols or (result.protocol,),
-        seeds=(result.seed,),
-        overrides=_own(ctx.params["overrides"], outcome),
+        tasks=(task.entry.name,),
+        protocols=(task.named,),
+        seeds=(outcome.result.seed,),
+        overrides=dict(task.overrides) or None,
         **unused,
     )
-
-
-def _own(overrides: tuple[str, ...], outcome: Outcome) -> tuple[str, ...]:
-    """Return those NAME=VALUE that are settings of the record's task, without its name."""
-    prefix = f"{outcome.result.task}."
-    texts = [text.strip() for text in overrides]
-    shared = [text for text in texts if text.partition("=")[0].strip() in outcome.result.config]
-    return (*shared, *(text.removeprefix(prefix) for text in texts if text.startswith(prefix)))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.architecture import mismatches, shapes_of
-from mmbench.checkpoints.backbone import Backbone, create_headless
+from mmbench.checkpoints.backbone import Backbone, create_headless, tensors_digest
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.errors import UserError
 from mmbench.files import safe_name
@@ -90,11 +90,7 @@ class ModuleEncoder(nn.Module):
     @property
     def identity(self) -> str:
         """SHA-256 of the class and of every tensor's name, shape and bytes."""
-        digest = hashlib.sha256(type(self.module).__qualname__.encode())
-        for name, tensor in sorted(self.module.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return tensors_digest(type(self.module).__qualname__.encode(), self.module.state_dict())
 
     def encode(self, images: Tensor) -> Tensor:
         """Return features (N, C): what a timm model gives to its classifier, the output of other modules."""

@@ -16,7 +16,7 @@ from mmbench.results import Result
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.encoder import Encoder, model_of_module
-from mmbench.transfer.execution import Report
+from mmbench.transfer.execution import Report, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.request import Model, TransferRequest, check_options, measure
 from mmbench.transfer.resolution import resolve_task
@@ -43,8 +43,8 @@ def evaluate(
     bank: str | Path | None = None,
     labels_file: str | Path | None = None,
     plot: bool = False,
-    report: Report | None = None,
-    say: Callable[[str], None] | None = None,
+    report: Report = silent,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Result]:
     """Measure how a model transfers, and return one record per task and seed.
 
@@ -101,7 +101,7 @@ def evaluate(
     }
     lines = check_options(tasks, {option: option for option, given in stated_options.items() if given})
     for line in lines:
-        (say or (lambda line: None))(line)
+        say(line)
     if isinstance(model, nn.Module) and not isinstance(model, Encoder):
         model = model_of_module(model, name, preprocessing)
     elif name is not None or preprocessing is not None:
@@ -123,5 +123,5 @@ def evaluate(
         None if labels_file is None else Path(labels_file),
         plot,
     )
-    outcomes = measure(request, report=report, say=say or (lambda line: None))
+    outcomes = measure(request, report=report, say=say)
     return [outcome.result for outcome in outcomes]

@@ -23,11 +23,11 @@ from mmbench.transfer.run import TransferRun
 Report = Callable[[int, int, str], None]
 
 
-def _silent(done: int, total: int, message: str) -> None:
+def silent(done: int, total: int, message: str) -> None:
     """Report nothing."""
 
 
-def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = _silent) -> Result:
+def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = silent) -> Result:
     """Measure a run and write its record; if that very record is there already, return it instead.
 
     Beside the record of a classification lies a plot of its confusion matrix. A long training that is

@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -25,7 +25,7 @@ from mmbench.tasks import Option
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder, model_of_module
-from mmbench.transfer.execution import Report, draw_features, execute
+from mmbench.transfer.execution import Report, draw_features, execute, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.loading import load_model, receipt_of
@@ -105,10 +105,10 @@ def check_options(tasks: tuple[ResolvedTask, ...], given: dict[Option, str]) -> 
 def measure(
     request: TransferRequest,
     *,
-    report: Report | None = None,
+    report: Report = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Outcome]:
-    """Measure every task for every seed; records that are there already are reused.
+    """Measure every task for every seed, seed by seed; records that are there already are reused.
 
     Under `torchrun` the processes work together; all of them return the same.
 
@@ -134,7 +134,7 @@ def measure(
         reused = on_main(path.exists)
         with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
             work = (request.work or temporary) / path.stem
-            result = execute(run, store, work, **({} if report is None else {"report": report}))
+            result = execute(run, store, work, report)
         outcomes.append(Outcome(result, path, reused))
         if request.plot and "plot" in run.task.entry.uses:
             draw_features(run, store)
@@ -158,27 +158,29 @@ def _runs(
     if bank.root is None and (launched_processes() > 1 or frozen > 1):
         bank = FeatureBank(Path(on_main(_temporary_folder)), bank.stored)
     random = request.model in RANDOM_CONTROLS if isinstance(request.model, str) else False
-    loaded: dict[tuple[int, FramingRule] | None, Backbone] = {}
+    loaded: dict[tuple[int, FramingRule] | None, tuple[Backbone, tuple[str, ...], str | None]] = {}
     for seed in request.seeds:
         for task in request.tasks:
             rule = task.protocol.framing(None)
             key = (seed, rule) if random else None
             if key not in loaded:
                 loaded.clear()
-                loaded[key] = _loaded(request, dataset, seed, rule)
-            backbone, entry = loaded[key], task.entry
-            open_questions = [] if isinstance(backbone, EncodedModel) else undetermined(backbone.card)
-            assumed = tuple(f"assumed: {phrase}" for phrase in open_questions)
+                backbone = _loaded(request, dataset, seed, rule)
+                open_questions = [] if isinstance(backbone, EncodedModel) else undetermined(backbone.card)
+                assumed = tuple(f"assumed: {phrase}" for phrase in open_questions)
+                loaded[key] = backbone, assumed, _receipt_id(request, backbone)
+            backbone, assumed, receipt_id = loaded[key]
+            entry = task.entry
             yield TransferRun(
                 task,
                 backbone,
                 dataset,
                 seed,
-                compute if "precision" in entry.uses else replace(compute, precision="float32"),
+                compute,
                 bank,
                 request.labels_file if "labels_file" in entry.uses else None,
                 remarks=(*(() if entry.dense else remarks), *assumed),
-                receipt_id=_receipt_id(request, backbone),
+                receipt_id=receipt_id,
             )
 
 

@@ -20,12 +20,16 @@ class ResolvedTask(NamedTuple):
     """A task, the protocol that it follows, and its settings, overrides included.
 
     Attributes:
+        named: the protocol as it can be named again: its id, or the path of the user's own file.
+        overrides: those settings that take the place of the protocol's.
         file_sha256: SHA-256 of the user's own file that the protocol is from; None for ours.
     """
 
     entry: TaskEntry
     protocol: Protocol
     settings: TaskSettings
+    named: str
+    overrides: Mapping[str, Any]
     file_sha256: str | None = None
 
 
@@ -57,7 +61,10 @@ def resolve_task(
     if followed.metric not in entry.metrics:
         wrong = unknown_name(f"metric of {entry.name}", followed.metric, entry.metrics)
         raise UserError(f"protocol {followed.id}: {wrong}")
-    return ResolvedTask(entry, followed, parse_settings(entry.settings, followed, overrides or {}), sha256)
+    changed = dict(overrides or {})
+    settings = parse_settings(entry.settings, followed, changed)
+    named = followed.id if sha256 is None else str(protocol)
+    return ResolvedTask(entry, followed, settings, named, changed, sha256)
 
 
 def resolve_tasks(

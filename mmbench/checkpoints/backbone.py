@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,6 +55,15 @@ class Backbone:
         model = create_headless(self.arch, **self.card.arch_options)
         load_exactly(model, self.state_dict, what=f"the {self.card.arm} checkpoint")
         return model
+
+
+def tensors_digest(start: bytes, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of `start` and of every tensor's name, shape, type and bytes, sorted by name."""
+    digest = hashlib.sha256(start)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def create_headless(arch: str, **options: Any) -> nn.Module:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from mmbench.checkpoints.backbone import create_headless
@@ -347,3 +348,22 @@ def test_options_that_only_some_tasks_use_are_said_and_the_others_refused(
     assert "has no boxes or masks" in usual.err  # what is the usual value anyway is not refused
     work = run(capsys, "--task", "knn", *arguments, "--work", str(tmp_path / "work"))
     assert work.code == 2 and "knn cannot use --work; omit it" in work.err
+
+
+def test_the_file_that_repeats_a_run_names_its_own_protocol(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        "{id: knn/mine@1, task: knn, title: t, metric: top1, selection: none, source: ours, differs: k, "
+        "settings: {neighbours: 3, temperature: 0.1}}"
+    )
+    arguments = ["--protocol", f"knn/patterns@2,{own}", "--data", str(folder), "--checkpoint", "pixels"]
+    both = run(capsys, *arguments, "--no-bank")
+    assert both.code == 0, both.err
+    named = {}
+    for path in (tmp_path / "results").rglob("*.config.yaml"):
+        named[read_result(path.with_name(path.name.replace(".config.yaml", ".json"))).protocol] = (
+            yaml.safe_load(path.read_text())["protocol"]
+        )
+    assert named == {"knn/patterns@2": ["knn/patterns@2"], "knn/mine@1": [str(own)]}

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.backbone import Backbone, tensors_digest
 from mmbench.checkpoints.options import departing
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
@@ -45,13 +45,9 @@ Report = Callable[[int, int], None]
 
 def weights_digest(backbone: Backbone) -> str:
     """Return the SHA-256 of the network and of every tensor's name, shape and bytes."""
-    digest = hashlib.sha256(backbone.arch.encode())
-    if options := departing(backbone.arch, backbone.card.arch_options):
-        digest.update(json.dumps(options, sort_keys=True).encode())
-    for name, tensor in sorted(backbone.state_dict.items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    options = departing(backbone.arch, backbone.card.arch_options)
+    built = backbone.arch + (json.dumps(options, sort_keys=True) if options else "")
+    return tensors_digest(built.encode(), backbone.state_dict)
 
 
 @dataclass
