@@ -20,6 +20,8 @@ from mmbench.settings_types import STRICT
 
 # Options of `mmbench transfer` that some tasks do not use.
 Option = Literal["bank", "labels_file", "plot", "precision", "work", "workers"]
+# What of a data set a task uses: labelled images, images with boxes, or images with label maps.
+Data = Literal["labels", "boxes", "label maps"]
 ON_FEATURES: tuple[Option, ...] = ("bank", "plot", "precision", "workers")
 
 
@@ -81,7 +83,7 @@ class TaskEntry:
         metrics: what a protocol may name as the primary metric.
         uses: the options of `mmbench transfer` that it uses, of those that some tasks do not.
         frozen: works on the features of a frozen encoder; raw pixels and any `Encoder` will do.
-        dense: uses the data set's scenes (boxes, masks) instead of its labelled images.
+        data: what of the data set it uses.
     """
 
     name: str
@@ -92,7 +94,12 @@ class TaskEntry:
     metrics: tuple[str, ...]
     uses: tuple[Option, ...]
     frozen: bool
-    dense: bool
+    data: Data
+
+    @property
+    def dense(self) -> bool:
+        """Whether places in images are predicted, and not labels of images."""
+        return self.data != "labels"
 
 
 TASKS: Registry[TaskEntry] = Registry("task", "mmbench.transfer.tasks", "mmbench.transfer.dense")
@@ -107,7 +114,7 @@ def task(
     metrics: tuple[str, ...],
     uses: tuple[Option, ...] = (),
     frozen: bool = False,
-    dense: bool = False,
+    data: Data = "labels",
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
     """Register the decorated function `(TransferJob, settings) -> Measurement` as a transfer task.
 
@@ -115,7 +122,7 @@ def task(
     """
 
     def decorate(measure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        entry = TaskEntry(name, settings, default_protocol, measure, column, metrics, uses, frozen, dense)
+        entry = TaskEntry(name, settings, default_protocol, measure, column, metrics, uses, frozen, data)
         TASKS.register(name)(entry)
         return measure
 

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.types import ImageFiles, ImageSplit, Metric, Scenes, Split
 from mmbench.errors import UserError
@@ -31,7 +32,8 @@ class Dataset:
             `files` may be omitted: they are decoded a little larger than they are fed.
         image_size: side in pixels at which the images are fed to a small backbone (they may be stored
             larger, so that crops have room).
-        scenes: the images with boxes and masks, if there are some.
+        scenes: images with label maps, in the layout of Patterns, if there are some.
+        annotated: images with boxes, if there are some.
         files: the same splits as image files on disk, if there are some.
         metric: the usual metric of this data set: "top1", "mean_per_class" or "mAP".
         multilabel: whether an image can show several classes.
@@ -47,6 +49,7 @@ class Dataset:
     splits: Mapping[str, Callable[[], ImageSplit]] = field(default_factory=dict)
     image_size: int = 32
     scenes: Scenes | None = None
+    annotated: AnnotatedData | None = None
     files: Mapping[str, Callable[[], ImageFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
     multilabel: bool = False

@@ -21,7 +21,7 @@ INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_d
     column=BoardColumn("Detection", order=70),
     metrics=("AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75"),
     uses=("work",),
-    dense=True,
+    data="boxes",
 )
 def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:
     """Train every layer with Detectron2's DefaultTrainer and evaluate with its COCOEvaluator.

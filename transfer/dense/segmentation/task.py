@@ -21,7 +21,7 @@ INSTALL = "pip install 'mmbench[segmentation]'"
     column=BoardColumn("Segmentation", order=80),
     metrics=("mIoU", "mAcc", "aAcc"),
     uses=("work",),
-    dense=True,
+    data="label maps",
 )
 def segmentation(job: TransferJob, settings: SegmentationSettings) -> Measurement:
     """Train every layer with mmengine's Runner and evaluate with mmsegmentation's IoUMetric.

@@ -1,0 +1,1 @@
+"""Annotated images: boxes, masks and keypoints, whatever layout their files have."""
