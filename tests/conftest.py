@@ -1,6 +1,7 @@
 """What tests of data and of transfer share: manifests of small stand-ins, and images."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import yaml
 from PIL import Image
 
 from mmbench.data import manifest
+
+sys.path.insert(0, str(Path(__file__).parent / "data" / "annotated"))  # annotated_layouts
 
 
 @pytest.fixture
