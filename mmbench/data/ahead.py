@@ -16,7 +16,7 @@ import pickle
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -73,9 +73,14 @@ class Handover(Generic[Batch]):
 
 
 def _bytes_of(batch: Any) -> int:
+    """Return the bytes of all tensors in a batch: in lists, dicts, and attributes of other objects."""
     if isinstance(batch, Tensor):
         return batch.nbytes
-    return sum(map(_bytes_of, batch)) if isinstance(batch, list | tuple) else 0
+    if isinstance(batch, dict):
+        return sum(map(_bytes_of, batch.values()))
+    if isinstance(batch, list | tuple):
+        return sum(map(_bytes_of, batch))
+    return sum(map(_bytes_of, vars(batch).values())) if hasattr(batch, "__dict__") else 0
 
 
 def leave_stops_to_parent(worker: int) -> None:
@@ -112,7 +117,7 @@ def read_batches(
     collate: Callable[[list[Any]], Batch],
     *,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield one batch per list of keys, in order, read by `workers` processes ahead of their use.
 
     Raises:

@@ -1,0 +1,135 @@
+"""Batches for training and evaluation, read ahead by worker processes. Imports Detectron2."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from detectron2.data import DatasetFromList
+from detectron2.data.samplers import InferenceSampler
+from torch.utils.data import Dataset as TorchDataset
+
+from mmbench.data.ahead import read_batches
+from mmbench.distributed import process_count, process_rank
+from mmbench.errors import UserError
+from mmbench.transfer.dense.detection.mapper import drawn
+from mmbench.transfer.dense.detection.sampling import BatchStream, Draw, share
+
+Item = dict[str, Any]
+Mapper = Callable[[Item], Item]
+
+
+class _Images(TorchDataset[Any]):
+    """Images by their draw: read, augmented, or the error as text (torch adds a traceback to exceptions).
+
+    Args:
+        dicts: in Detectron2's format; they are packed, so that workers share their memory.
+        mapper: reads and augments.
+        seed: of the augmentations.
+    """
+
+    def __init__(self, dicts: Sequence[Item], mapper: Mapper, seed: int) -> None:
+        self.dicts, self.mapper, self.seed = DatasetFromList(list(dicts), copy=True), mapper, seed
+
+    def __getitem__(self, draw: Draw) -> Item | str:
+        with drawn(self.seed, draw.number):
+            try:
+                return self.mapper(self.dicts[draw.image])
+            except UserError as error:
+                return str(error)
+
+
+def _as_list(items: list[Item | str]) -> list[Item | str]:
+    """Return the batch as it is: Detectron2 pads and stacks in the model."""
+    return items
+
+
+def _checked(batch: list[Item | str]) -> list[Item]:
+    """Return the batch.
+
+    Raises:
+        UserError: an image of it could not be read.
+    """
+    for item in batch:
+        if isinstance(item, str):
+            raise UserError(item)
+    return batch  # type: ignore[return-value]
+
+
+class TrainingLoader:
+    """This process's parts of a stream's batches. Iterating begins at `position` and never ends.
+
+    Attributes:
+        position: number of the next batch.
+        waited: seconds that the training waited for data so far.
+    """
+
+    def __init__(
+        self,
+        dicts: Sequence[Item],
+        mapper: Mapper,
+        stream: BatchStream,
+        *,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.images, self.stream = _Images(dicts, mapper, stream.seed), stream
+        self.workers, self.pin_memory = workers, pin_memory
+        self.position, self.waited = 0, 0.0
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        """Yield the remaining batches.
+
+        Raises:
+            UserError: an image cannot be read, or the processes cannot share a batch evenly.
+        """
+        rank, processes = process_rank(), process_count()
+        keys = (share(batch, rank, processes) for batch in self.stream.batches(self.position))
+        found = read_batches(self.images, keys, self.workers, _as_list, pin_memory=self.pin_memory)
+        with contextlib.closing(found):  # ends the workers
+            while True:
+                started = time.perf_counter()
+                # torch draws a seed for its workers when it starts them; the training's random state must
+                # not depend on how often that happened.
+                state = torch.get_rng_state()
+                batch = next(found)
+                torch.set_rng_state(state)
+                self.waited += time.perf_counter() - started
+                self.position += 1
+                yield _checked(batch)
+
+
+class TestLoader:
+    """This process's part of the evaluated images, in order. Its length is the number of batches."""
+
+    __test__ = False  # not a test, whatever its name
+
+    def __init__(
+        self,
+        dicts: Sequence[Item],
+        mapper: Mapper,
+        *,
+        batch_size: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.images = _Images(dicts, mapper, seed=0)
+        own = list(InferenceSampler(len(dicts)))
+        self.batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
+        self.workers, self.pin_memory = workers, pin_memory
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        """Yield the batches.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        keys = ([Draw(index, index) for index in batch] for batch in self.batches)
+        for batch in read_batches(self.images, keys, self.workers, _as_list, pin_memory=self.pin_memory):
+            yield _checked(batch)
