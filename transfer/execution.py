@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from mmbench.distributed import on_main
 from mmbench.environment import provenance
 from mmbench.errors import UserError
+from mmbench.files import atomic_path
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import Measurement, TransferJob
@@ -129,10 +131,14 @@ def _record(job: TransferJob, measured: Measurement, seconds: float, reused: boo
 
 
 def _write(result: Result, measured: Measurement, run: TransferRun, store: ResultStore) -> Result:
-    """Draw the confusion matrix, then write the record, and return it."""
+    """Put the measurement's files and the confusion matrix beside the record, then write it; return it."""
+    path = run.path(store)
+    for ending, file in measured.files.items():
+        with atomic_path(path.with_suffix(f".{ending}")) as temporary:
+            shutil.copyfile(file, temporary)  # the work folder may be on another disk, and may be kept
     if measured.confusion is not None:
         title = f"{result.model.arm} on {run.dataset.name}, {result.protocol}, seed {result.seed}"
-        target = run.path(store).with_suffix(".confusion.png")
+        target = path.with_suffix(".confusion.png")
         draw_confusion(measured.confusion, run.dataset.classes, title, target)
     store.write(result)
     return result

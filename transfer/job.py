@@ -110,6 +110,7 @@ class Measurement:
         per_class: class -> percent, where it does not follow from `confusion`.
         labels: which labels were used, where that is less than all.
         from_bank: whether the backbone ran for nothing but features of the bank.
+        files: what is put beside the record: ending of its name, such as "losses.png" -> a file in `work`.
     """
 
     metrics: dict[str, Metric]
@@ -121,3 +122,4 @@ class Measurement:
     per_class: Mapping[str, float] | None = None
     labels: LabelSubset | None = None
     from_bank: bool = False
+    files: Mapping[str, Path] = field(default_factory=dict)

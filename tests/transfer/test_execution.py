@@ -145,3 +145,20 @@ def test_data_that_cannot_be_classified_are_refused(run: Run, gratings: Dataset)
     without = {name: load for name, load in gratings.splits.items() if name != "val"}
     with pytest.raises(UserError, match="'gratings' at gratings has no val split"):
         run("logreg", dataset=replace(gratings, splits=without))
+
+
+def test_files_of_a_measurement_lie_beside_the_record(
+    run: Run, backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = TASKS.get("knn")
+
+    def measure(job: Any, settings: Any) -> Any:
+        measured = entry.measure(job, settings)
+        (job.work / "curve.png").write_bytes(b"curve")
+        return replace(measured, files={"losses.png": job.work / "curve.png"})
+
+    monkeypatch.setitem(TASKS._entries, "knn", replace(entry, measure=measure))
+    run()
+    path = make_run("knn", backbone, gratings).path(ResultStore(tmp_path / "results"))
+    assert path.with_suffix(".losses.png").read_bytes() == b"curve"
+    assert (tmp_path / "work" / "curve.png").exists(), "the work folder may be kept"
