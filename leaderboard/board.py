@@ -87,7 +87,7 @@ class Column:
     @property
     def name(self) -> str:
         """A short name that is safe in file names, such as "linear-patterns-v1-patterns-top1"."""
-        recipe = self.protocol.replace("/", "-").replace("@", "-v")
+        recipe = self.protocol.replace("/", "-").replace("@", "-v").replace("+", "-")
         return f"{recipe}-{safe_name(self.dataset)}-{safe_name(self.metric)}"
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore, config_digest
+from mmbench.results import CUSTOM, Result, ResultStore, config_digest
 
 CONTROL_FORMATS = ("random", "pixels")
 
@@ -59,7 +59,9 @@ def _preprocessing(card: ModelCard) -> str:
 
 def _rows(file: str, result: Result) -> list[dict[str, object]]:
     card, provenance = result.model, result.provenance
-    recipe, _, version = result.protocol.partition("@")
+    recipe, _, version = result.protocol.removesuffix(CUSTOM).partition("@")
+    if result.protocol.endswith(CUSTOM):
+        recipe += CUSTOM  # not a version of the protocol, but another one
     high_pass = card.preprocessing.high_pass
     common: dict[str, object] = {
         "file": file,

@@ -30,6 +30,7 @@ from mmbench.formatting import Unit
 from mmbench.verification import DIGEST, is_damaged, with_digest
 
 SCHEMA_VERSION = 1
+CUSTOM = "+custom"  # ends the protocol of a record that a library's own keys changed
 DAMAGED = "damaged: its digest differs from its content"
 
 
@@ -97,7 +98,8 @@ class Result(BaseModel):
 
     Attributes:
         model: the card of the weights; `model.arm` is the row of the leaderboard.
-        protocol: versioned id such as "linear/patterns@1".
+        protocol: versioned id such as "linear/patterns@1"; it ends in "+custom" where keys of the library's
+            own configuration were changed.
         metrics: by name, such as "top1", "AP50", "mIoU".
         primary_metric: the one that ranks.
         seed: seed of the transfer run (the pretraining seed is in the card).
@@ -118,7 +120,7 @@ class Result(BaseModel):
     model: ModelCard
     task: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
     dataset: DatasetReference
-    protocol: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+$")
+    protocol: str = Field(pattern=r"^[a-z0-9_]+/[a-z0-9_.-]+@[0-9]+(\+custom)?$")
     metrics: dict[str, Metric]
     primary_metric: str
     seed: int

@@ -35,6 +35,23 @@ class TaskSettings(BaseModel):
         """Return the model that checks `values`; a task with several kinds of protocols overrides this."""
         return cls
 
+    @classmethod
+    def library_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those names that are keys of the configuration of the task's library; most tasks have none.
+
+        They are given like settings, and the settings hold them in `library`.
+        """
+        return ()
+
+    @property
+    def customised(self) -> bool:
+        """Whether more than settings was changed, which the protocol of the record then says."""
+        return False
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as a record holds them."""
+        return self.model_dump(mode="json")
+
     def remarks(self) -> tuple[str, ...]:
         """Return what of a protocol's schedule lies beyond the end of a run that was made shorter."""
         found = []

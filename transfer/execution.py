@@ -113,7 +113,7 @@ def _record(job: TransferJob, measured: Measurement, seconds: float, reused: boo
         model=job.backbone.card,
         task=run.task.entry.name,
         dataset=run.reference.model_copy(update={"split_sizes": measured.split_sizes}),
-        protocol=run.protocol.id,
+        protocol=run.protocol_id,
         metrics=measured.metrics,
         primary_metric=run.metric,
         seed=run.seed,

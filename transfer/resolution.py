@@ -114,8 +114,9 @@ def resolve_tasks(
 def _own_overrides(task: ResolvedTask, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return those overrides that are for a task, without its name; its own win."""
     prefix = f"{task.entry.name}."
-    fields = task.entry.settings.variant({**task.protocol.settings, **overrides}).model_fields
-    shared = {name: value for name, value in overrides.items() if name in fields}
+    model = task.entry.settings.variant({**task.protocol.settings, **overrides})
+    known = {*model.model_fields, *model.library_keys(tuple(overrides))}
+    shared = {name: value for name, value in overrides.items() if name in known}
     own = {name[len(prefix) :]: value for name, value in overrides.items() if name.startswith(prefix)}
     return {**shared, **own}
 
@@ -123,15 +124,27 @@ def _own_overrides(task: ResolvedTask, overrides: Mapping[str, Any]) -> dict[str
 def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping[str, Any]) -> Settings:
     """Return the protocol's settings, with overrides, as the task's own typed model.
 
+    Where an override asks for another variant of the model, such as another detector, those settings of the
+    protocol that it does not have are left out. Keys of the library's own configuration go into the setting
+    `library`.
+
     Raises:
         UserError: an override names no setting (near match named) or has a value of the wrong kind.
     """
-    values = {**protocol.settings, **overrides}
-    checked: type[Settings] = model.variant(values)  # type: ignore[assignment]
-    for name in overrides:
+    checked: type[Settings] = model.variant({**protocol.settings, **overrides})  # type: ignore[assignment]
+    written = dict(protocol.settings)
+    if checked is not model.variant(written):
+        written = {name: value for name, value in written.items() if name in checked.model_fields}
+    keys = checked.library_keys(tuple(overrides))
+    stated = {name: value for name, value in overrides.items() if name not in keys}
+    if keys:
+        library = {**written.get("library", {}), **stated.get("library", {})}
+        stated["library"] = library | {key: overrides[key] for key in keys}
+    for name in stated:
         if name not in checked.model_fields:
             raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
+    context = {"stated": set(stated), "protocol": protocol.settings}
     try:
-        return checked.model_validate(values, context={"stated": set(overrides)})
+        return checked.model_validate({**written, **stated}, context=context)
     except ValidationError as error:
         raise first_problem(error, owner=protocol.id) from None

@@ -11,7 +11,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.results import DatasetReference, ResultStore
+from mmbench.results import CUSTOM, DatasetReference, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute, default_compute
 from mmbench.transfer.encoder import EncodedModel
@@ -98,10 +98,15 @@ class TransferRun:
         """The protocol that is followed."""
         return self.task.protocol
 
+    @property
+    def protocol_id(self) -> str:
+        """The protocol's id as it is recorded; "+custom" is added where the library's own keys change it."""
+        return self.protocol.id + (CUSTOM if self.task.settings.customised else "")
+
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """Every resolved setting that changes numbers, as it is recorded."""
-        config = self.task.settings.model_dump(mode="json")
+        config = self.task.settings.recorded()
         if "precision" in self.task.entry.uses:
             config |= self.compute.recorded()
         if self.bank.stored != "float32" and self.task.entry.frozen:
@@ -133,4 +138,4 @@ class TransferRun:
 
     def path(self, store: ResultStore) -> Path:
         """Return where the record of this run is or will be."""
-        return store.path_of(self.backbone.card, self.protocol.id, self.reference, self.config, self.seed)
+        return store.path_of(self.backbone.card, self.protocol_id, self.reference, self.config, self.seed)

@@ -7,7 +7,7 @@ from typing import Any
 import timm
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import CNNBlockBase, ShapeSpec, get_norm
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -15,9 +15,9 @@ from detectron2.modeling import (
     ROI_HEADS_REGISTRY,
     Backbone,
 )
-from detectron2.modeling.backbone.fpn import FPN
+from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
-from detectron2.modeling.meta_arch import GeneralizedRCNN
+from detectron2.modeling.meta_arch import GeneralizedRCNN, RetinaNet
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from detectron2.structures import ImageList
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 from mmbench.transfer.dense.common.architectures import feature_maps
+from mmbench.transfer.dense.detection.detectors.norms import fit_device, synchronise
 
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
 
@@ -44,16 +45,25 @@ class TimmBackbone(Backbone):
         bfloat16: compute in bfloat16 (weights and outputs stay float32); nearly twice as fast on new CPUs;
             on a device without it, in float32.
         options: how the network is built, where names and shapes of its tensors do not determine it.
+        frozen: no gradient, and norms in evaluation mode.
+        norm: its batch norms are synchronised over processes unless this is "bn".
 
     Raises:
         UserError: timm offers no feature maps of such strides for this architecture.
     """
 
     def __init__(
-        self, arch: str, finest_stride: int = 4, bfloat16: bool = False, options: Options = NO_OPTIONS
+        self,
+        arch: str,
+        finest_stride: int = 4,
+        bfloat16: bool = False,
+        options: Options = NO_OPTIONS,
+        *,
+        frozen: bool = False,
+        norm: str = "bn",
     ) -> None:
         super().__init__()
-        self.bfloat16 = bfloat16
+        self.bfloat16, self.frozen = bfloat16, frozen
         levels = feature_maps(arch, "detection", options)
         wanted = [level for level in levels if level.stride >= finest_stride]
         strides = [level.stride for level in wanted]
@@ -64,11 +74,22 @@ class TimmBackbone(Backbone):
             )
         indices = tuple(level.index for level in wanted)
         self.timm_model = timm.create_model(arch, features_only=True, out_indices=indices, **options)
+        if norm != "bn" and not frozen:
+            self.timm_model = synchronise(self.timm_model)
+        if frozen:
+            self.timm_model.requires_grad_(False).eval()
         self.timm_model.to(memory_format=torch.channels_last)
         named = {f"stride{level.stride}": level for level in wanted}
         self._out_features = list(named)
         self._out_feature_strides = {name: level.stride for name, level in named.items()}
         self._out_feature_channels = {name: level.channels for name, level in named.items()}
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Set the mode; a frozen network stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.timm_model.eval()
+        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of images (N, 3, H, W) by name, each (N, C, H / stride, W / stride)."""
@@ -83,17 +104,51 @@ class TimmBackbone(Backbone):
         return int(max(self._out_feature_strides.values()))
 
 
+def _bottom_up(cfg: CfgNode) -> TimmBackbone:
+    timm_cfg = cfg.MODEL.TIMM
+    return TimmBackbone(
+        timm_cfg.ARCH,
+        timm_cfg.FINEST_STRIDE,
+        timm_cfg.BFLOAT16,
+        dict(timm_cfg.OPTIONS),
+        frozen=cfg.MODEL.BACKBONE.FREEZE_AT > 0,
+        norm=timm_cfg.NORM,
+    )
+
+
+def _pyramid(cfg: CfgNode, bottom_up: TimmBackbone, top_block: nn.Module | None) -> FPN:
+    return FPN(
+        bottom_up,
+        list(bottom_up.output_shape()),
+        cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=top_block,
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
+
+
 @BACKBONE_REGISTRY.register()
 def build_mmbench_timm(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Return `cfg.MODEL.TIMM.ARCH`: as it is if it has one level, else under a light FPN (Lin et al. 2017).
 
     Levels of an FPN are called p2 (stride 4), p3, ...
     """
-    timm_cfg = cfg.MODEL.TIMM
-    bottom_up = TimmBackbone(timm_cfg.ARCH, timm_cfg.FINEST_STRIDE, timm_cfg.BFLOAT16, dict(timm_cfg.OPTIONS))
-    if len(bottom_up.output_shape()) == 1:
-        return bottom_up
-    return FPN(bottom_up, list(bottom_up.output_shape()), cfg.MODEL.FPN.OUT_CHANNELS, norm=cfg.MODEL.FPN.NORM)
+    bottom_up = _bottom_up(cfg)
+    return bottom_up if len(bottom_up.output_shape()) == 1 else _pyramid(cfg, bottom_up, None)
+
+
+@BACKBONE_REGISTRY.register()
+def build_mmbench_timm_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Return the twin of Detectron2's build_resnet_fpn_backbone: levels p2 to p5, and p6 by max-pooling."""
+    return _pyramid(cfg, _bottom_up(cfg), LastLevelMaxPool())
+
+
+@BACKBONE_REGISTRY.register()
+def build_mmbench_timm_retinanet_fpn(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Return the twin of build_retinanet_resnet_fpn_backbone: levels p3 to p5, p6 and p7 by convolutions."""
+    bottom_up = _bottom_up(cfg)
+    name, coarsest = list(bottom_up.output_shape().items())[-1]
+    return _pyramid(cfg, bottom_up, LastLevelP6P7(coarsest.channels, cfg.MODEL.FPN.OUT_CHANNELS, name))
 
 
 @ROI_BOX_HEAD_REGISTRY.register()
@@ -110,9 +165,10 @@ class MMBenchBoxHead(nn.Module):
     def __init__(self, cfg: CfgNode, input_shape: ShapeSpec) -> None:
         super().__init__()
         channels, width = input_shape.channels, cfg.MODEL.ROI_BOX_HEAD.FC_DIM
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = get_norm(cfg.MODEL.ROI_BOX_HEAD.NORM or "BN", channels)
         self.hidden = nn.Linear(channels * input_shape.height * input_shape.width, width, bias=False)
-        self.hidden_norm = nn.BatchNorm1d(width)
+        sync = isinstance(self.norm, nn.SyncBatchNorm)
+        self.hidden_norm = nn.SyncBatchNorm(width) if sync else nn.BatchNorm1d(width)
         self.output_shape = ShapeSpec(channels=channels + width)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -148,33 +204,69 @@ class MMBenchRes5ROIHeads(Res5ROIHeads):
             res5 = nn.Sequential(*blocks)
         else:
             res5, channels = super()._build_res5_block(cfg)
+        if cfg.MODEL.BACKBONE.FREEZE_AT >= 5:
+            for block in res5.children():
+                assert isinstance(block, CNNBlockBase)
+                block.freeze()
         res5.add_module("norm", get_norm(norm, channels))
         return res5, channels
 
 
+class CardInputs:
+    """What the meta-architectures below share: images as the card says, norms that fit the device."""
+
+    backbone: Backbone
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    high_pass: HighPass | None
+
+    def follow(self, cfg: CfgNode) -> None:
+        """Take over what `build_config` says beyond Detectron2's own keys; called after the construction."""
+        wanted = cfg.MODEL.HIGH_PASS
+        self.high_pass = (
+            HighPass(kernel_size=wanted.KERNEL_SIZE, sigma=wanted.SIGMA) if wanted.ENABLED else None
+        )
+        assert isinstance(self, nn.Module)
+        fit_device(self, cfg.MODEL.DEVICE)
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """Normalise, high-pass image by image (before padding, whose edge it would mark), pad, batch."""
+        images = [item["image"].to(self.pixel_mean.device) for item in batched_inputs]
+        images = [(image - self.pixel_mean) / self.pixel_std for image in images]
+        if self.high_pass is not None:
+            images = [high_pass(image, self.high_pass) for image in images]
+        return ImageList.from_tensors(
+            images, self.backbone.size_divisibility, padding_constraints=self.backbone.padding_constraints
+        )
+
+
 @META_ARCH_REGISTRY.register()
-class MMBenchRCNN(GeneralizedRCNN):
+class MMBenchRCNN(CardInputs, GeneralizedRCNN):
     """Detectron2's R-CNN; where the card asks for it, normalised images are high-passed first."""
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
-        self.high_pass = (
-            HighPass(kernel_size=cfg.MODEL.HIGH_PASS.KERNEL_SIZE, sigma=cfg.MODEL.HIGH_PASS.SIGMA)
-            if cfg.MODEL.HIGH_PASS.ENABLED
-            else None
-        )
+        self.follow(cfg)
 
-    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        """Normalise, high-pass image by image (before padding, whose edge it would mark), pad, batch."""
-        if self.high_pass is None:
-            return super().preprocess_image(batched_inputs)
-        images = [
-            high_pass(
-                (self._move_to_current_device(item["image"]) - self.pixel_mean) / self.pixel_std,
-                self.high_pass,
-            )
-            for item in batched_inputs
-        ]
-        return ImageList.from_tensors(
-            images, self.backbone.size_divisibility, padding_constraints=self.backbone.padding_constraints
-        )
+
+@META_ARCH_REGISTRY.register()
+class MMBenchRetinaNet(CardInputs, RetinaNet):
+    """Detectron2's RetinaNet with the images of MMBenchRCNN.
+
+    The running mean of the number of positive anchors, by which the losses are divided, is a buffer
+    `loss_normaliser`, so that a continued training goes on with it; Detectron2 keeps a plain number.
+    """
+
+    loss_normaliser: Tensor
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__(cfg)
+        # -1 before the first iteration
+        self.register_buffer("loss_normaliser", torch.tensor(-1.0, dtype=torch.float64))
+        self.follow(cfg)
+
+    def _ema_update(self, name: str, value: float, initial_value: float, momentum: float = 0.9) -> float:
+        old = float(self.loss_normaliser)
+        new = (initial_value if old < 0 else old) * momentum + value * (1 - momentum)
+        self.loss_normaliser.copy_(torch.tensor(new, dtype=torch.float64))
+        return new

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
-from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.results import Metric
 from mmbench.transfer.dense.common.divergence import Divergence
-from mmbench.transfer.dense.common.notes import filtered_images, unused_tensors
 from mmbench.transfer.dense.common.quiet import logs_to, seeded
 from mmbench.transfer.dense.common.splits import scene_splits
 from mmbench.transfer.dense.detection.catalog import check_annotations, in_catalog, write_subset
-from mmbench.transfer.dense.detection.config import build_config, choose_detector
+from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
+from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.trainer import DETECTIONS, OBJECTS, DetectionTrainer, ReportProgress
-from mmbench.transfer.dense.detection.weights import check_arrival, write_c4_weights, write_timm_weights
+from mmbench.transfer.dense.detection.weights import check_arrival
 from mmbench.transfer.job import Measurement, TransferJob
 
 NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
@@ -38,7 +36,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     if splits.subset is not None:
         train_json = job.work / "train-subset.json"
         write_subset(scenes.coco_json("train"), splits.subset, train_json)
-    weights, notes = _write_weights(job, settings)
+    weights, notes = write_weights(job.backbone, job.work, settings, job.device)
     divergence = Divergence("detection", settings.learning_rate)
 
     files = [(train_json, scenes.images("train")), (scenes.coco_json(evaluated), scenes.images(evaluated))]
@@ -46,17 +44,20 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         cfg = build_config(
             job.backbone.card,
             settings,
-            classes=len(scenes.classes),
-            datasets=(names[0], names[1]),
-            weights=weights,
-            output=job.work,
-            device=job.device,
-            seed=job.seed,
+            RunFacts(
+                classes=len(scenes.classes),
+                datasets=(names[0], names[1]),
+                weights=weights,
+                output=job.work,
+                device=job.device,
+                seed=job.seed,
+            ),
         )
+        detector = detector_of(cfg)
         (job.work / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
         trainer = DetectionTrainer(cfg)
         trainer.resume_or_load(resume=False)
-        arrived = check_arrival(trainer.model, weights)
+        arrived = check_arrival(trainer.model, weights, detector.from_backbone)
         notes.append(f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit")
         trainer.register_hooks([ReportProgress(job.report)])
         try:
@@ -66,7 +67,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         divergence.check_weights(trainer.model)
         job.report(settings.iterations, settings.iterations, "evaluating")
         model = trainer.model
-        with divergence.watched(model.proposal_generator.rpn_head, model.roi_heads.box_predictor):
+        with divergence.watched(*detector.score_heads(model)):
             results = trainer.test(cfg, model)
     metrics = {
         prefix + name: Metric(value=value, higher_is_better=True, n=splits.sizes[evaluated])
@@ -83,20 +84,6 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         images_seen=settings.batch_size * settings.iterations + splits.sizes[evaluated],
         notes=tuple(notes),
     )
-
-
-def _write_weights(job: TransferJob, settings: DetectionSettings) -> tuple[Path, list[str]]:
-    """Write the backbone for the detector that it gets; return the file and the notes on both."""
-    detector = choose_detector(job.backbone.arch, settings, job.backbone.card.arch_options)
-    notes = [f"detector: {detector}, {'Mask' if settings.masks else 'Faster'} R-CNN, every layer trained"]
-    if detector == "c4":
-        weights = write_c4_weights(job.backbone, job.work)
-    else:
-        weights, unused = write_timm_weights(job.backbone, job.work, settings.pyramid_finest_stride)
-        notes += unused_tensors(unused)
-        if settings.pyramid_bfloat16 and not has_bfloat16(job.device):
-            notes.append(NO_BFLOAT16)
-    return weights, notes + filtered_images(job.backbone.card.preprocessing)
 
 
 def average_precisions(results: Mapping[str, float], split: str) -> dict[str, float]:

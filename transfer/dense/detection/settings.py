@@ -1,68 +1,104 @@
-"""Settings of detection protocols."""
+"""Settings of detection protocols that all detectors share; see `detector_settings` for those of each."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mmbench.settings_types import (
     BatchSize,
+    Count,
     Factor,
     Flag,
+    Iterations,
     Milestones,
-    PositiveShare,
     SceneSize,
     SceneSizes,
     WarmupIterations,
     WeightDecay,
     Within,
-    different,
     require_within_run,
 )
+from mmbench.tasks import TaskSettings
+from mmbench.transfer.dense.common.scaling import by_linear_rule
 from mmbench.transfer.dense.common.settings import DenseSettings
 
-AnchorSide = Annotated[int, Within(1, 8192)]
-AnchorScale = Annotated[float, Within(0.1, 1000)]
-LayerWidth = Annotated[int, Within(8, 65536)]
-Sampled = Annotated[int, Within(2, 100_000)]
-Proposals = Annotated[int, Within(1, 1_000_000)]
+# "syncbn" is torch's SyncBatchNorm in several processes and batch norm in one; "naive_syncbn" is Detectron2's
+# own, as in the last configurations of MoCo; "bn" never synchronises.
+BackboneNorm = Literal["bn", "syncbn", "naive_syncbn", "frozen_bn"]
+
+LIBRARY_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", re.ASCII)
+# Detectron2's keys that mmbench sets for the run: another value would break the proof of arrival, the
+# continuation or the record. Each ends a name or continues with a dot.
+RESERVED = (
+    "DATALOADER.NUM_WORKERS",
+    "DATASETS",
+    "MODEL.DEVICE",
+    "MODEL.HIGH_PASS",
+    "MODEL.META_ARCHITECTURE",
+    "MODEL.MMBENCH",
+    "MODEL.TIMM",
+    "MODEL.WEIGHTS",
+    "OUTPUT_DIR",
+    "SEED",
+    "SOLVER.REFERENCE_WORLD_SIZE",
+    "VERSION",
+)
+# Settings that records of earlier versions did not have: left out of a record where they have no effect.
+LATER = (
+    "reference_batch_size",
+    "epochs",
+    "fewest_iterations",
+    "test_max_size",
+    "freeze_at",
+    "backbone_norm",
+    "evaluation",
+    "library",
+)
 
 
 class DetectionSettings(DenseSettings):
-    """Settings of a Faster or Mask R-CNN run; names in capitals are Detectron2's own.
+    """Settings that all detectors share; names in capitals are Detectron2's own.
 
     Attributes:
-        detector: "c4" is MoCo's ResNet C4 with an extra norm after res5; "pyramid" takes the stages of any
-            timm ConvNet, under a light FPN where there are several; "auto" takes c4 for the plain ResNets
-            of 18 to 101 layers, else the pyramid.
+        detector: "c4" is MoCo's ResNet C4 with an extra norm after res5; "fpn" is Faster or Mask R-CNN on
+            Detectron2's FPN; "keypoint" adds its keypoint head; "retinanet" has one stage; "pyramid" takes
+            the stages of any timm ConvNet, under a light FPN where there are several; "auto" takes c4 for
+            the plain ResNets of 18 to 101 layers, else the pyramid.
         masks: train and measure instance masks too (Mask R-CNN).
         batch_size: images per iteration, over all processes.
+        reference_batch_size: the batch that learning_rate, iterations, fewest_iterations, decay_at and
+            warmup_iterations are written for; with another batch_size they follow the linear rule, unless
+            they are stated too. None: they are used as they are.
+        epochs: passes over the training images that set the length of the run, in which case `iterations` is
+            the upper bound of the length, and decay_at and warmup_iterations shrink with it. None: the run
+            has `iterations`.
+        fewest_iterations: lower bound of that length.
         backbone_lr_factor: factor on the learning rate of what was loaded from the checkpoint.
         decay_at: iterations at which the learning rate falls to a tenth.
         train_sizes: lengths of the shorter side in pixels; one is drawn per training image.
         test_size: the same at evaluation.
         max_size: upper bound of the longer side.
+        test_max_size: the same at evaluation, where it differs.
         precise_bn_iterations: batches over which batch-norm statistics are averaged anew after the
             training (TEST.PRECISE_BN); 0 keeps the running averages.
-        c4_anchor_sizes: sides of the anchors in pixels (c4).
-        pyramid_anchor_scales: sides of the anchors as multiples of each level's stride (pyramid).
-        pyramid_finest_stride: stride of the finest level (pyramid).
-        pyramid_channels: channels of the FPN and of the RPN (pyramid).
-        pyramid_box_bins: bins per side that each box is pooled to (pyramid).
-        pyramid_box_width: width of the box head's one hidden layer (pyramid).
-        pyramid_bfloat16: run the timm network in bfloat16, where the device has it (pyramid).
-        rpn_batch: anchors per image in the RPN loss (RPN.BATCH_SIZE_PER_IMAGE).
-        roi_batch: proposals per image in the box loss (ROI_HEADS.BATCH_SIZE_PER_IMAGE).
-        roi_positive_share: upper bound of the share of things among these (POSITIVE_FRACTION).
-        roi_samples: samples per bin and axis of ROIAlign (POOLER_SAMPLING_RATIO); 0 adapts to the box.
-        train_proposals: proposals per image before and after suppression, training.
-        test_proposals: the same, evaluation.
+        freeze_at: stages that stay as they were loaded, from the stem on (BACKBONE.FREEZE_AT): 1 the stem,
+            2 also res2, up to 5, the whole backbone; of timm's feature maps 0 or 5.
+        backbone_norm: of the backbone, and of C4's extra norm (RESNETS.NORM).
+        evaluation: "coco" is COCO's average precision over 101 points of recall; "voc2007" is that of
+            Detectron2's PascalVOCDetectionEvaluator over 11 points, which ignores difficult objects.
+        library: Detectron2's own keys and their values, applied last.
     """
 
-    detector: Literal["auto", "c4", "pyramid"] = "auto"
+    detector: Literal["auto", "c4", "pyramid", "fpn", "keypoint", "retinanet"] = "auto"
     masks: Flag = False
     batch_size: BatchSize
+    reference_batch_size: BatchSize | None = None
+    epochs: Count | None = None
+    fewest_iterations: Iterations = 1
     backbone_lr_factor: Factor = 1.0
     weight_decay: WeightDecay = 1e-4
     decay_at: Milestones = ()
@@ -70,24 +106,44 @@ class DetectionSettings(DenseSettings):
     train_sizes: SceneSizes
     test_size: SceneSize
     max_size: SceneSize = Field(default=1333, validate_default=True)
+    test_max_size: SceneSize | None = None
     precise_bn_iterations: WarmupIterations = 0
-    c4_anchor_sizes: Annotated[
-        tuple[AnchorSide, ...], Field(min_length=1, max_length=32), AfterValidator(different)
-    ] = (32, 64, 128, 256, 512)
-    pyramid_anchor_scales: Annotated[
-        tuple[AnchorScale, ...], Field(min_length=1, max_length=32), AfterValidator(different)
-    ] = (4.0, 5.66)
-    pyramid_finest_stride: Literal[4, 8] = 4
-    pyramid_channels: LayerWidth = 64
-    pyramid_box_bins: Annotated[int, Within(1, 64)] = 7
-    pyramid_box_width: LayerWidth = 256
-    pyramid_bfloat16: Flag = False
-    rpn_batch: Sampled = 256
-    roi_batch: Sampled = 512
-    roi_positive_share: PositiveShare = 0.25
-    roi_samples: Annotated[int, Within(0, 64)] = 0
-    train_proposals: tuple[Proposals, Proposals] = (12000, 2000)
-    test_proposals: tuple[Proposals, Proposals] = (6000, 1000)
+    freeze_at: Annotated[int, Within(0, 5)] = 0
+    backbone_norm: BackboneNorm = "syncbn"
+    evaluation: Literal["coco", "voc2007"] = "coco"
+    library: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
+        """Return the settings of the detector that `values` names."""
+        return _KINDS.get(str(values.get("detector", "auto")), _KINDS["auto"])
+
+    @classmethod
+    def library_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those names that are keys of Detectron2's configuration, such as MODEL.RPN.NMS_THRESH."""
+        return tuple(name for name in names if LIBRARY_KEY.fullmatch(name))
+
+    @property
+    def keypoints(self) -> bool:
+        """Whether keypoints are trained and measured."""
+        return self.detector == "keypoint"
+
+    @property
+    def customised(self) -> bool:
+        """Whether the library's own keys change the protocol, which the record's id then says."""
+        return bool(self.library)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follows_the_batch(cls, values: Any, info: ValidationInfo) -> Any:
+        """Scale what the user does not state; without a context everything counts as stated."""
+        if info.context is None or not isinstance(values, dict):
+            return values
+        stated = set(info.context["stated"])
+        if "iterations" in stated and "epochs" not in stated and values.get("epochs") is not None:
+            values = {**values, **_of_stated_length(values, info.context["protocol"], stated)}
+            stated |= {"decay_at", "warmup_iterations"}
+        return by_linear_rule(values, stated)
 
     @field_validator("decay_at")
     @classmethod
@@ -101,3 +157,101 @@ class DetectionSettings(DenseSettings):
         if value < largest:
             raise ValueError(f"must not be less than train_sizes and test_size (at most {largest}); set both")
         return value
+
+    @field_validator("library")
+    @classmethod
+    def _leaves_the_run_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not LIBRARY_KEY.fullmatch(name):
+                raise ValueError(f"'{name}' is not a key of Detectron2, such as MODEL.RPN.NMS_THRESH")
+            for reserved in RESERVED:
+                if name == reserved or name.startswith(f"{reserved}."):
+                    raise ValueError(f"{name} belongs to the run, and mmbench sets it; omit it")
+        return value
+
+    def effective(self, images: int) -> DetectionSettings:
+        """Return the settings in force for this number of training images.
+
+        Args:
+            images: that are used in training, so without those that have no objects.
+        """
+        if self.epochs is None:
+            return self
+        wanted = -(-self.epochs * images // self.batch_size)  # rounded up
+        length = min(self.iterations, max(self.fewest_iterations, wanted))
+        share = length / self.iterations
+        decays = sorted({max(1, round(decay * share)) for decay in self.decay_at})
+        return self.model_copy(
+            update={
+                "epochs": None,
+                "iterations": length,
+                "decay_at": tuple(decay for decay in decays if decay < length),
+                "warmup_iterations": min(self.warmup_iterations, length // 10),
+            }
+        )
+
+    def length_note(self, images: int) -> str | None:
+        """Return the note on a length that follows from the number of training images, if it does."""
+        if self.epochs is None:
+            return None
+        used = self.effective(images)
+        passes = used.iterations * self.batch_size / images
+        return (
+            f"{used.iterations} iterations of {self.batch_size} images, {passes:.1f} passes over {images} "
+            f"training images (protocol: {self.epochs} passes, {self.fewest_iterations} to {self.iterations} "
+            f"iterations); decay_at {list(used.decay_at)}, warmup_iterations {used.warmup_iterations}"
+        )
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what differs from the protocol as it is written: the linear rule, the library's own keys."""
+        found = super().remarks()
+        if self.reference_batch_size not in (None, self.batch_size):
+            found = (
+                f"batch_size {self.batch_size} and not {self.reference_batch_size}: by the linear rule, "
+                f"where not stated, learning_rate {self.learning_rate:g}, iterations {self.iterations}, "
+                f"decay_at {list(self.decay_at)}, warmup_iterations {self.warmup_iterations}",
+                *found,
+            )
+        if self.library:
+            changed = ", ".join(f"{name}={value}" for name, value in sorted(self.library.items()))
+            found = (f"Detectron2's own keys are set: {changed}", *found)
+        return found
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as records hold them: the values in force, without later additions that have
+        no effect, so that records of one configuration agree over versions.
+        """
+        values = self.model_dump(mode="json")
+        default = {
+            name: type(self).model_fields[name].get_default(call_default_factory=True) for name in LATER
+        }
+        return {name: value for name, value in values.items() if name not in LATER or value != default[name]}
+
+
+_KINDS: dict[str, type[DetectionSettings]] = {}
+Kind = TypeVar("Kind", bound=type[DetectionSettings])
+
+
+def settings_of(*detectors: str) -> Callable[[Kind], Kind]:
+    """Return a decorator: the settings of these detectors."""
+
+    def decorate(kind: Kind) -> Kind:
+        _KINDS.update(dict.fromkeys(detectors, kind))
+        return kind
+
+    return decorate
+
+
+def _of_stated_length(
+    values: Mapping[str, Any], protocol: Mapping[str, Any], stated: set[str]
+) -> dict[str, Any]:
+    """Return what replaces `epochs` where the user states the iterations: a schedule in proportion."""
+    try:
+        length = int(values["iterations"])
+        share = length / int(protocol["iterations"])
+        decays = sorted({max(1, round(int(decay) * share)) for decay in values.get("decay_at", ())})
+        warmup = min(int(values.get("warmup_iterations", 0)), length // 10)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return {}  # the validation names what is wrong
+    found = {"decay_at": [decay for decay in decays if decay < length], "warmup_iterations": warmup}
+    return {"epochs": None} | {name: value for name, value in found.items() if name not in stated}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.tasks import BoardColumn, task
 from mmbench.transfer.dense.common.requirements import require_installed
+from mmbench.transfer.dense.detection import detector_settings  # noqa: F401  (registers each detector's)
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, get_event_storage
 from torch import nn
 
-from mmbench.transfer.dense.detection.weights import from_backbone
+from mmbench.transfer.dense.detection.detectors.registry import detector_of
 
 LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
 TEST_BATCH = 8
@@ -72,7 +72,7 @@ class DetectionTrainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """Return SGD or AdamW over Detectron2's parameter groups; no weight decay on norms, as there."""
-        solver = cfg.SOLVER
+        solver, from_backbone = cfg.SOLVER, detector_of(cfg).from_backbone
         groups = get_default_optimizer_params(
             model,
             base_lr=solver.BASE_LR,

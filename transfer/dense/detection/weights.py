@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mmbench.transfer.dense.common.weights import feature_tensors, require_arriv
 from mmbench.transfer.dense.detection.models import TimmBackbone
 
 
-def write_c4_weights(backbone: Backbone, folder: Path) -> Path:
+def write_resnet_weights(backbone: Backbone, folder: Path) -> Path:
     """Write a plain ResNet under Detectron2's own names and return the file.
 
     Raises:
@@ -58,12 +59,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: torch.as_tensor(value) for name, value in content["model"].items()}
 
 
-def check_arrival(model: nn.Module, path: Path) -> int:
+def check_arrival(model: nn.Module, path: Path, from_backbone: Callable[[str], bool]) -> int:
     """Return how many tensors of the file are in the detector, bit for bit; all of them must be.
 
     Detectron2 matches names by their endings and only logs what it could not match. So after its loading,
-    every tensor of the file must be in exactly one place of the model, and every tensor of the backbone and
-    of res5 must come from the file. Some of Detectron2's norms keep no counters; no output depends on them.
+    every tensor of the file must be in exactly one place of the model, and every place of the backbone must
+    come from the file. Some of Detectron2's norms keep no counters; no output depends on them.
+
+    Args:
+        model: the detector, as Detectron2 has loaded it.
+        path: the file that it was loaded from.
+        from_backbone: whether the tensor of this name must come from the file, see `Detector`.
 
     Raises:
         UserError: names what did not arrive.
@@ -75,14 +81,3 @@ def check_arrival(model: nn.Module, path: Path) -> int:
         if places or not name.endswith(COUNTER):
             expected[places[0] if len(places) == 1 else name] = tensor
     return require_arrival(expected, held, filter(from_backbone, held), "Detectron2")
-
-
-def from_backbone(place: str) -> bool:
-    """Whether a tensor of the detector must come from the checkpoint."""
-    if place.endswith(COUNTER):
-        return False
-    if place.startswith("roi_heads.res5."):
-        return not place.startswith("roi_heads.res5.norm.")
-    return place.startswith("backbone.") and not place.startswith(
-        ("backbone.fpn_lateral", "backbone.fpn_output")
-    )

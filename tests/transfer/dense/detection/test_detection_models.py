@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.errors import UserError
-from mmbench.transfer.dense.detection.config import build_config, choose_detector
+from mmbench.transfer.dense.detection.config import RunFacts, build_config, choose_detector
+from mmbench.transfer.dense.detection.detector_settings import C4OrPyramidSettings
 from mmbench.transfer.dense.detection.models import (
     MMBenchBoxHead,
     MMBenchRCNN,
     MMBenchRes5ROIHeads,
     TimmBackbone,
 )
-from mmbench.transfer.dense.detection.settings import DetectionSettings
 
-SMALL = DetectionSettings(
+SMALL = C4OrPyramidSettings(
     batch_size=2,
     iterations=1,
     learning_rate=0.01,
@@ -40,12 +40,14 @@ def detector_config(arch, tmp_path, settings=SMALL, options=None, **preprocessin
             arm="any", arch=arch, preprocessing=Preprocessing(**preprocessing), arch_options=options or {}
         ),
         settings,
-        classes=3,
-        datasets=("a", "b"),
-        weights=tmp_path / "none.pth",
-        output=tmp_path,
-        device=torch.device("cpu"),
-        seed=0,
+        RunFacts(
+            classes=3,
+            datasets=("a", "b"),
+            weights=tmp_path / "none.pth",
+            output=tmp_path,
+            device=torch.device("cpu"),
+            seed=0,
+        ),
     )
 
 

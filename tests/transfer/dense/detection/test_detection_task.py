@@ -17,6 +17,7 @@ from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import UserError
 from mmbench.results import ResultStore, read_result
 from mmbench.transfer.dense.detection import run, weights
+from mmbench.transfer.dense.detection.detectors.pyramid import Pyramid
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings
@@ -40,8 +41,8 @@ def arrived(monkeypatch):
     """The detector's tensors as they are when Detectron2 has loaded the backbone, before any training."""
     state = {}
 
-    def keep(model, path):
-        count = weights.check_arrival(model, path)
+    def keep(model, path, places):
+        count = weights.check_arrival(model, path, places)
         state.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return count
 
@@ -185,14 +186,14 @@ def test_tensor_lost_or_changed_on_the_way_is_noticed(tmp_path) -> None:
     detector.backbone.timm_model = backbone.build()
     detector.backbone.fpn_lateral2 = torch.nn.Conv2d(1, 1, 1)
     floats = [name for name in backbone.state_dict if not name.endswith("num_batches_tracked")]
-    assert weights.check_arrival(detector, path) >= len(floats)
+    assert weights.check_arrival(detector, path, Pyramid().from_backbone) >= len(floats)
 
     with torch.no_grad():
         detector.backbone.timm_model.conv1.weight[0, 0, 0, 0] += 1e-6
     with pytest.raises(
         UserError, match=r"1 tensors were not loaded \(backbone\.timm_model\.conv1\.weight\), 0 were left"
     ):
-        weights.check_arrival(detector, path)
+        weights.check_arrival(detector, path, Pyramid().from_backbone)
     detector.backbone.timm_model = backbone.build()
 
     content = torch.load(path, weights_only=True)
@@ -201,7 +202,7 @@ def test_tensor_lost_or_changed_on_the_way_is_noticed(tmp_path) -> None:
     with pytest.raises(
         UserError, match=r"1 were left at random \(backbone\.timm_model\.layer3\.0\.conv2\.weight\)"
     ):
-        weights.check_arrival(detector, path)
+        weights.check_arrival(detector, path, Pyramid().from_backbone)
 
 
 def test_divergence_is_one_line_with_the_remedy(scenes_dataset, tmp_path) -> None:

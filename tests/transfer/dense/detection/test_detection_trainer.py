@@ -25,6 +25,7 @@ class Detector(nn.Module):
 def test_only_what_was_loaded_learns_slower_and_norms_do_not_decay(name, kind) -> None:
     solver = {"BASE_LR": 0.1, "BACKBONE_LR_FACTOR": 0.2, "OPTIMIZER": name, "MOMENTUM": 0.9}
     cfg = CfgNode({"SOLVER": {**solver, "WEIGHT_DECAY": 0.5, "WEIGHT_DECAY_NORM": 0.0}})
+    cfg.MODEL = CfgNode({"MMBENCH": {"DETECTOR": "c4"}})
     model = Detector()
     optimizer = DetectionTrainer.build_optimizer(cfg, model)
     assert type(optimizer) is kind
