@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from mmbench.data import ImageFiles, content_hashes
+from mmbench.data import ImageFiles, fact_database, file_cache
 
 BYTES = 110_000
 PER = 100_000
@@ -45,11 +45,11 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    content_hashes.WORTH_KEEPING_SECONDS = -1.0
+    fact_database.WORTH_KEEPING_SECONDS = -1.0
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         paths = write(folder, arguments.files)
-        time.sleep(content_hashes.UNSETTLED_SECONDS + 0.5)  # younger files are not kept
+        time.sleep(file_cache.UNSETTLED_SECONDS + 0.5)  # younger files are not kept
         labels = torch.zeros(len(paths), dtype=torch.int64)
 
         def identify() -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.decoding import STORED_OVER_FED, decode
-from mmbench.data.types import ImageFiles, ImageSplit, Metric, Scenes, Split
+from mmbench.data.types import SPLITS, ImageFiles, ImageSplit, Metric, Scenes, Split
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 
@@ -128,6 +129,35 @@ class Dataset:
                 f"data set '{self.name}' has no boxes or masks; use one that has, such as patterns"
             )
         return self.scenes
+
+    def require_annotated(self) -> AnnotatedData:
+        """Return the images with boxes; of scenes those of their COCO files, with the scenes' fingerprint.
+
+        Raises:
+            UserError: the data set has none.
+        """
+        if self.annotated is not None:
+            return self.annotated
+        if self.scenes is None:
+            raise UserError(
+                f"data set '{self.name}' has no boxes; use one that has, such as patterns or coco"
+            )
+        return self._scenes_annotated
+
+    @functools.cached_property
+    def _scenes_annotated(self) -> AnnotatedData:
+        scenes = self.require_scenes()
+        sources = {
+            split: CocoSource(scenes.root, f"annotations/{split}.json", f"images/{split}", split)
+            for split in SPLITS
+            if scenes.coco_json(split).exists()
+        }
+        if not sources:
+            raise UserError(
+                f"data set '{self.name}' has no annotations at {scenes.coco_json('train')}; prepare it again"
+            )
+        data = coco_data(self.name, sources, scenes.classes)
+        return replace(data, stated_fingerprint=lambda: scenes.fingerprint)
 
     @functools.cached_property
     def _cache(self) -> dict[str, ImageSplit]:

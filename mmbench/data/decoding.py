@@ -28,13 +28,19 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 Array = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
-def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] | None = None) -> Image.Image:
+def open_rgb(
+    path: Path,
+    at_least: Callable[[tuple[int, int]], tuple[int, int]] | None = None,
+    *,
+    apply_exif: bool = True,
+) -> Image.Image:
     """Return one image, decoded, upright and as 8-bit RGB; `pixel_modes` has the rules.
 
     Args:
         path: the file.
         at_least: called for a JPEG with its upright (width, height), returns the size that suffices; the
             JPEG is then decoded at a half, a quarter or an eighth of its size where that is enough.
+        apply_exif: whether the image is turned upright as its EXIF tag states.
 
     Raises:
         UserError: the file is not an image, is truncated, too large, or holds pixels that no rule covers.
@@ -45,7 +51,7 @@ def open_rgb(path: Path, at_least: Callable[[tuple[int, int]], tuple[int, int]] 
                 turned = orientation(opened) >= 5  # width and height are swapped
                 width, height = at_least(opened.size[::-1] if turned else opened.size)
                 opened.draft("RGB", (height, width) if turned else (width, height))
-            return to_rgb(opened)
+            return to_rgb(opened, apply_exif=apply_exif)
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(

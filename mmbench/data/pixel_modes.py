@@ -45,8 +45,12 @@ def orientation(image: Image.Image) -> int:
     return found if found in UPRIGHT else 1
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an opened image as upright 8-bit RGB, by the rules above.
+def to_rgb(image: Image.Image, *, apply_exif: bool = True) -> Image.Image:
+    """Return an opened image as 8-bit RGB, by the rules above.
+
+    Args:
+        image: opened, not decoded yet.
+        apply_exif: whether it is turned upright as its EXIF tag states.
 
     Raises:
         ValueError: no rule covers its pixels.
@@ -54,7 +58,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     deep = _is_deep(image)
     image.load()  # turns a TIFF upright by itself
-    turn = UPRIGHT.get(orientation(image))
+    turn = UPRIGHT.get(orientation(image)) if apply_exif else None
     if image.mode == "F":
         rgb = _grey(_from_floats(np.asarray(image)))
     elif image.mode == "I":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbench.data import content_hashes
+from mmbench.data import fact_database, file_cache
 from mmbench.data.content_hashes import DATABASE, UNREADABLE, content_digests
 from mmbench.data.types import ImageFiles, Scenes
 
@@ -19,8 +19,8 @@ from mmbench.data.types import ImageFiles, Scenes
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep digests of few and new files too, and never in this user's own folder."""
-    monkeypatch.setattr(content_hashes, "WORTH_KEEPING_SECONDS", -1.0)
-    monkeypatch.setattr(content_hashes, "UNSETTLED_SECONDS", -1000.0)
+    monkeypatch.setattr(fact_database, "WORTH_KEEPING_SECONDS", -1.0)
+    monkeypatch.setattr(file_cache, "UNSETTLED_SECONDS", -1000.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
 
 
@@ -28,13 +28,13 @@ def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of the files that were read, in any order."""
     names: list[str] = []
-    whole = content_hashes._read
+    whole = file_cache._read
 
-    def noted(place: str):
+    def noted(place: str, reading):
         names.append(os.path.basename(place))  # noqa: PTH119
-        return whole(place)
+        return whole(place, reading)
 
-    monkeypatch.setattr(content_hashes, "_read", noted)
+    monkeypatch.setattr(file_cache, "_read", noted)
     yield names
 
 
@@ -101,14 +101,14 @@ def test_files_that_changed_a_moment_ago_are_not_kept(
     data: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their times may not tell the next change."""
-    monkeypatch.setattr(content_hashes, "UNSETTLED_SECONDS", 2.0)
+    monkeypatch.setattr(file_cache, "UNSETTLED_SECONDS", 2.0)
     for _ in range(2):
         assert content_digests(data, PATHS) == truth(data)
     assert sorted(read) == sorted(PATHS * 2)
 
 
 def test_a_small_set_leaves_no_database(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_hashes, "WORTH_KEEPING_SECONDS", 60.0)
+    monkeypatch.setattr(fact_database, "WORTH_KEEPING_SECONDS", 60.0)
     assert content_digests(data, PATHS) == truth(data)
     assert sorted(path.name for path in data.iterdir()) == PATHS
 
@@ -163,7 +163,7 @@ def test_every_flipped_byte_of_the_database_gives_the_same_digests(data: Path) -
 
 
 def test_a_locked_database_only_costs_time(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_hashes, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(fact_database, "BUSY_SECONDS", 0.05)
     content_digests(data, PATHS)
     rewritten(data)
     holder = sqlite3.connect(data / DATABASE, isolation_level=None)
@@ -179,7 +179,7 @@ def test_a_folder_that_cannot_be_written_uses_the_users_own(
 ) -> None:
     allowed = os.access
     monkeypatch.setattr(
-        content_hashes.os,
+        fact_database.os,
         "access",
         lambda place, mode: data not in (Path(place), Path(place).parent) and allowed(place, mode),
     )
@@ -200,7 +200,7 @@ def test_a_link_in_the_databases_place_is_never_followed(data: Path, tmp_path: P
 
 
 def test_many_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_hashes, "CHUNK", 2)
+    monkeypatch.setattr(file_cache, "CHUNK", 2)
     found: list[list[bytes]] = []
     threads = [threading.Thread(target=lambda: found.append(content_digests(data, PATHS))) for _ in range(6)]
     for thread in threads:
@@ -249,11 +249,11 @@ def test_scenes_are_identified_by_content_too(tmp_path: Path, read: list[str]) -
 def test_a_long_reading_is_reported_while_it_lasts(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(content_hashes, "CHUNK", 2)
+    monkeypatch.setattr(file_cache, "CHUNK", 2)
     content_digests(data, PATHS)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(content_hashes, "FIRST_REPORT_SECONDS", -1.0)
-    monkeypatch.setattr(content_hashes, "REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(file_cache, "FIRST_REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(file_cache, "REPORT_SECONDS", -1.0)
     assert content_digests(data, PATHS) == truth(data)
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2] for line in lines] == [f"{done} of 5 files" for done in (0, 2, 4)]

@@ -11,7 +11,7 @@ from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.data import content_hashes, load_dataset
+from mmbench.data import fact_database, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
@@ -37,7 +37,7 @@ def write(folder: Path, separable: bool, ending: str) -> None:
 
 @pytest.fixture(params=[".bmp", ".ppm", ".tiff"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(content_hashes, "WORTH_KEEPING_SECONDS", -1.0)
+    monkeypatch.setattr(fact_database, "WORTH_KEEPING_SECONDS", -1.0)
     monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     write(tmp_path / "data", True, request.param)
     return tmp_path / "data"

@@ -1,0 +1,153 @@
+"""Splits in COCO's layout: one JSON file and a folder of images.
+
+What is unusual is converted where its meaning is clear, and refused where it is not; see the findings.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.data.annotated.coco_entries import read_entries
+from mmbench.data.annotated.coco_json import CocoContent, found_classes, labels_of, read_content
+from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
+from mmbench.data.annotated.coco_paths import ImagePaths
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.image_files import image_facts
+from mmbench.data.annotated.split_checks import check_objects
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
+from mmbench.data.file_names import printable
+from mmbench.data.types import Split
+from mmbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class CocoSource:
+    """Where one split is.
+
+    Attributes:
+        root: folder of the data set.
+        annotations: the JSON file, below `root`.
+        images: folder of the images, below `root`.
+        split: the split; missing images are dropped from train and refused elsewhere.
+        published: whether the files are those of a published data set, of which nothing may be missing.
+    """
+
+    root: Path
+    annotations: str
+    images: str
+    split: Split
+    published: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether every image is needed."""
+        return self.published or self.split != "train"
+
+
+def coco_data(
+    name: str,
+    sources: Mapping[Split, CocoSource],
+    classes: Sequence[str] | None = None,
+    layout: str = "COCO",
+) -> AnnotatedData:
+    """Return a data set in COCO's layout.
+
+    Args:
+        name: of the data set.
+        sources: one per split, all with one root.
+        classes: names in the order of labels; None takes them from the categories of all files, which are
+            read at once then.
+        layout: what the layout is called in messages.
+
+    Raises:
+        UserError: classes are to be found and a file is not valid.
+    """
+    root = next(iter(sources.values())).root
+    contents: dict[Split, CocoContent] = {}
+    keypoints: tuple[str, ...] = ()
+    if classes is None:
+        contents = {
+            split: read_content(source.root / source.annotations) for split, source in sources.items()
+        }
+        classes = found_classes(contents.values())
+        keypoints = _found_keypoints(contents.values())
+    chosen = tuple(classes)
+
+    def read(split: Split) -> AnnotatedSplit:
+        return read_coco(sources[split], chosen, keypoints, content=contents.pop(split, None))
+
+    finders = {split: functools.partial(read, split) for split in sources}
+    flips = mirrored_keypoints(keypoints)
+    return AnnotatedData(name, root, layout, chosen, finders, keypoints=keypoints, keypoint_flips=flips)
+
+
+def read_coco(
+    source: CocoSource,
+    classes: Sequence[str],
+    keypoints: Sequence[str] = (),
+    content: CocoContent | None = None,
+) -> AnnotatedSplit:
+    """Return one split, read, cleaned and checked.
+
+    Args:
+        source: where it is.
+        classes: names in the order of labels; categories are matched by name.
+        keypoints: names of the keypoints of each object; empty reads none.
+        content: of the JSON file, if it was read before.
+
+    Raises:
+        UserError: the file is not valid, or has boxes of other classes.
+    """
+    findings = Findings(source.split)
+    content = content or read_content(source.root / source.annotations)
+    labels, unused = labels_of(content, classes)
+    for name in unused:
+        findings.add(
+            "category that is not a class and has no boxes",
+            "categories that are not classes and have no boxes",
+            "dropped",
+            "",
+            name,
+        )
+    collected = gc.isenabled()
+    gc.disable()  # see `coco_json`
+    try:
+        paths = ImagePaths(source.root, source.images)
+        entries = read_entries(content, paths, findings, published=source.published)
+        facts = image_facts(source.root, [entry.path for entry in entries])
+        reader = ObjectReader(labels, len(keypoints), findings, required=source.required)
+        images = read_objects(reader, entries, facts)
+    finally:
+        if collected:
+            gc.enable()
+    if not entries:
+        raise UserError(f"{printable(content.path)} lists no images")
+    check_objects(images, classes, findings)
+    return AnnotatedSplit(source.root, tuple(images), (source.annotations,), findings.found())
+
+
+def _found_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:
+    """Return the names of keypoints that the categories state."""
+    for content in contents:
+        for category in content.categories:
+            names = category.entry.get("keypoints")
+            if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return ()
+
+
+def mirrored_keypoints(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of keypoints that change places when an image is mirrored.
+
+    >>> mirrored_keypoints(["nose", "left_eye", "right_eye"])
+    (('left_eye', 'right_eye'),)
+    """
+    return tuple(
+        (name, name.replace("left", "right"))
+        for name in names
+        if "left" in name and name.replace("left", "right") in names
+    )

@@ -1,0 +1,244 @@
+"""The objects of one image in a COCO file: read, checked and cleaned."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from mmbench.data.annotated.cleaning import box_area, clean
+from mmbench.data.annotated.coco_entries import Entry
+from mmbench.data.annotated.coco_json import plain_id
+from mmbench.data.annotated.coco_masks import mask_area, mask_box, read_mask
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.frames import Frame, frame_of
+from mmbench.data.annotated.image_files import ImageFacts
+from mmbench.data.annotated.types import AnnotatedImage, Box, Instance, Segmentation
+from mmbench.errors import shown
+
+Annotation = Mapping[str, Any]
+FEWEST = 3  # boxes from which the meaning of their numbers is judged
+
+
+class ObjectReader:
+    """Reads the objects of images.
+
+    Args:
+        labels: label by category id (as `plain_id` gives it), None for categories without a class.
+        keypoints: number of keypoints per object; 0 reads none.
+        findings: what was done is added here.
+        required: whether a missing or damaged image is refused instead of dropped.
+    """
+
+    def __init__(
+        self, labels: Mapping[Hashable, int | None], keypoints: int, findings: Findings, *, required: bool
+    ) -> None:
+        self._labels, self._keypoints = labels, keypoints
+        self._findings, self._required = findings, required
+        # Counts of boxes: all; valid as left, top, right, bottom; leaving the image; within 0 and 1.
+        self._boxes = self._corners = self._leaving = self._fractions = 0
+
+    def read(self, entry: Entry, facts: ImageFacts | None) -> AnnotatedImage | None:
+        """Return one image with its cleaned objects, None if it is not used."""
+        stated = [self._stated_box(annotation, entry) for annotation in entry.annotations]
+        boxes = [box for box in stated if box is not None]
+        frame = frame_of(facts, entry.stated, boxes, self._findings, entry.path, required=self._required)
+        if frame is None:
+            return None
+        instances = [
+            self._instance(annotation, box, frame, entry.path)
+            for annotation, box in zip(entry.annotations, stated, strict=True)
+        ]
+        return AnnotatedImage(
+            entry.path,
+            entry.name,
+            frame.width,
+            frame.height,
+            tuple(instance for instance in instances if instance is not None),
+            frame.apply_exif,
+        )
+
+    def finish(self) -> None:
+        """Add findings about all boxes together."""
+        if self._boxes < FEWEST:
+            return
+        if self._corners == self._boxes and 2 * self._leaving >= self._boxes:
+            meaning, remedy = "left, top, right, bottom", "left, top, width, height"
+        elif self._fractions == self._boxes:
+            meaning, remedy = "fractions of the image", "pixels"
+        else:
+            return
+        self._findings.add(
+            f"file whose boxes are {meaning}",
+            f"files whose boxes are {meaning}",
+            "refused",
+            f"COCO's bbox is {remedy}; convert them",
+            f"all {self._boxes} boxes",
+        )
+
+    def _stated_box(self, annotation: Annotation, entry: Entry) -> Box | None:
+        """Return left, top, right, bottom as stated, None if there is no box."""
+        stated = annotation.get("bbox")
+        if not stated:
+            return None
+        try:
+            left, top, width, height = map(float, stated)
+        except (TypeError, ValueError):
+            self._refuse(
+                "box that is not four numbers", "boxes that are not four numbers", "correct them", entry.path
+            )
+            return None
+        self._count(left, top, width, height, entry)
+        return left, top, left + width, top + height
+
+    def _count(self, left: float, top: float, width: float, height: float, entry: Entry) -> None:
+        self._boxes += 1
+        if entry.stated is None:
+            return
+        if width > left and height > top and width <= entry.stated[0] and height <= entry.stated[1]:
+            self._corners += 1
+            if left + width <= 1 and top + height <= 1 and min(entry.stated) > 2:
+                self._fractions += 1
+        elif left + width <= 1 and top + height <= 1 and min(entry.stated) > 2:
+            self._fractions += 1
+        if left + width > entry.stated[0] + 1 or top + height > entry.stated[1] + 1:
+            self._leaving += 1
+
+    def _instance(self, annotation: Annotation, box: Box | None, frame: Frame, place: str) -> Instance | None:
+        label = self._label(annotation, place)
+        if label is None:
+            return None
+        crowd = _flag(annotation.get("iscrowd"))
+        segmentation = self._mask(annotation, crowd, frame, place)
+        if box is None and segmentation is not None:
+            box = mask_box(segmentation, frame.width, frame.height)
+            self._convert(
+                "object without a box", "objects without a box", "the extent of the mask is used", place
+            )
+        if box is None:
+            self._findings.add(
+                "object without box and mask", "objects without box and mask", "dropped", "", place
+            )
+            return None
+        cleaned = clean(box, frame.width, frame.height, self._findings, place)
+        if cleaned is None:
+            return None
+        if crowd:
+            self._findings.add(
+                "crowd region",
+                "crowd regions",
+                "kept",
+                "not trained on, and detections in them count neither as right nor as wrong",
+                place,
+            )
+        elif "iscrowd" not in annotation:
+            self._convert(
+                "object without iscrowd", "objects without iscrowd", "read as single objects", place
+            )
+        difficult = _flag(annotation.get("ignore")) or _flag(annotation.get("difficult"))
+        if difficult:
+            self._convert(
+                "object marked to be ignored",
+                "objects marked to be ignored",
+                "difficult: trained on, not counted in evaluation",
+                place,
+            )
+        area = self._area(annotation, cleaned, box, segmentation, frame, place)
+        keypoints = self._points(annotation, place) if self._keypoints else None
+        return Instance(label, cleaned, area, crowd, difficult, segmentation, keypoints)
+
+    def _label(self, annotation: Annotation, place: str) -> int | None:
+        stated = annotation.get("category_id")
+        try:
+            return self._labels[stated if type(stated) is int else plain_id(stated)]
+        except KeyError:
+            self._refuse(
+                "object of an unknown category",
+                "objects of unknown categories",
+                "list the category in 'categories'",
+                f"category_id {shown(stated)} in {place}",
+            )
+            return None
+
+    def _mask(self, annotation: Annotation, crowd: bool, frame: Frame, place: str) -> Segmentation | None:
+        if "segmentation" not in annotation:
+            return None
+        mask = read_mask(annotation["segmentation"], frame.width, frame.height)
+        if mask.problem:
+            remedy = "export the masks again, or remove them to use boxes alone"
+            self._refuse(mask.problem, mask.problem, remedy, place)
+        elif mask.lost:
+            self._findings.add(
+                "polygon with fewer than three corners",
+                "polygons with fewer than three corners",
+                "dropped",
+                "",
+                place,
+            )
+        if mask.segmentation is None and not mask.problem:
+            self._findings.add(
+                "object with an empty mask",
+                "objects with an empty mask",
+                "kept",
+                "the box is used, and a run with masks refuses it",
+                place,
+            )
+        elif isinstance(mask.segmentation, dict) and not crowd:
+            self._findings.add("mask as RLE", "masks as RLE", "kept", "", place)
+        return mask.segmentation
+
+    def _area(
+        self,
+        annotation: Annotation,
+        box: Box,
+        stated_box: Box,
+        mask: Segmentation | None,
+        frame: Frame,
+        place: str,
+    ) -> float:
+        try:
+            area = float(annotation["area"])
+        except (KeyError, TypeError, ValueError):
+            area = 0.0
+        if 0 < area < float("inf"):
+            return box_area(box) if mask is None and box != stated_box else area
+        source = "box" if mask is None else "mask"
+        self._convert(
+            "object without an area", "objects without an area", f"computed from the {source}", place
+        )
+        if mask is None:
+            return box_area(box)
+        return mask_area(mask, frame.width, frame.height) or box_area(box)
+
+    def _points(self, annotation: Annotation, place: str) -> tuple[float, ...] | None:
+        stated = annotation.get("keypoints")
+        if stated is None:
+            return None
+        try:
+            points = tuple(map(float, stated))
+        except (TypeError, ValueError):
+            points = ()
+        if len(points) != 3 * self._keypoints:
+            remedy = f"x, y and visibility of {self._keypoints} keypoints are needed"
+            self._refuse("object with damaged keypoints", "objects with damaged keypoints", remedy, place)
+            return None
+        return points
+
+    def _convert(self, one: str, many: str, remedy: str, place: str) -> None:
+        self._findings.add(one, many, "converted", remedy, place)
+
+    def _refuse(self, one: str, many: str, remedy: str, place: str) -> None:
+        self._findings.add(one, many, "refused", remedy, place)
+
+
+def _flag(value: Any) -> bool:
+    """Return a flag that may be stored as a number or as text."""
+    return value not in (None, 0, "0", "", "false", "False")
+
+
+def read_objects(
+    reader: ObjectReader, entries: Sequence[Entry], facts: Sequence[ImageFacts | None]
+) -> list[AnnotatedImage]:
+    """Return the images that are used."""
+    found = [reader.read(entry, fact) for entry, fact in zip(entries, facts, strict=True)]
+    reader.finish()
+    return [image for image in found if image is not None]

@@ -1,0 +1,34 @@
+"""Checks of one split that every reader makes at the end: images and classes without objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.types import AnnotatedImage
+
+
+def check_objects(images: Sequence[AnnotatedImage], classes: Sequence[str], findings: Findings) -> None:
+    """Add findings about images without objects, classes without objects, and splits without any.
+
+    Args:
+        images: of the split, cleaned.
+        classes: of the data set, in the order of labels.
+        findings: of the split; refused if no object counts.
+    """
+    counted = {
+        instance.label
+        for image in images
+        for instance in image.instances
+        if not (instance.crowd or instance.difficult)
+    }
+    if images and not counted:
+        remedy = "at least one object is needed that is neither a crowd region nor difficult"
+        findings.add("split without an object that counts", "", "refused", remedy, "")
+    for image in images:
+        if not image.instances:
+            remedy = "not trained on" if findings.split == "train" else "detections in them count as wrong"
+            findings.add("image without objects", "images without objects", "kept", remedy, image.path)
+    for label, name in enumerate(classes):
+        if counted and label not in counted:
+            findings.add("class without any object", "classes without any object", "kept", "", name)
