@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import NO_OPTIONS, Options, in_words
+from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.settings_types import legacy_seed
 from mmbench.transfer.dense.common.notes import filtered_images
@@ -85,6 +86,8 @@ def write_weights(
     if name != settings.detector and settings.detector != "auto":
         asked = DETECTORS.get(settings.detector)
         lines.append(f"{name} in place of {asked.name}, which takes {asked.takes}")
+    if name == "pyramid" and getattr(settings, "pyramid_bfloat16", False) and not has_bfloat16(device):
+        lines.append(NO_BFLOAT16)
     lines += [*notes, norm_note(settings), *filtered_images(backbone.card.preprocessing)]
     return path, lines
 
