@@ -36,14 +36,19 @@ def class_colours(count: int) -> list[Colour]:
     return colours
 
 
-def _save(sheet: Image.Image, out: Path) -> None:
+def save_sheet(sheet: Image.Image, out: Path) -> None:
+    """Write a sheet.
+
+    Raises:
+        UserError: `out` does not end in .png.
+    """
     if out.suffix.lower() != ".png":
         raise UserError(f"{out} does not end in .png; choose a name with that suffix for --out")
     with atomic_path(out) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _heading(draw: ImageDraw.ImageDraw, words: str, facts: str) -> int:
+def write_heading(draw: ImageDraw.ImageDraw, words: str, facts: str) -> int:
     """Write the title line; return the y below it."""
     large, small = ImageFont.load_default(20), ImageFont.load_default(14)
     draw.text((MARGIN, MARGIN), words, fill=TEXT, font=large)
@@ -66,7 +71,7 @@ def draw_images(dataset: Dataset, split: Split, out: Path, columns: int = 12) ->
     sheet = Image.new("RGB", (width, top + len(dataset.classes) * (CELL + GAP) + MARGIN), PAGE)
     draw = ImageDraw.Draw(sheet)
     side = part.images.shape[-1]
-    _heading(
+    write_heading(
         draw, f"{dataset.name}: {split}", f"{len(part):,} images of {side} px, {len(dataset.classes)} classes"
     )
     for index, name in enumerate(dataset.classes):
@@ -79,7 +84,7 @@ def draw_images(dataset: Dataset, split: Split, out: Path, columns: int = 12) ->
             sheet.paste(
                 Image.fromarray(pixels).resize((CELL, CELL), kind), (names + column * (CELL + GAP), y)
             )
-    _save(sheet, out)
+    save_sheet(sheet, out)
     return out
 
 
@@ -104,7 +109,7 @@ def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows:
     top = MARGIN + 40
     size = (2 * MARGIN + columns * (width + GAP) - GAP, top + used * (height + GAP) - GAP + MARGIN)
     sheet = Image.new("RGB", size, PAGE)
-    _heading(
+    write_heading(
         ImageDraw.Draw(sheet),
         f"scenes: {split}",
         f"{len(content['images']):,} images, {len(content['annotations']):,} objects",
@@ -114,7 +119,7 @@ def draw_scenes(scenes: Scenes, split: Split, out: Path, columns: int = 5, rows:
         row, column = divmod(position, columns)
         drawn = _draw_scene(scenes, split, image["file_name"], boxes[image["id"]], colours)
         sheet.paste(drawn, (MARGIN + column * (width + GAP), top + row * (height + GAP)))
-    _save(sheet, out)
+    save_sheet(sheet, out)
     return out
 
 

@@ -15,9 +15,11 @@ from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.data import DATASETS, download_dataset, load_dataset
 from mmbench.data.dataset import DOWNLOADERS, GENERATORS
+from mmbench.data.file_names import counted
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.tools.annotated_sheet import draw_annotated
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
 from mmbench.writable import require_writable
@@ -107,18 +109,28 @@ def _at(data_root: Path) -> tuple[object, ...]:
 @data.command("check", epilog="Example: mmbench data check patterns")
 @click.argument("name")
 @options.data_root()
-def check_command(name: str, data_root: Path) -> None:
-    """Check the data set NAME, or the image folder at that path: files, labels and annotations."""
-    facts, problems = check_dataset(name, data_root)
+@options.layout()
+def check_command(name: str, data_root: Path, layout: str | None) -> None:
+    """Check the data set NAME, or the folder at that path: files, labels and annotations.
+
+    A folder may hold images with boxes in COCO, VOC or YOLO layout, or class folders.
+    """
+    facts, problems = check_dataset(name, data_root, layout)
     for fact in facts:
         click.echo(fact)
     if problems:
         for problem in problems:
             click.echo(f"problem: {problem}", err=True)
-        raise UserError(f"{name}: {len(problems)} problems, the first is: {problems[0]}")
+        raise UserError(f"{name}: {counted(len(problems), 'problem')}, the first is: {problems[0]}")
     click.echo(f"{name} is complete")
-    place = ("--out", "runs/mixmask", *_at(data_root))
-    next_step("pretrain", "--method", "mixmask", "--data", name, *place)
+    place = _at(data_root)
+    if load_dataset(name, data_root, layout).splits:
+        next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *place)
+    else:
+        stated = () if layout is None else ("--layout", layout)
+        next_step(
+            "transfer", "--task", "detection", "--checkpoint", "runs/mixmask", "--data", name, *stated, *place
+        )
 
 
 def data_set_table() -> list[tuple[str, ...]]:
@@ -179,16 +191,28 @@ def manifest_command(name: str) -> None:
     show_default=True,
     help="Split to show.",
 )
-@click.option("--scenes", is_flag=True, help="Show the scenes, with boxes and masks, instead of the images.")
+@click.option(
+    "--boxes",
+    cls=options.Option,
+    aliases=("--scenes",),
+    is_flag=True,
+    help="Show boxes and masks, of a data set that also has classes of images.",
+)
 @click.option("--columns", type=click.IntRange(1, 40), default=None, help="Images per row.")
+@options.layout()
 def show_command(
-    name: str, data_root: Path, out: Path, split: str, scenes: bool, columns: int | None
+    name: str, data_root: Path, out: Path, split: str, boxes: bool, columns: int | None, layout: str | None
 ) -> None:
-    """Draw a contact sheet of the data set NAME: one row per class, or scenes with boxes and masks."""
+    """Draw a contact sheet of the data set NAME, or of the folder at that path.
+
+    It has one row per class or, of annotated images, boxes, masks and keypoints.
+    """
     require_writable(out, "--out")
     chosen = cast(Split, split)
-    dataset = load_dataset(name, data_root)
-    if scenes:
+    dataset = load_dataset(name, data_root) if layout is None else load_dataset(name, data_root, layout)
+    if dataset.annotated is not None and (boxes or not dataset.splits):
+        draw_annotated(dataset.annotated, chosen, out, columns=columns or 5)
+    elif boxes or not dataset.splits:
         draw_scenes(dataset.require_scenes(), chosen, out, columns=columns or 5)
     else:
         draw_images(dataset, chosen, out, columns=columns or 12)

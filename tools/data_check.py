@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
+from mmbench.data.annotated.layout import find_annotated, require_layout
 from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.file_names import counted
@@ -22,6 +23,7 @@ from mmbench.data.quick_check import images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.tools.annotated_check import check_annotated
 from mmbench.tools.contact_sheet import read_coco
 
 MOST_NAMED = 5  # damaged images of a split whose fault is printed
@@ -29,12 +31,15 @@ BOX_TOLERANCE = 1.5  # px: VOC rounds its boxes, and counts from 1
 LEAST_MASK_OVERLAP = 0.85  # intersection over union of polygon and label map; their edges may differ
 
 
-def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
-    """Return (facts, problems) of the data set `name` in `root`, or of the image folder at the path `name`.
+def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[list[str], list[str]]:
+    """Return (facts, problems) of the data set `name` in `root`, or of the folder at the path `name`.
 
     Every image is decoded. A folder without clear labels is checked as images without labels, and
     the reason is a problem. Generated data are compared with their digests. Scenes are
-    read in all three layouts, which must agree.
+    read in all three layouts, which must agree. Of annotated images the findings are those of a run.
+
+    Args:
+        layout: of a folder, see `load_dataset`.
 
     Raises:
         UserError: unknown name, or data that cannot be read at all.
@@ -44,7 +49,7 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
         problems += CHECKERS.get(name)(root / name)
         if problems:
             return [], problems
-    dataset = _load(name, root, problems)
+    dataset = _load(name, root, layout, problems)
     facts = list(dataset.remarks)
     parts = {split: _decoded(dataset, split, problems) for split in SPLITS if split in dataset.splits}
     for split in SPLITS:
@@ -53,6 +58,10 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
             if split in dataset.files:
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
     problems += shared_images({split: part for split, part in parts.items() if part is not None})
+    if dataset.annotated is not None:
+        more_facts, more_problems = check_annotated(dataset.annotated)
+        facts += more_facts
+        problems += more_problems
     if dataset.scenes is not None:
         for split in SPLITS:
             if dataset.scenes.coco_json(split).exists():
@@ -62,14 +71,18 @@ def check_dataset(name: str, root: Path) -> tuple[list[str], list[str]]:
     return facts, problems
 
 
-def _load(name: str, root: Path, problems: list[str]) -> Dataset:
+def _load(name: str, root: Path, layout: str | None, problems: list[str]) -> Dataset:
     """Return the data set; where labels are the only problem, without them."""
     try:
-        return load_dataset(name, root)
+        return load_dataset(name, root) if layout is None else load_dataset(name, root, layout)
     except UserError as error:
         path = image_path(name, root)
         if path is None or not path.exists():
             raise
+        if path.is_dir():
+            find_annotated(
+                path, None if layout is None else require_layout(layout)
+            )  # raises the error again if annotations are what is wrong
         try:
             found = load_images(path)
         except UserError:

@@ -46,6 +46,7 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
     "random-high-pass or pixels."
 )
 @options.data()
+@options.layout()
 @options.data_root()
 @options.arch(help="timm name; needed for random weights and for files that do not state it.")
 @options.image_size(

@@ -10,6 +10,7 @@ from torch import nn
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
+from mmbench.data.plain_images import plain_images
 from mmbench.preprocessing import Preprocess, high_pass_for
 from mmbench.processes import cores
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
@@ -53,6 +54,7 @@ def recalibrated_random_backbone(
         image_size: side in pixels of what the network is fed; the data set's own where it is None.
         rule: how the protocol frames the training images, so that statistics are of what it evaluates.
     """
+    dataset = plain_images(dataset)
     size = image_size or dataset.image_size
     preprocessing = Preprocessing(image_size=size, high_pass=high_pass_for(size) if high_pass else None)
     backbone = random_backbone(arch, seed, preprocessing)

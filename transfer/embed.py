@@ -19,6 +19,7 @@ from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.file_names import printable
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
+from mmbench.data.plain_images import plain_images
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, write_json, write_text
@@ -83,6 +84,7 @@ def open_data(data: str, root: Path) -> tuple[Dataset, tuple[str, ...]]:
             return load_images(path), (f"the features have no labels: {error}",)
         except UserError:
             raise error from None
+    dataset = plain_images(dataset)
     return dataset, dataset.remarks
 
 

@@ -30,6 +30,7 @@ def evaluate(
     protocol: str | Path | None = None,
     seeds: Sequence[int] = (0,),
     data_root: str | Path = "data",
+    layout: str | None = None,
     out: str | Path = "results",
     overrides: Mapping[str, Any] | None = None,
     arch: str | None = None,
@@ -56,10 +57,11 @@ def evaluate(
             with `arch`); or an `nn.Module`, a `Backbone` or an `Encoder`. Tasks on frozen features (knn,
             linear, logreg, lowshot) take any of them; the others need a backbone that timm can build.
         task: name of a task, or several.
-        data: name of a data set, path of an image folder, or a `Dataset`.
+        data: name of a data set, path of a folder of images, or a `Dataset`.
         protocol: id, or path of a protocol file, of a single task; default: each task's own.
         seeds: seeds of the transfer, and of random weights.
         data_root: folder with one folder per data set.
+        layout: of a folder: "coco", "voc", "yolo" or "folder" (class folders); recognised by default.
         out: folder of the records.
         overrides: settings in place of the protocol's, such as {"epochs": 10}, of a single task.
         arch: timm name, for random weights and files that do not state it.
@@ -122,6 +124,7 @@ def evaluate(
         FeatureBank(None if bank is None else Path(bank)),
         None if labels_file is None else Path(labels_file),
         plot,
+        layout=layout,
     )
     outcomes = measure(request, report=report, say=say)
     return [outcome.result for outcome in outcomes]

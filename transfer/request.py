@@ -30,7 +30,7 @@ from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.loading import load_model, receipt_of
 from mmbench.transfer.resolution import ResolvedTask
-from mmbench.transfer.run import TransferRun
+from mmbench.transfer.run import TransferRun, require_labels
 
 Model = str | Backbone | Encoder | nn.Module
 
@@ -42,7 +42,7 @@ class TransferRequest:
     Attributes:
         tasks: with their protocols and settings, see `resolve_task`.
         model: run folder, checkpoint file, name of weights or a control; or the model itself.
-        data: name of a data set, path of an image folder; or the data set itself.
+        data: name of a data set, path of a folder of images; or the data set itself.
         seeds: of the transfer; with random weights those of the weights too.
         data_root: folder with one folder per data set.
         arch, image_size, stated: see `load_model`.
@@ -53,6 +53,7 @@ class TransferRequest:
         labels_file: official list of the labelled images of a semi-supervised run.
         plot: draw features and nearest neighbours beside each record.
         work: stores the logs of detection and segmentation; None removes them.
+        layout: of a folder, see `load_dataset`; None recognises it.
     """
 
     tasks: tuple[ResolvedTask, ...]
@@ -71,6 +72,7 @@ class TransferRequest:
     labels_file: Path | None = None
     plot: bool = False
     work: Path | None = None
+    layout: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def measure(
     device = device if dense else join_processes(device)
     compute = Compute(device, request.precision, request.workers)
     dataset = _opened(request)
+    for task in request.tasks:
+        if not task.entry.dense:
+            require_labels(dataset, task.entry.name)
     remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
     for line in remarks:
         say(line)
@@ -144,9 +149,9 @@ def measure(
 def _opened(request: TransferRequest) -> Dataset:
     if isinstance(request.data, Dataset):
         return request.data
-    data, root = request.data, request.data_root
-    on_main(lambda: load_dataset(data, root) and None)  # one process prepares what is not there
-    return load_dataset(data, root)
+    data, root, layout = request.data, request.data_root, request.layout
+    on_main(lambda: load_dataset(data, root, layout) and None)  # one process prepares what is not there
+    return load_dataset(data, root, layout)
 
 
 def _runs(

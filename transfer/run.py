@@ -77,6 +77,7 @@ class TransferRun:
             UserError: fewer than two classes; several labels per image where one is expected, or the reverse.
         """
         dataset, protocol = self.dataset, self.protocol
+        require_labels(dataset, self.task.entry.name)
         if len(dataset.classes) < 2:
             raise UserError(
                 f"data set '{dataset.name}' has one class ({dataset.classes[0]}), and classification needs "
@@ -139,3 +140,22 @@ class TransferRun:
     def path(self, store: ResultStore) -> Path:
         """Return where the record of this run is or will be."""
         return store.path_of(self.backbone.card, self.protocol_id, self.reference, self.config, self.seed)
+
+
+def require_labels(dataset: Dataset, task: str) -> None:
+    """Check that the images of a data set have classes.
+
+    Raises:
+        UserError: it has boxes or masks alone.
+    """
+    if dataset.splits or (dataset.annotated is None and dataset.scenes is None):
+        return
+    if dataset.annotated is None:
+        raise UserError(
+            f"data set '{dataset.name}' has boxes and masks but no class per image, which task '{task}' "
+            "needs; use --task detection or segmentation"
+        )
+    raise UserError(
+        f"data set '{dataset.name}' ({dataset.annotated.layout} layout) has boxes but no class per image, "
+        f"which task '{task}' needs; use --task detection, or --layout folder for class folders"
+    )

@@ -204,7 +204,12 @@ config_path = _shared(  # for a command that reads the file itself
 
 # What is measured, on what, and how.
 checkpoint = _shared("--checkpoint", help="Run folder, checkpoint file, or the name of weights or a control.")
-data = _shared("--data", help="Data set, or path of an image folder.")
+data = _shared("--data", help="Data set, or path of a folder of images.")
+layout = _shared(
+    "--layout",
+    type=click.Choice(["coco", "voc", "yolo", "folder"]),
+    help="How a folder of your own is laid out; `folder` is one folder per class. Default: recognised.",
+)
 data_root = _shared(
     "--data-root",
     aliases=("--root",),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from mmbench.data.annotated.layout import Layout, find_annotated, require_layout
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.file_names import printable
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
@@ -37,18 +39,26 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def load_dataset(name: str, root: Path = Path("data")) -> Dataset:
-    """Return the data set called `name`, found in `root/name`; or the image folder at the path `name`.
+def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None) -> Dataset:
+    """Return the data set called `name`, found in `root/name`; or the images in the folder `name`.
 
-    A name that contains a path separator or names an existing folder is read as an image folder, that of an
-    existing file as a list of images, which have no labels.
+    A name that contains a path separator or names an existing folder is read as a folder: of images with
+    annotations in COCO, VOC or YOLO layout, or of class folders. An existing file is read as a list of
+    images, which have no labels.
+
+    Args:
+        layout: "coco", "voc", "yolo" or "folder" (class folders), of a folder; recognised by default.
 
     Raises:
-        UserError: unknown name (near match named), or files that are missing or unreadable.
+        UserError: unknown name (near match named), files that are missing or unreadable, or a folder that can
+            be read in two ways.
     """
     path = image_path(name, root)
+    chosen = None if layout is None else require_layout(layout)
     if path is not None:
-        return _of_path(path, labelled=True)
+        return _of_path(path, labelled=True, layout=chosen)
+    if layout is not None:
+        raise UserError(f"--layout is for a folder of your own, and '{name}' is a data set; omit --layout")
     try:
         load = DATASETS.get(name)
     except UserError as error:
@@ -74,5 +84,12 @@ def image_path(name: str, root: Path) -> Path | None:
     return Path(name) if name not in DATASETS.names() and ("/" in name or Path(name).exists()) else None
 
 
-def _of_path(path: Path, *, labelled: bool) -> Dataset:
-    return load_image_list(path) if path.is_file() else load_folder(path, labelled=labelled)
+def _of_path(path: Path, *, labelled: bool, layout: Layout | None = None) -> Dataset:
+    if path.is_file():
+        if layout is not None:
+            raise UserError(f"--layout is for a folder, and {printable(path)} is a list of images; omit it")
+        return load_image_list(path)
+    annotated = find_annotated(path, layout) if labelled else None
+    if annotated is not None:
+        return Dataset(annotated.name, annotated.root, annotated.classes, annotated=annotated)
+    return load_folder(path, labelled=labelled)

@@ -1,7 +1,8 @@
-"""PASCAL VOC 2007 classification (Everingham et al. 2010): 20 classes, several per image."""
+"""PASCAL VOC 2007 (Everingham et al. 2010): 20 classes, several per image; and its boxes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +10,16 @@ import torch
 from torch import Tensor
 from torchvision.datasets import VOCDetection
 
+from mmbench.data.annotated.named_voc import CLASSES, ONLY_2007, voc_data
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.torchvision_files import Reader
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 
+__all__ = ["CLASSES", "load_voc2007"]
+
 YEAR = "2007"
 FOLDER = "VOCdevkit/VOC2007"
-CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
 # The development kit's 1 present, -1 absent, 0 only "difficult" objects, and what ImageSplit says of them.
 MEANING = {"1": 1, "-1": 0, "0": -1}
 
@@ -88,10 +70,13 @@ def download_voc2007(root: Path) -> None:
 def load_voc2007(root: Path) -> Dataset:
     """Return VOC 2007 for classification, with its own train, val and test; reported as mAP.
 
+    For detection it has boxes: trained on trainval, tested on test.
+
     A class of which an image has only objects marked "difficult" is -1 there, and is not evaluated.
 
     Raises:
         UserError: files that are missing or damaged.
     """
     reader = Reader("voc2007", FOLDER, lambda root, part: VOCDetection(str(root), YEAR, part))
-    return reader.dataset(root, CLASSES, lambda source, part: _labelled(root, source, part))
+    found = reader.dataset(root, CLASSES, lambda source, part: _labelled(root, source, part))
+    return replace(found, annotated=voc_data("voc2007", (root / FOLDER).parent, ONLY_2007))

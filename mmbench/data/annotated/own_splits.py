@@ -1,0 +1,127 @@
+"""Splits of a user's own annotated data: what is evaluated, and images that two splits share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from mmbench.data.annotated.findings import Finding, Findings
+from mmbench.data.annotated.split_checks import check_objects
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
+from mmbench.data.content_hashes import UNREADABLE, content_digests
+from mmbench.data.types import Split
+from mmbench.errors import UserError
+
+HELD_OUT_SHARE = 0.15
+SEED = 0
+
+Finder = Callable[[], AnnotatedSplit]
+Image = TypeVar("Image", bound=AnnotatedImage)
+
+
+def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> AnnotatedData:
+    """Return data whose splits can be trained on and evaluated, whatever split a protocol evaluates.
+
+    With one split besides train, that one is both val and test. Without any, 15% of the images are held out.
+    Images that another split has too, by content, are dropped from train.
+
+    Args:
+        data: with the splits that the files have.
+        names: what the files call each split.
+
+    Raises:
+        UserError: there is no train split.
+    """
+    finders = {split: functools.cache(find) for split, find in data.finders.items()}
+    others = [split for split in finders if split != "train"]
+    if "train" not in finders:
+        raise UserError(
+            f"{data.root} has no split to train on (it has: {', '.join(names[split] for split in others)}); "
+            "name one of them train"
+        )
+    remarks = list(data.remarks)
+    train = finders["train"]
+    if not others:
+        parts = functools.cache(functools.partial(_carved, train, data.classes))
+        remarks.append(
+            f"no split to evaluate: {1 - HELD_OUT_SHARE:.0%} of the images (seed {SEED}) are trained on, and "
+            f"{HELD_OUT_SHARE:.0%} are evaluated"
+        )
+        evaluated: Finder = functools.cache(lambda: parts()[1])
+        chosen: dict[Split, Finder] = {"train": lambda: parts()[0], "val": evaluated, "test": evaluated}
+    elif len(others) == 1:
+        evaluated = finders[others[0]]
+        remarks.append(f"the split {names[others[0]]} is evaluated, as there is no other besides train")
+        chosen = {"train": _disjoint(train, [evaluated]), "val": evaluated, "test": evaluated}
+    else:
+        chosen = {"train": _disjoint(train, [finders[split] for split in others])}
+        chosen |= {split: finders[split] for split in others}
+    return replace(data, finders=chosen, remarks=tuple(remarks))
+
+
+def _disjoint(train: Finder, others: Sequence[Finder]) -> Finder:
+    """Return a finder of train without the images that another split has too."""
+
+    def find() -> AnnotatedSplit:
+        whole = train()
+        evaluated = {digest for other in others for digest in _digests(other())} - {UNREADABLE}
+        digests = _digests(whole)
+        shared = [
+            image.path for image, digest in zip(whole.images, digests, strict=True) if digest in evaluated
+        ]
+        if not shared:
+            return whole
+        kept = tuple(
+            image for image, digest in zip(whole.images, digests, strict=True) if digest not in evaluated
+        )
+        findings = Findings("train")
+        one, many = "image that is in an evaluated split too", "images that are in an evaluated split too"
+        for path in shared:
+            findings.add(one, many, "dropped", "not trained on", path)
+        if not kept:
+            findings = Findings("train")
+            remedy = "there would be nothing to train on; give other images for training"
+            for path in shared:
+                findings.add(one, many, "refused", remedy, path)
+        return replace(whole, images=kept, findings=_ordered([*whole.findings, *findings.found()]))
+
+    return find
+
+
+def _digests(split: AnnotatedSplit) -> list[bytes]:
+    return content_digests(split.root, [image.path for image in split.images])
+
+
+def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: finding.action != "refused"))
+
+
+def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, AnnotatedSplit]:
+    """Return a split in two parts: what is trained on, and what is evaluated.
+
+    Equal images stay together. The draw depends on names and contents of the files alone.
+    """
+    split = whole()
+    groups: dict[bytes, list[AnnotatedImage]] = {}
+    for image, digest in zip(split.images, _digests(split), strict=True):
+        groups.setdefault(digest or image.path.encode("utf-8", "surrogateescape"), []).append(image)
+    if len(groups) < 2:
+        one = Finding(
+            f"train: {len(groups)} different images",
+            "refused",
+            "some must be held out for evaluation; add images, or a split to evaluate",
+        )
+        return replace(split, findings=(one, *split.findings)), replace(split, images=(), findings=())
+    in_order = sorted(groups.values(), key=lambda group: group[0].path)
+    count = max(1, round(HELD_OUT_SHARE * len(in_order)))
+    held_out = set(np.random.default_rng(SEED).permutation(len(in_order))[:count].tolist())
+    paths = {image.path for place in held_out for image in in_order[place]}
+    findings = Findings("held out")
+    evaluated = tuple(image for image in split.images if image.path in paths)
+    check_objects(evaluated, classes, findings)
+    train = replace(split, images=tuple(image for image in split.images if image.path not in paths))
+    return train, replace(split, images=evaluated, findings=findings.found())

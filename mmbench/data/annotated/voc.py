@@ -1,0 +1,204 @@
+"""Reads annotations in VOC layout.
+
+VOC counts pixels from 1, and a box includes both of its ends: xmin 1 is the first column, and xmax is the
+last one. As edges that is (xmin - 1, ymin - 1, xmax, ymax); Detectron2's loader
+(detectron2/data/datasets/pascal_voc.py) converts in the same way. Files that count from 0 are recognised over
+the whole data set, since a single box at 0 may be an error; their values are taken as edges.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
+from mmbench.data.annotated.types import AnnotatedSplit
+from mmbench.data.annotated.voc_folder import VocEntry
+from mmbench.data.annotated.voc_xml import BrokenAnnotation, VocFile, read_voc_xml
+from mmbench.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class VocPart:
+    """What one split is read from.
+
+    Attributes:
+        name: of the split, for findings.
+        entries: its images and annotation files.
+        lists: files that list them, below the root.
+        required: whether a missing or unreadable image is refused; otherwise it is dropped.
+    """
+
+    name: str
+    entries: tuple[VocEntry, ...]
+    lists: tuple[str, ...] = ()
+    required: bool = False
+
+
+class VocAnnotations:
+    """The annotation files of a data set, each read once.
+
+    Args:
+        root: the folder that paths are below.
+        entries: all images of the data set; those of splits are among them.
+        origin: what VOC counts from: 1; None recognises it from the files.
+    """
+
+    def __init__(self, root: Path, entries: Iterable[VocEntry], origin: int | None = None) -> None:
+        self.root = root
+        self._paths = tuple(dict.fromkeys(entry.annotation for entry in entries))
+        self._stated_origin = origin
+        self._read: dict[str, VocFile | BrokenAnnotation] = {}
+
+    def file(self, path: str) -> VocFile | BrokenAnnotation:
+        """Return the content of one file, or what is wrong with it."""
+        if path not in self._read:
+            try:
+                self._read[path] = read_voc_xml(self.root / path)
+            except BrokenAnnotation as error:
+                self._read[path] = error
+        return self._read[path]
+
+    def _files(self) -> Iterable[VocFile]:
+        return (found for found in map(self.file, self._paths) if isinstance(found, VocFile))
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of all objects, sorted."""
+        return tuple(sorted({thing.name for found in self._files() for thing in found.objects}))
+
+    @functools.cached_property
+    def origin(self) -> int:
+        """What coordinates count from, 0 or 1.
+
+        In files that count from 1, boxes at the left and upper edge of their image have xmin or ymin 1, and 0
+        is a rare error. In files that count from 0 it is the reverse.
+        """
+        if self._stated_origin is not None:
+            return self._stated_origin
+        firsts = Counter(
+            int(edge)
+            for found in self._files()
+            for thing in found.objects
+            for edge in thing.edges[:2]
+            if edge >= 0
+        )
+        return 0 if firsts[0] and firsts[0] >= firsts[1] else 1
+
+
+@dataclass(frozen=True)
+class VocReader:
+    """Reads splits of one data set in VOC layout.
+
+    Attributes:
+        annotations: its files.
+        classes: names, in the order of labels.
+    """
+
+    annotations: VocAnnotations
+    classes: tuple[str, ...]
+
+    def read(self, part: VocPart) -> tuple[AnnotatedSplit, Findings]:
+        """Return one split, cleaned, and what was found."""
+        findings = Findings(part.name)
+        labels = {name: label for label, name in enumerate(self.classes)}
+        stated = []
+        for entry in _once(part.entries, findings):
+            found = self.annotations.file(entry.annotation)
+            if isinstance(found, BrokenAnnotation):
+                findings.add(
+                    "annotation file that cannot be used",
+                    "annotation files that cannot be used",
+                    "refused",
+                    "fix them, or take their images out of the split",
+                    f"{entry.annotation} {found}",
+                )
+                continue
+            path = _image_of(entry, found, findings)
+            if path is not None:
+                objects = tuple(self._objects(found, labels, entry.annotation, findings))
+                if found.size is None:
+                    findings.add(
+                        "image whose annotations do not state its size",
+                        "images whose annotations do not state their size",
+                        "converted",
+                        "read from the image",
+                        path,
+                    )
+                stated.append(StatedImage(path, entry.name, found.size, objects))
+        root = self.annotations.root
+        images = used_images(root, stated, findings, required=part.required)
+        files = (*part.lists, *dict.fromkeys(entry.annotation for entry in part.entries))
+        return AnnotatedSplit(root, images, files), findings
+
+    def _objects(
+        self, found: VocFile, labels: Mapping[str, int], place: str, findings: Findings
+    ) -> Iterable[StatedObject]:
+        origin = self.annotations.origin
+        for thing in found.objects:
+            if thing.name not in labels:
+                _unknown_class(thing.name, labels, place, findings)
+                continue
+            if thing.difficult is None:
+                findings.add(
+                    "object that does not state whether it is difficult",
+                    "objects that do not state whether they are difficult",
+                    "converted",
+                    "counted as not difficult",
+                    place,
+                )
+            left, top, right, bottom = thing.edges
+            if origin == 0 and min(left, top) < 1:
+                findings.add(
+                    "box that begins at 0",
+                    "boxes that begin at 0",
+                    "converted",
+                    "all boxes of this data set are taken to count pixels from 0, and VOC counts from 1",
+                    place,
+                )
+            box = (left - origin, top - origin, right, bottom)
+            yield StatedObject(labels[thing.name], box, bool(thing.difficult))
+
+
+def _unknown_class(name: str, labels: Mapping[str, int], place: str, findings: Findings) -> None:
+    advice = str(unknown_name("class", name, labels)).partition("; ")[2]
+    findings.add(
+        f"object of the unknown class '{name}'",
+        f"objects of the unknown class '{name}'",
+        "refused",
+        f"rename it, or remove the object; {advice}",
+        place,
+    )
+
+
+def _once(entries: Sequence[VocEntry], findings: Findings) -> Iterable[VocEntry]:
+    """Yield entries without those that the list names again."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.annotation in seen:
+            findings.add("image listed again", "images listed again", "converted", "used once", entry.name)
+        else:
+            seen.add(entry.annotation)
+            yield entry
+
+
+def _image_of(entry: VocEntry, found: VocFile, findings: Findings) -> str | None:
+    """Return the path of an entry's image, which may be missing; None if it is not clear which one it is."""
+    if not entry.images:
+        return found.filename or f"{entry.name} (no image of that name)"
+    if len(entry.images) == 1:
+        return entry.images[0]
+    stated = [image for image in entry.images if image.rpartition("/")[2] == found.filename]
+    if len(stated) == 1:
+        return stated[0]
+    findings.add(
+        "annotation file with several images of its name",
+        "annotation files with several images of their name",
+        "refused",
+        "keep one image for each",
+        f"{entry.annotation}: {' and '.join(entry.images[:2])}",
+    )
+    return None

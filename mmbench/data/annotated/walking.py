@@ -1,0 +1,79 @@
+"""Files below a folder, and lists of class names: what readers of VOC and YOLO layout share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from mmbench.data.file_names import printable
+from mmbench.data.folder.scan import is_system_name
+from mmbench.errors import UserError
+
+LEVELS = 6  # folders below the first that are looked into
+
+
+def is_image_name(path: str) -> bool:
+    """Return whether a file is named like an image."""
+    return PurePosixPath(path).suffix.lower() in IMG_EXTENSIONS
+
+
+def files_below(root: Path, levels: int = LEVELS) -> list[str]:
+    """Return the paths of all files below a folder, relative to it and sorted; hidden ones are left out."""
+    return sorted(_walk(root, "", levels))
+
+
+def _walk(root: Path, below: str, levels: int) -> Iterator[str]:
+    try:
+        with os.scandir(root / below) as found:
+            entries = list(found)
+    except OSError as error:
+        raise UserError(f"folder {printable(root / below)} cannot be read ({error.strerror})") from None
+    for entry in entries:
+        path = f"{below}/{entry.name}" if below else entry.name
+        if is_system_name(entry.name):
+            continue
+        if entry.is_dir():
+            if levels:
+                yield from _walk(root, path, levels - 1)
+        else:
+            yield path
+
+
+def require_distinct(names: Iterable[str], where: str) -> None:
+    """Check that no two class names differ in capital letters only.
+
+    Raises:
+        UserError: two do.
+    """
+    lower: dict[str, str] = {}
+    for name in names:
+        other = lower.setdefault(name.casefold(), name)
+        if other != name:
+            raise UserError(
+                f"classes '{other}' and '{name}' in {where} differ in capital letters only; "
+                "write them alike everywhere"
+            )
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the class names in a text file with one name per line.
+
+    Raises:
+        UserError: it cannot be read, has no names, or has one of them twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
+    names = [" ".join(line.split()) for line in lines if line.strip()]
+    if not names:
+        raise UserError(f"{printable(path)} names no class; write one name per line")
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise UserError(f"{printable(path)} names the class '{twice}' twice; every class needs one line")
+    return tuple(names)

@@ -1,0 +1,125 @@
+"""Reads annotations in YOLO layout: a text file per image, with one object per line.
+
+A line holds the class (an index from 0) and centre, width and height of the box, or the class and the outline
+(x1 y1 x2 y2 ...); all as shares of the width and height of the image as it is displayed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
+from mmbench.data.annotated.types import AnnotatedSplit
+from mmbench.data.annotated.yolo_folder import YoloEntry
+from mmbench.errors import shown
+
+MOST_SHARE = 2.0  # a larger value is not a share of the image; smaller ones are boxes that extend outside it
+BOX_VALUES, FEWEST_OUTLINE_VALUES = 4, 6
+
+
+@dataclass(frozen=True)
+class YoloPart:
+    """What one split is read from.
+
+    Attributes:
+        name: of the split, for findings.
+        entries: its images and label files.
+        files: data.yaml and lists, below the root.
+        required: whether a missing or unreadable image is refused; otherwise it is dropped.
+    """
+
+    name: str
+    entries: tuple[YoloEntry, ...]
+    files: tuple[str, ...] = ()
+    required: bool = False
+
+
+def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[AnnotatedSplit, Findings]:
+    """Return one split, cleaned, and what was found.
+
+    Args:
+        root: the folder that paths are below.
+        classes: names, in the order of labels.
+    """
+    findings = Findings(part.name)
+    stated, files = [], list(part.files)
+    for entry in dict.fromkeys(part.entries):
+        objects: tuple[StatedObject, ...] = ()
+        path = root / entry.labels
+        if path.is_file():
+            files.append(entry.labels)
+            objects = _objects(path, len(classes), entry.labels, findings)
+        elif (root / entry.image).is_file():
+            findings.add(
+                "image without a label file",
+                "images without a label file",
+                "kept",
+                "images without objects",
+                entry.image,
+            )
+        name = entry.image.rpartition(".")[0]
+        stated.append(StatedImage(entry.image, name, None, objects, relative=True))
+    images = used_images(root, stated, findings, required=part.required)
+    return AnnotatedSplit(root, images, tuple(files)), findings
+
+
+def _objects(path: Path, classes: int, place: str, findings: Findings) -> tuple[StatedObject, ...]:
+    """Return the objects of one label file; lines that cannot be used become findings."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        findings.add(
+            "label file that cannot be read",
+            "label files that cannot be read",
+            "refused",
+            "fix or remove them",
+            f"{place} ({reason})",
+        )
+        return ()
+    objects = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            objects.append(_object(line, classes))
+        except ValueError as error:
+            findings.add(
+                "line that is not an object",
+                "lines that are not objects",
+                "refused",
+                "write class, x, y, width and height, as shares of the image",
+                f"{place} line {number}: {error}",
+            )
+    return tuple(objects)
+
+
+def _object(line: str, classes: int) -> StatedObject:
+    """Return the object of one line.
+
+    Raises:
+        ValueError: the line is not an object.
+    """
+    words = line.split()
+    try:
+        label, *values = map(float, words)
+    except ValueError:
+        raise ValueError(f"{shown(line.strip(), 40)} has a word that is not a number") from None
+    if not all(map(math.isfinite, (label, *values))):
+        raise ValueError(f"{shown(line.strip(), 40)} has a number that is not finite")
+    if label != int(label) or not 0 <= label < classes:
+        raise ValueError(f"class {words[0]} is not one of the {classes} classes (0 to {classes - 1})")
+    if len(values) != BOX_VALUES and (len(values) < FEWEST_OUTLINE_VALUES or len(values) % 2):
+        hint = "; a score belongs to predictions, remove it" if len(values) == BOX_VALUES + 1 else ""
+        raise ValueError(f"{len(values)} values after the class, neither a box nor an outline{hint}")
+    if max(map(abs, values)) > MOST_SHARE:
+        raise ValueError(f"{max(values, key=abs):g} is not a share of the image; are these pixels?")
+    if len(values) == BOX_VALUES:
+        x, y, width, height = values
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return StatedObject(int(label), box)
+    xs, ys = values[0::2], values[1::2]
+    return StatedObject(int(label), (min(xs), min(ys), max(xs), max(ys)), polygons=(tuple(values),))

@@ -1,0 +1,227 @@
+"""Folders in YOLO layout: data.yaml, and which images and label files belong to which split.
+
+data.yaml (names, train, val, test), images/train/1.jpg, labels/train/1.txt
+data.yaml, train/images/1.jpg, train/labels/1.txt                 as common exporters write it
+classes.txt, images/1.jpg, labels/1.txt                           without data.yaml
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmbench.data.annotated.walking import files_below, is_image_name, read_names
+from mmbench.data.annotated.yolo_settings import class_names, read_settings, settings_file
+from mmbench.data.file_names import printable
+from mmbench.data.folder.split_names import splits_among
+from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.types import Split
+from mmbench.errors import UserError, shown
+
+SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
+NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class YoloEntry:
+    """One image and its label file, below the root.
+
+    Attributes:
+        image: a path.
+        labels: where its label file is, or is expected.
+    """
+
+    image: str
+    labels: str
+
+
+@dataclass(frozen=True)
+class YoloFolder:
+    """A folder in YOLO layout.
+
+    Attributes:
+        root: the folder that paths are below.
+        classes: names, in the order of labels.
+        splits: name of a split, as the files call it -> its entries.
+        meanings: name of a split -> the split that it means.
+        files: data.yaml and lists, below the root.
+        remarks: what was decided, one line each.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[YoloEntry, ...]]
+    meanings: Mapping[str, Split]
+    files: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class _Opening:
+    """What is collected while a folder is opened."""
+
+    home: Path
+    files: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def find_yolo(root: Path) -> YoloFolder | None:
+    """Return a folder in YOLO layout, None if it has neither YOLO's settings nor a folder of labels.
+
+    Raises:
+        UserError: settings that are not valid; folders or lists that do not exist.
+    """
+    if not root.is_dir():
+        return None
+    path = settings_file(root)
+    return _without_settings(root) if path is None else _of_settings(root, path)
+
+
+def _of_settings(root: Path, path: Path) -> YoloFolder:
+    content = read_settings(path)
+    opening = _Opening(root, [path.name])
+    classes = class_names(content, path)
+    base = content.get("path")
+    bases = [root]
+    if isinstance(base, str):
+        bases.insert(0, root / base.strip())
+    stated = {key: content[key] for key in SPLIT_KEYS if content.get(key)}
+    meanings = splits_among(list(stated))
+    places = {name: _places(value, name, path, bases, opening) for name, value in stated.items()}
+    top = _common_folder(root, [place for found in places.values() for place in found])
+    opening.files = [_relative(root / name, top) for name in opening.files]
+    splits = {name: _entries(found, top, path, name) for name, found in places.items()}
+    return YoloFolder(top, classes, splits, meanings, tuple(opening.files), tuple(opening.remarks))
+
+
+def _places(
+    value: object, name: str, path: Path, bases: Sequence[Path], opening: _Opening
+) -> tuple[Path, ...]:
+    """Return the images that a split of the settings names.
+
+    Raises:
+        UserError: a folder or list that does not exist, or without images.
+    """
+    values = value if isinstance(value, list) else [value]
+    found: dict[Path, None] = {}
+    for text in values:
+        if not isinstance(text, str):
+            raise UserError(f"{printable(path)}: {name} is {shown(text)}, which is not a folder or a list")
+        place = _existing(text.strip(), name, path, bases, opening)
+        if place.is_dir():
+            images = [place / below for below in files_below(place) if is_image_name(below)]
+            found |= dict.fromkeys(images)
+        elif place.suffix.lower() == ".txt":
+            opening.files.append(os.path.relpath(place, opening.home))
+            found |= dict.fromkeys(_listed_images(place, bases))
+        elif is_image_name(place.name):
+            found[place] = None
+        else:
+            raise UserError(f"{printable(path)}: {name} is {printable(text)}, not a folder or a .txt list")
+    if not found:
+        raise UserError(f"{printable(path)}: {name} ({printable(str(value))}) has no images")
+    return tuple(found)
+
+
+def _existing(text: str, name: str, path: Path, bases: Sequence[Path], opening: _Opening) -> Path:
+    """Return what a path in the settings leads to.
+
+    Exporters write "../train/images" although the folder lies beside data.yaml, and absolute paths of the
+    machine that wrote the file; the end of such a path is looked for beside data.yaml.
+    """
+    given = text.replace("\\", "/")
+    for base in bases:
+        if (base / given).exists():
+            return base / given
+    parts = [part for part in given.split("/") if part not in ("", ".", "..")]
+    for start in range(len(parts)):
+        candidate = opening.home.joinpath(*parts[start:])
+        if candidate.exists():
+            opening.remarks.append(
+                f"{path.name}: {name} is {printable(text)}, which does not exist; "
+                f"{'/'.join(parts[start:])} beside it is used"
+            )
+            return candidate
+    raise UserError(f"{printable(path)}: {name} is {printable(text)}, which does not exist; correct the path")
+
+
+def _listed_images(listing: Path, bases: Sequence[Path]) -> list[Path]:
+    """Return the images that a list names; relative paths are relative to the list or to `path`."""
+    found = []
+    for _, line in read_items(listing, "list of images"):
+        texts = list(spellings(line))
+        places = [base / text for text in texts for base in (listing.parent, *bases)]
+        found.append(next((place for place in places if place.exists()), places[0]))
+    return found
+
+
+def _common_folder(root: Path, images: Sequence[Path]) -> Path:
+    """Return `root` if all images are below it, else the folder that all of them and `root` are below."""
+    home = root.absolute()
+    tops = {Path(os.path.normpath(image.absolute())).parent for image in images}
+    inside = all(top.is_relative_to(home) for top in tops)
+    return root if inside else Path(os.path.commonpath([home, *tops]))
+
+
+def _relative(path: Path, top: Path) -> str:
+    return os.path.relpath(path.absolute(), top.absolute()).replace(os.sep, "/")
+
+
+def _entries(images: Sequence[Path], top: Path, path: Path, name: str) -> tuple[YoloEntry, ...]:
+    """Return a split's entries.
+
+    Raises:
+        UserError: none of the images has a label file.
+    """
+    entries = []
+    for image in images:
+        inside = _relative(image, top)
+        entries.append(YoloEntry(inside, labels_of(top, inside)))
+    if not any((top / entry.labels).is_file() for entry in entries):
+        raise UserError(
+            f"{printable(path)}: none of the {len(entries)} images of {name} has a label file; the first is "
+            f"expected at {printable(top / entries[0].labels)}"
+        )
+    return tuple(entries)
+
+
+def labels_of(root: Path, image: str) -> str:
+    """Return where the label file of an image is: in labels/ instead of images/, or else beside it.
+
+    >>> labels_of(Path("nowhere"), "images/train/1.jpg")
+    'labels/train/1.txt'
+    """
+    stem = image.rpartition(".")[0]
+    parts = stem.split("/")
+    places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
+    if not places:
+        return f"{stem}.txt"
+    parts[places[-1]] = "labels"
+    elsewhere = f"{'/'.join(parts)}.txt"
+    beside = f"{stem}.txt"
+    return beside if not (root / elsewhere).is_file() and (root / beside).is_file() else elsewhere
+
+
+def _without_settings(root: Path) -> YoloFolder | None:
+    names = [root / name for name in NAME_LISTS if (root / name).is_file()]
+    if not names:
+        return None
+    found: dict[str, list[YoloEntry]] = {}
+    for image in filter(is_image_name, files_below(root)):
+        entry = YoloEntry(image, labels_of(root, image))
+        folders = [part for part in image.split("/")[:-1] if splits_among([part])]
+        found.setdefault(folders[0] if folders else "", []).append(entry)
+    entries = [entry for part in found.values() for entry in part]
+    if not any((root / entry.labels).is_file() for entry in entries):
+        return None
+    if len(found) > 1 and "" in found:
+        raise UserError(
+            f"{len(found[''])} images in {printable(root)} lie in no split folder, but others do; move them"
+        )
+    meanings: dict[str, Split] = {"": "train"} if "" in found else splits_among(list(found))
+    classes = tuple(read_names(names[0]))
+    return YoloFolder(
+        root, classes, {name: tuple(part) for name, part in found.items()}, meanings, (names[0].name,)
+    )
