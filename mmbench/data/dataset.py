@@ -227,7 +227,7 @@ class DatasetGenerator(Protocol):
 
 # Each registry maps the name of a data set to a function of its folder. A loader is all that a data set
 # needs; the others serve `mmbench data prepare` and `mmbench data check`.
-DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data")
+DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data", "mmbench.data.annotated")
 # Fetches the data set into its folder, and checks its digest.
 DOWNLOADERS: Registry[Callable[[Path], object]] = Registry("data set to download", "mmbench.data")
 # Makes it.
