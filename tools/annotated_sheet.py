@@ -76,7 +76,7 @@ def _draw(
         draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
         marks = [mark for field, mark in MARKS.items() if getattr(thing, field)]
         words = classes[thing.label] + (f" ({', '.join(marks)})" if marks else "")
-        _label(draw, (left, top), words, colour, font)
+        _label(draw, (left, top), canvas.width, words, colour, font)
         _points(draw, thing, scale, colour)
     return canvas
 
@@ -84,12 +84,13 @@ def _draw(
 def _label(
     draw: ImageDraw.ImageDraw,
     at: tuple[float, float],
+    width: int,
     words: str,
     colour: Colour,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    left, top = at
     length = draw.textlength(words, font=font)
+    left, top = max(0.0, min(at[0], width - length - 6)), at[1]  # names at the right edge stay whole
     draw.rectangle((left, top, left + length + 6, top + 16), fill=colour)
     ink = (255, 255, 255) if sum(colour) < 420 else TEXT
     draw.text((left + 3, top + 8), words, fill=ink, font=font, anchor="lm")
