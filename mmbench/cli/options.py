@@ -8,10 +8,7 @@ A command picks what it needs, and may change whatever `click.option` takes:
     @options.config()                       # --config FILE: values of the options below, see config_file
     @options.checkpoint(required=True)      # -> checkpoint: str
     @options.data(required=True)            # -> data: str
-    @options.data_root()                    # -> data_root: Path      (--root is a hidden alias)
     @options.tasks()                        # -> tasks: tuple[str, ...]   --task knn,linear or repeated
-    @options.seeds()                        # -> seeds: tuple[int, ...]   (--seed is a hidden alias)
-    @options.precision()                    # -> "float32", "bfloat16" or "float16" (bf16 ... are accepted)
     @options.overrides()                    # -> overrides: tuple[str, ...]   --set NAME=VALUE
     @options.out(default=Path("results"), help="Folder of the records.")
     def thing(checkpoint: str, ...) -> None: ...
