@@ -54,7 +54,10 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
 )
 @of_a_file
 @options.protocols()
-@options.seeds()
+@options.seeds(
+    default=(),
+    help="Seeds, separated by commas. Default: 0; of a protocol of several trials, a seed for each, from 0.",
+)
 @options.out(default=Path("results"), show_default=True, help="Folder of the records.")
 @click.option("--work", type=options.FOLDER, help="Keep the logs of detection and segmentation here.")
 @options.bank()
@@ -115,19 +118,26 @@ def transfer(
         said.add(line)
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    for line in lines:
+    given["seeds"] = given["seeds"] or None
+    for line in (*lines, *(_trials(resolved) if given["seeds"] is None else ())):
         say(line)
     given["bank"] = FeatureBank(None if no_bank else given["bank"], given.pop("bank_dtype"))
     request = TransferRequest(resolved, checkpoint, data, **given)
     with progress_report(console, ",".join(dict.fromkeys(task.entry.name for task in resolved))) as report:
         outcomes = measure(request, report=report, say=say)
-    for position, task in enumerate(resolved):
-        of_task = outcomes[position :: len(resolved)]  # they come seed by seed
+    for task in resolved:
+        of_task = [outcome for outcome in outcomes if outcome.task is task]
         _print_records(output, of_task, said)
         for outcome in () if quiet else of_task:
             _write_repeat(ctx, task, outcome)
     if not quiet:
         next_step("leaderboard", "show", request.out)
+
+
+def _trials(tasks: tuple[ResolvedTask, ...]) -> list[str]:
+    """Return a line for each protocol of several trials."""
+    several = {task.protocol.id: task.protocol.trials for task in tasks if task.protocol.trials > 1}
+    return [f"{name}: {count} trials, seeds 0 to {count - 1}" for name, count in several.items()]
 
 
 def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ def evaluate(
     data: str | Path | Dataset,
     *,
     protocol: str | Path | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | None = (0,),
     data_root: str | Path = "data",
     layout: str | None = None,
     out: str | Path = "results",
@@ -59,7 +59,8 @@ def evaluate(
         task: name of a task, or several.
         data: name of a data set, path of a folder of images, or a `Dataset`.
         protocol: id, or path of a protocol file, of a single task; default: each task's own.
-        seeds: seeds of the transfer, and of random weights.
+        seeds: seeds of the transfer, and of random weights; None runs the trials of each task's protocol,
+            such as five.
         data_root: folder with one folder per data set.
         layout: of a folder: "coco", "voc", "yolo" or "folder" (class folders); recognised by default.
         out: folder of the records.
@@ -112,7 +113,7 @@ def evaluate(
         tasks,
         str(model) if isinstance(model, Path) else model,
         str(data) if isinstance(data, Path) else data,
-        tuple(seeds),
+        None if seeds is None else tuple(seeds),
         Path(data_root),
         arch,
         image_size,

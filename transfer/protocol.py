@@ -31,6 +31,8 @@ class Protocol(BaseModel):
         selection: how hyperparameters were or are chosen.
         source: paper, section or repository.
         differs: where it differs from the source.
+        trials: how many runs a published number is the mean of; where no seeds are given, those from 0 to
+            trials - 1 are run.
         image_size: side in pixels that it is written for; the record says if weights are fed another.
         small_images, crop_pct: how images are framed in evaluation, see `FramingRule`.
         settings: the task's own settings, checked by the task's settings model.
@@ -50,6 +52,7 @@ class Protocol(BaseModel):
     selection: str
     source: str
     differs: str
+    trials: int = Field(default=1, ge=1, le=100)
     image_size: int | None = None
     small_images: SmallImages = "margin"
     crop_pct: float | None = Field(default=None, gt=0, le=1)

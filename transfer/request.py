@@ -43,7 +43,8 @@ class TransferRequest:
         tasks: with their protocols and settings, see `resolve_task`.
         model: run folder, checkpoint file, name of weights or a control; or the model itself.
         data: name of a data set, path of a folder of images; or the data set itself.
-        seeds: of the transfer; with random weights those of the weights too.
+        seeds: of the transfer; with random weights those of the weights too. None runs the trials of each
+            task's protocol.
         data_root: folder with one folder per data set.
         arch, image_size, stated: see `load_model`.
         out: folder of the records.
@@ -59,7 +60,7 @@ class TransferRequest:
     tasks: tuple[ResolvedTask, ...]
     model: Model
     data: str | Dataset
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] | None = (0,)
     data_root: Path = Path("data")
     arch: str | None = None
     image_size: int | None = None
@@ -74,11 +75,16 @@ class TransferRequest:
     work: Path | None = None
     layout: str | None = None
 
+    def seeds_of(self, task: ResolvedTask) -> tuple[int, ...]:
+        """Return the seeds that a task is run with."""
+        return tuple(range(task.protocol.trials)) if self.seeds is None else self.seeds
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """One record, where it is, and whether it was there before."""
+    """One record of a task, where it is, and whether it was there before."""
 
+    task: ResolvedTask
     result: Result
     path: Path
     reused: bool
@@ -140,7 +146,7 @@ def measure(
         with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
             work = (request.work or temporary) / path.stem
             result = execute(run, store, work, report)
-        outcomes.append(Outcome(result, path, reused))
+        outcomes.append(Outcome(run.task, result, path, reused))
         if request.plot and "plot" in run.task.entry.uses:
             draw_features(run, store)
     return outcomes
@@ -164,8 +170,8 @@ def _runs(
         bank = FeatureBank(Path(on_main(_temporary_folder)), bank.stored)
     random = request.model in RANDOM_CONTROLS if isinstance(request.model, str) else False
     loaded: dict[tuple[int, FramingRule] | None, tuple[Backbone, tuple[str, ...], str | None]] = {}
-    for seed in request.seeds:
-        for task in request.tasks:
+    for seed in dict.fromkeys(seed for task in request.tasks for seed in request.seeds_of(task)):
+        for task in (task for task in request.tasks if seed in request.seeds_of(task)):
             rule = task.protocol.framing(None)
             key = (seed, rule) if random else None
             if key not in loaded:

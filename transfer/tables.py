@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import statistics
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -12,7 +14,8 @@ from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.request import Outcome
 
-OF_A_PART = ("top1_", "mean_per_class_", "mAP_")  # such as one k of kNN
+# Metrics of a part of the task, such as one k of kNN or objects of one size, and those beside the published.
+OF_A_PART = re.compile(r"(top1_|mean_per_class_|mAP_|coco_).*|(mask_|keypoint_)?AP[sml]")
 
 
 def protocol_table(tasks: Sequence[str]) -> Table:
@@ -29,16 +32,20 @@ def protocol_table(tasks: Sequence[str]) -> Table:
 
 
 def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
-    """Return one row per metric of a part of the task, such as one k of kNN, and one column per seed."""
+    """Return one row per metric of a part of the task, such as one k of kNN, and one column per seed.
+
+    Of several seeds, the mean and the sample standard deviation (over n - 1) follow.
+    """
     first = outcomes[0].result
     names = [name for name in first.metrics if name not in _overall(first)]
     if not names:
         return None
-    table = Table(
-        "metric", *(f"seed {outcome.result.seed}" for outcome in outcomes), box=None, pad_edge=False
-    )
+    summaries = ("mean", "std") if len(outcomes) > 1 else ()
+    seeds = (f"seed {outcome.result.seed}" for outcome in outcomes)
+    table = Table("metric", *seeds, *summaries, box=None, pad_edge=False)
     for name in names:
-        table.add_row(name, *(written(outcome.result.metrics[name]) for outcome in outcomes))
+        values = [written(outcome.result.metrics[name]) for outcome in outcomes]
+        table.add_row(name, *values, *(_over_seeds(outcomes, name) if summaries else ()))
     return table
 
 
@@ -49,12 +56,15 @@ def written(metric: Metric) -> str:
 
 def _overall(result: Result) -> list[str]:
     """Return the metrics of the whole task, the primary one first."""
-    names = [name for name in result.metrics if not name.startswith(OF_A_PART)]
+    names = [name for name in result.metrics if not OF_A_PART.fullmatch(name)]
     return sorted(names, key=lambda name: (name != result.primary_metric, name))
 
 
 def metric_table(outcomes: Sequence[Outcome]) -> Table:
-    """Return one row per seed and one column per metric, the primary one first."""
+    """Return one row per seed and one column per metric, the primary one first.
+
+    Of several seeds, the mean and the sample standard deviation (over n - 1) follow.
+    """
     first = outcomes[0].result
     names = _overall(first)
     table = Table("seed", *names, "n", "seconds", box=None, pad_edge=False)
@@ -63,4 +73,15 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
         values = [written(result.metrics[name]) for name in names]
         count = str(result.metrics[result.primary_metric].n)
         table.add_row(str(result.seed), *values, count, f"{result.wall_seconds:.1f}")
+    if len(outcomes) > 1:
+        summaries = [_over_seeds(outcomes, name) for name in names]
+        table.add_row("mean", *(mean for mean, _ in summaries))
+        table.add_row("std", *(deviation for _, deviation in summaries))
     return table
+
+
+def _over_seeds(outcomes: Sequence[Outcome], name: str) -> tuple[str, str]:
+    """Return the mean and the sample standard deviation of a metric over several seeds."""
+    metrics = [outcome.result.metrics[name] for outcome in outcomes]
+    values, unit = [metric.value for metric in metrics], metrics[0].unit
+    return measured(statistics.fmean(values), unit), measured(statistics.stdev(values), unit)

@@ -17,6 +17,7 @@ from mmbench.leaderboard.markdown import render_scores
 from mmbench.leaderboard.terminal import print_board
 from mmbench.results import Metric, Result, ResultStore
 from mmbench.transfer.request import Outcome
+from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.tables import metric_table
 
 
@@ -31,7 +32,8 @@ def test_transfer_and_every_board_print_the_same(
     printed = io.StringIO()
     print_board(board, Console(file=printed, width=120))
     transferred = io.StringIO()
-    Console(file=transferred, width=120).print(metric_table([Outcome(result, path, reused=False)]))
+    outcome = Outcome(resolve_task("knn"), result, path, reused=False)
+    Console(file=transferred, width=120).print(metric_table([outcome]))
     shown = CliRunner().invoke(root, ["leaderboard", "show", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
     texts = {

@@ -10,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+import mmbench
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.cli.main import main
 from mmbench.results import read_result
@@ -367,3 +368,62 @@ def test_the_file_that_repeats_a_run_names_its_own_protocol(
             yaml.safe_load(path.read_text())["protocol"]
         )
     assert named == {"knn/patterns@2": ["knn/patterns@2"], "knn/mine@1": [str(own)]}
+
+
+THREE_TRIALS = """
+id: linear/three@1
+task: linear
+title: three trials
+metric: top1
+selection: none
+source: this test
+differs: in nothing
+trials: 3
+settings: {features: cached, weight_decays: [0.001], iterations: 3}
+"""
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The first table that was printed: first word of each line -> the others."""
+    lines = [line.split() for line in text.splitlines()]
+    start = next(number for number, line in enumerate(lines) if line[:2] == ["seed", "top1"])
+    return {line[0]: line[1:] for line in lines[start : start + 6] if line}
+
+
+def test_a_protocol_of_three_trials_runs_three_seeds_with_mean_and_std(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    protocol = tmp_path / "three.yaml"
+    protocol.write_text(THREE_TRIALS)
+    arguments = ["--checkpoint", "random", "--arch", "mixmask_resnet8", "--data", str(folder)]
+    arguments += ["--out", str(tmp_path / "results")]
+    answer = run(capsys, "--task", "linear,knn", "--protocol", str(protocol), *arguments)
+    assert answer.code == 0, answer.err
+    assert "linear/three@1: 3 trials, seeds 0 to 2" in answer.out + answer.err
+    found = {path: read_result(path) for path in records(tmp_path / "results")}
+    of_linear = sorted(
+        (result for result in found.values() if result.task == "linear"), key=lambda result: result.seed
+    )
+    assert [result.seed for result in of_linear] == [0, 1, 2]
+    assert [result.seed for result in found.values() if result.task == "knn"] == [0]
+    values = np.array([result.metrics["top1"].value for result in of_linear])
+    table = rows(answer.out)
+    assert [float(table[str(seed)][0]) for seed in range(3)] == pytest.approx(values, abs=0.01)
+    assert float(table["mean"][0]) == pytest.approx(values.mean(), abs=0.01)
+    assert float(table["std"][0]) == pytest.approx(values.std(ddof=1), abs=0.01)
+    for path, result in found.items():  # each record's own file repeats it, and nothing else
+        assert yaml.safe_load(path.with_suffix(".config.yaml").read_text())["seeds"] == [result.seed]
+
+    again = run(capsys, "--task", "linear", "--protocol", str(protocol), *arguments, "--seeds", "1")
+    assert again.out.count("(reused, measured before)") == 1 and "std" not in again.out
+    in_python = mmbench.evaluate(
+        "random",
+        "linear",
+        folder,
+        protocol=protocol,
+        seeds=None,
+        arch="mixmask_resnet8",
+        out=tmp_path / "results",
+    )
+    assert [result.seed for result in in_python] == [0, 1, 2]
+    assert len(records(tmp_path / "results")) == 4

@@ -71,3 +71,8 @@ def test_overrides_are_taken_and_checked() -> None:
         parse_settings(LinearSettings, cached, {"learning_rate": 3})
     with pytest.raises(UserError, match=r"setting 'features' of linear/patterns@1"):
         parse_settings(LinearSettings, cached, {"features": "fresh"})
+
+
+def test_trials_are_one_unless_the_protocol_says_so() -> None:
+    assert get_protocol("detection/voc-c4-24k@1").trials == 1
+    assert get_protocol("detection/voc-c4-24k@2").trials == 5
