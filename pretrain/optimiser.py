@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel
+from timm.optim.lars import Lars
 
 from mmbench.pretrain.framework import Framework
 from mmbench.settings_types import (
@@ -19,6 +20,8 @@ from mmbench.settings_types import (
     Within,
 )
 
+TRUST = 1e-3  # LARS's trust coefficient, as in the code of SimCLR and of BYOL
+
 
 class OptimiserSettings(BaseModel):
     """The optimiser and its schedule: linear warm-up, then a cosine to zero.
@@ -26,15 +29,17 @@ class OptimiserSettings(BaseModel):
     Attributes:
         lr: peak learning rate at `reference_batch`, or at any batch where that is None.
         reference_batch: images per step that `lr` is meant for.
-        scaling: how the rate follows the batch: "linear" for SGD (Goyal et al. 2017, arXiv 1706.02677),
-            "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
-        momentum: of SGD.
+        name: "lars" (You et al. 2017, arXiv 1708.03888) leaves biases and norms without adaptation and
+            without weight decay, as SimCLR and BYOL do.
+        scaling: how the rate follows the batch: "linear" for SGD and LARS (Goyal et al. 2017, arXiv
+            1706.02677), "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
+        momentum: of SGD and LARS.
         warmup_epochs: may be a fraction; 0 starts at the peak.
     """
 
     model_config = STRICT
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
     lr: LearningRate = 2e-3
     reference_batch: BatchSize | None = None
     scaling: Literal["linear", "sqrt"] = "linear"
@@ -72,6 +77,9 @@ def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.o
     if constant:
         kept = [parameter for parameter in trained if id(parameter) in constant]
         groups.append({"params": kept, "constant_lr": True})
+    if settings.name == "lars":
+        groups = [part for group in groups for part in _adapted_and_not(group, settings.weight_decay)]
+        return Lars(groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=TRUST)
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     return torch.optim.SGD(
@@ -81,6 +89,16 @@ def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.o
         weight_decay=settings.weight_decay,
         fused=True,
     )
+
+
+def _adapted_and_not(group: dict[str, Any], weight_decay: float) -> list[dict[str, Any]]:
+    """Return a group's weights, which LARS adapts, and its biases and norms, which follow plain SGD."""
+    weights = [parameter for parameter in group["params"] if parameter.ndim > 1]
+    others = [parameter for parameter in group["params"] if parameter.ndim <= 1]
+    return [
+        {**group, "params": weights, "weight_decay": weight_decay, "always_adapt": True},
+        {**group, "params": others, "weight_decay": 0.0, "always_adapt": False},
+    ]
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

@@ -7,9 +7,9 @@ from typing import ClassVar, cast
 from torch import Tensor, nn
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
-from mmbench.pretrain.heads import mlp, unit
+from mmbench.pretrain.heads import mlp, normed_mlp, unit
 from mmbench.pretrain.losses import nt_xent
-from mmbench.settings_types import Temperature, Width
+from mmbench.settings_types import Flag, Temperature, Width
 
 
 class SimclrSettings(FrameworkSettings):
@@ -18,10 +18,12 @@ class SimclrSettings(FrameworkSettings):
     Attributes:
         dim: length of an embedding.
         temperature: divides the cosine similarities.
+        head_norm: the projection head has batch norms, as in the authors' code.
     """
 
     dim: Width = 128
     temperature: Temperature = 0.1
+    head_norm: Flag = False
 
 
 @FRAMEWORKS.register("simclr")
@@ -35,7 +37,8 @@ class Simclr(Framework):
         self.settings = cast(SimclrSettings, settings)
         self.backbone = backbone
         features = int(cast(int, backbone.num_features))
-        self.head = mlp(features, features, self.settings.dim)
+        dim = self.settings.dim
+        self.head = normed_mlp(features, dim) if self.settings.head_norm else mlp(features, features, dim)
 
     def targets(self, images: Tensor, order: Tensor | None = None) -> Tensor:
         """Return the key views' embeddings, with gradient: (B, dim), unit length."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
@@ -19,12 +19,14 @@ class SimsiamSettings(FrameworkSettings):
     Attributes:
         dim: length of an embedding, and width of the projector.
         hidden: the predictor's bottleneck.
+        projector_layers: 3 on ImageNet, 2 on CIFAR-10 (appendix D).
         symmetric: the clean views are compared in both directions, and averaged.
         constant_predictor: the predictor's learning rate stays at its peak ("Baseline settings").
     """
 
     dim: Width = 2048
     hidden: Width = 512
+    projector_layers: Literal[2, 3] = 3
     symmetric: Flag = True
     constant_predictor: Flag = True
 
@@ -33,8 +35,8 @@ class SimsiamSettings(FrameworkSettings):
 class Simsiam(Framework):
     """The target is the same encoder's projection, and takes no gradient.
 
-    Projector of three layers with a batch norm after each, the last one without scale and shift; predictor of
-    two (section 3, "Baseline settings").
+    Projector of two or three layers with a batch norm after each, the last one without scale and shift;
+    predictor of two (section 3, "Baseline settings").
     """
 
     Settings: ClassVar[type[FrameworkSettings]] = SimsiamSettings
@@ -46,8 +48,8 @@ class Simsiam(Framework):
         features = int(cast(int, backbone.num_features))
         dim, hidden = self.settings.dim, self.settings.hidden
         layers: list[nn.Module] = []
-        for inputs in (features, dim, dim):
-            last = len(layers) == 6
+        for number in range(1, self.settings.projector_layers + 1):
+            inputs, last = features if number == 1 else dim, number == self.settings.projector_layers
             layers += [nn.Linear(inputs, dim, bias=False), nn.BatchNorm1d(dim, affine=not last)]
             layers += [] if last else [nn.ReLU(inplace=True)]
         self.projector = nn.Sequential(*layers)

@@ -73,7 +73,7 @@ def test_the_first_line_says_recipe_scale_and_why() -> None:
     assert "recipe mixmask-imagenet@1 (not yet run to its end by us), scale imagenet: imagenet is" in first
     assert "mixmask_resnet50 on imagenet, 200 epochs, batch 256, sgd" in what
     first, what = first_lines("simclr", "cifar100")
-    assert "recipe simclr-cifar100@1" in first and "scale cifar100: chosen by --scale" in first
+    assert "recipe simclr-cifar100@2" in first and "scale cifar100: chosen by --scale" in first
     assert "on cifar100," in what
 
 
