@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -241,16 +241,3 @@ def first_problem(error: ValidationError, *, prefix: str = "", owner: str = "") 
     if not first["loc"]:
         return UserError(f"{where or owner or 'settings'}: {reason}")
     return UserError(f"{setting} = {shown(first['input'])}: {reason}")
-
-
-def checked_number(kind: Any, value: Any, name: str) -> Any:
-    """Return a number from the command line, checked against one of the types above.
-
-    Raises:
-        UserError: it does not fit; `name` is the option, such as "--seed".
-    """
-    within = cast(Within, kind.__metadata__[0])
-    number, whole = _number(value), kind.__origin__ is int
-    if number is None or not within.holds(number) or (whole and number != int(number)):
-        raise UserError(f"{name} = {shown(value)}: must be {within.words(whole)}")
-    return kind.__origin__(number)

@@ -22,7 +22,6 @@ from mmbench.settings_types import (
     Seed,
     Text,
     Within,
-    checked_number,
     first_problem,
     legacy_seed,
 )
@@ -104,14 +103,7 @@ def test_numbers_as_text_are_numbers() -> None:
     assert type(Sample.model_validate({"share": 1}).share) is float
 
 
-def test_a_number_of_the_command_line_names_its_option() -> None:
-    assert checked_number(Seed, "7", "--seed") == 7
-    with pytest.raises(UserError, match="--seed = -1: must be a whole number from 0 to 9223372036854775807"):
-        checked_number(Seed, -1, "--seed")
-
-
 def test_large_seeds_are_folded_for_the_old_generator_alone() -> None:
-    assert checked_number(Seed, 2**63 - 1, "--seed") == 2**63 - 1
     for seed in (0, 7, 2**32 - 1):
         assert legacy_seed(seed) == seed
     assert legacy_seed(1234567890123456) == 1234567890123456 - 2**32 * 287445

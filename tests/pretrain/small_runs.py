@@ -1,11 +1,12 @@
-"""What tests of whole small runs share: settings of a few steps, a trainer, a comparison of weights."""
+"""What tests of small runs share: data in memory, settings of a few steps, a trainer, equality of weights."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
-from mmbench.data import Dataset
+from mmbench.data import Dataset, ImageSplit
 from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.settings import PretrainConfig
@@ -14,6 +15,21 @@ from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder
 
 SMALL = ("batch_size=32", "framework.queue=100", "log_every=2")  # 6 steps per epoch; 100 is no multiple of 32
+
+
+def make_tiny_dataset(count: int = 192) -> Dataset:
+    """Two classes: horizontal and vertical stripes of random colours, 40 px, fed at 32 px."""
+
+    def render() -> ImageSplit:
+        generator = torch.Generator().manual_seed(7)
+        stripes = (torch.arange(40) // 4 % 2).float().expand(40, 40)
+        labels = torch.arange(count) % 2
+        pattern = torch.where(labels.view(-1, 1, 1, 1) == 0, stripes, stripes.T)
+        ink, paper = torch.rand((2, count, 3, 1, 1), generator=generator)
+        images = (pattern * ink + (1 - pattern) * paper) * 255
+        return ImageSplit(images.to(torch.uint8), labels)
+
+    return Dataset("stripes", Path("stripes"), ("horizontal", "vertical"), {"train": render}, 32)
 
 
 def small(method: str = "mixmask", epochs: int = 2, **more: Any) -> PretrainConfig:

@@ -82,6 +82,7 @@ def test_every_pair_trains_two_steps(name: str, layouts: dict[str, Dataset]) -> 
         "precision": "fp32",
         "workers": 0,
         "image_size": 32,
+        "optimiser.warmup_epochs": 1,
         "loading": "files" if large else "auto",
         **({"framework.queue": 50} if "queue" in recipe.settings["framework"] else {}),
     }

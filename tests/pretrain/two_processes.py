@@ -140,6 +140,6 @@ def main(folder: Path, dataset: Dataset) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    from conftest import make_tiny_dataset
+    from small_runs import make_tiny_dataset
 
     main(Path(sys.argv[1]), make_tiny_dataset())

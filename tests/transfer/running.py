@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.data import Dataset
+from mmbench.data import Dataset, ImageSplit
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.execution import execute
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.features import FrozenNetwork, pass_over
+from mmbench.transfer.inputs.images import MemoryImages
 from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.run import TransferRun
 
@@ -59,3 +62,11 @@ def run_task(
     """Measure one run; `asked` as in `make_run`."""
     run = make_run(name, backbone, dataset, **asked)
     return execute(run, store, work, **({} if report is None else {"report": report}))
+
+
+def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int = 128) -> Tensor:
+    """Return pooled features (N, C) float32 on the CPU, of uint8 images (N, 3, H, W); see `pass_over`."""
+    size = backbone.card.preprocessing.image_size
+    split = ImageSplit(images, torch.zeros(len(images), dtype=torch.int64))
+    network = FrozenNetwork(backbone, Compute(device))
+    return torch.cat(list(pass_over(network, MemoryImages(split, size), 0, len(images), batch)))

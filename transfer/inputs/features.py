@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.data import ImageSplit
 from mmbench.distributed import gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
-from mmbench.transfer.inputs.images import Images, MemoryImages
+from mmbench.transfer.inputs.images import Images
 
 BATCH = 128
 
@@ -98,11 +97,3 @@ def pass_over(
 def _own(batches: Iterable[Tensor]) -> Iterator[Tensor]:
     for indices in batches:
         yield indices[own_share(len(indices))]
-
-
-def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int = BATCH) -> Tensor:
-    """Return pooled features (N, C) float32 on the CPU, of uint8 images (N, 3, H, W); see `pass_over`."""
-    size = backbone.card.preprocessing.image_size
-    split = ImageSplit(images, torch.zeros(len(images), dtype=torch.int64))
-    network = FrozenNetwork(backbone, Compute(device))
-    return torch.cat(list(pass_over(network, MemoryImages(split, size), 0, len(images), batch)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import run_task
+from running import extract, run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
@@ -21,7 +21,6 @@ from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs import feature_bank as bank_module
 from mmbench.transfer.inputs import features as features_module
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.inputs.features import extract
 from mmbench.transfer.inputs.images import MemoryImages
 
 CPU = torch.device("cpu")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from running import extract
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
@@ -14,7 +15,7 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.inputs.features import FrozenNetwork, extract
+from mmbench.transfer.inputs.features import FrozenNetwork
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

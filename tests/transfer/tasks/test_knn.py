@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import run_task
+from running import extract, run_task
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
@@ -16,7 +16,6 @@ from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.results import ResultStore
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.inputs.features import extract
 
 
 def brute_force(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, t: float) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import run_task
+from running import extract, run_task
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.controls import pixels_backbone
-from mmbench.transfer.inputs.features import extract
 from mmbench.transfer.tasks.logreg.lbfgs import LbfgsProbe
 from mmbench.transfer.tasks.logreg.scikit_learn import fit, scores
 from mmbench.transfer.tasks.logreg.settings import TorchLogregSettings

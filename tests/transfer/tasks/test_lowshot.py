@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import run_task
+from running import extract, run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
@@ -20,7 +20,6 @@ from mmbench.data.subsets import shots_per_class
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.inputs.features import extract
 
 CPU = torch.device("cpu")
 

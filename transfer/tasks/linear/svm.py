@@ -103,12 +103,6 @@ def cost_scores(features: Array, labels: Array, settings: SvmProbe, seed: int) -
     return means
 
 
-def choose_cost(features: Array, labels: Array, settings: SvmProbe, seed: int) -> float:
-    """Return the cost of the best average precision over folds; of equal ones the smallest."""
-    means = cost_scores(features, labels, settings, seed)
-    return max(means, key=means.__getitem__)
-
-
 def fit_class(features: Array, truth: Array, settings: SvmProbe, seed: int) -> ClassFit:
     """Choose a class's cost by cross-validation, then fit on everything.
 

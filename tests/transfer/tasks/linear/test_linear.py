@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import make_run, run_task
+from running import extract, make_run, run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
@@ -16,7 +16,7 @@ from mmbench.results import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.augment import augment
-from mmbench.transfer.inputs.features import FrozenNetwork, extract
+from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.probes.logistic import Solver, standardise
 from mmbench.transfer.tasks.linear.augmented import train_head

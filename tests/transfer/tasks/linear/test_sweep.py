@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from running import run_task
+from running import extract, run_task
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.inputs.features import FrozenNetwork, extract
+from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings
 from mmbench.transfer.tasks.linear.heads import recipes
