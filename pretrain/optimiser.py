@@ -79,7 +79,10 @@ def make_optimiser(framework: Framework, settings: OptimiserSettings) -> torch.o
         groups.append({"params": kept, "constant_lr": True})
     if settings.name == "lars":
         groups = [part for group in groups for part in _adapted_and_not(group, settings.weight_decay)]
-        return Lars(groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=TRUST)
+        lars: torch.optim.Optimizer = Lars(
+            groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=TRUST
+        )
+        return lars
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     return torch.optim.SGD(
