@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
@@ -15,7 +16,9 @@ from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import Dataset, load_dataset
+from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.quick_check import quick_check
+from mmbench.data.types import Split
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, launched_processes, on_main
 from mmbench.errors import UserError
@@ -127,16 +130,17 @@ def measure(
     Raises:
         UserError: anything that the user can fix; nothing half-written is left in `out`.
     """
-    dense = all(task.entry.dense for task in request.tasks)
     device = resolve_device(request.device)
-    device = device if dense else join_processes(device)
+    if any(task.entry.data != "label maps" for task in request.tasks):  # segmentation runs in one process
+        device = join_processes(device)
     compute = Compute(device, request.precision, request.workers)
     dataset = _opened(request)
     for task in request.tasks:
         if not task.entry.dense:
             require_labels(dataset, task.entry.name)
+    dense = all(task.entry.dense for task in request.tasks)
     remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
-    for line in remarks:
+    for line in dict.fromkeys((*remarks, *_box_remarks(request, dataset))):
         say(line)
     store = ResultStore(request.out)
     outcomes = []
@@ -158,6 +162,18 @@ def _opened(request: TransferRequest) -> Dataset:
     data, root, layout = request.data, request.data_root, request.layout
     on_main(lambda: load_dataset(data, root, layout) and None)  # one process prepares what is not there
     return load_dataset(data, root, layout)
+
+
+def _box_remarks(request: TransferRequest, dataset: Dataset) -> tuple[str, ...]:
+    """Return what is unusual in the boxes that tasks use; those tasks put it in their records.
+
+    Raises:
+        UserError: the data set has no boxes, or something in them is refused.
+    """
+    evaluated = [task.protocol.split for task in request.tasks if task.entry.data == "boxes"]
+    if not evaluated:
+        return ()
+    return checked_remarks(dataset.require_annotated(), cast(list[Split], ["train", *evaluated]))
 
 
 def _runs(

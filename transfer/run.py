@@ -65,7 +65,9 @@ class TransferRun:
                 raise UserError(f"task '{entry.name}' takes no list of labelled images; omit --labels-file")
             if not self.labels_file.is_file():
                 raise UserError(f"no list of labelled images at {self.labels_file}; check --labels-file")
-        if entry.dense:
+        if entry.data == "boxes":
+            self.dataset.require_annotated()
+        elif entry.dense:
             self.dataset.require_scenes()
         else:
             self._check_labels()
@@ -122,8 +124,12 @@ class TransferRun:
     @functools.cached_property
     def reference(self) -> DatasetReference:
         """Which data; the sizes of the splits are known only after the run."""
-        dense = self.task.entry.dense
-        fingerprint = self.dataset.require_scenes().fingerprint if dense else self.dataset.fingerprint
+        if self.task.entry.data == "boxes":
+            fingerprint = self.dataset.require_annotated().fingerprint()
+        elif self.task.entry.dense:
+            fingerprint = self.dataset.require_scenes().fingerprint
+        else:
+            fingerprint = self.dataset.fingerprint
         return DatasetReference(
             name=self.dataset.name,
             fingerprint=fingerprint,

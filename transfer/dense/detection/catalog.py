@@ -1,63 +1,77 @@
-"""Scenes in Detectron2's catalogs for the time of one run."""
+"""Annotated images in Detectron2's format, and in its catalogs for the time of one run."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import BoxMode
 
-from mmbench.data import Scenes
-from mmbench.data.types import Split
-from mmbench.errors import UserError
-from mmbench.files import write_json
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
+from mmbench.distributed import on_main
+
+Item = dict[str, Any]
 
 
-def check_annotations(scenes: Scenes, split: Split) -> int:
-    """Return the number of images of a split.
+def dataset_dicts(split: AnnotatedSplit, keypoints: int = 0) -> list[Item]:
+    """Return a split in Detectron2's format; images are called by their number, from 1.
 
-    Raises:
-        UserError: the COCO file is missing or unreadable, has no boxes, or has other classes.
+    Beside Detectron2's keys each dict has "apply_exif", see `AnnotatedImage`.
+
+    Args:
+        keypoints: how many each object has; objects without annotated keypoints get as many unlabelled ones.
     """
-    path = scenes.coco_json(split)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        categories = tuple(
-            item["name"] for item in sorted(content["categories"], key=lambda item: int(item["id"]))
-        )
-        images, boxes = len(content["images"]), len(content["annotations"])
-    except FileNotFoundError:
-        raise UserError(
-            f"no annotations of the {split} split at {path}; prepare the data set again"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a COCO annotation file: {error!r}") from None
-    if categories != scenes.classes:
-        raise UserError(f"{path} has the classes {categories[:4]}..., the data set {scenes.classes[:4]}...")
-    if images == 0 or boxes == 0:
-        raise UserError(f"{path} has {images} images and {boxes} boxes; detection needs both")
-    return images
+    return [_item(split, image, number, keypoints) for number, image in enumerate(split.images, start=1)]
 
 
-def write_subset(source: Path, indices: Sequence[int], target: Path) -> None:
-    """Write a COCO file with the images of `source` at `indices`, and their annotations."""
-    content = json.loads(source.read_text(encoding="utf-8"))
-    content["images"] = [content["images"][index] for index in indices]
-    kept = {image["id"] for image in content["images"]}
-    content["annotations"] = [item for item in content["annotations"] if item["image_id"] in kept]
-    write_json(target, content)
+def _item(split: AnnotatedSplit, image: AnnotatedImage, number: int, keypoints: int) -> Item:
+    return {
+        "file_name": str(split.root / image.path),
+        "image_id": number,
+        "width": image.width,
+        "height": image.height,
+        "apply_exif": image.apply_exif,
+        "annotations": [_annotation(instance, keypoints) for instance in image.instances],
+    }
+
+
+def _annotation(instance: Instance, keypoints: int) -> Item:
+    annotation: Item = {
+        "bbox": list(instance.box),
+        "bbox_mode": BoxMode.XYXY_ABS,
+        "category_id": instance.label,
+        "iscrowd": int(instance.crowd),
+    }
+    if instance.segmentation is not None:
+        annotation["segmentation"] = instance.segmentation
+    if keypoints:
+        points = instance.keypoints or (0.0,) * (3 * keypoints)
+        # COCO's are numbers of pixels; Detectron2 takes places, so it adds half a pixel to x and y.
+        annotation["keypoints"] = [
+            value if position % 3 == 2 else value + 0.5 for position, value in enumerate(points)
+        ]
+    return annotation
 
 
 @contextlib.contextmanager
-def in_catalog(files: list[tuple[Path, Path]]) -> Iterator[list[str]]:
-    """Yield catalog names for (COCO file, folder of images) pairs; afterwards the catalogs are as before."""
-    names = [f"mmbench/{uuid.uuid4().hex}/{number}" for number in range(len(files))]
-    for name, (coco_json, images) in zip(names, files, strict=True):
-        register_coco_instances(name, {}, str(coco_json), str(images))
+def in_catalog(data: AnnotatedData, splits: Sequence[list[Item]]) -> Iterator[list[str]]:
+    """Yield catalog names for splits of `dataset_dicts`; afterwards the catalogs are as before.
+
+    Processes that work together use the same names.
+    """
+    run = on_main(lambda: uuid.uuid4().hex)
+    names = [f"mmbench/{run}/{number}" for number in range(len(splits))]
+    for name, dicts in zip(names, splits, strict=True):
+        DatasetCatalog.register(name, functools.partial(list, dicts))
+        metadata = {"thing_classes": list(data.classes)}
+        if data.keypoints:
+            metadata["keypoint_names"] = list(data.keypoints)
+            metadata["keypoint_flip_map"] = list(data.keypoint_flips)  # type: ignore[arg-type]
+        MetadataCatalog.get(name).set(**metadata)
     try:
         yield names
     finally:

@@ -21,7 +21,7 @@ INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_d
     "detection/patterns@1",
     column=BoardColumn("Detection", order=70),
     metrics=("AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75", "keypoint_AP", "keypoint_AP50"),
-    uses=("work",),
+    uses=("work", "precision", "workers"),
     data="boxes",
 )
 def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:

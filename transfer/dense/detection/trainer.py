@@ -1,73 +1,141 @@
-"""Detectron2's DefaultTrainer with COCO evaluation, progress, and no more files than needed."""
+"""Detectron2's DefaultTrainer on an exactly resumable stream of batches, in one or several processes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
+from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_test_loader
-from detectron2.engine import DefaultTrainer, HookBase, hooks
-from detectron2.evaluation import COCOEvaluator
-from detectron2.solver.build import get_default_optimizer_params
-from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, get_event_storage
-from torch import nn
+from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
+from detectron2.evaluation import inference_on_dataset
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter
+from torch import Tensor, nn
 
+from mmbench.distributed import any_process
+from mmbench.transfer.compute import PRECISIONS, Precision
+from mmbench.transfer.dense.detection.continuation import Continuation, Counted, Randomness
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
-
-LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
-TEST_BATCH = 8
-DETECTIONS, OBJECTS = "detections", "objects"
-
-
-class ReportProgress(HookBase):
-    """Reports the progress of the training after every iteration."""
-
-    def __init__(self, report: Callable[[int, int, str], None]) -> None:
-        self.report = report
-        self.message = "no loss yet"
-
-    def after_step(self) -> None:
-        """Report the iteration just finished."""
-        done, total = self.trainer.iter + 1, self.trainer.max_iter
-        if done % LOSS_EVERY == 0 or done == total:
-            loss = get_event_storage().history("total_loss").median(LOSS_EVERY)
-            self.message = f"loss {loss:.2f}"
-        self.report(done, total, self.message)
+from mmbench.transfer.dense.detection.history import Progress
+from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
+from mmbench.transfer.dense.detection.precision import autocast_forward, exact_places
+from mmbench.transfer.dense.detection.processes import in_parallel, unwrapped
+from mmbench.transfer.resume import Unfinished
 
 
-class QuietCOCOEvaluator(COCOEvaluator):
-    """Detectron2's COCOEvaluator with the official COCO code, whose output goes to a file."""
+class _Steps(SimpleTrainer):
+    """Detectron2's steps. A loss that is not finite ends all processes; Detectron2 ends the first one."""
 
-    def __init__(self, dataset_name: str, tasks: tuple[str, ...], output: Path) -> None:
-        # Detectron2's faster variant is compiled code; the official one gives the reference values.
-        super().__init__(dataset_name, tasks=tasks, output_dir=str(output), use_fast_impl=False)
-        self._output = output / "coco.txt"
+    def _write_metrics(self, loss_dict: Mapping[str, Tensor], *given: Any, **named: Any) -> None:
+        total = torch.stack([loss.detach().float() for loss in loss_dict.values()]).sum()
+        if any_process([not bool(torch.isfinite(total))], total.device)[0]:
+            raise FloatingPointError(f"the loss of iteration {self.iter + 1} is infinite or NaN")
+        super()._write_metrics(loss_dict, *given, **named)
 
-    def evaluate(self, img_ids: list[int] | None = None) -> dict[str, dict[str, float]]:
-        """Return AP, AP50, ... in percent by task ("bbox", "segm"), with two counts that explain a NaN.
 
-        DETECTIONS is the number of objects found, OBJECTS that of the annotated ones that count.
-        """
-        with self._output.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-            results: dict[str, dict[str, float]] = super().evaluate(img_ids)
-        found = sum(len(prediction["instances"]) for prediction in self._predictions)
-        annotated = sum(not item.get("iscrowd") for item in self._coco_api.anns.values())
-        for result in results.values():
-            result |= {DETECTIONS: found, OBJECTS: annotated}
-        return results
+class _AutocastSteps(_Steps, AMPTrainer):
+    """Detectron2's steps in reduced precision on a GPU."""
 
 
 class DetectionTrainer(DefaultTrainer):
-    """Detectron2's trainer without checkpoints; the caller starts the evaluation."""
+    """Detectron2's trainer with our batches; states take the place of its checkpoints.
+
+    The caller starts the evaluation. The training begins with the weights of the configuration: see
+    `load_weights` and `restore`.
+
+    Args:
+        cfg: the configuration.
+        loader: training batches.
+        precision: of the forward passes.
+    """
+
+    def __init__(self, cfg: CfgNode, loader: TrainingLoader, precision: Precision = "float32") -> None:
+        TrainerBase.__init__(self)  # DefaultTrainer's own gives DDP a GPU, and reads data by its own loader
+        self.cfg, self.precision = cfg, precision
+        self.device = torch.device(cfg.MODEL.DEVICE)
+        detector = self.build_model(cfg)
+        if precision != "float32":
+            exact_places(detector)
+        optimizer = self.build_optimizer(cfg, detector)
+        model = in_parallel(detector, self.device)
+        self._trainer: Any
+        if precision != "float32" and self.device.type == "cuda":
+            self._trainer = _AutocastSteps(model, loader, optimizer, precision=PRECISIONS[precision])
+        else:
+            self._trainer = _Steps(model, loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        self.register_hooks(self.build_hooks())
+
+    @property
+    def detector(self) -> nn.Module:
+        """The network itself."""
+        return unwrapped(self.model)
+
+    def load_weights(self) -> None:
+        """Load the backbone as Detectron2 does, which only logs what it cannot match."""
+        DetectionCheckpointer(self.detector).load(self.cfg.MODEL.WEIGHTS)
+
+    def keep_going(self, unfinished: Unfinished, progress: Progress) -> Continuation:
+        """Report progress and save states from now on; returns the hook, which restores the newest state."""
+        parts = {
+            "model": self.detector,
+            "optimizer": self.optimizer,
+            "schedule": self.scheduler,
+            "data": Counted(self.data_loader),
+            "losses": progress.history,
+            "progress": progress,
+            "random": Randomness(self.device, unfinished.notes),
+        }
+        if isinstance(self._trainer, AMPTrainer):
+            parts["scaler"] = self._trainer.grad_scaler
+        continuation = Continuation(unfinished, parts)
+        self.register_hooks([progress, continuation])
+        return continuation
+
+    def train(self) -> None:
+        """Train from `start_iter` to the end, and stop the workers of the loader.
+
+        Raises:
+            FloatingPointError: the loss is not finite, in any of the processes.
+            KeyboardInterrupt: the run was asked to stop; its state is saved.
+        """
+        if self.start_iter >= self.max_iter:  # a restored state may be that of the last iteration
+            return
+        try:
+            with autocast_forward(self.model, self.device, self.precision):
+                TrainerBase.train(self, self.start_iter, self.max_iter)
+        finally:
+            iterator, self._trainer._data_loader_iter_obj = self._trainer._data_loader_iter_obj, None
+            if iterator is not None:
+                iterator.close()
+
+    def average_statistics(self, loader: TrainingLoader, batches: int) -> None:
+        """Replace batch norm's running statistics by averages over `batches` (TEST.PRECISE_BN)."""
+        with contextlib.closing(iter(loader)) as found:  # type: ignore[type-var]
+            hooks.PreciseBN(0, self.model, found, batches).update_stats()
+
+    def evaluate(self, loader: TestLoader, evaluator: Any, report: Callable[[int, int, str], None]) -> Any:
+        """Return what the evaluator returns, in float32."""
+        done = itertools.count(1)
+
+        def after_inference() -> None:
+            report(next(done), len(loader), "evaluating")
+
+        callbacks = {"after_inference": after_inference}
+        return inference_on_dataset(self.detector, loader, evaluator, callbacks)
 
     def build_hooks(self) -> list[HookBase]:
-        """Return Detectron2's hooks without checkpointing and without evaluation, with progress."""
-        unwanted = (hooks.PeriodicCheckpointer, hooks.EvalHook)
-        return [hook for hook in super().build_hooks() if not isinstance(hook, unwanted)]
+        """Return Detectron2's hooks of every iteration, without checkpoints, evaluation and PreciseBN."""
+        found: list[HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]
+        if comm.is_main_process():
+            found.append(hooks.PeriodicWriter([CommonMetricPrinter(self.max_iter)], period=20))
+        return found
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -78,29 +146,14 @@ class DetectionTrainer(DefaultTrainer):
             base_lr=solver.BASE_LR,
             weight_decay=solver.WEIGHT_DECAY,
             weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+            bias_lr_factor=solver.BIAS_LR_FACTOR,
+            weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
             lr_factor_func=lambda name: solver.BACKBONE_LR_FACTOR if from_backbone(name) else 1.0,
         )
         if solver.OPTIMIZER == "adamw":
-            return torch.optim.AdamW(groups, lr=solver.BASE_LR)
-        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM)
-
-    def build_writers(self) -> list[EventWriter]:
-        """Return writers for the log file and for metrics.json; TensorBoard's costs seconds to import."""
-        return [
-            CommonMetricPrinter(self.max_iter),
-            JSONWriter(str(Path(self.cfg.OUTPUT_DIR) / "metrics.json")),
-        ]
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> QuietCOCOEvaluator:
-        """Return the COCO evaluator for boxes, and masks if the detector makes them."""
-        tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-        output = Path(cfg.OUTPUT_DIR) / "evaluation"
-        output.mkdir(parents=True, exist_ok=True)
-        return QuietCOCOEvaluator(dataset_name, tasks, output)
-
-    @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        """Return Detectron2's test loader; small images are evaluated in batches."""
-        batch = TEST_BATCH if cfg.INPUT.MIN_SIZE_TEST <= 256 else 1
-        return build_detection_test_loader(cfg, dataset_name, batch_size=batch)
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=solver.BASE_LR)
+        else:
+            optimizer = torch.optim.SGD(
+                groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, foreach=True
+            )
+        return cast(torch.optim.Optimizer, maybe_add_gradient_clipping(cfg, optimizer))

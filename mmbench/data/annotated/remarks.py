@@ -1,0 +1,20 @@
+"""What a run says of the annotated images that it uses, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmbench.data.annotated.findings import require_usable
+from mmbench.data.annotated.types import AnnotatedData
+from mmbench.data.types import Split
+
+
+def checked_remarks(data: AnnotatedData, splits: Iterable[Split]) -> tuple[str, ...]:
+    """Read and check the splits that a run uses; return a line for each thing that a person should know.
+
+    Raises:
+        UserError: a split is missing or cannot be read, or something in it is refused.
+    """
+    found = [finding for split in dict.fromkeys(splits) for finding in data.split(split).findings]
+    require_usable(found)
+    return tuple(dict.fromkeys((*data.remarks, *(finding.line() for finding in found))))

@@ -1,0 +1,116 @@
+"""The annotated images of a detection run: its splits, and the images that it really trains on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import get_args
+
+from detectron2.data.build import (
+    filter_images_with_few_keypoints,
+    filter_images_with_only_crowd_annotations,
+)
+
+from mmbench.data.annotated.remarks import checked_remarks
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
+from mmbench.data.types import Split
+from mmbench.errors import UserError
+from mmbench.transfer.dense.common.splits import draw_subset
+from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts
+from mmbench.transfer.dense.detection.settings import DetectionSettings
+from mmbench.transfer.job import TransferJob
+
+
+@dataclass(frozen=True)
+class DetectionSplits:
+    """What is trained on and what is evaluated.
+
+    Attributes:
+        train: with a subset of its images where one is drawn.
+        name: of the evaluated split.
+        remarks: a line for each thing that a reader of the record must know of the data.
+    """
+
+    data: AnnotatedData
+    train: AnnotatedSplit
+    evaluated: AnnotatedSplit
+    name: Split
+    remarks: tuple[str, ...]
+
+
+def detection_splits(job: TransferJob, train_images: int | None) -> DetectionSplits:
+    """Return the annotated images that a job uses.
+
+    Args:
+        train_images: how many training images are drawn by the job's seed; None takes all.
+
+    Raises:
+        UserError: there are no boxes, the protocol's split is unknown, or something in the data is refused.
+    """
+    data, name = job.dataset.require_annotated(), job.evaluated
+    if name not in get_args(Split):
+        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{name}'")
+    remarks = checked_remarks(data, ("train", name))
+    train, evaluated = data.split("train"), data.split(name)
+    if train_images is not None and train_images < len(train.images):
+        chosen = draw_subset(len(train.images), train_images, job.seed)
+        train = dataclasses.replace(train, images=tuple(train.images[index] for index in chosen))
+    return DetectionSplits(data, train, evaluated, name, remarks)
+
+
+def check_parts(splits: DetectionSplits, masks: bool, keypoints: bool) -> None:
+    """Check that the training images have what the detector learns.
+
+    Raises:
+        UserError: objects without masks, or data without keypoints.
+    """
+    objects = [instance for image in splits.train.images for instance in image.instances]
+    objects = [instance for instance in objects if not instance.crowd]
+    without = sum(instance.segmentation is None for instance in objects)
+    if masks and without:
+        raise UserError(
+            f"{without} of {len(objects)} objects of the training images below {splits.train.root} have no "
+            "mask; use a protocol without masks, or --set masks=false"
+        )
+    if keypoints and not splits.data.keypoints:
+        raise UserError(
+            f"data set '{splits.data.name}' has no keypoints; use a protocol without them, or data with "
+            "keypoints"
+        )
+
+
+def training_dicts(splits: DetectionSplits, settings: DetectionSettings) -> tuple[list[Item], list[str]]:
+    """Return the training images in Detectron2's format, those that it trains on, and the notes on the rest.
+
+    Raises:
+        UserError: none is left.
+    """
+    dicts = dataset_dicts(splits.train, len(splits.data.keypoints))
+    total, notes = len(dicts), []
+    if settings.library.get("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True):
+        dicts = filter_images_with_only_crowd_annotations(dicts)
+    if empty := total - len(dicts):
+        notes.append(f"{empty} of {total} training images show no object and are not trained on")
+    if settings.keypoints:
+        fewest = int(settings.library.get("MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE", 1))
+        before = len(dicts)
+        dicts = filter_images_with_few_keypoints(dicts, fewest)
+        if few := before - len(dicts):
+            notes.append(f"{few} training images have fewer than {fewest} keypoints and are not trained on")
+    if not dicts:
+        raise UserError(
+            f"none of the {total} training images below {splits.train.root} shows an object; "
+            "fix the annotations"
+        )
+    return dicts, notes
+
+
+def has_coded_masks(dicts: list[Item]) -> bool:
+    """Return whether a mask is a run-length code, which Detectron2's polygons cannot hold."""
+    objects = (item for one in dicts for item in one["annotations"] if not item["iscrowd"])
+    return any(isinstance(item.get("segmentation"), dict) for item in objects)
+
+
+def wider_than_tall(dicts: list[Item], grouped: bool) -> list[bool]:
+    """Return for each image whether it shares batches with wide ones; all are equal if not `grouped`."""
+    return [grouped and item["width"] > item["height"] for item in dicts]
