@@ -34,6 +34,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What undoes a turn: quarter turns become those of the other direction, the rest undo themselves.
+AS_STORED = {**UPRIGHT, 6: UPRIGHT[8], 8: UPRIGHT[6]}
 
 
 def orientation(image: Image.Image) -> int:
@@ -57,8 +59,12 @@ def to_rgb(image: Image.Image, *, apply_exif: bool = True) -> Image.Image:
         OSError: it is truncated; Pillow's decoders raise other errors too.
     """
     deep = _is_deep(image)
+    stated = orientation(image)
     image.load()  # turns a TIFF upright by itself
-    turn = UPRIGHT.get(orientation(image)) if apply_exif else None
+    turns, tag = UPRIGHT, orientation(image)
+    if not apply_exif:
+        turns, tag = (AS_STORED, stated) if tag != stated else ({}, 1)
+    turn = turns.get(tag)
     if image.mode == "F":
         rgb = _grey(_from_floats(np.asarray(image)))
     elif image.mode == "I":

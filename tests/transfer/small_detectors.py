@@ -24,7 +24,16 @@ SHORT = {
 }
 PROPOSALS = {"train_proposals": [40, 8], "test_proposals": [40, 8], "rpn_batch": 32, "roi_batch": 16}
 PYRAMID: dict[str, Any] = {**SHORT, **PROPOSALS, "detector": "pyramid", "pyramid_channels": 16}
-C4: dict[str, Any] = {**SHORT, **PROPOSALS, "detector": "c4", "c4_anchor_sizes": [16, 32]}
+# res5 runs on every proposal, so there are few.
+C4: dict[str, Any] = {
+    **SHORT,
+    "detector": "c4",
+    "c4_anchor_sizes": [16, 32],
+    "train_proposals": [12, 3],
+    "test_proposals": [12, 3],
+    "rpn_batch": 32,
+    "roi_batch": 4,
+}
 FPN: dict[str, Any] = {
     **SHORT,
     **PROPOSALS,

@@ -15,31 +15,8 @@ from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from numpy.typing import NDArray
-from PIL import Image
 
 from mmbench.data.decoding import open_rgb
-from mmbench.data.pixel_modes import UPRIGHT, orientation
-
-# What undoes a turn: quarter turns become those of the other direction, the rest undo themselves.
-AS_STORED = {**UPRIGHT, 6: UPRIGHT[8], 8: UPRIGHT[6]}
-
-
-def read_pixels(path: Path, apply_exif: bool) -> Image.Image:
-    """Return an image as 8-bit RGB, in the frame that its boxes refer to.
-
-    Args:
-        path: the file.
-        apply_exif: whether that frame is the image as displayed; if not, the pixels as they are stored.
-
-    Raises:
-        UserError: the file cannot be read as an image.
-    """
-    image = open_rgb(path)
-    if apply_exif:
-        return image
-    with Image.open(path) as opened:
-        turned = orientation(opened)
-    return image.transpose(AS_STORED[turned]) if turned in AS_STORED else image
 
 
 class ImageMapper(DatasetMapper):
@@ -55,8 +32,8 @@ class ImageMapper(DatasetMapper):
             UserError: the image cannot be read.
         """
         item = copy.deepcopy(dataset_dict)
-        apply_exif = item.pop("apply_exif", True)
-        pixels: NDArray[np.uint8] = np.asarray(read_pixels(Path(item["file_name"]), apply_exif))
+        image = open_rgb(Path(item["file_name"]), apply_exif=item.pop("apply_exif", True))
+        pixels: NDArray[np.uint8] = np.asarray(image)
         if self.image_format == "BGR":
             pixels = pixels[:, :, ::-1]
         utils.check_image_size(item, pixels)

@@ -25,7 +25,7 @@ INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_d
     data="boxes",
 )
 def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:
-    """Train every layer with Detectron2's DefaultTrainer and evaluate with its COCOEvaluator.
+    """Train with Detectron2, in one or several processes, and score the detections as the protocol says.
 
     Raises:
         MissingExtraError: Detectron2 is not installed.

@@ -76,7 +76,7 @@ class SaveThenKill:
 @pytest.mark.parametrize("kind", ["c4", "fpn"])
 def test_five_kills_change_no_detection(boxes, tmp_path, monkeypatch, kind) -> None:
     """Each session saves once and is killed later, so that iterations are repeated as well."""
-    overrides = {**{"c4": small.C4, "fpn": small.FPN}[kind], "iterations": 12, "precise_bn_iterations": 2}
+    overrides = {**{"c4": small.C4, "fpn": small.FPN}[kind], "iterations": 12, "precise_bn_iterations": 1}
     whole = run(boxes, tmp_path / "whole", overrides)
     rng, reached = np.random.default_rng(5), 0
     for _ in range(KILLS):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmbench.errors import UserError
 from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
-from mmbench.transfer.dense.detection.mapper import ImageMapper, drawn, read_pixels
+from mmbench.transfer.dense.detection.mapper import ImageMapper, drawn
 from mmbench.transfer.dense.detection.sampling import BatchStream, Draw, share
 
 
@@ -95,6 +95,13 @@ def mapper(train: bool = True) -> ImageMapper:
     return ImageMapper(cfg, train)
 
 
+def whole_size() -> ImageMapper:
+    """A mapper that does not resize images whose shorter side is 24 px."""
+    cfg = get_cfg()
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.FORMAT = 24, "RGB"
+    return ImageMapper(cfg, False)
+
+
 def loader(dicts, workers: int = 0, start: int = 0) -> TrainingLoader:
     wide = [item["width"] > item["height"] for item in dicts]
     made = TrainingLoader(dicts, mapper(), BatchStream(wide, 2, 7), workers=workers)
@@ -147,11 +154,13 @@ def test_pixels_are_those_of_the_frame_that_the_boxes_refer_to(tmp_path, tag: in
     exif = Image.Exif()
     exif[0x0112] = tag
     Image.fromarray(stored).save(path, exif=exif, **({"quality": 100} if ending == "jpg" else {}))
-    as_stored = np.asarray(read_pixels(path, apply_exif=False)).astype(int)
+    item = {"file_name": str(path), "image_id": 1, "width": 40, "height": 24, "apply_exif": False}
+    as_stored = whole_size()(dict(item))["image"].permute(1, 2, 0).numpy().astype(int)
     assert as_stored.shape == stored.shape
     assert abs(as_stored - stored).mean() < 3
-    displayed = read_pixels(path, apply_exif=True)
-    assert displayed.size == ((24, 40) if tag >= 5 else (40, 24))
+    width, height = (24, 40) if tag >= 5 else (40, 24)
+    item |= {"apply_exif": True, "width": width, "height": height}
+    assert whole_size()(item)["image"].shape == (3, height, width)
 
 
 def test_any_pixel_format_is_read_and_bgr_is_reversed(tmp_path) -> None:

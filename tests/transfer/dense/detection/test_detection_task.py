@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import re
 
 import pytest
@@ -68,13 +67,15 @@ def test_small_network_trains_evaluates_and_writes_a_record(scenes_dataset, tmp_
     )
     assert capfd.readouterr() == ("", ""), "the terminal belongs to the progress bar"
     assert logging.getLogger("detectron2").handlers == loggers_before
-    assert [done for done, *_ in reports] == [*range(1, 61), 60]
-    assert all(total == 60 for _, total, _ in reports)
-    assert any(message.startswith("loss ") for *_, message in reports)
+    assert reports[-1] == (1, 1, "evaluating")
+    assert [(done, total) for done, total, _ in reports[:-1]] == [(done, 60) for done in range(1, 61)]
+    assert all(
+        re.match(r"loss \d+\.\d\d, \d+% of the time waiting", message) for *_, message in reports[9:-1]
+    )
     # A detector that learned nothing finds next to nothing; coloured rectangles are easy.
     assert result.metrics["AP50"].value > 20
 
-    assert set(result.metrics) == {"AP", "AP50", "AP75"}
+    assert {"AP", "AP50", "AP75"} <= set(result.metrics)
     assert result.primary_metric == "AP50"
     assert all(metric.n == 8 and 0 <= metric.value <= 100 for metric in result.metrics.values())
     assert result.dataset.split_sizes == {"train": 40, "test": 8}
@@ -144,7 +145,7 @@ def test_resnet18_c4_with_extra_norm_holds_every_tensor_and_trains(scenes_datase
         work=tmp_path / "work",
         overrides={**few, "train_images": 6},
     )
-    assert set(result.metrics) == {"AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75"}
+    assert {"AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75"} <= set(result.metrics)
     assert result.dataset.split_sizes == {"train": 6, "test": 8}
     assert "detector: c4, Mask R-CNN, every layer trained" in result.notes
     compared = 0
@@ -247,26 +248,10 @@ def test_divergence_in_the_last_iteration_leaves_no_record(scenes_dataset, tmp_p
     assert not list((tmp_path / "results").rglob("*.json"))
 
 
-def test_nothing_detected_is_0_and_any_other_nan_ends_the_run() -> None:
-    nan, names = math.nan, ("AP", "AP50", "AP75")
-    none_found = {**dict.fromkeys(names, nan), "detections": 0, "objects": 7}
-    assert run.average_precisions(none_found, "test") == dict.fromkeys(names, 0.0)
-    with pytest.raises(UserError, match="the test split has no object that counts"):
-        run.average_precisions({**none_found, "objects": 0}, "test")
-    for bad in (
-        {"AP": 1.0, "AP50": nan, "AP75": 0.0, "detections": 3, "objects": 7},
-        dict.fromkeys(names, nan),
-    ):
-        with pytest.raises(UserError, match=r"AP(50)? on test is nan, although .* learning_rate="):
-            run.average_precisions(bad, "test")
-    good = {"AP": 10.25, "AP50": 30.0, "AP75": 1.0, "detections": 3, "objects": 7, "APs": nan}
-    assert run.average_precisions(good, "test") == {"AP": 10.25, "AP50": 30.0, "AP75": 1.0}
-
-
 def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
     scenes_dataset, tmp_path, monkeypatch
 ) -> None:
-    """The detector's threshold is put out of reach, so Detectron2's own NaN is what arrives."""
+    """The threshold of the detector is out of reach."""
     build = run.build_config
 
     def deaf(*arguments, **named):
@@ -284,5 +269,5 @@ def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
         work=tmp_path / "work",
         overrides={**FEW, "iterations": 2, "warmup_iterations": 0},
     )
-    assert {name: metric.value for name, metric in result.metrics.items()} == {"AP": 0, "AP50": 0, "AP75": 0}
-    assert "nothing was detected on test, so every average precision is 0" in result.notes
+    assert [result.metrics[name].value for name in ("AP", "AP50", "AP75")] == [0, 0, 0]
+    assert "nothing was detected, so every average precision is 0" in result.notes
