@@ -22,11 +22,13 @@ def test_declarations_import_no_slow_library() -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "[]\n", "")
 
 
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
-def test_tasks_use_scenes_and_neither_precision_nor_workers(task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "uses"), [("detection", ("work", "precision", "workers")), ("segmentation", ("work",))]
+)
+def test_tasks_declare_what_they_use(task: str, uses: tuple[str, ...]) -> None:
     entry = TASKS.get(task)
     assert entry.dense and not entry.frozen
-    assert entry.uses == ("work",)
+    assert entry.uses == uses
     assert entry.default_protocol == f"{task}/patterns@1"
     own = [protocol for protocol in protocols().values() if protocol.task == task]
     assert {protocol.metric for protocol in own} <= set(entry.metrics)
