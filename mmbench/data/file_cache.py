@@ -21,7 +21,7 @@ from mmbench.data.file_names import printable
 from mmbench.distributed import launched_rank
 from mmbench.processes import cores
 
-CHUNK = 500  # files between two commits; SQLite before 3.32 takes 999 parameters
+CHUNK = 500  # files between two commits at most; SQLite before 3.32 takes 999 parameters
 # A file that changed this shortly before it was read may change again without a new time: FAT counts in
 # steps of 2 s. Its facts are returned, but are not stored.
 UNSETTLED_SECONDS = 2.0
@@ -37,11 +37,13 @@ class Reading:
         read: maps an open file and its size in bytes to facts by table: that of `table`, and others that
             come at no cost. Facts that another version of a library may change are under "" and not stored.
         activity: what the user sees while it lasts, such as "identifying the images".
+        chunk: files between two commits, fewer where reading takes long: other processes wait for them.
     """
 
     table: str
     read: Callable[[FileIO, int], Mapping[str, bytes]]
     activity: str
+    chunk: int = CHUNK
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ def facts_of_files(root: Path, paths: Sequence[str], reading: Reading) -> list[b
     cache = FactDatabase(root, reading.table)
     with contextlib.closing(cache), ThreadPoolExecutor(min(16, 2 * cores())) as pool:
         reported = time.monotonic() - REPORT_SECONDS + FIRST_REPORT_SECONDS
-        for start in range(0, len(paths), CHUNK):
+        step = min(CHUNK, reading.chunk)
+        for start in range(0, len(paths), step):
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()
                 _report(root, reading.activity, start, len(paths))
-            found += _chunk(root, paths[start : start + CHUNK], cache, pool, reading)
+            found += _chunk(root, paths[start : start + step], cache, pool, reading)
     return found
 
 

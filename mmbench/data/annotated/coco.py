@@ -53,6 +53,7 @@ def coco_data(
     sources: Mapping[Split, CocoSource],
     classes: Sequence[str] | None = None,
     layout: str = "COCO",
+    keypoints: Sequence[str] = (),
 ) -> AnnotatedData:
     """Return a data set in COCO's layout.
 
@@ -62,27 +63,27 @@ def coco_data(
         classes: names in the order of labels; None takes them from the categories of all files, which are
             read at once then.
         layout: what the layout is called in messages.
+        keypoints: names of the keypoints of each object; taken from the files too if the classes are.
 
     Raises:
         UserError: classes are to be found and a file is not valid.
     """
     root = next(iter(sources.values())).root
     contents: dict[Split, CocoContent] = {}
-    keypoints: tuple[str, ...] = ()
     if classes is None:
         contents = {
             split: read_content(source.root / source.annotations) for split, source in sources.items()
         }
         classes = found_classes(contents.values())
-        keypoints = _found_keypoints(contents.values())
-    chosen = tuple(classes)
+        keypoints = keypoints or _found_keypoints(contents.values())
+    chosen, points = tuple(classes), tuple(keypoints)
 
     def read(split: Split) -> AnnotatedSplit:
-        return read_coco(sources[split], chosen, keypoints, content=contents.pop(split, None))
+        return read_coco(sources[split], chosen, points, content=contents.pop(split, None))
 
     finders = {split: functools.partial(read, split) for split in sources}
-    flips = mirrored_keypoints(keypoints)
-    return AnnotatedData(name, root, layout, chosen, finders, keypoints=keypoints, keypoint_flips=flips)
+    flips = mirrored_keypoints(points)
+    return AnnotatedData(name, root, layout, chosen, finders, keypoints=points, keypoint_flips=flips)
 
 
 def read_coco(

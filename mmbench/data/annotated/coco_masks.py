@@ -116,6 +116,12 @@ def mask_area(segmentation: Segmentation, width: int, height: int) -> float:
     return float(library.area(_merged(library, segmentation, width, height)))
 
 
+def encoded(mask: NDArray[np.bool_]) -> tuple[int, str]:
+    """Return the area in px² and the compressed run lengths of a mask (height, width)."""
+    code = _library().encode(np.asfortranarray(mask, dtype=np.uint8))
+    return int(mask.sum()), code["counts"].decode("ascii")
+
+
 def mask_box(segmentation: Segmentation, width: int, height: int) -> Box:
     """Return left, top, right, bottom of a mask; of polygons the extent of their corners."""
     if isinstance(segmentation, list):
@@ -140,7 +146,5 @@ def _library() -> Any:
     try:
         from pycocotools import mask
     except ImportError:
-        raise MissingExtraError(
-            "pycocotools", "reading masks that are stored as run lengths or without an area", INSTALL
-        ) from None
+        raise MissingExtraError("pycocotools", "reading these masks", INSTALL) from None
     return mask

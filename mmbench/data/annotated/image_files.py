@@ -53,7 +53,7 @@ def image_facts(root: Path, paths: Sequence[str]) -> list[ImageFacts | None]:
     Args:
         root: folder that the paths are below.
     """
-    reading = Reading("images", _facts, "checking that the images can be decoded")
+    reading = Reading("images", _facts, "checking that the images can be decoded", chunk=64)
     return [None if fact is None else _unpacked(fact) for fact in facts_of_files(root, paths, reading)]
 
 

@@ -1,0 +1,176 @@
+"""Cityscapes (Cordts et al. 2016): instances of the fine annotations, 8 classes."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmbench.data.annotated.cleaning import clean
+from mmbench.data.annotated.coco_masks import encoded
+from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.frames import Frame, frame_of
+from mmbench.data.annotated.image_files import image_facts
+from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.split_checks import check_objects
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.file_cache import Reading, facts_of_files
+from mmbench.data.types import ImageFiles, Split
+from mmbench.errors import UserError
+
+# cityscapesscripts/helpers/labels.py: the labels with instances that are evaluated, by their ids.
+LABELS = {
+    24: "person",
+    25: "rider",
+    26: "car",
+    27: "truck",
+    28: "bus",
+    31: "train",
+    32: "motorcycle",
+    33: "bicycle",
+}
+CLASSES = tuple(LABELS.values())
+GROUP = 1000  # an instance has the id label * 1000 + number; a smaller id is a region of many objects
+PARTS: tuple[Split, ...] = ("train", "val")  # the annotations of test are not published
+IMAGES, TRUTH = "leftImg8bit", "gtFine"
+IMAGE_END, TRUTH_END = "_leftImg8bit.png", "_gtFine_instanceIds.png"
+IMAGE_SIZE = 224  # px, as fed in pretraining
+
+
+@DATASETS.register("cityscapes")
+def load_cityscapes(root: Path) -> Dataset:
+    """Return the instances of Cityscapes; its splits are train and val.
+
+    Regions of many objects are crowd regions. Pretraining uses the images of train without labels.
+
+    Raises:
+        UserError: Cityscapes is in none of the usual places.
+    """
+    home = find_place(
+        root,
+        list(dict.fromkeys((root.name, "cityscapes"))),
+        lambda place: any((place / TRUTH / part).is_dir() for part in PARTS),
+        "leftImg8bit/ and gtFine/ of leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
+    )
+    finders = {part: functools.partial(_read, home, part) for part in PARTS}
+    data = AnnotatedData(root.name, home, "Cityscapes, fine annotations", CLASSES, finders)
+    return Dataset(
+        root.name,
+        home,
+        ("unlabelled",),
+        image_size=IMAGE_SIZE,
+        annotated=data,
+        files={"train": functools.partial(_unlabelled, home)},
+    )
+
+
+def _scenes(home: Path, folder: str, part: str, ending: str) -> set[str]:
+    """Return CITY/NAME of the files of a part."""
+    return {
+        f"{path.parent.name}/{path.name.removesuffix(ending)}"
+        for path in (home / folder / part).glob(f"*/*{ending}")
+    }
+
+
+def _unlabelled(home: Path) -> ImageFiles:
+    scenes = sorted(_scenes(home, IMAGES, "train", IMAGE_END))
+    if not scenes:
+        raise UserError(f"{home / IMAGES / 'train'} has no images; unzip leftImg8bit_trainvaltest.zip there")
+    paths = [f"{IMAGES}/train/{scene}{IMAGE_END}" for scene in scenes]
+    return ImageFiles(home, paths, torch.zeros(len(paths), dtype=torch.int64))
+
+
+def _read(home: Path, part: Split) -> AnnotatedSplit:
+    """Return one part; what is read from its files is stored, so that it is read once.
+
+    Raises:
+        UserError: it has no annotations, or pycocotools is not installed.
+    """
+    scenes = sorted(_scenes(home, IMAGES, part, IMAGE_END) | _scenes(home, TRUTH, part, TRUTH_END))
+    if not scenes:
+        raise UserError(
+            f"{home / TRUTH / part} has no files *{TRUTH_END}; unzip gtFine_trainvaltest.zip there"
+        )
+    findings, images = Findings(part), []
+    paths = [f"{IMAGES}/{part}/{scene}{IMAGE_END}" for scene in scenes]
+    truths = [f"{TRUTH}/{part}/{scene}{TRUTH_END}" for scene in scenes]
+    reading = Reading("instances", _objects, "reading the objects", chunk=16)
+    found = facts_of_files(home, truths, reading)
+    facts = image_facts(home, paths)
+    for scene, path, truth, fact, content in zip(scenes, paths, truths, facts, found, strict=True):
+        if not content:
+            one, many = (
+                "file of instances that is missing or damaged",
+                "files of instances that are missing or damaged",
+            )
+            findings.add(one, many, "refused", "unzip gtFine_trainvaltest.zip again", truth)
+            continue
+        stated = json.loads(zlib.decompress(content))
+        frame = frame_of(fact, tuple(stated["size"]), [], findings, path, required=True)
+        if frame is not None:
+            instances = _instances(stated, frame, findings, path)
+            images.append(AnnotatedImage(path, scene, frame.width, frame.height, instances, frame.apply_exif))
+    check_objects(images, CLASSES, findings)
+    return AnnotatedSplit(home, tuple(images), tuple(truths), findings.found())
+
+
+def _instances(
+    stated: Mapping[str, Any], frame: Frame, findings: Findings, path: str
+) -> tuple[Instance, ...]:
+    instances = []
+    for label, crowd, box, area, counts in stated["objects"]:
+        left, top, right, bottom = map(float, box)
+        cleaned = clean((left, top, right, bottom), frame.width, frame.height, findings, path)
+        if cleaned is None:
+            continue
+        if crowd:
+            remedy = "not trained on, and detections in them count neither as right nor as wrong"
+            findings.add("region of many objects", "regions of many objects", "kept", remedy, path)
+        mask = {"size": [frame.height, frame.width], "counts": counts}
+        instances.append(Instance(label, cleaned, float(area), bool(crowd), segmentation=mask))
+    return tuple(instances)
+
+
+def _objects(stream: io.FileIO, size: int) -> Mapping[str, bytes]:
+    """Return the objects of one file of instance ids, as compressed JSON; nothing if it is damaged.
+
+    Each is [label, crowd, [left, top, right, bottom], area in px², run lengths].
+    """
+    try:
+        with Image.open(io.BytesIO(stream.read())) as opened:
+            ids = np.asarray(opened).astype(np.int64)
+        if ids.ndim != 2 or ids.min() < 0:
+            return {"": b""}
+    except Exception:  # on damaged files Pillow's decoders raise almost anything
+        return {"": b""}
+    height, width = ids.shape
+    columns = np.asfortranarray(ids)  # run lengths go down the columns
+    objects = [
+        found
+        for instance in np.flatnonzero(np.bincount(ids.ravel()))
+        if (found := _one(columns, int(instance))) is not None
+    ]
+    fact = json.dumps({"size": [width, height], "objects": objects}, separators=(",", ":"))
+    return {"instances": zlib.compress(fact.encode())}
+
+
+def _one(ids: NDArray[np.int64], instance: int) -> list[Any] | None:
+    """Return one object, None if its class is not evaluated."""
+    kind = instance // GROUP if instance >= GROUP else instance
+    if kind not in LABELS:
+        return None
+    mask = ids == instance
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+    area, counts = encoded(mask)
+    return [list(LABELS).index(kind), int(instance < GROUP), box, area, counts]

@@ -1,0 +1,107 @@
+"""COCO 2017 (Lin et al. 2014), as unzipped: object instances, and keypoints of persons."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import torch
+
+from mmbench.data.annotated.coco import CocoSource, coco_data
+from mmbench.data.annotated.places import find_place
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.types import ImageFiles, Split
+from mmbench.errors import UserError
+
+# In the order of COCO's category ids, which have gaps.
+CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
+    "left_ankle", "right_ankle",
+)  # fmt: skip
+PARTS: tuple[Split, ...] = ("train", "val")
+IMAGE_SIZE = 224  # px, as fed in pretraining
+OBTAIN = "annotations/{}_train2017.json, annotations/{}_val2017.json, train2017/ and val2017/ of COCO 2017"
+
+
+@DATASETS.register("coco")
+def load_coco(root: Path) -> Dataset:
+    """Return COCO 2017 with 80 classes; its splits are train and val.
+
+    Pretraining uses the images of train without labels.
+
+    Raises:
+        UserError: COCO is in none of the usual places.
+    """
+    return _load(root, "instances", CLASSES, (), ("coco",))
+
+
+@DATASETS.register("coco-keypoints")
+def load_coco_keypoints(root: Path) -> Dataset:
+    """Return the keypoints of COCO 2017: persons with 17 keypoints each; its splits are train and val.
+
+    Raises:
+        UserError: COCO is in none of the usual places.
+    """
+    return _load(root, "person_keypoints", ("person",), KEYPOINTS, ("coco-keypoints", "coco"))
+
+
+def _load(
+    root: Path, kind: str, classes: tuple[str, ...], keypoints: tuple[str, ...], folders: tuple[str, ...]
+) -> Dataset:
+    names = [root.name, *(name for name in folders if name != root.name)]
+
+    def is_there(place: Path) -> bool:
+        return any(_annotations(place, kind, part).is_file() for part in PARTS)
+
+    home = find_place(root, names, is_there, OBTAIN.format(kind, kind))
+    sources = {
+        part: CocoSource(
+            home,
+            _annotations(home, kind, part).relative_to(home).as_posix(),
+            _images(home, part),
+            part,
+            published=True,
+        )
+        for part in PARTS
+    }
+    data = coco_data(root.name, sources, classes, f"COCO 2017, {kind}", keypoints)
+    return Dataset(
+        root.name,
+        home,
+        ("unlabelled",),
+        image_size=IMAGE_SIZE,
+        annotated=data,
+        files={"train": functools.partial(_unlabelled, home, sources["train"].images)},
+    )
+
+
+def _annotations(home: Path, kind: str, part: str) -> Path:
+    return home / "annotations" / f"{kind}_{part}2017.json"
+
+
+def _images(home: Path, part: str) -> str:
+    inner = f"images/{part}2017"
+    return inner if (home / inner).is_dir() and not (home / f"{part}2017").is_dir() else f"{part}2017"
+
+
+def _unlabelled(home: Path, folder: str) -> ImageFiles:
+    try:
+        names = sorted(entry.name for entry in (home / folder).iterdir() if entry.suffix == ".jpg")
+    except OSError as error:
+        raise UserError(f"the images of COCO are not in {home / folder} ({error.strerror})") from None
+    if not names:
+        raise UserError(f"{home / folder} has no images; unzip train2017.zip there")
+    paths = [f"{folder}/{name}" for name in names]
+    return ImageFiles(home, paths, torch.zeros(len(paths), dtype=torch.int64))
