@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.plain import COUNTER
-from mmbench.transfer.dense.common.weights import feature_tensors, require_arrival
+from mmbench.checkpoints.target import TARGETS
+from mmbench.errors import UserError
+from mmbench.transfer.dense.common.weights import WRAPPED, feature_tensors, require_arrival
 from mmbench.transfer.dense.detection.models import TimmBackbone
 
 
@@ -59,7 +61,38 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: torch.as_tensor(value) for name, value in content["model"].items()}
 
 
-def check_arrival(model: nn.Module, path: Path, from_backbone: Callable[[str], bool]) -> int:
+def require_file_of(backbone: Backbone, path: Path) -> None:
+    """Check that a file holds the tensors of a backbone, each under the name that is its own.
+
+    Raises:
+        UserError: a tensor differs, or one of the file is not the backbone's.
+    """
+    stored = read_weights(path)
+    if path.suffix == ".pkl":
+        places = TARGETS.get("detectron2").names(backbone)
+    else:
+        flat = {name.replace(".", "_"): name for name in backbone.state_dict}
+        bare = {place: place.removeprefix(WRAPPED).replace(".", "_") for place in stored}
+        places = {flat[name]: place for place, name in bare.items() if name in flat}
+    wrong = sorted(stored.keys() - places.values())
+    wrong += [
+        place
+        for name, place in places.items()
+        if place not in stored or not torch.equal(stored[place], backbone.state_dict[name].cpu())
+    ]
+    if wrong:
+        raise UserError(
+            f"{path} does not hold the weights of '{backbone.card.arm}': {len(wrong)} tensors differ "
+            f"({', '.join(wrong[:3])}); nothing was trained"
+        )
+
+
+def check_arrival(
+    model: nn.Module,
+    path: Path,
+    from_backbone: Callable[[str], bool],
+    backbone: Backbone | None = None,
+) -> int:
     """Return how many tensors of the file are in the detector, bit for bit; all of them must be.
 
     Detectron2 matches names by their endings and only logs what it could not match. So after its loading,
@@ -70,10 +103,13 @@ def check_arrival(model: nn.Module, path: Path, from_backbone: Callable[[str], b
         model: the detector, as Detectron2 has loaded it.
         path: the file that it was loaded from.
         from_backbone: whether the tensor of this name must come from the file, see `Detector`.
+        backbone: what the file must hold; None leaves that unchecked.
 
     Raises:
-        UserError: names what did not arrive.
+        UserError: names what did not arrive, or what of the file is not the backbone's.
     """
+    if backbone is not None:
+        require_file_of(backbone, path)
     held = model.state_dict()
     expected = {}
     for name, tensor in read_weights(path).items():
