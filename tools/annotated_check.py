@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 
 from mmbench.data.annotated.findings import Finding
+from mmbench.data.annotated.shared import equal_images
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.data.file_names import counted, listed
 from mmbench.data.types import SPLITS, Split
@@ -24,6 +25,8 @@ def check_annotated(data: AnnotatedData) -> tuple[list[str], list[str]]:
         facts.append(f"{' and '.join(names)}: {_split_facts(split, data.classes)}")
         for finding in split.findings:
             (problems if finding.action == "refused" else facts).append(finding_line(finding))
+    for finding in equal_images(data):
+        (problems if finding.action == "refused" else facts).append(finding_line(finding))
     return facts, problems
 
 

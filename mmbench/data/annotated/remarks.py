@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmbench.data.annotated.findings import require_usable
-from mmbench.data.annotated.types import AnnotatedData
+from mmbench.data.annotated.shared import train_and_evaluated
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
 
 
@@ -15,6 +16,9 @@ def checked_remarks(data: AnnotatedData, splits: Iterable[Split]) -> tuple[str, 
     Raises:
         UserError: a split is missing or cannot be read, or something in it is refused.
     """
-    found = [finding for split in dict.fromkeys(splits) for finding in data.split(split).findings]
+    used: list[AnnotatedSplit] = []
+    for split in dict.fromkeys(splits):
+        used += train_and_evaluated(data, split)
+    found = [finding for split in used for finding in split.findings]
     require_usable(found)
     return tuple(dict.fromkeys((*data.remarks, *(finding.line() for finding in found))))

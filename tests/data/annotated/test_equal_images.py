@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.findings import require_usable
+from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.shared import equal_images, train_and_evaluated
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.types import Split
@@ -50,6 +51,8 @@ def test_shared_images_are_dropped_from_train(root: Path) -> None:
         "train: 1 image that is in test too (images/train/train-0003.png) dropped: not trained on"
     )
     assert equal_images(data) == (finding,)
+    assert checked_remarks(data, ("train", "test")) == (finding.line(),)
+    assert checked_remarks(data, ("train", "val")) == ()
     assert len(train_and_evaluated(data, "val")[0].images) == 6
 
 

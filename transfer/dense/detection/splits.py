@@ -12,6 +12,7 @@ from detectron2.data.build import (
 )
 
 from mmbench.data.annotated.remarks import checked_remarks
+from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
 from mmbench.errors import UserError
@@ -51,7 +52,7 @@ def detection_splits(job: TransferJob, train_images: int | None) -> DetectionSpl
     if name not in get_args(Split):
         raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{name}'")
     remarks = checked_remarks(data, ("train", name))
-    train, evaluated = data.split("train"), data.split(name)
+    train, evaluated = train_and_evaluated(data, name)
     if train_images is not None and train_images < len(train.images):
         chosen = draw_subset(len(train.images), train_images, job.seed)
         train = dataclasses.replace(train, images=tuple(train.images[index] for index in chosen))
