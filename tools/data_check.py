@@ -23,7 +23,7 @@ from mmbench.data.quick_check import images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
-from mmbench.tools.annotated_check import check_annotated
+from mmbench.tools.annotated_check import check_annotated, distinct_splits, finding_line
 from mmbench.tools.contact_sheet import read_coco
 
 MOST_NAMED = 5  # damaged images of a split whose fault is printed
@@ -68,6 +68,9 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
                 facts.append(_scene_facts(dataset.scenes, split, problems))
             else:
                 problems.append(f"{dataset.scenes.coco_json(split)} is missing")
+        for _, part in distinct_splits(dataset.require_annotated()):
+            for finding in part.findings:
+                (problems if finding.action == "refused" else facts).append(finding_line(finding))
     return facts, problems
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.data import Dataset
+from mmbench.data import DATASETS, Dataset
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.results import CUSTOM, DatasetReference, ResultStore
@@ -161,7 +161,8 @@ def require_labels(dataset: Dataset, task: str) -> None:
             f"data set '{dataset.name}' has boxes and masks but no class per image, which task '{task}' "
             "needs; use --task detection or segmentation"
         )
+    hint = "" if dataset.name in DATASETS.names() else ", or --layout folder for class folders"
     raise UserError(
         f"data set '{dataset.name}' ({dataset.annotated.layout} layout) has boxes but no class per image, "
-        f"which task '{task}' needs; use --task detection, or --layout folder for class folders"
+        f"which task '{task}' needs; use --task detection{hint}"
     )

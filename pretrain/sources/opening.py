@@ -9,6 +9,7 @@ import torch
 from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.opening import image_path
+from mmbench.data.plain_images import plain_images
 from mmbench.data.sides import sides, sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.settings import PretrainConfig
@@ -22,7 +23,7 @@ MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images; larger data sets are read a
 def open_images(data: str, root: Path) -> Dataset:
     """Return the data set called `data`, or the images at that path, without asking for labels."""
     path = image_path(data, root)
-    return load_dataset(data, root) if path is None else load_images(path)
+    return plain_images(load_dataset(data, root)) if path is None else load_images(path)
 
 
 def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:

@@ -36,7 +36,10 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     Raises:
         UserError: there is no train split.
     """
-    finders = {split: functools.cache(find) for split, find in data.finders.items()}
+    finders = {
+        split: functools.cache(functools.partial(_with_copies, find, split))
+        for split, find in data.finders.items()
+    }
     others = [split for split in finders if split != "train"]
     if "train" not in finders:
         raise UserError(
@@ -61,6 +64,23 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
         chosen = {"train": _disjoint(train, [finders[split] for split in others])}
         chosen |= {split: finders[split] for split in others}
     return replace(data, finders=chosen, remarks=tuple(remarks))
+
+
+def _with_copies(find: Finder, name: str) -> AnnotatedSplit:
+    """Return a split with a finding about images that are equal by content."""
+    split = find()
+    first: dict[bytes, str] = {}
+    findings = Findings(name)
+    for image, digest in zip(split.images, _digests(split), strict=True):
+        if digest != UNREADABLE and first.setdefault(digest, image.path) != image.path:
+            findings.add(
+                "image that is equal to another one of the split",
+                "images that are equal to others of the split",
+                "kept",
+                "",
+                f"{image.path} and {first[digest]}",
+            )
+    return replace(split, findings=_ordered([*split.findings, *findings.found()]))
 
 
 def _disjoint(train: Finder, others: Sequence[Finder]) -> Finder:

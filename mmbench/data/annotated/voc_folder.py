@@ -26,7 +26,8 @@ LISTS = "ImageSets/Main"
 OTHER_LISTS = "ImageSets"  # where some tools put the lists
 IMAGE_FOLDERS = frozenset({"jpegimages", "images", "image", "imgs", "img", "pngimages"})
 ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "xml", "xmls", "labels"})
-SNIFFED_BYTES, SNIFFED_FILES = 2048, 3  # of the XML files that are looked at to recognise the layout
+# Looked at to recognise the layout: the start of XML files, files of a folder, folders inside a folder.
+SNIFFED_BYTES, SNIFFED_FILES, SNIFFED_FOLDERS = 2048, 3, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +154,15 @@ def _places(root: Path) -> Iterator[Path]:
     """Yield the folders in which annotation files are expected; a data set of other kind has millions."""
     yield root
     for entry in sorted(root.iterdir()):
-        if entry.is_dir() and (_is_annotation_folder(entry.name) or splits_among([entry.name])):
+        if entry.is_dir() and _may_hold(entry.name):
             yield entry
-            yield from (
-                inner
-                for inner in sorted(entry.iterdir())
-                if inner.is_dir() and (_is_annotation_folder(inner.name) or splits_among([inner.name]))
-            )
+            every = entry.name.lower() in ANNOTATION_FOLDERS
+            inner = (place for place in sorted(entry.iterdir()) if place.is_dir())
+            yield from islice((place for place in inner if every or _may_hold(place.name)), SNIFFED_FOLDERS)
 
 
-def _is_annotation_folder(name: str) -> bool:
-    return name.lower() in ANNOTATION_FOLDERS or name.lower() in IMAGE_FOLDERS
+def _may_hold(name: str) -> bool:
+    return name.lower() in ANNOTATION_FOLDERS | IMAGE_FOLDERS or bool(splits_among([name]))
 
 
 def _xml_files(folder: Path) -> Iterator[Path]:
@@ -200,9 +199,15 @@ def _split_of(path: str) -> str:
     return ""
 
 
-def _of_image_folders(paths: list[str]) -> list[str]:
-    """Return the paths that lie in a folder named for images, where some do: others may be label maps."""
-    return [path for path in paths if IMAGE_FOLDERS.intersection(path.lower().split("/")[:-1])] or paths
+def _fitting(annotation: str, paths: list[str]) -> list[str]:
+    """Return which images of one name may belong to an annotation file.
+
+    Those in a folder named for images are preferred, as others may be label maps; then those in the same
+    folder within it.
+    """
+    usual = [path for path in paths if IMAGE_FOLDERS.intersection(path.lower().split("/")[:-1])] or paths
+    inside = annotation.rpartition("/")[0].split("/")[1:]
+    return [path for path in usual if path.rpartition("/")[0].split("/")[1:] == inside] or usual
 
 
 def _by_folders(root: Path, files: _Files) -> VocFolder:
@@ -214,7 +219,7 @@ def _by_folders(root: Path, files: _Files) -> VocFolder:
     for stem, paths in sorted(files.annotations.items()):
         folder = _split_of(stem)
         beside = files.images.get(stem)
-        same = beside or _of_image_folders(images.get((folder, PurePosixPath(stem).name), []))
+        same = beside or _fitting(stem, images.get((folder, PurePosixPath(stem).name), []))
         found.setdefault(folder, []).append(VocEntry(stem, tuple(same), paths[0]))
         if not folder:
             loose.append(paths[0])

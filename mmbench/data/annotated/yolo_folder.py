@@ -58,6 +58,10 @@ class YoloFolder:
     remarks: tuple[str, ...] = ()
 
 
+class MissingImages(UserError):  # noqa: N818 - it is a refusal like every UserError
+    """A folder or list of images that does not exist."""
+
+
 @dataclass
 class _Opening:
     """What is collected while a folder is opened."""
@@ -89,7 +93,20 @@ def _of_settings(root: Path, path: Path) -> YoloFolder:
         bases.insert(0, root / base.strip())
     stated = {key: content[key] for key in SPLIT_KEYS if content.get(key)}
     meanings = splits_among(list(stated))
-    places = {name: _places(value, name, path, bases, opening) for name, value in stated.items()}
+    places: dict[str, tuple[Path, ...]] = {}
+    absent: dict[str, MissingImages] = {}
+    for name, value in stated.items():
+        try:
+            places[name] = _places(value, name, path, bases, opening)
+        except MissingImages as error:
+            absent[name] = error
+    # Exporters state a test split even where they wrote none; train and one other must be there.
+    found = {meanings[name] for name in places}
+    if absent and ("train" not in found or len(found) < 2):
+        raise next(iter(absent.values()))
+    for name, error in absent.items():
+        opening.remarks.append(f"no {name} split: {error}")
+    meanings = {name: split for name, split in meanings.items() if name in places}
     top = _common_folder(root, [place for found in places.values() for place in found])
     opening.files = [_relative(root / name, top) for name in opening.files]
     splits = {name: _entries(found, top, path, name) for name, found in places.items()}
@@ -138,13 +155,16 @@ def _existing(text: str, name: str, path: Path, bases: Sequence[Path], opening: 
     parts = [part for part in given.split("/") if part not in ("", ".", "..")]
     for start in range(len(parts)):
         candidate = opening.home.joinpath(*parts[start:])
-        if candidate.exists():
+        names_split = not start or any(splits_among([part.partition(".")[0]]) for part in parts[start:])
+        if names_split and candidate.exists():
             opening.remarks.append(
                 f"{path.name}: {name} is {printable(text)}, which does not exist; "
                 f"{'/'.join(parts[start:])} beside it is used"
             )
             return candidate
-    raise UserError(f"{printable(path)}: {name} is {printable(text)}, which does not exist; correct the path")
+    raise MissingImages(
+        f"{printable(path)}: {name} is {printable(text)}, which does not exist; correct the path"
+    )
 
 
 def _listed_images(listing: Path, bases: Sequence[Path]) -> list[Path]:

@@ -182,6 +182,18 @@ def test_images_shared_with_the_evaluated_split_are_not_trained_on(tmp_path: Pat
         require_usable(dataset.annotated.split("train").findings)
 
 
+def test_equal_images_of_one_split_are_kept_and_said(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "set", rectangles(COUNTS))
+    for number in (1, 2):
+        shutil.copy(root / "images/val/val-0000.png", root / f"images/val/val-000{number}.png")
+    dataset = loaded(root)
+    assert sizes(dataset)["val"] == 3 and dataset.annotated is not None
+    lines = [finding.line() for finding in dataset.annotated.split("val").findings]
+    shown = "images/val/val-0001.png and images/val/val-0000.png"
+    (line,) = [line for line in lines if "equal to others of the split" in line]
+    assert line.startswith("val: 2 images that are equal") and shown in line and line.endswith("kept")
+
+
 def test_coco_files_that_do_not_say_their_split(tmp_path: Path) -> None:
     drawings = rectangles({"train": 8})
     for image in drawings.splits["train"]:

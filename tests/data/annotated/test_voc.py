@@ -298,6 +298,26 @@ def test_folders_of_other_names_without_splits(tmp_path: Path) -> None:
     assert any("15% are evaluated" in remark for remark in data.remarks)
 
 
+def test_files_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    drawings = rectangles({"one": 4, "two": 4})
+    source = write_voc(tmp_path / "source", drawings)
+    for folder, drawn in drawings.splits.items():
+        for number, image in enumerate(drawn):
+            save(image, tmp_path / "set" / "images" / folder / f"{number}.png")
+            save(image, tmp_path / "set" / "masks" / folder / f"{number}.png")
+            target = tmp_path / "set" / "annotations" / folder / f"{number}.xml"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (source / "Annotations" / f"{image.name}.xml").rename(target)
+    data = data_in(tmp_path / "set")
+    images = [image for split in ("train", "test") for image in data.split(split).images]  # type: ignore[arg-type]
+    assert {(image.path, image.name) for image in images} == {
+        (f"images/{folder}/{number}.png", f"annotations/{folder}/{number}")
+        for folder in drawings.splits
+        for number in range(4)
+    }
+    require_usable(data.split("train").findings)
+
+
 def test_a_tall_image_and_names_with_spaces(tmp_path: Path) -> None:
     drawn = rectangles({"train": 2, "test": 2}, size=(48, 80))
     named = {

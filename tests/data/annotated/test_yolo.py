@@ -230,6 +230,16 @@ def test_settings_that_cannot_be_used(root: Path, settings: str, words: str) -> 
     assert "\n" not in str(error.value)
 
 
+def test_a_stated_test_split_may_be_absent(root: Path) -> None:
+    (root / "data.yaml").write_text(SPLITS + "test: ../test/images\n" + NAMES)
+    data = data_in(root)
+    assert any(line.startswith("no test split: ") and "../test/images" in line for line in data.remarks)
+    assert len(data.split("test").images) == 3  # val
+    shutil.rmtree(root / "images/val")
+    with pytest.raises(UserError, match=r"val is images/val, which does not exist"):
+        data_in(root)
+
+
 def test_class_names_are_text_whatever_they_look_like(root: Path) -> None:
     (root / "data.yaml").write_text(SPLITS + "names: [no, 007, null]\n")
     assert data_in(root).classes == ("no", "007", "null")
