@@ -104,8 +104,8 @@ def _of_settings(root: Path, path: Path) -> YoloFolder:
     found = {meanings[name] for name in places}
     if absent and ("train" not in found or len(found) < 2):
         raise next(iter(absent.values()))
-    for name, error in absent.items():
-        opening.remarks.append(f"no {name} split: {error}")
+    for name, reason in absent.items():
+        opening.remarks.append(f"no {name} split: {reason}")
     meanings = {name: split for name, split in meanings.items() if name in places}
     top = _common_folder(root, [place for found in places.values() for place in found])
     opening.files = [_relative(root / name, top) for name in opening.files]
