@@ -48,14 +48,20 @@ class ObjectReader:
             self._instance(annotation, box, frame, entry.path)
             for annotation, box in zip(entry.annotations, stated, strict=True)
         ]
-        return AnnotatedImage(
-            entry.path,
-            entry.name,
-            frame.width,
-            frame.height,
-            tuple(instance for instance in instances if instance is not None),
-            frame.apply_exif,
-        )
+        kept = tuple(instance for instance in instances if instance is not None)
+        self._repeats(kept, entry.path)
+        return AnnotatedImage(entry.path, entry.name, frame.width, frame.height, kept, frame.apply_exif)
+
+    def _repeats(self, instances: Sequence[Instance], place: str) -> None:
+        different = {(instance.label, instance.box, instance.crowd) for instance in instances}
+        for _ in range(len(instances) - len(different)):
+            self._findings.add(
+                "object that repeats another one exactly",
+                "objects that repeat others exactly",
+                "kept",
+                "each counts in evaluation",
+                place,
+            )
 
     def finish(self) -> None:
         """Add findings about all boxes together."""

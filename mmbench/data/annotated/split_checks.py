@@ -14,20 +14,26 @@ def check_objects(images: Sequence[AnnotatedImage], classes: Sequence[str], find
     Args:
         images: of the split, cleaned.
         classes: of the data set, in the order of labels.
-        findings: of the split; refused if no object counts.
+        findings: of the split; refused if no object counts. Difficult ones count in training.
     """
+    training = findings.split == "train"
     counted = {
         instance.label
         for image in images
         for instance in image.instances
-        if not (instance.crowd or instance.difficult)
+        if not instance.crowd and (training or not instance.difficult)
     }
-    if images and not counted:
-        remedy = "at least one object is needed that is neither a crowd region nor difficult"
-        findings.add("split without an object that counts", "", "refused", remedy, "")
+    if not counted:
+        kinds = "crowd regions" if training else "crowd regions and difficult objects"
+        remedy = (
+            f"an object that is trained on is needed; {kinds} are not"
+            if training
+            else f"{kinds} do not count"
+        )
+        findings.add("split without an object that counts", "", "refused", remedy, findings.split)
     for image in images:
         if not image.instances:
-            remedy = "not trained on" if findings.split == "train" else "detections in them count as wrong"
+            remedy = "not trained on" if training else "detections in them count as wrong"
             findings.add("image without objects", "images without objects", "kept", remedy, image.path)
     for label, name in enumerate(classes):
         if counted and label not in counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
-from mmbench.errors import UserError
+from mmbench.errors import MissingExtraError, UserError
 
 NAMES = ("cat", "dog", "bus")
 SIZE = 64
@@ -177,7 +178,7 @@ def test_categories_in_another_order(own: Own) -> None:
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["others name it", "others name none"])
-def test_the_root_category_of_exporters_is_no_class(own: Own, stated: bool) -> None:
+def test_the_root_category_of_exporters_is_not_a_class(own: Own, stated: bool) -> None:
     for split in TRUTH:
         if stated:
             own.change(
@@ -266,7 +267,7 @@ def test_empty_masks_leave_the_box(own: Own, empty: object) -> None:
     assert masks == [True, False]
 
 
-def test_a_polygon_of_two_corners_is_none(own: Own) -> None:
+def test_a_polygon_of_two_corners_is_dropped(own: Own) -> None:
     own.each_box(lambda box: box["segmentation"].append([1, 2, 3, 4]) if box["id"] == 1 else None, "test")
     assert own.lines() == ["test: 1 polygon with fewer than three corners (images/test/e.png) dropped"]
 
@@ -495,6 +496,34 @@ def test_a_split_of_crowds_alone_is_refused(own: Own) -> None:
     assert own.refusal("test").endswith("(0 more: mmbench data check)") is False
 
 
+def test_difficult_objects_alone_are_enough_for_training(own: Own) -> None:
+    own.each_box(lambda box: box.update(ignore=1))
+    require_usable(own.data().split("train").findings)
+    assert "split without an object that counts (test) refused" in own.refusal("test")
+
+
+def test_a_train_split_without_any_image_is_refused(own: Own) -> None:
+    for path in (own.root / "images" / "train").iterdir():
+        path.unlink()
+    assert "split without an object that counts (train) refused" in own.refusal("train")
+
+
+def test_objects_that_repeat_others_are_kept(own: Own) -> None:
+    own.change("test", lambda content: content["annotations"].append({**content["annotations"][0], "id": 9}))
+    own.truth["test"]["images/test/e.png"].append(own.truth["test"]["images/test/e.png"][0])
+    assert own.lines() == [
+        "test: 1 object that repeats another one exactly (images/test/e.png) kept: each counts in evaluation"
+    ]
+
+
+def test_run_lengths_without_pycocotools_are_one_line(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own.lines() == []  # nothing needs it
+    own.each_box(lambda box: box.update(segmentation=run_lengths(box)), "test")
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(MissingExtraError, match="needs pycocotools, which is not installed"):
+        own.data().split("test")
+
+
 def test_some_crowds_are_kept(own: Own) -> None:
     own.each_box(lambda box: box.update(iscrowd=1) if box["id"] == 1 else None, "train")
     (line,) = own.lines()
@@ -543,7 +572,7 @@ def test_an_unknown_category_is_refused(own: Own) -> None:
     )
 
 
-def test_categories_with_boxes_that_are_no_class_are_refused(own: Own) -> None:
+def test_categories_with_boxes_that_are_not_classes_are_refused(own: Own) -> None:
     own.change("train", lambda content: content["categories"][0].update(name="cats"))
     with pytest.raises(UserError, match=r"unknown class 'cats'; did you mean 'cat'\?.*; 2 boxes have"):
         own.data().split("train")
