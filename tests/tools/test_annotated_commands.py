@@ -56,7 +56,7 @@ def test_check_prints_facts_and_findings(root: Path, capsys: pytest.CaptureFixtu
     assert dropped.startswith("train: 12 boxes without area (") and dropped.count(".png") == 5
     assert ", ...): dropped" in dropped
     assert "train: 1 box partly outside its image (images/train/train-0000.png): converted: clipped" in out
-    assert f"next: mmbench transfer --task detection --checkpoint runs/mixmask --data {root}" in err
+    assert f"next: mmbench transfer --protocol detection/own@1 --checkpoint runs/mixmask --data {root}" in err
 
 
 def test_check_refuses_what_a_run_refuses(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
