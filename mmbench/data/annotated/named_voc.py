@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmbench.data.annotated.findings import Finding
+from mmbench.data.annotated.places import find_place
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
@@ -56,7 +56,9 @@ ARCHIVES = {
     ("VOC2007", "test"): "VOCtest_06-Nov-2007.tar",
     ("VOC2012", "trainval"): "VOCtrainval_11-May-2012.tar",
 }
-DETECTRON2_ROOT = "DETECTRON2_DATASETS"  # environment variable of Detectron2: folder of its data sets
+OBTAIN = f"what {', '.join(ARCHIVES.values())} unpack to"
+# What the folder with VOC2007 is called in the folder of all data sets; it may be that one itself.
+FOLDERS = ("voc", "voc/VOCdevkit", "VOCdevkit", "VOC", "VOC/VOCdevkit", ".")
 IMAGE_SIZE = 224
 
 
@@ -109,31 +111,27 @@ def _require(home: Path, year: str, listing: str) -> None:
 
 
 def _home(root: Path) -> Path:
-    """Return the folder with VOC2007: `root`, beside it, or where Detectron2 keeps its data sets.
+    """Return the folder with VOC2007 and, if it is anywhere, VOC2012.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none; the message lists the places that were tried.
     """
-    bases = [root, root.parent]
-    if stated := os.environ.get(DETECTRON2_ROOT):
-        bases.append(Path(stated).expanduser())
-    places = [place for base in bases for place in (base, base / "VOCdevkit")]
-    found = [place for place in places if (place / "VOC2007").is_dir()]
-    complete = [place for place in found if (place / "VOC2012").is_dir()]
-    if not found:
-        raise UserError(
-            f"voc is not in {printable(root)}; unpack {', '.join(ARCHIVES.values())} there, or set "
-            f"{DETECTRON2_ROOT} to the folder with VOC2007 and VOC2012"
-        )
-    return (complete or found)[0]
+    try:
+        return find_place(root, FOLDERS, lambda place: _has(place, "VOC2007", "VOC2012"), OBTAIN)
+    except UserError:
+        return find_place(root, FOLDERS, lambda place: _has(place, "VOC2007"), OBTAIN)
+
+
+def _has(place: Path, *years: str) -> bool:
+    return all((place / year).is_dir() for year in years)
 
 
 @DATASETS.register("voc")
 def load_voc(root: Path) -> Dataset:
     """Return VOC for detection: train is 2007 + 2012 trainval, test is 2007 test.
 
-    Looked for are VOCdevkit/VOC2007 and VOC2012 (or both at once) in `root`, in the folder that `root` lies
-    in, and in $DETECTRON2_DATASETS.
+    The folder with VOC2007 and VOC2012 is `root`, VOCdevkit in it or beside it, or one of those below
+    MMBENCH_DATA or DETECTRON2_DATASETS.
 
     Raises:
         UserError: a part of it is missing; the message names the archive.

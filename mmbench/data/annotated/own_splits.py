@@ -1,18 +1,17 @@
-"""Splits of a user's own annotated data: what is evaluated, and images that two splits share."""
+"""Splits of a user's own annotated data: what is evaluated where the files do not have every split."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 
 from mmbench.data.annotated.findings import Finding, Findings
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
-from mmbench.data.content_hashes import UNREADABLE, content_digests
+from mmbench.data.content_hashes import content_digests
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -20,14 +19,12 @@ HELD_OUT_SHARE = 0.15
 SEED = 0
 
 Finder = Callable[[], AnnotatedSplit]
-Image = TypeVar("Image", bound=AnnotatedImage)
 
 
 def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> AnnotatedData:
     """Return data whose splits can be trained on and evaluated, whatever split a protocol evaluates.
 
     With one split besides train, that one is both val and test. Without any, 15% of the images are held out.
-    Images that another split has too, by content, are dropped from train.
 
     Args:
         data: with the splits that the files have.
@@ -36,10 +33,7 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     Raises:
         UserError: there is no train split.
     """
-    finders = {
-        split: functools.cache(functools.partial(_with_copies, find, split))
-        for split, find in data.finders.items()
-    }
+    finders = {split: functools.cache(find) for split, find in data.finders.items()}
     others = [split for split in finders if split != "train"]
     if "train" not in finders:
         raise UserError(
@@ -59,65 +53,14 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     elif len(others) == 1:
         evaluated = finders[others[0]]
         remarks.append(f"the split {names[others[0]]} is evaluated, as there is no other besides train")
-        chosen = {"train": _disjoint(train, [evaluated]), "val": evaluated, "test": evaluated}
+        chosen = {"train": train, "val": evaluated, "test": evaluated}
     else:
-        chosen = {"train": _disjoint(train, [finders[split] for split in others])}
-        chosen |= {split: finders[split] for split in others}
+        chosen = dict(finders)
     return replace(data, finders=chosen, remarks=tuple(remarks))
-
-
-def _with_copies(find: Finder, name: str) -> AnnotatedSplit:
-    """Return a split with a finding about images that are equal by content."""
-    split = find()
-    first: dict[bytes, str] = {}
-    findings = Findings(name)
-    for image, digest in zip(split.images, _digests(split), strict=True):
-        if digest != UNREADABLE and first.setdefault(digest, image.path) != image.path:
-            findings.add(
-                "image that is equal to another one of the split",
-                "images that are equal to others of the split",
-                "kept",
-                "",
-                f"{image.path} and {first[digest]}",
-            )
-    return replace(split, findings=_ordered([*split.findings, *findings.found()]))
-
-
-def _disjoint(train: Finder, others: Sequence[Finder]) -> Finder:
-    """Return a finder of train without the images that another split has too."""
-
-    def find() -> AnnotatedSplit:
-        whole = train()
-        evaluated = {digest for other in others for digest in _digests(other())} - {UNREADABLE}
-        digests = _digests(whole)
-        shared = [
-            image.path for image, digest in zip(whole.images, digests, strict=True) if digest in evaluated
-        ]
-        if not shared:
-            return whole
-        kept = tuple(
-            image for image, digest in zip(whole.images, digests, strict=True) if digest not in evaluated
-        )
-        findings = Findings("train")
-        one, many = "image that is in an evaluated split too", "images that are in an evaluated split too"
-        for path in shared:
-            findings.add(one, many, "dropped", "not trained on", path)
-        if not kept:
-            findings = Findings("train")
-            remedy = "there would be nothing to train on; give other images for training"
-            for path in shared:
-                findings.add(one, many, "refused", remedy, path)
-        return replace(whole, images=kept, findings=_ordered([*whole.findings, *findings.found()]))
-
-    return find
 
 
 def _digests(split: AnnotatedSplit) -> list[bytes]:
     return content_digests(split.root, [image.path for image in split.images])
-
-
-def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: finding.action != "refused"))
 
 
 def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, AnnotatedSplit]:

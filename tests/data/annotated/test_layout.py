@@ -21,6 +21,7 @@ from PIL import Image
 
 from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.annotated.findings import require_usable
+from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.errors import UserError
 
 COUNTS = {"train": 6, "val": 3}
@@ -163,35 +164,12 @@ def test_images_shared_with_the_evaluated_split_are_not_trained_on(tmp_path: Pat
     root = tmp_path / "set"
     (write_coco if layout == "coco" else write_yolo)(root, rectangles(COUNTS))
     shutil.copy(root / "images/val/val-0001.png", root / "images/train/train-0002.png")
-    dataset = loaded(root)
-    assert dataset.annotated is not None
-    split = dataset.annotated.split("train")
-    assert len(split.images) == 5 and "images/train/train-0002.png" not in {
-        image.path for image in split.images
-    }
-    (line,) = [finding.line() for finding in split.findings if "evaluated split" in finding.what]
-    assert (
-        line == "train: 1 image that is in an evaluated split too (images/train/train-0002.png) dropped: "
-        "not trained on"
-    )
-    for number in range(6):
-        shutil.copy(root / "images/val/val-0001.png", root / f"images/train/train-000{number}.png")
-    dataset = loaded(root)
-    assert dataset.annotated is not None
-    with pytest.raises(UserError, match="nothing to train on"):
-        require_usable(dataset.annotated.split("train").findings)
-
-
-def test_equal_images_of_one_split_are_kept_and_said(tmp_path: Path) -> None:
-    root = write_coco(tmp_path / "set", rectangles(COUNTS))
-    for number in (1, 2):
-        shutil.copy(root / "images/val/val-0000.png", root / f"images/val/val-000{number}.png")
-    dataset = loaded(root)
-    assert sizes(dataset)["val"] == 3 and dataset.annotated is not None
-    lines = [finding.line() for finding in dataset.annotated.split("val").findings]
-    shown = "images/val/val-0001.png and images/val/val-0000.png"
-    (line,) = [line for line in lines if "equal to others of the split" in line]
-    assert line.startswith("val: 2 images that are equal") and shown in line and line.endswith("kept")
+    data = loaded(root).annotated
+    assert data is not None
+    for split in ("val", "test"):  # one part of the data, by either name
+        train, evaluated = train_and_evaluated(data, split)  # type: ignore[arg-type]
+        assert len(train.images) == 5 and len(evaluated.images) == 3
+        assert all(image.path != "images/train/train-0002.png" for image in train.images)
 
 
 def test_coco_files_that_do_not_say_their_split(tmp_path: Path) -> None:

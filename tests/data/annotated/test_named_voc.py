@@ -71,7 +71,7 @@ def test_places_where_voc_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         (
             "VOCdevkit",
-            r"unpack VOCtrainval_06-Nov-2007\.tar, VOCtest_06-Nov-2007\.tar, VOCtrainval_11-May-2012\.tar",
+            r"put what VOCtrainval_06-Nov-2007\.tar, VOCtest_06-Nov-2007\.tar, VOCtrainval_11-May-2012\.tar",
         ),
         (
             "VOCdevkit/VOC2012",
