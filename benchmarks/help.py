@@ -13,7 +13,7 @@ from pathlib import Path
 
 RUNS = 7
 COMMANDS = {
-    "help": [sys.executable, "-m", "mmbench.cli.main", "--help"],
+    "help": [sys.executable, "-m", "mmbench", "--help"],
     "import": [sys.executable, "-c", "import mmbench"],
     "bare": [sys.executable, "-c", "pass"],
     "torch": [sys.executable, "-c", "import torch"],

@@ -1,5 +1,5 @@
 """`python -m mmbench`: the `mmbench` command, for launchers that take a module."""
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 
 main()

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.errors import UserError, one_line
 from mmbench.faults import fault_of
 from mmbench.writable import require_writable

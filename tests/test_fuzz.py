@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.recipes.recipe import recipes

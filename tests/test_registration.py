@@ -21,7 +21,7 @@ def test_models_are_registered_in_any_order_of_imports(imports: str) -> None:
 
 def test_help_imports_no_torch() -> None:
     code = (
-        "import sys\nfrom mmbench.cli.main import main\n"
+        "import sys\nfrom mmbench.cli.commands import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "heavy = {'torch', 'timm', 'pandas', 'pydantic', 'numpy'} & sys.modules.keys()\n"
         "assert not heavy, heavy"

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from mmbench.cli.main import COMMANDS, root
+from mmbench.cli.commands import COMMANDS, root
 from mmbench.pretrain.recipes.table import recipe_tables
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.protocol import Protocol, protocols

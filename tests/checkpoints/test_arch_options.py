@@ -30,7 +30,7 @@ from mmbench.checkpoints.options import (
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.errors import UserError
 from mmbench.transfer.inputs.feature_bank import weights_digest
 

@@ -15,7 +15,7 @@ from safetensors.torch import save, save_file
 from mmbench.checkpoints.format import FORMATS
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.reading import load_backbone
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.errors import UserError
 
 

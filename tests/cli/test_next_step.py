@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 
 ROOT = Path(__file__).parents[2]
 

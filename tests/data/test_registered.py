@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.data import DATASETS, Dataset, ImageFiles, ImageSplit, download_dataset, load_dataset
 from mmbench.data.quick_check import quick_check
 from mmbench.data.types import SPLITS

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from mmbench.checkpoints.target import TARGETS
-from mmbench.cli.main import root
+from mmbench.cli.commands import root
 from mmbench.errors import UserError
 from mmbench.pretrain.recipes.recipe import get_scale, split_name
 from mmbench.tasks import TASKS

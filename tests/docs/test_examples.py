@@ -42,7 +42,7 @@ def write_arrays(folder: Path) -> None:
 
 RUN = """
 import sys
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 
 for line in sys.stdin.read().splitlines():
     try:

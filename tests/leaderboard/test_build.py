@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.errors import UserError
 from mmbench.leaderboard import build as stage
 from mmbench.leaderboard.build import build

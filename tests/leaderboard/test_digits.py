@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from mmbench.cli.main import root
+from mmbench.cli.commands import root
 from mmbench.formatting import measured
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.latex import render_latex

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.data import Dataset
 from mmbench.pretrain.signals import signals_as_requests
 from mmbench.pretrain.trainer import StepReport, Trainer

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.api import run_pretraining

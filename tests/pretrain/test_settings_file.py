@@ -6,7 +6,7 @@ import pytest
 import yaml
 from small_runs import same
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.api import run_pretraining

@@ -12,7 +12,7 @@ from annotated_layouts import rectangles, write_coco, write_devkit, write_voc, w
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.data import load_dataset
 from mmbench.tools.annotated_sheet import SIDE
 from mmbench.tools.contact_sheet import GAP, MARGIN, class_colours

@@ -8,7 +8,7 @@ import torch
 import torchvision
 
 from mmbench.checkpoints.target import TARGETS
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.tools.convert import convert
 
 

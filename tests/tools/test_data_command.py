@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.data import DATASETS, Dataset, ImageSplit, load_dataset
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest

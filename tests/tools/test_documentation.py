@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 import yaml
 
-from mmbench.cli.main import COMMANDS
+from mmbench.cli.commands import COMMANDS
 from mmbench.pretrain.recipes.recipe import recipes
 from mmbench.tools import documentation
 from mmbench.transfer.tasks.knn.settings import KnnSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.results import Result, ResultStore, read_result
 
 GOLDEN = Path(__file__).parents[1] / "leaderboard" / "records"

@@ -10,7 +10,7 @@ import torch
 from annotated_layouts import rectangles, write_coco, write_yolo
 from PIL import Image
 
-from mmbench.cli import main as cli
+from mmbench.cli import commands as cli
 from mmbench.data import Dataset, Scenes, load_dataset
 from mmbench.errors import UserError
 from mmbench.transfer.evaluation import evaluate

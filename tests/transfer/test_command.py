@@ -12,7 +12,7 @@ from PIL import Image
 
 import mmbench
 from mmbench.checkpoints.backbone import create_headless
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.results import read_result
 
 

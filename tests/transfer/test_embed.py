@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmbench.checkpoints.backbone import Backbone, create_headless
-from mmbench.cli.main import main
+from mmbench.cli.commands import main
 from mmbench.data import Dataset, ImageSplit, load_dataset
 from mmbench.data.decoding import decode
 from mmbench.tasks import TASKS

@@ -31,7 +31,7 @@ class Finding:
 
     def line(self) -> str:
         """Return one line for a person."""
-        where = f" ({listed(self.examples)})" if self.examples else ""
+        where = f" ({listed(tuple(dict.fromkeys(self.examples)))})" if self.examples else ""
         remedy = f": {self.remedy}" if self.remedy else ""
         return f"{self.what}{where} {self.action}{remedy}"
 

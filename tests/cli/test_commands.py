@@ -5,7 +5,7 @@ import importlib
 import click
 import pytest
 
-from mmbench.cli.main import COMMANDS, main
+from mmbench.cli.commands import COMMANDS, main
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -43,7 +43,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmbench.cli import main as cli
+    from mmbench.cli import commands as cli
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")

@@ -126,7 +126,3 @@ def _flush(code: int) -> int:
                 os.dup2(nowhere.fileno(), stream.fileno())  # otherwise Python reports it again at exit
             code = code or MACHINE
     return code
-
-
-if __name__ == "__main__":
-    main()
