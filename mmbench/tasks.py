@@ -7,7 +7,7 @@ leaderboard read all declarations without importing torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -144,6 +144,29 @@ def task(
         return measure
 
     return decorate
+
+
+Prepare = Callable[[Any, Any], Sequence[str]]
+_preparations: dict[str, Prepare] = {}
+
+
+def prepares(name: str) -> Callable[[Prepare], Prepare]:
+    """Register the decorated function `(TransferJob, settings) -> lines` as the dry run of a task.
+
+    It checks what can be checked before a training, writes into the job's work folder what a run would start
+    from, and returns a line for each. Tasks need none.
+    """
+
+    def decorate(prepare: Prepare) -> Prepare:
+        _preparations[name] = prepare
+        return prepare
+
+    return decorate
+
+
+def preparation_of(name: str) -> Prepare | None:
+    """Return the dry run of a task; None if it has none of its own."""
+    return _preparations.get(TASKS.get(name).name)
 
 
 _protocol_folders: list[Traversable] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmbench.distributed import launched_rank
 from mmbench.progress import progress_report
 from mmbench.setting_values import parse_settings_texts
 from mmbench.tasks import TASKS, Option
+from mmbench.transfer.dry_run import Plan, plan, plan_lines
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.protocol import broken_protocols
 from mmbench.transfer.request import Outcome, TransferRequest, check_options, measure
@@ -59,7 +61,11 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
     help="Seeds, separated by commas. Default: 0; of a protocol of several trials, a seed for each, from 0.",
 )
 @options.out(default=Path("results"), show_default=True, help="Folder of the records.")
-@click.option("--work", type=options.FOLDER, help="Keep the logs of detection and segmentation here.")
+@click.option(
+    "--work",
+    type=options.FOLDER,
+    help="Keep the logs of detection and segmentation here, or what --dry-run writes.",
+)
 @options.bank()
 @options.no_bank()
 @options.bank_dtype()
@@ -74,6 +80,12 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
 @options.device()
 @options.threads()
 @options.overrides(help="Change a setting; repeatable. With several tasks also TASK.NAME=VALUE.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check data and weights, print splits, settings and where the records would be, and train nothing. "
+    "Detection writes Detectron2's configuration and the converted weights to --work (default: dry-run).",
+)
 @click.option("--list", "listing", is_flag=True, help="List the protocols (of --task) and exit.")
 @click.pass_context
 def transfer(
@@ -85,6 +97,7 @@ def transfer(
     data: str | None,
     overrides: tuple[str, ...],
     threads: int | None,
+    dry_run: bool,
     listing: bool,
     no_bank: bool,
     **given: Any,
@@ -123,6 +136,9 @@ def transfer(
         say(line)
     given["bank"] = FeatureBank(None if no_bank else given["bank"], given.pop("bank_dtype"))
     request = TransferRequest(resolved, checkpoint, data, **given)
+    if dry_run:
+        _print_plans(output, request, say)
+        return
     with progress_report(console, ",".join(dict.fromkeys(task.entry.name for task in resolved))) as report:
         outcomes = measure(request, report=report, say=say)
     for task in resolved:
@@ -145,6 +161,17 @@ def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
     output.print("* what the task runs where --protocol is not given", markup=False)
     for line in broken_protocols():
         output.print(f"left out: {line}", markup=False)
+
+
+def _print_plans(output: Console, request: TransferRequest, say: Callable[[str], None]) -> None:
+    """Print what a request would measure; each task's data and settings once."""
+    known: dict[int, Plan] = {}
+    for found in plan(request, say):
+        task = id(found.run.task)
+        for line in plan_lines(found, known.get(task)):
+            output.print(line, markup=False)
+        known[task] = found
+    output.print("nothing was trained or recorded (--dry-run)", markup=False)
 
 
 def _stated(ctx: click.Context) -> dict[Option, str]:

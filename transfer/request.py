@@ -130,6 +130,31 @@ def measure(
     Raises:
         UserError: anything that the user can fix; nothing half-written is left in `out`.
     """
+    store = ResultStore(request.out)
+    outcomes = []
+    for run in requested_runs(request, say):
+        path = run.path(store)
+        reused = on_main(path.exists)
+        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
+            work = (request.work or temporary) / path.stem
+            result = execute(run, store, work, report)
+        outcomes.append(Outcome(run.task, result, path, reused))
+        if request.plot and "plot" in run.task.entry.uses:
+            draw_features(run, store)
+    return outcomes
+
+
+def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iterator[TransferRun]:
+    """Yield the runs of a request, seed by seed, each when its weights are loaded.
+
+    The processes of `torchrun` are connected first, and the data are checked before any weights are loaded.
+
+    Args:
+        say: called with each line about the data that a person should know.
+
+    Raises:
+        UserError: anything about data and weights that the user can fix.
+    """
     device = resolve_device(request.device)
     if any(task.entry.data != "label maps" for task in request.tasks):  # segmentation runs in one process
         device = join_processes(device)
@@ -142,18 +167,7 @@ def measure(
     remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
     for line in dict.fromkeys((*remarks, *_box_remarks(request, dataset))):
         say(line)
-    store = ResultStore(request.out)
-    outcomes = []
-    for run in _runs(request, dataset, compute, remarks):
-        path = run.path(store)
-        reused = on_main(path.exists)
-        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
-            work = (request.work or temporary) / path.stem
-            result = execute(run, store, work, report)
-        outcomes.append(Outcome(run.task, result, path, reused))
-        if request.plot and "plot" in run.task.entry.uses:
-            draw_features(run, store)
-    return outcomes
+    yield from _runs(request, dataset, compute, remarks)
 
 
 def _opened(request: TransferRequest) -> Dataset:

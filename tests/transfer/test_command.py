@@ -175,7 +175,7 @@ KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
             "30 labelled images per class asked for, but class 0 has 24",
         ),
         (["--task", "detection", *KNN[2:], "FOLDER", "--plot"], "detection cannot use --plot; omit it"),
-        (["--task", "detection", *KNN[2:], "FOLDER"], "raw pixels have none"),
+        (["--task", "detection", *KNN[2:], "FOLDER"], "has no boxes"),
         (
             ["--task", "knn", "--checkpoint", "random", "--data", "FOLDER"],
             "random weights need an architecture",
@@ -341,12 +341,11 @@ def test_options_that_only_some_tasks_use_are_said_and_the_others_refused(
     )
     assert some.code == 0, some.err
     assert "--labels-file is used by semisup only" in some.out + some.err
-    options = (["--precision", "bfloat16"], ["--workers", "2"], ["--plot"], ["--bank", "features"])
-    for wrong in (*options, ["--bank-dtype", "float16"]):
+    for wrong in (["--plot"], ["--bank", "features"], ["--bank-dtype", "float16"]):
         refused = run(capsys, "--task", "detection", *arguments, *wrong)
         assert refused.code == 2 and f"detection cannot use {wrong[0]}; omit it" in refused.err
     usual = run(capsys, "--task", "detection", *arguments, "--precision", "float32")
-    assert "has no boxes or masks" in usual.err  # what is the usual value anyway is not refused
+    assert "has no boxes" in usual.err  # what is the usual value anyway is not refused
     work = run(capsys, "--task", "knn", *arguments, "--work", str(tmp_path / "work"))
     assert work.code == 2 and "knn cannot use --work; omit it" in work.err
 
@@ -427,3 +426,36 @@ def test_a_protocol_of_three_trials_runs_three_seeds_with_mean_and_std(
     )
     assert [result.seed for result in in_python] == [0, 1, 2]
     assert len(records(tmp_path / "results")) == 4
+
+
+def test_a_dry_run_says_what_would_run_and_where_the_record_would_be(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "knn,linear", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    arguments += ["--data", str(folder), "--out", str(tmp_path / "results"), "--seeds", "0,1"]
+    arguments += ["--set", "knn.neighbours=3", "--set", "linear.iterations=2"]
+    dry = run(capsys, *arguments, "--dry-run")
+    assert dry.code == 0, dry.err
+    assert not (tmp_path / "results").exists() and not (tmp_path / "features").exists()
+    assert "  train: 48 images\n  val: 16 images\n  test: 16 images\n" in dry.out
+    assert "settings (changed: neighbours):\n  neighbours: 3\n  temperature: 0.1\n" in dry.out
+    assert dry.out.count("settings (changed") == 2, "once per task, not per seed"
+    assert dry.out.count("(would be written)") == 4
+    done = run(capsys, *arguments)
+    assert done.code == 0, done.err
+    for path in records(tmp_path / "results"):
+        assert f"{path} (would be written)" in dry.out
+    again = run(capsys, *arguments, "--dry-run")
+    assert again.out.count("(there already, would be reused)") == 4
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = run(
+        capsys,
+        *("--task", "detection", "--checkpoint", "random", "--arch", "mixmask_resnet8"),
+        *("--data", str(folder), "--dry-run"),
+    )
+    assert answer.code == 2 and "no boxes" in answer.err
+    assert not (tmp_path / "dry-run").exists()

@@ -11,6 +11,7 @@ from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, Scenes
+from mmbench.data.annotated.types import AnnotatedData
 from mmbench.errors import MissingExtraError, UserError
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.tasks import TASKS
@@ -83,7 +84,7 @@ def test_nothing_is_left_of_a_run_that_failed(run: Run, tmp_path: Path) -> None:
             "unknown setting of knn/patterns@2 'neighbors'; did you mean 'neighbours'",
         ),
         ({"overrides": {"neighbours": "many"}}, "setting 'neighbours' of knn/patterns@2"),
-        ({"task": "detection"}, "data set 'gratings' has no boxes or masks"),
+        ({"task": "detection"}, "data set 'gratings' has no boxes"),
         ({"task": "segmentation"}, "data set 'gratings' has no boxes or masks"),
     ],
 )
@@ -116,7 +117,11 @@ def test_a_missing_library_is_told_with_the_command(
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
     (tmp_path / "scenes").mkdir()
-    dataset = replace(gratings, scenes=Scenes(tmp_path / "scenes", gratings.classes))
+    dataset = replace(
+        gratings,
+        scenes=Scenes(tmp_path / "scenes", gratings.classes),
+        annotated=AnnotatedData("boxes", tmp_path, "none", ("a",), {}, stated_fingerprint=lambda: "0" * 64),
+    )
     with pytest.raises(MissingExtraError, match=f"{task} needs .* which is not installed; run: pip install"):
         run(task, dataset=dataset)
 

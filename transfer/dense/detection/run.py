@@ -9,35 +9,27 @@ from detectron2.config import CfgNode
 from mmbench.distributed import process_rank
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.divergence import Divergence
-from mmbench.transfer.dense.common.quiet import logs_to, seeded
-from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts, in_catalog
-from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
+from mmbench.transfer.dense.detection.catalog import Item
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.evaluation import (
+    DETECTIONS_FILE,
     DetectionEvaluator,
     Scores,
-    Task,
     build_evaluator,
-    check_evaluable,
 )
+from mmbench.transfer.dense.detection.figures import draw_figures
 from mmbench.transfer.dense.detection.history import LossHistory, Progress
 from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
 from mmbench.transfer.dense.detection.mapper import ImageMapper
-from mmbench.transfer.dense.detection.processes import join_detectron2, own_folder, seed_process
+from mmbench.transfer.dense.detection.preparation import prepared
+from mmbench.transfer.dense.detection.processes import seed_process
 from mmbench.transfer.dense.detection.sampling import BatchStream
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-from mmbench.transfer.dense.detection.splits import (
-    check_parts,
-    detection_splits,
-    has_coded_masks,
-    training_dicts,
-    wider_than_tall,
-)
+from mmbench.transfer.dense.detection.splits import wider_than_tall
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
 from mmbench.transfer.dense.detection.weights import check_arrival
 from mmbench.transfer.job import Measurement, TransferJob
 
-NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
 SMALL, TEST_BATCH = 256, 8  # px: images up to this size are evaluated in batches
 OTHER_STREAM = 1 << 40  # added to the seed for the batches of PreciseBN
 
@@ -51,68 +43,36 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
         UserError: a tensor does not arrive, the data do not fit, or the training diverged.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
-    join_detectron2()
-    splits, tasks = detection_splits(job, settings.train_images), scored(settings)
-    check_parts(splits, settings.masks, settings.keypoints)
-    check_evaluable(splits.evaluated, tasks)
-    train, left_out = training_dicts(splits, settings)
-    length_note, settings = settings.length_note(len(train)), settings.effective(len(train))
-    work = own_folder(job.work)
-    weights, notes = write_weights(job.backbone, work, settings, job.device)
-    notes += [*left_out, *([length_note] if length_note else []), *precision_notes(job)]
-
-    keypoints = len(splits.data.keypoints)
-    test = dataset_dicts(splits.evaluated, keypoints)
-    with logs_to(work / "log.txt", *NOISY), seeded(job.seed), in_catalog(splits.data, [train, test]) as names:
-        facts = RunFacts(
-            classes=len(splits.data.classes),
-            datasets=(names[0], names[1]),
-            weights=weights,
-            output=work,
-            device=job.device,
-            seed=job.seed,
-            keypoints=keypoints,
-            workers=job.compute.reading_workers,
-            bitmasks=has_coded_masks(train),
-            mixed_precision=job.compute.precision != "float32",
-        )
-        cfg = build_config(job.backbone.card, settings, facts)
-        (work / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
-        trainer, trained = _train(job, cfg, train, settings)
+    with prepared(job, settings) as ready:
+        splits, settings = ready.splits, ready.settings
+        trainer, trained = _train(job, ready.cfg, ready.train, settings)
         evaluator = build_evaluator(
             settings.evaluation,
             splits.evaluated,
             splits.data.classes,
-            names[1],
-            tasks,
-            work / "evaluation",
+            ready.cfg.DATASETS.TEST[0],
+            ready.tasks,
+            ready.work / "evaluation",
         )
-        scores = _evaluate(job, trainer, test, evaluator, settings)
-    sizes: dict[str, int] = {"train": len(train), splits.name: len(test)}
+        scores = _evaluate(job, trainer, ready.test, evaluator, settings)
+        figures, undrawn = draw_figures(
+            splits.evaluated,
+            splits.data.classes,
+            ready.work / "metrics.json",
+            ready.work / "evaluation" / DETECTIONS_FILE,
+            f"{job.backbone.card.arm} on {job.dataset.name}, {job.run.protocol_id}, seed {job.seed}",
+            ready.work,
+        )
+    sizes: dict[str, int] = {"train": len(ready.train), splits.name: len(ready.test)}
     return Measurement(
         metrics=scores.metrics,
         split_sizes=sizes,
         effective_lr=settings.learning_rate,
-        images_seen=settings.batch_size * settings.iterations + len(test),
-        notes=(*notes, *trained, *scores.notes, *splits.remarks),
+        images_seen=settings.batch_size * settings.iterations + len(ready.test),
+        notes=(*ready.notes, *trained, *scores.notes, *undrawn, *splits.remarks),
         per_class=scores.per_class,
+        files=figures,
     )
-
-
-def scored(settings: DetectionSettings) -> tuple[Task, ...]:
-    """Return what the detections are scored for."""
-    tasks: list[Task] = ["boxes"]
-    tasks += ["masks"] if settings.masks else []
-    tasks += ["keypoints"] if settings.keypoints else []
-    return tuple(tasks)
-
-
-def precision_notes(job: TransferJob) -> list[str]:
-    """Return the note on the precision of the training, where it is not float32."""
-    precision = job.compute.precision
-    if precision == "float32":
-        return []
-    return [f"trained in {precision} by autocast, with regions pooled in float32; evaluated in float32"]
 
 
 def training_loader(cfg: CfgNode, dicts: list[Item], seed: int) -> TrainingLoader:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmbench.tasks import BoardColumn, task
+from mmbench.tasks import BoardColumn, prepares, task
 from mmbench.transfer.dense.common.requirements import require_installed
 from mmbench.transfer.dense.detection import detector_settings  # noqa: F401  (registers each detector's)
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -13,6 +15,34 @@ if TYPE_CHECKING:
     from mmbench.transfer.job import Measurement, TransferJob
 
 INSTALL = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
+
+
+@contextlib.contextmanager
+def _detectron2() -> Iterator[None]:
+    """Import Detectron2 within, quietly.
+
+    Raises:
+        MissingExtraError: Detectron2 is not installed.
+    """
+    require_installed("detection", INSTALL, detectron2="Detectron2", pycocotools="pycocotools")
+    from mmbench.transfer.dense.common.quiet import quiet_import
+
+    with quiet_import():
+        yield
+
+
+@prepares("detection")
+def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
+    """Write what a run would start from, and prove that the backbone arrives; see `prepares`.
+
+    Raises:
+        MissingExtraError: Detectron2 is not installed.
+        UserError: the images or the backbone do not fit the detector.
+    """
+    with _detectron2():
+        from mmbench.transfer.dense.detection import preparation
+
+    return preparation.dry_run(job, settings)
 
 
 @task(
@@ -31,10 +61,7 @@ def detection(job: TransferJob, settings: DetectionSettings) -> Measurement:
         MissingExtraError: Detectron2 is not installed.
         UserError: a tensor of the backbone does not arrive, the data have no boxes, or the training diverged.
     """
-    require_installed("detection", INSTALL, detectron2="Detectron2", pycocotools="pycocotools")
-    from mmbench.transfer.dense.common.quiet import quiet_import
-
-    with quiet_import():
+    with _detectron2():
         from mmbench.transfer.dense.detection.run import train_and_evaluate
 
     return train_and_evaluate(job, settings)

@@ -15,7 +15,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import UserError
 from mmbench.results import ResultStore, read_result
-from mmbench.transfer.dense.detection import run, weights
+from mmbench.transfer.dense.detection import preparation, run, weights
 from mmbench.transfer.dense.detection.detectors.pyramid import Pyramid
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.protocol import get_protocol
@@ -252,7 +252,7 @@ def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
     scenes_dataset, tmp_path, monkeypatch
 ) -> None:
     """The threshold of the detector is out of reach."""
-    build = run.build_config
+    build = preparation.build_config
 
     def deaf(*arguments, **named):
         cfg = build(*arguments, **named)
@@ -260,7 +260,7 @@ def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 1.1
         return cfg
 
-    monkeypatch.setattr(run, "build_config", deaf)
+    monkeypatch.setattr(preparation, "build_config", deaf)
     result = run_task(
         "detection",
         random_backbone("mixmask_resnet8", 0),

@@ -1,0 +1,135 @@
+"""What a detection run does before its training: images, weights and Detectron2's configuration."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from mmbench.transfer.dense.common.quiet import logs_to, seeded
+from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts, in_catalog
+from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
+from mmbench.transfer.dense.detection.detectors.registry import detector_of
+from mmbench.transfer.dense.detection.evaluation import Task, check_evaluable
+from mmbench.transfer.dense.detection.processes import join_detectron2, own_folder
+from mmbench.transfer.dense.detection.settings import DetectionSettings
+from mmbench.transfer.dense.detection.splits import (
+    DetectionSplits,
+    check_parts,
+    detection_splits,
+    has_coded_masks,
+    training_dicts,
+)
+from mmbench.transfer.dense.detection.weights import check_arrival
+from mmbench.transfer.job import TransferJob
+
+NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to train.
+
+    Attributes:
+        train, test: in Detectron2's format the images that are trained on, and those of the evaluated split.
+        tasks: what the detections are scored for.
+        settings: with the schedule that is effective for the batch size and the number of images.
+        cfg: Detectron2's configuration; it is in config.yaml of its OUTPUT_DIR, a folder of this process.
+        notes: facts that a reader of the record must know.
+    """
+
+    splits: DetectionSplits
+    train: list[Item]
+    test: list[Item]
+    tasks: tuple[Task, ...]
+    settings: DetectionSettings
+    cfg: CfgNode
+    notes: tuple[str, ...]
+
+    @property
+    def work(self) -> Path:
+        """Folder of this process's files."""
+        return Path(self.cfg.OUTPUT_DIR)
+
+
+@contextlib.contextmanager
+def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared]:
+    """Check the images, write weights and configuration, and seed everything random.
+
+    Within the context the images are in Detectron2's catalogs, and its messages go to log.txt.
+
+    Raises:
+        UserError: the images or the backbone do not fit the detector.
+    """
+    join_detectron2()
+    splits, tasks = detection_splits(job, settings.train_images), scored(settings)
+    check_parts(splits, settings.masks, settings.keypoints)
+    check_evaluable(splits.evaluated, tasks)
+    train, left_out = training_dicts(splits, settings)
+    length_note, settings = settings.length_note(len(train)), settings.effective(len(train))
+    work = own_folder(job.work)
+    weights, notes = write_weights(job.backbone, work, settings, job.device)
+    notes += [*left_out, *([length_note] if length_note else []), *precision_notes(job)]
+
+    keypoints = len(splits.data.keypoints)
+    test = dataset_dicts(splits.evaluated, keypoints)
+    with logs_to(work / "log.txt", *NOISY), seeded(job.seed), in_catalog(splits.data, [train, test]) as names:
+        facts = RunFacts(
+            classes=len(splits.data.classes),
+            datasets=(names[0], names[1]),
+            weights=weights,
+            output=work,
+            device=job.device,
+            seed=job.seed,
+            keypoints=keypoints,
+            workers=job.compute.reading_workers,
+            bitmasks=has_coded_masks(train),
+            mixed_precision=job.compute.precision != "float32",
+        )
+        cfg = build_config(job.backbone.card, settings, facts)
+        (work / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        yield Prepared(splits, train, test, tasks, settings, cfg, tuple(notes))
+
+
+def scored(settings: DetectionSettings) -> tuple[Task, ...]:
+    """Return what the detections are scored for."""
+    tasks: list[Task] = ["boxes"]
+    tasks += ["masks"] if settings.masks else []
+    tasks += ["keypoints"] if settings.keypoints else []
+    return tuple(tasks)
+
+
+def precision_notes(job: TransferJob) -> list[str]:
+    """Return the note on the precision of the training, where it is not float32."""
+    precision = job.compute.precision
+    if precision == "float32":
+        return []
+    return [f"trained in {precision} by autocast, with regions pooled in float32; evaluated in float32"]
+
+
+def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
+    """Prepare a run, build its detector and prove that the backbone arrives; return a line for each fact.
+
+    Raises:
+        UserError: see `prepared`; a tensor of the backbone does not arrive.
+    """
+    with prepared(job, settings) as ready:
+        cfg = ready.cfg
+        detector = build_model(cfg)
+        DetectionCheckpointer(detector).load(cfg.MODEL.WEIGHTS)
+        arrived = check_arrival(detector, Path(cfg.MODEL.WEIGHTS), detector_of(cfg).from_backbone)
+    solver, weights = cfg.SOLVER, Path(cfg.MODEL.WEIGHTS)
+    drops = f", falling at {', '.join(map(str, solver.STEPS))}" if solver.STEPS else ""
+    return [
+        *ready.notes,
+        f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit",
+        f"{solver.MAX_ITER} iterations of {solver.IMS_PER_BATCH} of {len(ready.train)} images, learning rate "
+        f"{solver.BASE_LR:g} after {solver.WARMUP_ITERS} iterations of warm-up{drops}",
+        f"scored for {', '.join(ready.tasks)} on {len(ready.test)} images of {ready.splits.name}",
+        f"written: {ready.work / 'config.yaml'} and {weights}",
+    ]
