@@ -42,7 +42,7 @@ PROBES = (
     Probe("logreg", "logreg/lbfgs@2", 40, optional=True),
     Probe("lowshot", "lowshot/k@2", 10, optional=True),
     Probe("finetune", "finetune/patterns@2", 35, optional=True),
-    Probe("detection", "detection/patterns@1", 15, pretraining_seeds=1, controls=("random",)),
+    Probe("detection", "detection/patterns@2", 8, controls=("random",)),
     Probe("segmentation", "segmentation/patterns@1", 19, pretraining_seeds=1, controls=("random",)),
 )
 
