@@ -98,8 +98,9 @@ class Progress(HookBase):
         """Report the iteration just finished."""
         done, total = self.trainer.iter + 1, self.trainer.max_iter
         self.history.add(last=done == total)
-        if done % LOSS_EVERY == 0 or done == total:
-            loss = get_event_storage().history("total_loss").median(LOSS_EVERY)
+        losses = get_event_storage().histories().get("total_loss")  # in the first process alone
+        if losses is not None and (done % LOSS_EVERY == 0 or done == total):
+            loss = losses.median(LOSS_EVERY)
             self.message = f"loss {loss:.2f}, {self.waiting_share():.0%} of the time waiting for data"
         self.report(done, total, self.message)
 
@@ -110,11 +111,11 @@ class Progress(HookBase):
 
     def note(self) -> str:
         """Return the note on the training of all sessions."""
-        last = self.history.lines[-1]["total_loss"] if self.history.lines else float("nan")
-        return (
-            f"training loss {last:.3f} at the end (median of its last iterations); "
-            f"{self.waiting_share():.0%} of the time waiting for data"
-        )
+        waiting = f"{self.waiting_share():.0%} of the training's time was spent waiting for data"
+        last = self.history.lines[-1].get("total_loss") if self.history.lines else None
+        if last is None:
+            return waiting
+        return f"training loss {last:.3f} at the end, as the median of its last iterations; {waiting}"
 
     def state_dict(self) -> dict[str, float]:
         """Return the seconds so far."""
