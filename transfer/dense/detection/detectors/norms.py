@@ -6,7 +6,6 @@ import torch
 from detectron2.utils import comm
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbench.distributed import all_sum
 from mmbench.errors import UserError
@@ -38,8 +37,12 @@ def norm_note(settings: DetectionSettings) -> str:
     return f"batch norm of the backbone: {kind} over {processes} processes"
 
 
-class AnyDeviceSyncBatchNorm(_BatchNorm):
-    """Batch norm over all processes' inputs, whose sizes may differ; torch's own works on GPUs alone."""
+class AnyDeviceSyncBatchNorm(nn.BatchNorm2d):
+    """Batch norm over all processes' inputs, whose sizes may differ; torch's own works on GPUs alone.
+
+    It is a BatchNorm2d by type, so that Detectron2 and fvcore take it for a norm: weight decay leaves it
+    out, and PreciseBN finds it.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Take what BatchNorm1d and BatchNorm2d take."""
