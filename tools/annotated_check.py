@@ -46,7 +46,8 @@ def distinct_splits(data: AnnotatedData) -> list[tuple[list[Split], AnnotatedSpl
 
 def finding_line(finding: Finding) -> str:
     """Return one line for a person, with the first five places."""
-    where = f" ({listed(finding.examples, EXAMPLES)})" if any(finding.examples) else ""
+    places = tuple(dict.fromkeys(filter(None, finding.examples)))
+    where = f" ({listed(places, EXAMPLES)})" if places else ""
     remedy = f": {finding.remedy}" if finding.remedy else ""
     return f"{finding.what}{where}: {finding.action}{remedy}"
 
