@@ -19,6 +19,6 @@ def checked_remarks(data: AnnotatedData, splits: Iterable[Split]) -> tuple[str, 
     used: list[AnnotatedSplit] = []
     for split in dict.fromkeys(splits):
         used += train_and_evaluated(data, split)
-    found = [finding for split in used for finding in split.findings]
+    found = list(dict.fromkeys(finding for split in used for finding in split.findings))
     require_usable(found)
     return tuple(dict.fromkeys((*data.remarks, *(finding.line() for finding in found))))

@@ -17,7 +17,7 @@ from pathlib import Path
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
 from mmbench.data.annotated.types import AnnotatedSplit
-from mmbench.data.annotated.voc_folder import VocEntry
+from mmbench.data.annotated.voc_folder import ANNOTATION_FOLDERS, VocEntry
 from mmbench.data.annotated.voc_xml import BrokenAnnotation, VocFile, read_voc_xml
 from mmbench.errors import unknown_name
 
@@ -188,7 +188,10 @@ def _once(entries: Sequence[VocEntry], findings: Findings) -> Iterable[VocEntry]
 def _image_of(entry: VocEntry, found: VocFile, findings: Findings) -> str | None:
     """Return the path of an entry's image, which may be missing; None if it is not clear which one it is."""
     if not entry.images:
-        return found.filename or f"{entry.name} (no image of that name)"
+        folder, _, name = entry.annotation.rpartition("/")
+        if folder.rpartition("/")[2].lower() in ANNOTATION_FOLDERS:
+            folder = f"{folder.rpartition('/')[0]}/JPEGImages".lstrip("/")
+        return f"{folder}/{found.filename or f'{name[:-4]}.jpg'}".lstrip("/")
     if len(entry.images) == 1:
         return entry.images[0]
     stated = [image for image in entry.images if image.rpartition("/")[2] == found.filename]
