@@ -160,7 +160,7 @@ def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
     output.print(protocol_table(tasks))
     output.print("* what the task runs where --protocol is not given", markup=False)
     for line in broken_protocols():
-        output.print(f"left out: {line}", markup=False)
+        output.print(f"skipped: {line}", markup=False)
 
 
 def _print_plans(output: Console, request: TransferRequest, say: Callable[[str], None]) -> None:

@@ -28,7 +28,7 @@ class Plan:
     Attributes:
         path: of its record.
         recorded: whether the record is there already, so that it would be reused.
-        sizes: what each split holds, in words, such as "400 images, 1000 objects".
+        sizes: what each split holds, such as "400 images, 1000 objects".
         prepared: a line for each thing that the task found out or wrote; empty if it prepares nothing.
     """
 
@@ -93,7 +93,7 @@ def _written(value: Any) -> str:
 
 
 def split_sizes(run: TransferRun) -> dict[str, str]:
-    """Return what each split of a run's data set holds, in words.
+    """Return what each split of a run's data set holds, such as "400 images".
 
     Raises:
         UserError: the split that the protocol evaluates is missing or cannot be read.

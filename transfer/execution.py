@@ -48,7 +48,7 @@ def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = s
         store.root / ".unfinished" / path.relative_to(store.root).with_suffix(""), run.compute.device
     )
     if on_main(path.exists):
-        unfinished.forget()  # killed after the record was written
+        unfinished.forget()  # interrupted after the record was written
         return read_result(path)
     job = TransferJob(run, work, report, unfinished)
     work.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ class _Files(NamedTuple):
 
 @functools.cache
 def _files() -> _Files:
-    """Read every protocol file of ours and of the plugins; a file that cannot be used is left out alone."""
+    """Read every protocol file of ours and of the plugins; a file that cannot be used is skipped."""
     found: dict[str, Protocol] = {}
     broken = []
     for folder in (resources.files("mmbench.transfer.protocols"), *protocol_folders()):
@@ -127,7 +127,7 @@ def protocols() -> dict[str, Protocol]:
 
 
 def broken_protocols() -> tuple[str, ...]:
-    """Return one line for each protocol file that is left out because it cannot be used."""
+    """Return one line for each protocol file that is skipped because it cannot be used."""
     return _files().broken
 
 
@@ -139,7 +139,7 @@ def get_protocol(protocol_id: str) -> Protocol:
     """
     if protocol_id not in protocols():
         unknown = unknown_name("protocol", protocol_id, protocols())
-        raise UserError("; left out: ".join([str(unknown), *broken_protocols()]))
+        raise UserError("; skipped: ".join([str(unknown), *broken_protocols()]))
     return protocols()[protocol_id]
 
 

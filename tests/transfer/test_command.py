@@ -18,7 +18,7 @@ from mmbench.results import read_result
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image folder: horizontal and vertical stripes, 24 + 8 + 8 pictures per class."""
+    """An image folder: horizontal and vertical stripes, 24 + 8 + 8 images per class."""
     root = tmp_path_factory.mktemp("stripes")
     rng = np.random.default_rng(0)
     for split, count in (("train", 24), ("val", 8), ("test", 8)):
@@ -26,17 +26,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / split / name).mkdir(parents=True)
             for index in range(count):
                 wave = 128 + 90 * np.sin(np.arange(40) / rng.uniform(0.8, 1.6) + rng.uniform(0, 6))
-                picture = np.repeat(wave[:, None], 40, axis=1) + rng.normal(0, 8, (40, 40))
+                pixels = np.repeat(wave[:, None], 40, axis=1) + rng.normal(0, 8, (40, 40))
                 if name == "vertical":
-                    picture = picture.T
-                image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+                    pixels = pixels.T
+                image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
                 image.convert("RGB").save(root / split / name / f"{index}.png")
     return root
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bank is kept in the working folder, which is not to be the checkout."""
+    """The bank is kept in the working folder, which must not be the checkout."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_settings_and_protocol_can_be_chosen(
     assert "lineartransfer: step" not in answer.out and "epoch 2, loss" in answer.out
 
 
-def test_one_bank_serves_every_frozen_probe_and_pictures_lie_beside_the_record(
+def test_one_bank_serves_every_frozen_probe_and_plots_lie_beside_the_record(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = ["--checkpoint", "random", "--arch", "mixmask_resnet8", "--data", str(folder)]
@@ -104,8 +104,8 @@ def test_one_bank_serves_every_frozen_probe_and_pictures_lie_beside_the_record(
     assert first.code == 0, first.err
     (record,) = (tmp_path / "results").rglob("*.json")
     for ending in ("confusion", "embedding", "neighbours"):
-        with Image.open(record.with_suffix(f".{ending}.png")) as picture:
-            assert min(picture.size) > 200
+        with Image.open(record.with_suffix(f".{ending}.png")) as plot:
+            assert min(plot.size) > 200
     entries = sorted((tmp_path / "features").glob("*.npy"))
     assert len(entries) == 2  # train and test
     second = run(capsys, "--task", "lowshot", *weights, "--set", "shots=[1,2]", "--set", "draws=3")
@@ -205,7 +205,9 @@ def test_a_checkpoint_that_is_not_there(
     assert answer.code == 2 and missing in answer.err and answer.err.count("\n") == 1
 
 
-def test_a_damaged_record_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_record_is_reported(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [*KNN, str(folder), "--out", str(tmp_path)]
     assert run(capsys, *arguments).code == 0
     (path,) = records(tmp_path)
@@ -227,10 +229,10 @@ def test_how_a_network_is_built_can_be_stated_and_is_recorded(
     assert answer.code == 0 and "(written)" in answer.out  # another network, another record
     records = [read_result(path) for path in (tmp_path / "results").rglob("*.json")]
     (assumed,) = [record for record in records if not record.model.arch_options]
-    (told,) = [record for record in records if record.model.arch_options]
-    assert told.model.arch_options == {"stem_padding": 2, "stem_pool": True}
+    (stated,) = [record for record in records if record.model.arch_options]
+    assert stated.model.arch_options == {"stem_padding": 2, "stem_pool": True}
     assert sum("assumed: " in note and "stem" in note for note in assumed.notes) == 2
-    assert not any("stem" in note for note in told.notes)
+    assert not any("stem" in note for note in stated.notes)
     for wrong, words in (
         (["--arch-option", "stem_padding=3"], "it takes 1, 2"),
         (["--arch-option", "stem_paddin=2"], "did you mean 'stem_padding'"),

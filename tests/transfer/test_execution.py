@@ -52,10 +52,10 @@ def test_a_record_comes_back_as_it_was_written(
 
 def test_a_record_that_is_there_is_not_measured_again(run: Run) -> None:
     calls: list[str] = []
-    first = run(report=lambda done, total, words: calls.append(words))
+    first = run(report=lambda done, total, message: calls.append(message))
     assert calls
     calls.clear()
-    assert run(report=lambda done, total, words: calls.append(words)) == first
+    assert run(report=lambda done, total, message: calls.append(message)) == first
     assert not calls
 
 
@@ -107,7 +107,7 @@ def test_a_split_that_is_not_there_is_named(run: Run, gratings: Dataset) -> None
 
 
 @pytest.mark.parametrize(("task", "module"), [("detection", "detectron2"), ("segmentation", "mmseg")])
-def test_a_missing_library_is_told_with_the_command(
+def test_a_missing_library_is_reported_with_the_command(
     run: Run, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, module: str
 ) -> None:
     find_spec = importlib.util.find_spec

@@ -23,7 +23,7 @@ def test_every_protocol_fits_its_task(protocol_id: str) -> None:
         assert len(text) > 5
 
 
-def test_file_names_tell_the_protocol() -> None:
+def test_files_are_named_after_their_protocol() -> None:
     for entry in resources.files("mmbench.transfer.protocols").iterdir():
         if entry.name.endswith(".yaml"):
             name = yaml.safe_load(entry.read_text())["id"].partition("@")[0]

@@ -140,7 +140,7 @@ def test_a_broken_file_refuses_itself_only(tmp_path: Path, monkeypatch: pytest.M
         assert resolve_task("knn", "knn/mine@3").protocol.title == "five neighbours"
         assert resolve_task("linear").entry is TASKS.get("linear")
         assert len(broken_protocols()) == 2
-        with pytest.raises(UserError, match=r"unknown protocol 'knn/mine@4'.*left out: bad\.yaml is not"):
+        with pytest.raises(UserError, match=r"unknown protocol 'knn/mine@4'.*skipped: bad\.yaml is not"):
             resolve_task("knn", "knn/mine@4")
     finally:
         monkeypatch.undo()

@@ -36,7 +36,7 @@ def draw_figures(
 ) -> tuple[dict[str, Path], list[str]]:
     """Draw losses.png and predictions.png into a folder, in the first of several processes.
 
-    A figure that cannot be drawn costs no record: it is left out, and a note says why.
+    A figure that cannot be drawn costs no record: it is omitted, and a note says why.
 
     Args:
         split: the evaluated split.
@@ -71,7 +71,7 @@ def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Return (iteration, value) of each number in a file of JSON lines, by name.
 
     Iterations count from 1. Of an iteration that a continued run went through twice, the last line holds;
-    a line that was cut off by a kill is left out.
+    an incomplete last line of an interrupted run is skipped.
     """
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -187,16 +187,16 @@ def _panel(pixels: Image.Image, drawn: Sequence[Drawn], classes: Sequence[str]) 
         draw.rectangle(edges, outline=_outline(label, score, counts), width=3 if counts else 1)
     taken: list[tuple[float, float, float, float]] = []
     for label, box, score, _, counts in reversed(drawn):  # after all boxes, which would cross the names
-        words = _letters(classes[label]) + (f" {100 * score:.0f}" if score is not None else "")
-        words += " (ignored)" if score is None and not counts else ""
+        name = _letters(classes[label]) + (f" {100 * score:.0f}" if score is not None else "")
+        name += " (ignored)" if score is None and not counts else ""
         place = _name_place(
-            draw.textlength(words, font=NAMES) + 8, [edge * scale for edge in box], size, taken
+            draw.textlength(name, font=NAMES) + 8, [edge * scale for edge in box], size, taken
         )
         taken.append(place)
         colour = _outline(label, score, counts)
         draw.rectangle(place, fill=colour if counts else PAGE, outline=colour)
         ink = _readable_on(colour) if counts else INK
-        draw.text((place[0] + 4, place[1] + 8), words, fill=ink, font=NAMES, anchor="lm")
+        draw.text((place[0] + 4, place[1] + 8), name, fill=ink, font=NAMES, anchor="lm")
     return panel
 
 
@@ -242,8 +242,8 @@ def _sheet(pairs: Sequence[tuple[Image.Image, Image.Image, int, int]], title: st
         for position, (truth, detected, found, shown) in enumerate(row):
             left = MARGIN + position * (column + 3 * GAP)
             draw.text((left, top + HEADING - 8), "annotated", fill=FAINT, font=font, anchor="ls")
-            words = f"detected, {shown} of {found} shown, score in percent" if found else "nothing detected"
-            draw.text((left + PANEL + GAP, top + HEADING - 8), words, fill=FAINT, font=font, anchor="ls")
+            heading = f"detected, {shown} of {found} shown, score in percent" if found else "nothing detected"
+            draw.text((left + PANEL + GAP, top + HEADING - 8), heading, fill=FAINT, font=font, anchor="ls")
             sheet.paste(truth, (left, top + HEADING))
             sheet.paste(detected, (left + PANEL + GAP, top + HEADING))
         top += height
@@ -266,7 +266,7 @@ def _readable_on(colour: Colour) -> Colour:
 
 
 def _letters(text: str, most: int = 24) -> str:
-    """Return text on one line, and its end left out where it is long."""
+    """Return text on one line, shortened if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 

@@ -113,7 +113,7 @@ def coco_eval(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]],
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
-    silent: Callable[..., None] = lambda *words: None  # noqa: E731
+    silent: Callable[..., None] = lambda *message: None  # noqa: E731
     annotated = COCO(copy.deepcopy(dict(truth)), print_function=silent)
     # With a box, COCO takes the box's area as that of the mask, which moves masks between sizes.
     unwanted = {"segmentation", "keypoints"} if task == "boxes" else {"bbox"} if task == "masks" else set()

@@ -49,7 +49,7 @@ def coco_ground_truth(split: AnnotatedSplit, classes: Sequence[str], tasks: Sequ
 
     Args:
         classes: names in the order of labels.
-        tasks: masks and keypoints are left out where they are not scored.
+        tasks: masks and keypoints are omitted if they are not scored.
     """
     keypoints = max(
         (len(instance.keypoints or ()) for image in split.images for instance in image.instances), default=0
