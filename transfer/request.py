@@ -165,7 +165,8 @@ def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iter
             require_labels(dataset, task.entry.name)
     dense = all(task.entry.dense for task in request.tasks)
     remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
-    for line in dict.fromkeys((*remarks, *_box_remarks(request, dataset))):
+    changed = [line for task in request.tasks if task.entry.dense for line in task.settings.remarks()]
+    for line in dict.fromkeys((*remarks, *_box_remarks(request, dataset), *changed)):
         say(line)
     yield from _runs(request, dataset, compute, remarks)
 

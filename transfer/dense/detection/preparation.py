@@ -122,7 +122,8 @@ def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
         cfg = ready.cfg
         detector = build_model(cfg)
         DetectionCheckpointer(detector).load(cfg.MODEL.WEIGHTS)
-        arrived = check_arrival(detector, Path(cfg.MODEL.WEIGHTS), detector_of(cfg).from_backbone)
+        places = detector_of(cfg).from_backbone
+        arrived = check_arrival(detector, Path(cfg.MODEL.WEIGHTS), places, job.backbone)
     solver, weights = cfg.SOLVER, Path(cfg.MODEL.WEIGHTS)
     drops = f", falling at {', '.join(map(str, solver.STEPS))}" if solver.STEPS else ""
     return [

@@ -67,8 +67,8 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     return Measurement(
         metrics=scores.metrics,
         split_sizes=sizes,
-        effective_lr=settings.learning_rate,
-        images_seen=settings.batch_size * settings.iterations + len(ready.test),
+        effective_lr=ready.cfg.SOLVER.BASE_LR,
+        images_seen=ready.cfg.SOLVER.IMS_PER_BATCH * ready.cfg.SOLVER.MAX_ITER + len(ready.test),
         notes=(*ready.notes, *trained, *scores.notes, *undrawn, *splits.remarks),
         per_class=scores.per_class,
         files=figures,
@@ -104,7 +104,8 @@ def _train(
     loader = training_loader(cfg, dicts, job.seed)
     trainer = DetectionTrainer(cfg, loader, job.compute.precision)
     trainer.load_weights()
-    arrived = check_arrival(trainer.detector, Path(cfg.MODEL.WEIGHTS), detector_of(cfg).from_backbone)
+    places = detector_of(cfg).from_backbone
+    arrived = check_arrival(trainer.detector, Path(cfg.MODEL.WEIGHTS), places, job.backbone)
     notes = [f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit"]
 
     main = process_rank() == 0

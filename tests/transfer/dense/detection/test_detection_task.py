@@ -40,8 +40,8 @@ def arrived(monkeypatch):
     """The detector's tensors as they are when Detectron2 has loaded the backbone, before any training."""
     state = {}
 
-    def keep(model, path, places):
-        count = weights.check_arrival(model, path, places)
+    def keep(model, path, places, backbone):
+        count = weights.check_arrival(model, path, places, backbone)
         state.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return count
 

@@ -74,7 +74,7 @@ def pyramid_settings(settings: RegionSettings) -> C4OrPyramidSettings:
     if isinstance(settings, C4OrPyramidSettings):
         return settings
     shared = {name: getattr(settings, name) for name in RegionSettings.model_fields if name != "detector"}
-    return C4OrPyramidSettings(detector="pyramid", **shared)
+    return C4OrPyramidSettings.model_construct(detector="pyramid", **shared)
 
 
 DETECTORS.register("pyramid")(Pyramid())
