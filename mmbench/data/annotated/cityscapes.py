@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,7 +24,7 @@ from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_cache import Reading, facts_of_files
-from mmbench.data.types import ImageFiles, Split
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 # cityscapesscripts/helpers/labels.py: the labels with instances that are evaluated, by their ids.
@@ -44,14 +43,13 @@ GROUP = 1000  # an instance has the id label * 1000 + number; a smaller id is a 
 PARTS: tuple[Split, ...] = ("train", "val")  # the annotations of test are not published
 IMAGES, TRUTH = "leftImg8bit", "gtFine"
 IMAGE_END, TRUTH_END = "_leftImg8bit.png", "_gtFine_instanceIds.png"
-IMAGE_SIZE = 224  # px, as fed in pretraining
 
 
 @DATASETS.register("cityscapes")
 def load_cityscapes(root: Path) -> Dataset:
     """Return the instances of Cityscapes; its splits are train and val.
 
-    Regions of many objects are crowd regions. Pretraining uses the images of train without labels.
+    Regions of many objects are crowd regions.
 
     Raises:
         UserError: Cityscapes is in none of the usual places.
@@ -64,14 +62,7 @@ def load_cityscapes(root: Path) -> Dataset:
     )
     finders = {part: functools.partial(_read, home, part) for part in PARTS}
     data = AnnotatedData(root.name, home, "Cityscapes, fine annotations", CLASSES, finders)
-    return Dataset(
-        root.name,
-        home,
-        ("unlabelled",),
-        image_size=IMAGE_SIZE,
-        annotated=data,
-        files={"train": functools.partial(_unlabelled, home)},
-    )
+    return Dataset(root.name, home, CLASSES, annotated=data)
 
 
 def _scenes(home: Path, folder: str, part: str, ending: str) -> set[str]:
@@ -80,14 +71,6 @@ def _scenes(home: Path, folder: str, part: str, ending: str) -> set[str]:
         f"{path.parent.name}/{path.name.removesuffix(ending)}"
         for path in (home / folder / part).glob(f"*/*{ending}")
     }
-
-
-def _unlabelled(home: Path) -> ImageFiles:
-    scenes = sorted(_scenes(home, IMAGES, "train", IMAGE_END))
-    if not scenes:
-        raise UserError(f"{home / IMAGES / 'train'} has no images; unzip leftImg8bit_trainvaltest.zip there")
-    paths = [f"{IMAGES}/train/{scene}{IMAGE_END}" for scene in scenes]
-    return ImageFiles(home, paths, torch.zeros(len(paths), dtype=torch.int64))
 
 
 def _read(home: Path, part: Split) -> AnnotatedSplit:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
-
-import torch
 
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.types import ImageFiles, Split
-from mmbench.errors import UserError
+from mmbench.data.types import Split
 
 # In the order of COCO's category ids, which have gaps.
 CLASSES = (
@@ -31,15 +27,12 @@ KEYPOINTS = (
     "left_ankle", "right_ankle",
 )  # fmt: skip
 PARTS: tuple[Split, ...] = ("train", "val")
-IMAGE_SIZE = 224  # px, as fed in pretraining
 OBTAIN = "annotations/{}_train2017.json, annotations/{}_val2017.json, train2017/ and val2017/ of COCO 2017"
 
 
 @DATASETS.register("coco")
 def load_coco(root: Path) -> Dataset:
     """Return COCO 2017 with 80 classes; its splits are train and val.
-
-    Pretraining uses the images of train without labels.
 
     Raises:
         UserError: COCO is in none of the usual places.
@@ -77,14 +70,7 @@ def _load(
         for part in PARTS
     }
     data = coco_data(root.name, sources, classes, f"COCO 2017, {kind}", keypoints)
-    return Dataset(
-        root.name,
-        home,
-        ("unlabelled",),
-        image_size=IMAGE_SIZE,
-        annotated=data,
-        files={"train": functools.partial(_unlabelled, home, sources["train"].images)},
-    )
+    return Dataset(root.name, home, classes, annotated=data)
 
 
 def _annotations(home: Path, kind: str, part: str) -> Path:
@@ -94,14 +80,3 @@ def _annotations(home: Path, kind: str, part: str) -> Path:
 def _images(home: Path, part: str) -> str:
     inner = f"images/{part}2017"
     return inner if (home / inner).is_dir() and not (home / f"{part}2017").is_dir() else f"{part}2017"
-
-
-def _unlabelled(home: Path, folder: str) -> ImageFiles:
-    try:
-        names = sorted(entry.name for entry in (home / folder).iterdir() if entry.suffix == ".jpg")
-    except OSError as error:
-        raise UserError(f"the images of COCO are not in {home / folder} ({error.strerror})") from None
-    if not names:
-        raise UserError(f"{home / folder} has no images; unzip train2017.zip there")
-    paths = [f"{folder}/{name}" for name in names]
-    return ImageFiles(home, paths, torch.zeros(len(paths), dtype=torch.int64))

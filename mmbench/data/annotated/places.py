@@ -44,7 +44,7 @@ def find_place(root: Path, names: Sequence[str], is_there: Callable[[Path], bool
 def _places(root: Path, names: Sequence[str]) -> list[Path]:
     places = [root.parent / name for name in names if name]
     if own := os.environ.get(OWN):
-        places += [Path(own) / name for name in names if name]
+        places += [Path(own).expanduser() / name for name in names if name]
     if other := os.environ.get(DETECTRON2):
-        places += [Path(other) / name for name in names]
+        places += [Path(other).expanduser() / name for name in names]
     return places

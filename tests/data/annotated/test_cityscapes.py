@@ -15,6 +15,7 @@ from mmbench.data import fact_database, file_cache, load_dataset
 from mmbench.data.annotated import cityscapes
 from mmbench.data.annotated.cityscapes import CLASSES, LABELS
 from mmbench.data.annotated.findings import require_usable
+from mmbench.data.plain_images import plain_images
 from mmbench.errors import UserError
 
 CITIES = {"train": ("ulm_000001_000019", "jena_000002_000019"), "val": ("ulm_000003_000019",)}
@@ -116,7 +117,7 @@ def test_what_is_incomplete_is_refused(home: Path, damage: str) -> None:
 
 
 def test_pretraining_and_what_is_not_there(home: Path, tmp_path: Path) -> None:
-    dataset = load_dataset("cityscapes", home)
+    dataset = plain_images(load_dataset("cityscapes", home))
     assert dataset.split("train", fed=16).images.shape == (2, 3, 20, 20)
     with pytest.raises(UserError, match="data set 'cityscapes' is not there"):
         load_dataset("cityscapes", tmp_path)

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.findings import require_usable
+from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
 from mmbench.errors import MissingExtraError, UserError
@@ -570,6 +571,12 @@ def test_an_unknown_category_is_refused(own: Own) -> None:
         "train: 1 object of an unknown category (category_id 9 in images/train/a.png) refused: list the "
         "category in 'categories'"
     )
+
+
+def test_a_refusal_is_counted_once(own: Own) -> None:
+    own.change("train", lambda content: content["annotations"][0].update(category_id=9))
+    with pytest.raises(UserError, match=r"in 'categories'$"):
+        checked_remarks(own.data(), ("train", "test"))
 
 
 def test_categories_with_boxes_that_are_not_classes_are_refused(own: Own) -> None:
