@@ -28,7 +28,7 @@ def protocol_table(tasks: Sequence[str]) -> Table:
             star = "*" if protocol.id in defaults else ""
             title = f"as the version before, but {protocol.change}" if protocol.change else protocol.title
             table.add_row(protocol.task, protocol.id + star, protocol.metric, title)
-    return table
+    return _uncut(table, "task", "protocol", "metric")
 
 
 def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
@@ -46,7 +46,7 @@ def detail_table(outcomes: Sequence[Outcome]) -> Table | None:
     for name in names:
         values = [written(outcome.result.metrics[name]) for outcome in outcomes]
         table.add_row(name, *values, *(_over_seeds(outcomes, name) if summaries else ()))
-    return table
+    return _uncut(table)
 
 
 def written(metric: Metric) -> str:
@@ -77,6 +77,15 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
         summaries = [_over_seeds(outcomes, name) for name in names]
         table.add_row("mean", *(mean for mean, _ in summaries))
         table.add_row("std", *(deviation for _, deviation in summaries))
+    return _uncut(table)
+
+
+def _uncut(table: Table, *headers: str) -> Table:
+    """Return the table with columns that a narrow terminal does not shorten: these, or all."""
+    for column in table.columns:
+        if not headers or column.header in headers:
+            column.no_wrap = True
+            column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     return table
 
 

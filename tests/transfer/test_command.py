@@ -14,6 +14,7 @@ import mmbench
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.cli.commands import main
 from mmbench.results import read_result
+from mmbench.transfer.tables import written
 
 
 @pytest.fixture(scope="module")
@@ -461,3 +462,21 @@ def test_a_dry_run_refuses_what_the_run_refuses(
     )
     assert answer.code == 2 and "no boxes" in answer.err
     assert not (tmp_path / "dry-run").exists()
+
+
+def test_a_narrow_terminal_shortens_neither_ids_nor_numbers(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    answer = run(capsys, "--list", "--task", "detection")
+    assert "detection/coco-fpn-1x-4conv@1 " in answer.out
+    done = run(
+        capsys,
+        *("--task", "lowshot", "--checkpoint", "random", "--arch", "mixmask_resnet8", "--data", str(folder)),
+        *("--out", str(tmp_path / "results"), "--set", "shots=[1,2]", "--set", "draws=2", "--seeds", "0,1"),
+    )
+    assert done.code == 0, done.err
+    assert "…" not in done.out
+    for path in records(tmp_path / "results"):
+        for name, metric in read_result(path).metrics.items():
+            assert name in done.out and written(metric) in done.out
