@@ -79,7 +79,7 @@ class FactDatabase:
         ]
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the database."""
         if self._database is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._database.close()
@@ -98,10 +98,10 @@ class FactDatabase:
         except sqlite3.Error as error:
             self._give_up(error)
 
-    def _execute(self, words: str) -> None:
+    def _execute(self, statement: str) -> None:
         if self._database is not None:
             try:
-                self._database.execute(words)
+                self._database.execute(statement)
             except sqlite3.Error as error:
                 self._give_up(error)
 
@@ -118,12 +118,12 @@ class FactDatabase:
                     return
 
     def _open(self, place: Path) -> bool:
-        """Open a database, make it anew where it is damaged, and return whether that worked."""
+        """Open a database, replace it if it is damaged, and return whether it is open."""
         for _ in range(2):
             try:
                 self._connect(place)
                 return True
-            except sqlite3.OperationalError:  # locked, read-only, or no room: left alone
+            except sqlite3.OperationalError:  # locked, read-only, or no room: not touched
                 self.close()
                 return False
             except (sqlite3.Error, OSError):

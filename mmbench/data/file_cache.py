@@ -103,7 +103,7 @@ def _report(root: Path, activity: str, done: int, total: int) -> None:
 def _chunk(
     root: Path, paths: Sequence[str], cache: FactDatabase, pool: ThreadPoolExecutor, reading: Reading
 ) -> list[bytes | None]:
-    """Return the facts of a few files, and keep those that were not known."""
+    """Return the facts of a few files, and store those that were not known."""
     places = [os.path.join(root, path) for path in paths]  # noqa: PTH118  Path would cost more than the rest
     statuses = [_status(place) for place in places]
     keys = [os.fsencode(path) for path in paths]

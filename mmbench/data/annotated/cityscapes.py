@@ -61,7 +61,7 @@ def load_cityscapes(root: Path) -> Dataset:
         "leftImg8bit/ and gtFine/ of leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
     )
     finders = {part: functools.partial(_read, home, part) for part in PARTS}
-    data = AnnotatedData(root.name, home, "Cityscapes, fine annotations", CLASSES, finders)
+    data = AnnotatedData(root.name, home, "Cityscapes", CLASSES, finders)
     return Dataset(root.name, home, CLASSES, annotated=data)
 
 

@@ -69,7 +69,7 @@ def _load(
         )
         for part in PARTS
     }
-    data = coco_data(root.name, sources, classes, f"COCO 2017, {kind}", keypoints)
+    data = coco_data(root.name, sources, classes, "COCO 2017", keypoints)
     return Dataset(root.name, home, classes, annotated=data)
 
 
