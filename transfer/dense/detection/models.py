@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import timm
@@ -94,7 +95,9 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of images (N, 3, H, W) by name, each (N, C, H / stride, W / stride)."""
         images = images.contiguous(memory_format=torch.channels_last)
-        with bfloat16_autocast(images.device, self.bfloat16):
+        # Without it, the autocast of --precision stays in force.
+        autocast = bfloat16_autocast(images.device, True) if self.bfloat16 else contextlib.nullcontext()
+        with autocast:
             maps = self.timm_model(images)
         return {name: features.float() for name, features in zip(self._out_features, maps, strict=True)}
 

@@ -7,8 +7,11 @@ import json
 import logging
 import re
 
+import numpy as np
 import pytest
+import small_detectors as small
 import torch
+from PIL import Image
 from running import run_task
 
 from mmbench.checkpoints.backbone import random_backbone
@@ -271,3 +274,45 @@ def test_a_detector_that_finds_nothing_has_0_and_the_record_says_so(
     )
     assert [result.metrics[name].value for name in ("AP", "AP50", "AP75")] == [0, 0, 0]
     assert "nothing was detected, so every average precision is 0" in result.notes
+
+
+def test_images_as_people_have_them_train_in_bfloat16_with_workers(tmp_path) -> None:
+    """Grey, transparent, deep and tiny images, phone images, and images that show nothing, in one split."""
+    dataset = small.write_boxes(tmp_path / "boxes", {"train": 8, "test": 3})
+    assert dataset.scenes is not None
+    folder = dataset.scenes.images("train")
+    path = dataset.scenes.coco_json("train")
+    content = json.loads(path.read_text())
+    for index, mode in enumerate(("L", "LA", "P", "CMYK")):
+        image = Image.open(folder / f"train00{index + 1}.png").convert("RGB").convert(mode)
+        name = f"train00{index + 1}.{'jpg' if mode == 'CMYK' else 'png'}"
+        image.save(folder / name)
+        content["images"][index]["file_name"] = name
+    deep = np.asarray(Image.open(folder / "train005.png").convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(folder / "train005.png")
+    Image.new("RGB", (2, 3)).save(folder / "train006.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (80, 64)).save(folder / "train007.jpg", exif=exif)
+    content["images"][5] |= {"width": 2, "height": 3}
+    content["images"][6] |= {"file_name": "train007.jpg", "width": 80, "height": 64}
+    for item in content["annotations"]:
+        if item["image_id"] == 6:
+            item |= {"bbox": [0, 0, 1, 2], "area": 2, "segmentation": []}
+    content["annotations"] = [item for item in content["annotations"] if item["image_id"] != 8]
+    path.write_text(json.dumps(content))
+    result = run_task(
+        "detection",
+        random_backbone("mixmask_resnet8", 0),
+        dataset,
+        ResultStore(tmp_path / "results"),
+        work=tmp_path / "work",
+        overrides={**small.PYRAMID, "iterations": 4},
+        precision="bfloat16",
+        workers=2,
+    )
+    assert result.dataset.split_sizes == {"train": 7, "test": 3}
+    assert result.config["precision"] == "bfloat16"
+    assert any(note.startswith("trained in bfloat16 by autocast") for note in result.notes)
+    assert "1 of 8 training images show no object and are not trained on" in result.notes
+    assert any("stored" in note for note in result.notes), "boxes in stored pixels of a phone image are said"
