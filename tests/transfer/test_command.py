@@ -230,10 +230,10 @@ def test_how_a_network_is_built_can_be_stated_and_is_recorded(
     assert answer.code == 0 and "(written)" in answer.out  # another network, another record
     records = [read_result(path) for path in (tmp_path / "results").rglob("*.json")]
     (assumed,) = [record for record in records if not record.model.arch_options]
-    (stated,) = [record for record in records if record.model.arch_options]
-    assert stated.model.arch_options == {"stem_padding": 2, "stem_pool": True}
+    (of_options,) = [record for record in records if record.model.arch_options]
+    assert of_options.model.arch_options == {"stem_padding": 2, "stem_pool": True}
     assert sum("assumed: " in note and "stem" in note for note in assumed.notes) == 2
-    assert not any("stem" in note for note in stated.notes)
+    assert not any("stem" in note for note in of_options.notes)
     for wrong, words in (
         (["--arch-option", "stem_padding=3"], "it takes 1, 2"),
         (["--arch-option", "stem_paddin=2"], "did you mean 'stem_padding'"),
