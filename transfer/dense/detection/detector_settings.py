@@ -90,7 +90,7 @@ class FpnSettings(RegionSettings):
         box_fcs: its hidden layers behind them (NUM_FC).
         box_width: width of these layers (FC_DIM).
         box_pool: bins per side that each box is pooled to.
-        box_smooth_l1_beta: where the box loss goes over from L2 to L1; 0 is L1.
+        box_smooth_l1_beta: error at which the box loss changes from L2 to L1; 0 is plain L1.
         head_norm: of the convolutions of the box and the mask head (NORM of both).
         mask_convs: 3 x 3 convolutions of the mask head (ROI_MASK_HEAD.NUM_CONV).
         mask_pool: bins per side that each box is pooled to for its mask.
@@ -144,7 +144,7 @@ class RetinaNetSettings(DetectionSettings):
         head_convs: 3 x 3 convolutions in front of the scores and of the boxes (RETINANET.NUM_CONVS).
         head_norm: of these convolutions (RETINANET.NORM).
         iou_thresholds: an anchor below the first is background, from the second on it is an object.
-        smooth_l1_beta: where the box loss goes over from L2 to L1; 0 is L1.
+        smooth_l1_beta: error at which the box loss changes from L2 to L1; 0 is plain L1.
     """
 
     detector: Literal["retinanet"] = "retinanet"

@@ -13,7 +13,7 @@ class Keypoint(Fpn):
     name = "keypoint"
 
     def title(self, settings: FpnSettings) -> str:
-        """Return the detector's name in words."""
+        """Return the detector's name for records."""
         return "Keypoint R-CNN with masks" if settings.masks else "Keypoint R-CNN"
 
 

@@ -26,7 +26,7 @@ class Detector(ABC, Generic[Settings]):
 
     Attributes:
         name: in settings and records.
-        takes: the architectures that it takes, in words.
+        takes: the architectures that it takes, as a phrase for messages.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Detector(ABC, Generic[Settings]):
         """
 
     def title(self, settings: Settings) -> str:
-        """Return the detector's name in words, such as "Mask R-CNN"."""
+        """Return the detector's name for records, such as "Mask R-CNN"."""
         return f"{'Mask' if settings.masks else 'Faster'} R-CNN"
 
     def from_backbone(self, place: str) -> bool:

@@ -33,7 +33,7 @@ class RetinaNetDetector(Detector[RetinaNetSettings]):
         return plain_resnet_depth(arch, options) is not None or has_strides(arch, options)
 
     def title(self, settings: RetinaNetSettings) -> str:
-        """Return the detector's name in words."""
+        """Return the detector's name for records."""
         return "RetinaNet"
 
     def configure(self, cfg: CfgNode, card: ModelCard, settings: RetinaNetSettings) -> None:
