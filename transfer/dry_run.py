@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import yaml
 
+from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.data.types import SPLITS, Split
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
@@ -108,10 +109,10 @@ def split_sizes(run: TransferRun) -> dict[str, str]:
                 sizes[split] = f"{len(dataset.labels(split)):,} images"
         return sizes
     if kind == "boxes":
-        annotated = dataset.require_annotated()
+        used = train_and_evaluated(dataset.require_annotated(), cast(Split, evaluated))
         for split in SPLITS:
             if split in ("train", evaluated):
-                part = annotated.split(split)
+                part = used[split == evaluated]
                 objects = sum(len(image.instances) for image in part.images)
                 sizes[split] = f"{len(part.images):,} images, {objects:,} objects"
         return sizes
