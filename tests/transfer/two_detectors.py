@@ -77,7 +77,7 @@ def together(folder: Path) -> None:
 
 def command(folder: Path) -> None:
     """Run `mmbench transfer` on the boxes in a folder, saving its state after every iteration."""
-    from mmbench.cli.main import main
+    from mmbench.cli import main
 
     DATASETS.register("boxes")(lambda root: small.boxes_at(folder / "boxes"))
     resume.SAVE_EVERY_SECONDS = 0.0
