@@ -22,6 +22,7 @@ from mmbench.settings_types import STRICT
 Option = Literal["bank", "labels_file", "plot", "precision", "work", "workers"]
 # What of a data set a task uses: labelled images, images with boxes, or images with label maps.
 Data = Literal["labels", "boxes", "label maps"]
+ANY_DATA = "*"
 ON_FEATURES: tuple[Option, ...] = ("bank", "plot", "precision", "workers")
 
 
@@ -95,6 +96,7 @@ class TaskEntry:
     Attributes:
         settings: typed settings, which the task's protocols fill.
         default_protocol: id of the protocol that is used where the user names none.
+        by_data: name of a data set -> id of the protocol that is used on it instead.
         measure: `(TransferJob, settings) -> Measurement`; does the work.
         column: how the leaderboard shows it.
         metrics: what a protocol may name as the primary metric.
@@ -106,12 +108,17 @@ class TaskEntry:
     name: str
     settings: type[TaskSettings]
     default_protocol: str
+    by_data: Mapping[str, str]
     measure: Callable[[Any, Any], Any]
     column: BoardColumn
     metrics: tuple[str, ...]
     uses: tuple[Option, ...]
     frozen: bool
     data: Data
+
+    def protocol_on(self, data: str | None) -> str:
+        """Return the id of the protocol that is used on a data set where the user names none."""
+        return self.default_protocol if data is None else self.by_data.get(data, self.default_protocol)
 
     @property
     def dense(self) -> bool:
@@ -125,7 +132,7 @@ TASKS: Registry[TaskEntry] = Registry("task", "mmbench.transfer.tasks", "mmbench
 def task(
     name: str,
     settings: type[TaskSettings],
-    default_protocol: str,
+    default_protocol: str | Mapping[str, str],
     *,
     column: BoardColumn,
     metrics: tuple[str, ...],
@@ -135,11 +142,14 @@ def task(
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
     """Register the decorated function `(TransferJob, settings) -> Measurement` as a transfer task.
 
-    The arguments are the attributes of `TaskEntry`. Import what is slow to import inside the function.
+    The arguments are the attributes of `TaskEntry`; `default_protocol` may be a mapping from names of data
+    sets, in which ANY_DATA stands for all others. Import what is slow to import inside the function.
     """
 
     def decorate(measure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        entry = TaskEntry(name, settings, default_protocol, measure, column, metrics, uses, frozen, data)
+        by_data = {ANY_DATA: default_protocol} if isinstance(default_protocol, str) else default_protocol
+        default = by_data[ANY_DATA]
+        entry = TaskEntry(name, settings, default, by_data, measure, column, metrics, uses, frozen, data)
         TASKS.register(name)(entry)
         return measure
 

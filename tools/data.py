@@ -19,19 +19,13 @@ from mmbench.data.file_names import counted
 from mmbench.data.manifest import manifest, require_manifest
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.tasks import TASKS
 from mmbench.tools.annotated_sheet import draw_annotated
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
 from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
-# The protocol to try next with published detection data; other data are the user's own.
-DETECTION = {
-    "voc": "detection/voc-c4-24k@2",
-    "coco": "detection/coco-c4-1x@2",
-    "coco-keypoints": "detection/coco-keypoint-2x@1",
-    "cityscapes": "detection/cityscapes-fpn-24k@1",
-}
 
 
 def prepare_dataset(
@@ -135,7 +129,7 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
         next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *place)
     else:
         stated = () if layout is None else ("--layout", layout)
-        protocol = DETECTION.get(name, "detection/own@1")
+        protocol = TASKS.get("detection").protocol_on(name)
         next_step(
             "transfer",
             "--protocol",

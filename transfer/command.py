@@ -117,7 +117,7 @@ def transfer(
         if value is None:
             raise click.UsageError(f"Missing option '{name}'.")
     assert checkpoint is not None and data is not None
-    resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides))
+    resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data)
     lines = check_options(resolved, _stated(ctx))
     _require_writable(given, None if no_bank else given["bank"], resolved)
     if threads is not None:

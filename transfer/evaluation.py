@@ -92,8 +92,10 @@ def evaluate(
         raise UserError("protocol and overrides are for a single task; call evaluate once per task")
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    data_name = data.name if isinstance(data, Dataset) else str(data)
     tasks = tuple(
-        resolve_task(each, None if protocol is None else str(protocol), overrides) for each in names
+        resolve_task(each, None if protocol is None else str(protocol), overrides, data_name)
+        for each in names
     )
     stated_options: dict[Option, bool] = {
         "bank": bank is not None,

@@ -34,7 +34,10 @@ class ResolvedTask(NamedTuple):
 
 
 def resolve_task(
-    name: str | None, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+    name: str | None,
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    data: str | None = None,
 ) -> ResolvedTask:
     """Return a task with its protocol and settings.
 
@@ -42,6 +45,7 @@ def resolve_task(
         name: of the task; None takes the protocol's.
         protocol: id, or path of a YAML file; the task's default one where it is None.
         overrides: settings in place of the protocol's.
+        data: name of the data set, which may have a default protocol of its own.
 
     Raises:
         UserError: unknown task, protocol or setting (near match named), a protocol of another task, or a
@@ -52,7 +56,7 @@ def resolve_task(
     if protocol is not None and is_file_name(protocol):
         followed, sha256 = read_protocol(Path(protocol))
     elif protocol is not None or entry is not None:
-        followed = get_protocol(protocol or (entry.default_protocol if entry else ""))
+        followed = get_protocol(protocol or (entry.protocol_on(data) if entry else ""))
     else:
         raise UserError("name a task or a protocol")
     entry = entry or TASKS.get(followed.task)
@@ -68,7 +72,10 @@ def resolve_task(
 
 
 def resolve_tasks(
-    names: Sequence[str], protocols: Sequence[str], overrides: Mapping[str, Any]
+    names: Sequence[str],
+    protocols: Sequence[str],
+    overrides: Mapping[str, Any],
+    data: str | None = None,
 ) -> tuple[ResolvedTask, ...]:
     """Return tasks with their protocols and settings, for one or several tasks and protocols.
 
@@ -77,6 +84,7 @@ def resolve_tasks(
         protocols: ids or files; a task without one takes its default protocol.
         overrides: settings; with several tasks "TASK.NAME" sets one of a single task, and "NAME" one of each
             task that has it.
+        data: see `resolve_task`.
 
     Raises:
         UserError: see `resolve_task`; a setting that none of the tasks has.
@@ -93,8 +101,8 @@ def resolve_tasks(
         (name, protocol) for name, given in by_task.items() for protocol in (*given,) or (None,)
     ]
     if len(pairs) == 1:
-        return (resolve_task(*pairs[0], overrides),)
-    bare = [resolve_task(name, protocol) for name, protocol in pairs]
+        return (resolve_task(*pairs[0], overrides, data),)
+    bare = [resolve_task(name, protocol, data=data) for name, protocol in pairs]
     own = [_own_overrides(task, overrides) for task in bare]
     used = {
         spelling
@@ -107,7 +115,7 @@ def resolve_tasks(
             known = {name for task in bare for name in type(task.settings).model_fields}
             raise unknown_name("setting of these tasks", setting, known)
     return tuple(
-        resolve_task(name, protocol, part) for (name, protocol), part in zip(pairs, own, strict=True)
+        resolve_task(name, protocol, part, data) for (name, protocol), part in zip(pairs, own, strict=True)
     )
 
 

@@ -141,7 +141,7 @@ def test_the_list_names_every_protocol_of_a_task(capsys: pytest.CaptureFixture[s
     assert answer.code == 0
     assert "semisup/patterns-1pct@2*" in answer.out and "semisup/10pct@1" in answer.out
     assert "knn/" not in answer.out
-    assert "detection/patterns@1*" in run(capsys, "--list").out
+    assert "detection/own@1*" in run(capsys, "--list").out
 
 
 KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]

@@ -87,7 +87,16 @@ def command(folder: Path) -> None:
     main(
         [
             *("transfer", "--task", "detection", "--checkpoint", "random", "--arch", "mixmask_resnet8"),
-            *("--data", "boxes", "--out", str(folder / "results"), "--work", str(folder / "work")),
+            *(
+                "--protocol",
+                "detection/patterns@1",
+                "--data",
+                "boxes",
+                "--out",
+                str(folder / "results"),
+                "--work",
+                str(folder / "work"),
+            ),
             *("--threads", "1", "--workers", "1", *given),
         ]
     )

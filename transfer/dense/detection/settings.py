@@ -142,7 +142,7 @@ class DetectionSettings(DenseSettings):
         stated = set(info.context["stated"])
         if "iterations" in stated and "epochs" not in stated and values.get("epochs") is not None:
             values = {**values, **_of_stated_length(values, info.context["protocol"], stated)}
-            stated |= {"decay_at", "warmup_iterations"}
+            stated |= {"decay_at", "warmup_iterations", "precise_bn_iterations"}
         return by_linear_rule(values, stated)
 
     @field_validator("decay_at")
@@ -251,7 +251,12 @@ def _of_stated_length(
         share = length / int(protocol["iterations"])
         decays = sorted({max(1, round(int(decay) * share)) for decay in values.get("decay_at", ())})
         warmup = min(int(values.get("warmup_iterations", 0)), length // 10)
+        precise = min(int(values.get("precise_bn_iterations", 0)), length)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return {}  # the validation names what is wrong
-    found = {"decay_at": [decay for decay in decays if decay < length], "warmup_iterations": warmup}
+    found = {
+        "decay_at": [decay for decay in decays if decay < length],
+        "warmup_iterations": warmup,
+        "precise_bn_iterations": precise,
+    }
     return {"epochs": None} | {name: value for name, value in found.items() if name not in stated}

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmbench.tasks import BoardColumn, prepares, task
+from mmbench.tasks import ANY_DATA, BoardColumn, prepares, task
 from mmbench.transfer.dense.common.requirements import require_installed
 from mmbench.transfer.dense.detection import detector_settings  # noqa: F401  (registers each detector's)
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -48,7 +48,15 @@ def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
 @task(
     "detection",
     DetectionSettings,
-    "detection/patterns@1",
+    {
+        ANY_DATA: "detection/own@1",
+        "patterns": "detection/patterns@2",
+        "voc": "detection/voc-c4-24k@2",
+        "voc2007": "detection/voc-c4-24k@2",
+        "coco": "detection/coco-c4-1x@2",
+        "coco-keypoints": "detection/coco-keypoint-2x@1",
+        "cityscapes": "detection/cityscapes-fpn-24k@1",
+    },
     column=BoardColumn("Detection", order=70),
     metrics=("AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75", "keypoint_AP", "keypoint_AP50"),
     uses=("work", "precision", "workers"),

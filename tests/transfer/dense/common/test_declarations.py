@@ -29,7 +29,9 @@ def test_tasks_declare_what_they_use(task: str, uses: tuple[str, ...]) -> None:
     entry = TASKS.get(task)
     assert entry.dense and not entry.frozen
     assert entry.uses == uses
-    assert entry.default_protocol == f"{task}/patterns@1"
+    assert entry.protocol_on("patterns").startswith(f"{task}/patterns@")
+    assert entry.protocol_on("anything else") == entry.protocol_on(None) == entry.default_protocol
+    assert {protocols()[name].task for name in entry.by_data.values()} == {task}
     own = [protocol for protocol in protocols().values() if protocol.task == task]
     assert {protocol.metric for protocol in own} <= set(entry.metrics)
     for protocol in own:

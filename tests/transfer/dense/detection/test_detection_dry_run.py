@@ -37,7 +37,7 @@ def configuration(folder, record) -> dict:
 
 def test_what_is_prepared_is_what_is_run(scenes_dataset, tmp_path) -> None:
     backbone = random_backbone("mixmask_resnet8", 0)
-    task = resolve_task("detection", None, FEW)
+    task = resolve_task("detection", "detection/patterns@1", FEW)
     request = TransferRequest(
         (task,),
         backbone,
