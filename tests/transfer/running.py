@@ -18,7 +18,6 @@ from mmbench.transfer.inputs.images import MemoryImages
 from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.run import TransferRun
 
-
 # What a test follows where it names no protocol, on whatever data: the one for small images.
 SMALL = {"detection": "detection/patterns@1"}
 

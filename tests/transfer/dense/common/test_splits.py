@@ -29,7 +29,7 @@ def job(tmp_path: Path) -> Make:
     backbone = random_backbone("mixmask_resnet8", 0)
 
     def make(split: str = "test", seed: int = 0) -> TransferJob:
-        run = make_run("detection", backbone, dataset, seed=seed)
+        run = make_run("segmentation", backbone, dataset, seed=seed)
         protocol = run.protocol.model_copy(update={"split": split})
         return TransferJob(replace(run, task=run.task._replace(protocol=protocol)), tmp_path)
 
@@ -65,5 +65,5 @@ def test_sizes_are_those_of_the_images_that_are_used(job: Make) -> None:
 
 
 def test_an_unknown_split_is_refused(job: Make) -> None:
-    with pytest.raises(UserError, match="detection/patterns@1 evaluates the unknown split 'dev'"):
+    with pytest.raises(UserError, match="segmentation/patterns@1 evaluates the unknown split 'dev'"):
         scene_splits(job("dev"), None, images)
