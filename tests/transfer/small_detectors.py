@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mmbench.data import Dataset, Scenes
+from mmbench.transfer import resume
 
 CLASSES = ("red", "green", "blue")
 COLOURS = ((220, 40, 40), (40, 200, 60), (50, 60, 220))
@@ -100,3 +102,24 @@ def losses(work: Path) -> list[float]:
 def detections(work: Path) -> Any:
     """Return the detections of a run, as they were scored."""
     return json.loads((work / "evaluation" / "coco_instances_results.json").read_text())
+
+
+class Killed(BaseException):
+    """Ends a run as a crash would: nothing handles it."""
+
+
+class SaveThenKill:
+    """Has the state saved at one iteration, and the run killed at another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, save_at: int, kill_at: int) -> None:
+        self.monkeypatch, self.save_at, self.kill_at = monkeypatch, save_at, kill_at
+        self.seen = list[int]()
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        if message == "evaluating":
+            return
+        self.seen.append(done)
+        if done == self.kill_at:
+            raise Killed
+        due = 0.0 if done == self.save_at else float("inf")
+        self.monkeypatch.setattr(resume, "SAVE_EVERY_SECONDS", due)

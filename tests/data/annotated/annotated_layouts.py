@@ -179,6 +179,67 @@ def write_coco_2017(root: Path, data: Drawings) -> Path:
     return root
 
 
+def write_coco_official(root: Path, images: int = 4) -> Path:
+    """Write COCO 2017 as unzipped, with COCO's own category ids: instances and keypoints of persons.
+
+    Args:
+        images: of train2017; val2017 has two.
+    """
+    from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES, COCO_PERSON_KEYPOINT_NAMES
+
+    things = [item for item in COCO_CATEGORIES if item["isthing"]]
+    data = rectangles({"train": images, "val": 2}, tuple(item["name"] for item in things))
+    write_coco_2017(root, data)
+    for split, drawn in data.splits.items():
+        content = coco_content(drawn, data.classes, ".jpg")
+        boxes = content["annotations"]
+        instances = [{**box, "category_id": things[box["category_id"] - 1]["id"]} for box in boxes]
+        persons = []
+        for number, box in enumerate(boxes):
+            x, y = box["bbox"][:2]
+            points = [x + 1, y + 2, 2, *[0] * 48]
+            persons.append({**box, "category_id": 1, "keypoints": points, "num_keypoints": number})
+        person = {"id": 1, "name": "person", "keypoints": list(COCO_PERSON_KEYPOINT_NAMES)}
+        for name, categories, objects in (
+            ("instances", things, instances),
+            ("person_keypoints", [person], persons),
+        ):
+            path = root / "annotations" / f"{name}_{split}2017.json"
+            write_json(path, {**content, "categories": categories, "annotations": objects})
+    return root
+
+
+def instance_ids(seed: int) -> NDArray[np.uint16]:
+    """Return Cityscapes ids, 64 x 48 px: road, cars, a person in two parts, a group, a caravan."""
+    rng = np.random.default_rng(seed)
+    ids = np.full((48, 64), 7, np.uint16)
+    for number in range(3):
+        x, y = rng.integers(0, 50), rng.integers(0, 20)
+        ids[y : y + 8, x : x + 12] = 26000 + number
+    ids[30:40, 5:9] = ids[30:40, 20:22] = 24003
+    ids[41:47, 30:50] = 24
+    ids[41:47, 55:60] = 29001
+    return ids
+
+
+def write_cityscapes(root: Path, cities: Mapping[str, Sequence[str]]) -> Path:
+    """Write leftImg8bit/ and gtFine/ as unzipped; image number n of a split shows `instance_ids(n)`.
+
+    Args:
+        cities: split -> names of images, such as "ulm_000001_000019".
+    """
+    for split, names in cities.items():
+        for seed, name in enumerate(names):
+            for folder, ending, pixels in (
+                ("leftImg8bit", "leftImg8bit", np.full((48, 64, 3), 50 * seed, np.uint8)),
+                ("gtFine", "gtFine_instanceIds", instance_ids(seed)),
+            ):
+                target = root / folder / split / name.partition("_")[0] / f"{name}_{ending}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(target)
+    return root
+
+
 def voc_xml(image: Drawn, classes: Sequence[str], decimals: int = 0, ending: str = ".png") -> str:
     """Return the VOC annotation of an image: pixels count from 1, and boxes include both ends."""
     width, height = image.size

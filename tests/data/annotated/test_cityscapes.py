@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotated_layouts import instance_ids, write_cityscapes
 from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
-from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -30,32 +30,9 @@ def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
 
 
-def instance_ids(seed: int) -> NDArray[np.uint16]:
-    """Return 64 x 48 px: road, cars, a person in two parts, a group of persons, a caravan."""
-    rng = np.random.default_rng(seed)
-    ids = np.full((48, 64), 7, np.uint16)
-    for number in range(3):
-        x, y = rng.integers(0, 50), rng.integers(0, 20)
-        ids[y : y + 8, x : x + 12] = 26000 + number
-    ids[30:40, 5:9] = ids[30:40, 20:22] = 24003
-    ids[41:47, 30:50] = 24
-    ids[41:47, 55:60] = 29001
-    return ids
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    for part, names in CITIES.items():
-        for seed, name in enumerate(names):
-            city = name.partition("_")[0]
-            for folder, ending, pixels in (
-                ("leftImg8bit", "leftImg8bit", np.full((48, 64, 3), 50 * seed, np.uint8)),
-                ("gtFine", "gtFine_instanceIds", instance_ids(seed)),
-            ):
-                target = tmp_path / "data" / "cityscapes" / folder / part / city / f"{name}_{ending}.png"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels).save(target)
-    return tmp_path / "data"
+    return write_cityscapes(tmp_path / "data" / "cityscapes", CITIES).parent
 
 
 def test_labels_are_those_of_cityscapes() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from annotated_layouts import coco_content, rectangles, write_coco_2017, write_json
+from annotated_layouts import rectangles, write_coco_official, write_json
 from detectron2.data.datasets.builtin_meta import (
     COCO_CATEGORIES,
     COCO_PERSON_KEYPOINT_FLIP_MAP,
@@ -26,31 +25,9 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
 
 
-def official(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content with COCO's own category ids."""
-    ids = [item["id"] for item in COCO_CATEGORIES if item["isthing"]]
-    content["categories"] = [item for item in COCO_CATEGORIES if item["isthing"]]
-    for box in content["annotations"]:
-        box["category_id"] = ids[box["category_id"] - 1]
-    return content
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    data = rectangles({"train": 4, "val": 2}, CLASSES)
-    root = write_coco_2017(tmp_path / "data" / "coco", data)
-    for split, drawn in data.splits.items():
-        write_json(
-            root / "annotations" / f"instances_{split}2017.json",
-            official(coco_content(drawn, CLASSES, ".jpg")),
-        )
-        content = coco_content(drawn, CLASSES, ".jpg")
-        content["categories"] = [{"id": 1, "name": "person", "keypoints": list(KEYPOINTS)}]
-        for number, box in enumerate(content["annotations"]):
-            x, y = box["bbox"][:2]
-            box.update(category_id=1, keypoints=[x + 1, y + 2, 2, *[0] * 48], num_keypoints=number)
-        write_json(root / "annotations" / f"person_keypoints_{split}2017.json", content)
-    return tmp_path / "data"
+    return write_coco_official(tmp_path / "data" / "coco").parent
 
 
 def test_classes_and_keypoints_are_those_of_detectron2() -> None:

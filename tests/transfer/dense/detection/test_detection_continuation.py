@@ -13,6 +13,7 @@ import pytest
 import small_detectors as small
 import torch
 from running import run_task
+from small_detectors import Killed, SaveThenKill
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset
@@ -23,10 +24,6 @@ from mmbench.transfer.dense.detection import history
 from mmbench.transfer.dense.detection.continuation import Randomness
 
 KILLS = 5
-
-
-class Killed(BaseException):
-    """Ends a run as a crash would: nothing handles it."""
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +51,6 @@ def run(boxes: Dataset, folder: Path, overrides: dict[str, Any], report: Any = N
         seed=1,
         **{"workers": 0, **asked},
     )
-
-
-class SaveThenKill:
-    """Has the state saved at one iteration, and the run killed at another."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, save_at: int, kill_at: int) -> None:
-        self.monkeypatch, self.save_at, self.kill_at = monkeypatch, save_at, kill_at
-        self.seen = list[int]()
-
-    def __call__(self, done: int, total: int, message: str) -> None:
-        if message == "evaluating":
-            return
-        self.seen.append(done)
-        if done == self.kill_at:
-            raise Killed
-        due = 0.0 if done == self.save_at else float("inf")
-        self.monkeypatch.setattr(resume, "SAVE_EVERY_SECONDS", due)
 
 
 @pytest.mark.parametrize("kind", ["c4", "fpn"])
