@@ -234,8 +234,7 @@ def test_every_classification_protocol_has_a_version_with_small_images_whole() -
         first = get_protocol(f"{name}@1")
         assert first.small_images == "margin" and first.change == ""
         if TASKS.get(first.task).dense:
-            assert f"{name}@2" not in protocols()
-            continue
+            continue  # whole images, whatever the version
         second = get_protocol(f"{name}@2")
         assert second.small_images == "whole" and second.change
         changed = {"id", "small_images", "change"}

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mmbench.errors import shown
+from mmbench.results import first_not_finite
 from mmbench.settings_types import (
     BatchSize,
     Count,
@@ -163,10 +165,12 @@ class DetectionSettings(DenseSettings):
     def _leaves_the_run_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not LIBRARY_KEY.fullmatch(name):
-                raise ValueError(f"'{name}' is not a key of Detectron2, such as MODEL.RPN.NMS_THRESH")
+                raise ValueError(f"{shown(name)} is not a key of Detectron2, such as MODEL.RPN.NMS_THRESH")
             for reserved in RESERVED:
                 if name == reserved or name.startswith(f"{reserved}."):
                     raise ValueError(f"{name} belongs to the run, and mmbench sets it; omit it")
+        if (where := first_not_finite(value)) is not None:
+            raise ValueError(f"{where} is not a finite number")
         return value
 
     def effective(self, images: int) -> DetectionSettings:
