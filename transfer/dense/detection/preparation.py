@@ -28,6 +28,8 @@ from mmbench.transfer.dense.detection.splits import (
 from mmbench.transfer.dense.detection.weights import check_arrival
 from mmbench.transfer.job import TransferJob
 
+# Below this number of images the start of workers, which import torch, takes longer than reading alone.
+WORTH_WORKERS = 4000
 NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
 
 
@@ -87,7 +89,7 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
             device=job.device,
             seed=job.seed,
             keypoints=keypoints,
-            workers=job.compute.reading_workers,
+            workers=reading_workers(job, settings.batch_size * settings.iterations + len(test)),
             bitmasks=has_coded_masks(train),
             mixed_precision=job.compute.precision != "float32",
         )
@@ -102,6 +104,13 @@ def scored(settings: DetectionSettings) -> tuple[Task, ...]:
     tasks += ["masks"] if settings.masks else []
     tasks += ["keypoints"] if settings.keypoints else []
     return tuple(tasks)
+
+
+def reading_workers(job: TransferJob, images: int) -> int:
+    """Return how many processes read images: as stated, or none where a run reads only a few images."""
+    if job.compute.workers is None and images < WORTH_WORKERS:
+        return 0
+    return job.compute.reading_workers
 
 
 def precision_notes(job: TransferJob) -> list[str]:

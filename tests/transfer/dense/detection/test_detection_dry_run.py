@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from PIL import Image
+from running import make_run
 
 from mmbench.checkpoints.backbone import random_backbone
+from mmbench.processes import cores
+from mmbench.transfer.dense.detection.preparation import reading_workers
 from mmbench.transfer.dense.detection.weights import read_weights
 from mmbench.transfer.dry_run import plan, plan_lines
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.request import TransferRequest, measure
 from mmbench.transfer.resolution import resolve_task
 
@@ -83,3 +88,14 @@ def test_what_is_prepared_is_what_is_run(scenes_dataset, tmp_path) -> None:
 
     (again,) = plan(request)
     assert again.recorded and "(there already, would be reused)" in plan_lines(again, planned)[0]
+
+
+@pytest.mark.parametrize(
+    ("stated", "images", "workers"),
+    [(None, 3999, 0), (None, 4000, min(8, cores())), (3, 10, 3), (0, 10**6, 0)],
+)
+def test_short_runs_start_no_workers_unless_they_are_stated(
+    scenes_dataset, tmp_path, stated: int | None, images: int, workers: int
+) -> None:
+    run = make_run("detection", random_backbone("mixmask_resnet8", 0), scenes_dataset, workers=stated)
+    assert reading_workers(TransferJob(run, tmp_path), images) == workers
