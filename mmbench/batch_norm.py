@@ -75,13 +75,17 @@ class SynchronisedBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         """Take what BatchNorm1d and BatchNorm2d take."""
 
+    def count(self, values: Tensor) -> int | Tensor:
+        """Return how many values per channel all processes have, whose batches are equal in size."""
+        return values.numel() // values.shape[1] * process_count()
+
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (N, C, ...)."""
         if not self.training or process_count() == 1:
             return super().forward(input)
         values = input.to(torch.promote_types(input.dtype, torch.float32))
         dims = [0, *range(2, input.dim())]
-        count = values.numel() // values.shape[1] * process_count()
+        count = self.count(values)
         shape = (1, -1) + (1,) * (input.dim() - 2)
         mean = all_sum(values.sum(dims)) / count
         centred = values - mean.view(shape)

@@ -8,7 +8,7 @@ from collections import Counter
 from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.shared import equal_images
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
-from mmbench.data.file_names import counted, listed
+from mmbench.data.file_names import counted
 from mmbench.data.types import SPLITS, Split
 
 EXAMPLES = 5  # of each finding
@@ -46,10 +46,7 @@ def distinct_splits(data: AnnotatedData) -> list[tuple[list[Split], AnnotatedSpl
 
 def finding_line(finding: Finding) -> str:
     """Return one line for a person, with the first five places."""
-    places = tuple(dict.fromkeys(filter(None, finding.examples)))
-    where = f" ({listed(places, EXAMPLES)})" if places else ""
-    remedy = f": {finding.remedy}" if finding.remedy else ""
-    return f"{finding.what}{where}: {finding.action}{remedy}"
+    return finding.line(EXAMPLES, mark=":")
 
 
 def _split_facts(split: AnnotatedSplit, classes: tuple[str, ...]) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import yaml
 
 from mmbench.data.annotated.shared import train_and_evaluated
-from mmbench.data.types import SPLITS, Split
+from mmbench.data.types import SPLITS
 from mmbench.distributed import on_main
-from mmbench.errors import UserError
 from mmbench.results import ResultStore
 from mmbench.tasks import preparation_of
 from mmbench.transfer.job import TransferJob
@@ -99,9 +98,7 @@ def split_sizes(run: TransferRun) -> dict[str, str]:
     Raises:
         UserError: the split that the protocol evaluates is missing or cannot be read.
     """
-    dataset, kind, evaluated = run.dataset, run.task.entry.data, run.protocol.split
-    if evaluated not in get_args(Split):
-        raise UserError(f"protocol {run.protocol.id} evaluates the unknown split '{evaluated}'")
+    dataset, kind, evaluated = run.dataset, run.task.entry.data, run.protocol.evaluated()
     sizes: dict[str, str] = {}
     if kind == "labels":
         for split in SPLITS:
@@ -109,7 +106,7 @@ def split_sizes(run: TransferRun) -> dict[str, str]:
                 sizes[split] = f"{len(dataset.labels(split)):,} images"
         return sizes
     if kind == "boxes":
-        used = train_and_evaluated(dataset.require_annotated(), cast(Split, evaluated))
+        used = train_and_evaluated(dataset.require_annotated(), evaluated)
         for split in SPLITS:
             if split in ("train", evaluated):
                 part = used[split == evaluated]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmbench.checkpoints.card import ModelCard
+from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError, unknown_name
 from mmbench.setting_values import parse_yaml
 from mmbench.settings_types import first_problem
@@ -59,6 +60,16 @@ class Protocol(BaseModel):
     settings: dict[str, Any]
     change: str = ""
     revisions: tuple[dict[str, Any], ...] = ()
+
+    def evaluated(self) -> Split:
+        """Return the split that is evaluated.
+
+        Raises:
+            UserError: there is no such split in any data set.
+        """
+        if self.split not in SPLITS:
+            raise UserError(f"protocol {self.id} evaluates the unknown split '{self.split}'")
+        return self.split
 
     def framing(self, card: ModelCard | None) -> FramingRule:
         """Return how images are framed for weights with this card; None for a control."""

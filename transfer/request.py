@@ -188,7 +188,7 @@ def _box_remarks(request: TransferRequest, dataset: Dataset) -> tuple[str, ...]:
     evaluated = [task.protocol.split for task in request.tasks if task.entry.data == "boxes"]
     if not evaluated:
         return ()
-    return checked_remarks(dataset.require_annotated(), cast(list[Split], ["train", *evaluated]))
+    return checked_remarks(dataset.require_annotated(), cast(list[Split], evaluated))
 
 
 def _runs(

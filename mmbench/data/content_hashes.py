@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from mmbench.data.fact_database import DATABASE
 from mmbench.data.file_cache import Reading, facts_of_files
 
-__all__ = ["DATABASE", "UNREADABLE", "content_digests"]
+__all__ = ["DATABASE", "UNREADABLE", "content_digests", "digest_of_files"]
 
 WHOLE_READ_BYTES = 2**24  # larger files are read in pieces
 UNREADABLE = b""
@@ -24,6 +25,14 @@ def content_digests(root: Path, paths: Sequence[str]) -> list[bytes]:
     """
     reading = Reading("files", _digest, "identifying the images by their content")
     return [UNREADABLE if digest is None else digest for digest in facts_of_files(root, paths, reading)]
+
+
+def digest_of_files(paths: Sequence[str], contents: Sequence[bytes]) -> str:
+    """Return the SHA-256 over names of files and the digests of their contents."""
+    digest = hashlib.sha256()
+    for path, content in zip(paths, contents, strict=True):
+        digest.update(b"%s\0%s\n" % (os.fsencode(path), content.hex().encode()))
+    return digest.hexdigest()
 
 
 def _digest(stream: FileIO, size: int) -> Mapping[str, bytes]:

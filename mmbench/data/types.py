@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from mmbench.data.content_hashes import content_digests
+from mmbench.data.content_hashes import content_digests, digest_of_files
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -124,7 +124,4 @@ class Scenes:
             for path in sorted((self.root / folder).rglob("*"))
             if path.is_file()
         ]
-        digest = hashlib.sha256()
-        for path, content in zip(paths, content_digests(self.root, paths), strict=True):
-            digest.update(b"%s\0%s\n" % (os.fsencode(path), content.hex().encode()))
-        return digest.hexdigest()
+        return digest_of_files(paths, content_digests(self.root, paths))

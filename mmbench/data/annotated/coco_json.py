@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.annotated.split_checks import require_distinct
 from mmbench.data.file_names import composed, printable
 from mmbench.errors import UserError, shown, unknown_name
 
@@ -188,18 +189,8 @@ def found_classes(contents: Iterable[CocoContent]) -> tuple[str, ...]:
         and (parents[name] > 0 or any(item.parent.lower() in ROOT_MARKS[1:] for item in group))
     ]
     classes = tuple(name for name in merged if name not in dropped)
-    _check_case(classes)
+    require_distinct(classes)
     return classes
-
-
-def _check_case(classes: Sequence[str]) -> None:
-    lower: dict[str, str] = {}
-    for name in classes:
-        other = lower.setdefault(name.casefold(), name)
-        if other != name:
-            raise UserError(
-                f"classes '{other}' and '{name}' differ in capital letters only; use one spelling"
-            )
 
 
 def labels_of(content: CocoContent, classes: Sequence[str]) -> tuple[dict[Hashable, int | None], list[str]]:

@@ -29,11 +29,17 @@ class Finding:
     remedy: str = ""
     examples: tuple[str, ...] = ()
 
-    def line(self) -> str:
-        """Return one line for a person."""
-        where = f" ({listed(tuple(dict.fromkeys(self.examples)))})" if self.examples else ""
+    def line(self, examples: int = 3, mark: str = "") -> str:
+        """Return one line for a person.
+
+        Args:
+            examples: how many different places it names.
+            mark: what stands before the action, such as a colon.
+        """
+        places = tuple(dict.fromkeys(filter(None, self.examples)))
+        where = f" ({listed(places, examples)})" if places else ""
         remedy = f": {self.remedy}" if self.remedy else ""
-        return f"{self.what}{where} {self.action}{remedy}"
+        return f"{self.what}{where}{mark} {self.action}{remedy}"
 
 
 @dataclass

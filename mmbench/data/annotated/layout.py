@@ -12,11 +12,11 @@ from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.coco_folder import CocoFolder, find_coco
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.own_splits import with_evaluation
-from mmbench.data.annotated.split_checks import check_objects
+from mmbench.data.annotated.split_checks import check_objects, require_distinct
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
 from mmbench.data.annotated.voc_folder import VocFolder, find_voc
-from mmbench.data.annotated.walking import is_image_name, read_names, require_distinct
+from mmbench.data.annotated.walking import is_image_name, read_names
 from mmbench.data.annotated.yolo import YoloPart, read_yolo
 from mmbench.data.annotated.yolo_folder import YoloFolder, find_yolo
 from mmbench.data.file_names import counted, listed, printable

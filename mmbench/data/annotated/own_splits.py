@@ -11,7 +11,6 @@ import numpy as np
 from mmbench.data.annotated.findings import Finding, Findings
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
-from mmbench.data.content_hashes import content_digests
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -59,10 +58,6 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     return replace(data, finders=chosen, remarks=tuple(remarks))
 
 
-def _digests(split: AnnotatedSplit) -> list[bytes]:
-    return content_digests(split.root, [image.path for image in split.images])
-
-
 def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, AnnotatedSplit]:
     """Return a split in two parts: what is trained on, and what is evaluated.
 
@@ -70,7 +65,7 @@ def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, Anno
     """
     split = whole()
     groups: dict[bytes, list[AnnotatedImage]] = {}
-    for image, digest in zip(split.images, _digests(split), strict=True):
+    for image, digest in zip(split.images, split.contents, strict=True):
         groups.setdefault(digest or image.path.encode("utf-8", "surrogateescape"), []).append(image)
     if len(groups) < 2:
         one = Finding(

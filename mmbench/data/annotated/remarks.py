@@ -10,14 +10,18 @@ from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
 
 
-def checked_remarks(data: AnnotatedData, splits: Iterable[Split]) -> tuple[str, ...]:
-    """Read and check the splits that a run uses; return a line for each thing that a person should know.
+def checked_remarks(data: AnnotatedData, evaluated: Iterable[Split]) -> tuple[str, ...]:
+    """Read and check the splits that runs use; return a line for each thing that a person should know.
+
+    Args:
+        data: the data set.
+        evaluated: the splits that are evaluated; train is used beside each.
 
     Raises:
         UserError: a split is missing or cannot be read, or something in it is refused.
     """
     used: list[AnnotatedSplit] = []
-    for split in dict.fromkeys(splits):
+    for split in dict.fromkeys(evaluated):
         used += train_and_evaluated(data, split)
     found = list(dict.fromkeys(finding for split in used for finding in split.findings))
     require_usable(found)

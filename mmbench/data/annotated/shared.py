@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmbench.data.annotated.findings import Finding, Findings
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
-from mmbench.data.content_hashes import UNREADABLE, content_digests
+from mmbench.data.content_hashes import UNREADABLE
 from mmbench.data.types import Split
 
 
@@ -54,9 +54,9 @@ def _unshared(
     train: AnnotatedSplit, other: AnnotatedSplit, name: str
 ) -> tuple[list[AnnotatedImage], Findings]:
     """Return the images of train that are not in the split called `name`, and findings about the others."""
-    known = set(_contents(other)) - {UNREADABLE}
+    known = set(other.contents) - {UNREADABLE}
     findings, kept = Findings("train"), list[AnnotatedImage]()
-    for image, content in zip(train.images, _contents(train), strict=True):
+    for image, content in zip(train.images, train.contents, strict=True):
         if content in known:
             one, many = f"image that is in {name} too", f"images that are in {name} too"
             findings.add(one, many, "dropped", "not trained on", image.path)
@@ -71,7 +71,7 @@ def _unshared(
 def _repeats(name: str, split: AnnotatedSplit) -> Findings:
     """Return a finding about images whose content another image of the split has too."""
     findings, seen = Findings(name), {UNREADABLE}
-    for image, content in zip(split.images, _contents(split), strict=True):
+    for image, content in zip(split.images, split.contents, strict=True):
         if content in seen and content != UNREADABLE:
             one, many = "image that equals another one of the split", "images that equal others of the split"
             findings.add(one, many, "kept", "", image.path)
@@ -82,7 +82,3 @@ def _repeats(name: str, split: AnnotatedSplit) -> Findings:
 def _extended(split: AnnotatedSplit, images: Sequence[AnnotatedImage], *findings: Findings) -> AnnotatedSplit:
     more = [finding for group in findings for finding in group.found()]
     return replace(split, images=tuple(images), findings=(*split.findings, *more))
-
-
-def _contents(split: AnnotatedSplit) -> list[bytes]:
-    return content_digests(split.root, [image.path for image in split.images])

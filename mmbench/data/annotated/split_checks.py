@@ -1,11 +1,12 @@
-"""Checks of one split that every reader makes at the end: images and classes without objects."""
+"""Checks that every reader makes: images and classes without objects, and names of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.types import AnnotatedImage
+from mmbench.errors import UserError
 
 
 def check_objects(images: Sequence[AnnotatedImage], classes: Sequence[str], findings: Findings) -> None:
@@ -38,3 +39,24 @@ def check_objects(images: Sequence[AnnotatedImage], classes: Sequence[str], find
     for label, name in enumerate(classes):
         if counted and label not in counted:
             findings.add("class without any object", "classes without any object", "kept", "", name)
+
+
+def require_distinct(names: Iterable[str], where: str = "") -> None:
+    """Check that no two class names differ in capital letters only.
+
+    Args:
+        names: of the classes.
+        where: for the message, such as the folder that they are from.
+
+    Raises:
+        UserError: two do.
+    """
+    lower: dict[str, str] = {}
+    for name in names:
+        other = lower.setdefault(name.casefold(), name)
+        if other != name:
+            place = f" in {where}" if where else ""
+            raise UserError(
+                f"classes '{other}' and '{name}'{place} differ in capital letters only; "
+                "write them alike everywhere"
+            )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.findings import Finding
-from mmbench.data.content_hashes import content_digests
+from mmbench.data.content_hashes import content_digests, digest_of_files
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -77,13 +77,15 @@ class AnnotatedSplit:
     files: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
 
+    @functools.cached_property
+    def contents(self) -> list[bytes]:
+        """SHA-256 of each image's bytes, empty where it cannot be read; see `content_hashes`."""
+        return content_digests(self.root, [image.path for image in self.images])
+
     def fingerprint(self) -> str:
         """Return the SHA-256 over names and contents of the annotation files and images."""
         paths = [*self.files, *(image.path for image in self.images)]
-        digest = hashlib.sha256()
-        for path, content in zip(paths, content_digests(self.root, paths), strict=True):
-            digest.update(b"%s\0%s\n" % (os.fsencode(path), content.hex().encode()))
-        return digest.hexdigest()
+        return digest_of_files(paths, [*content_digests(self.root, self.files), *self.contents])
 
 
 @dataclass(frozen=True)

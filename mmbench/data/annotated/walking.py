@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -40,22 +40,6 @@ def _walk(root: Path, below: str, levels: int) -> Iterator[str]:
                 yield from _walk(root, path, levels - 1)
         else:
             yield path
-
-
-def require_distinct(names: Iterable[str], where: str) -> None:
-    """Check that no two class names differ in capital letters only.
-
-    Raises:
-        UserError: two do.
-    """
-    lower: dict[str, str] = {}
-    for name in names:
-        other = lower.setdefault(name.casefold(), name)
-        if other != name:
-            raise UserError(
-                f"classes '{other}' and '{name}' in {where} differ in capital letters only; "
-                "write them alike everywhere"
-            )
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 
 from mmbench.data import Scenes
 from mmbench.data.types import Split
-from mmbench.errors import UserError
 from mmbench.transfer.job import TransferJob
 
 
@@ -42,9 +40,7 @@ def scene_splits(
     Raises:
         UserError: there are no scenes, the protocol's split is unknown, or the annotations do not fit.
     """
-    scenes, evaluated = job.dataset.require_scenes(), job.evaluated
-    if evaluated not in get_args(Split):
-        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{evaluated}'")
+    scenes, evaluated = job.dataset.require_scenes(), job.protocol.evaluated()
     available = check(scenes, "train")
     sizes: dict[str, int] = {"train": available, evaluated: check(scenes, evaluated)}
     subset = None

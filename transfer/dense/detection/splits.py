@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import get_args
 
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
@@ -48,10 +47,8 @@ def detection_splits(job: TransferJob, train_images: int | None) -> DetectionSpl
     Raises:
         UserError: there are no boxes, the protocol's split is unknown, or something in the data is refused.
     """
-    data, name = job.dataset.require_annotated(), job.evaluated
-    if name not in get_args(Split):
-        raise UserError(f"protocol {job.protocol.id} evaluates the unknown split '{name}'")
-    remarks = checked_remarks(data, ("train", name))
+    data, name = job.dataset.require_annotated(), job.protocol.evaluated()
+    remarks = checked_remarks(data, (name,))
     train, evaluated = train_and_evaluated(data, name)
     if train_images is not None and train_images < len(train.images):
         chosen = draw_subset(len(train.images), train_images, job.seed)

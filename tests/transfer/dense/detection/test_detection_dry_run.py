@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from PIL import Image
@@ -68,15 +70,7 @@ def test_what_is_prepared_is_what_is_run(scenes_dataset, tmp_path) -> None:
     assert len(written) == len(backbone.state_dict)
     assert not (folder / "metrics.json").exists(), "nothing is trained"
 
-    request = TransferRequest(
-        (task,),
-        backbone,
-        scenes_dataset,
-        seeds=(7,),
-        out=tmp_path / "results",
-        device="cpu",
-        work=tmp_path / "run",
-    )
+    request = replace(request, work=tmp_path / "run")
     (outcome,) = measure(request)
     assert outcome.path == planned.path and outcome.path.exists()
     assert configuration(tmp_path / "dry", planned.path) == configuration(tmp_path / "run", planned.path)

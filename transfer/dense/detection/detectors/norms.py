@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from detectron2.utils import comm
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
+from mmbench.batch_norm import SynchronisedBatchNorm
 from mmbench.distributed import all_sum
 from mmbench.errors import UserError
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -37,40 +37,16 @@ def norm_note(settings: DetectionSettings) -> str:
     return f"batch norm of the backbone: {kind} over {processes} processes"
 
 
-class AnyDeviceSyncBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes' inputs, whose sizes may differ; torch's own works on GPUs alone.
+class AnyDeviceSyncBatchNorm(SynchronisedBatchNorm, nn.BatchNorm2d):
+    """Batch norm over all processes' inputs, whose sizes may differ; some may be empty.
 
     It is a BatchNorm2d by type, so that Detectron2 and fvcore take it for a norm: weight decay leaves it
     out, and PreciseBN finds it.
     """
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Take what BatchNorm1d and BatchNorm2d take."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise (N, C, ...); N may be 0."""
-        if not self.training or comm.get_world_size() == 1:
-            return super().forward(input)
-        values = input.float()
-        dims = [0, *range(2, input.dim())]
-        shape = (1, -1) + (1,) * (input.dim() - 2)
-        own = values.new_full((1,), values.numel() // values.shape[1])
-        total = all_sum(torch.cat([values.sum(dims), own]))
-        count = total[-1].detach()
-        mean = total[:-1] / count
-        centred = values - mean.view(shape)
-        variance = all_sum(centred.square().sum(dims)) / count
-        if self.running_mean is not None and self.running_var is not None:
-            with torch.no_grad():
-                momentum = self.momentum or 0.1
-                self.running_mean.lerp_(mean, momentum)
-                self.running_var.lerp_(variance * (count / (count - 1)), momentum)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        normalised = centred * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
-        return normalised.to(input.dtype)
+    def count(self, values: Tensor) -> Tensor:
+        """Return how many values per channel all processes have, of shape (1,)."""
+        return all_sum(values.new_full((1,), values.numel() // values.shape[1])).detach()
 
 
 def synchronise(module: nn.Module) -> nn.Module:
