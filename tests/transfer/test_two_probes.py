@@ -1,14 +1,12 @@
 """Two processes over gloo measure what one does."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import two_probes
 from PIL import Image
+from running import run_in_two_processes
 
 from mmbench.data import load_dataset
 from mmbench.results import Result
@@ -37,16 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once; all tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
     write_images(folder / "images")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, two_probes.__file__, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_in_two_processes(two_probes.__file__, folder)
     return folder
 
 

@@ -1,18 +1,13 @@
 """Detection in two processes over gloo finds what one process finds."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import small_detectors as small
 import two_detectors
+from running import run_in_two_processes
 
 from mmbench.results import Result
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +15,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once in two processes; tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
     small.write_boxes(folder / "boxes", {"train": 12, "test": 5})
-    done = subprocess.run(
-        [*LAUNCH, two_detectors.__file__, str(folder)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_in_two_processes(two_detectors.__file__, folder)
     return folder
 
 
