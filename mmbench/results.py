@@ -48,7 +48,12 @@ Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
 
 
 class Metric(BaseModel):
-    """One finite number, in percent (0-100) unless `unit` says otherwise; n counts what it averages over."""
+    """One finite number, in percent (0-100) unless `unit` says otherwise; n counts what it averages over.
+
+    Attributes:
+        interval: 95% interval of the value over the evaluated images, low and high, where one was computed;
+            how is said in the record's notes. Absent in older records.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,6 +61,21 @@ class Metric(BaseModel):
     higher_is_better: bool
     n: Count = Field(description="images (or instances) that the metric was computed on")
     unit: Unit = "percent"
+    interval: tuple[Finite, Finite] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_interval(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what older records did not have, so that those come back as they were written."""
+        values: dict[str, Any] = serialise(self)
+        if values.get("interval") is None:
+            values.pop("interval", None)
+        return values
+
+    @model_validator(mode="after")
+    def _interval_is_ordered(self) -> Metric:
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError(f"the interval {self.interval} is not ordered")
+        return self
 
     @model_validator(mode="after")
     def _percent_is_a_share(self) -> Metric:

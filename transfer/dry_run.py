@@ -105,17 +105,12 @@ def split_sizes(run: TransferRun) -> dict[str, str]:
             if split in dataset.splits or split in ("train", evaluated):
                 sizes[split] = f"{len(dataset.labels(split)):,} images"
         return sizes
-    if kind == "boxes":
-        used = train_and_evaluated(dataset.require_annotated(), evaluated)
-        for split in SPLITS:
-            if split in ("train", evaluated):
-                part = used[split == evaluated]
-                objects = sum(len(image.instances) for image in part.images)
-                sizes[split] = f"{len(part.images):,} images, {objects:,} objects"
-        return sizes
-    scenes = dataset.require_scenes()
+    data = dataset.require_annotated() if kind == "boxes" else dataset.require_label_maps()
+    used = train_and_evaluated(data, evaluated)
     for split in SPLITS:
         if split in ("train", evaluated):
-            maps = len(list(scenes.segmentation(split).glob("*.png")))
-            sizes[split] = f"{maps:,} images with label maps"
+            part = used[split == evaluated]
+            objects = sum(len(image.instances) for image in part.images)
+            what = f"{objects:,} objects" if kind == "boxes" else f"{len(data.classes)} classes"
+            sizes[split] = f"{len(part.images):,} images, {what}"
     return sizes

@@ -68,7 +68,7 @@ class TransferRun:
         if entry.data == "boxes":
             self.dataset.require_annotated()
         elif entry.dense:
-            self.dataset.require_scenes()
+            self.dataset.require_label_maps()
         else:
             self._check_labels()
 
@@ -127,7 +127,7 @@ class TransferRun:
         if self.task.entry.data == "boxes":
             fingerprint = self.dataset.require_annotated().fingerprint()
         elif self.task.entry.dense:
-            fingerprint = self.dataset.require_scenes().fingerprint
+            fingerprint = self.dataset.require_label_maps().fingerprint()
         else:
             fingerprint = self.dataset.fingerprint
         return DatasetReference(
@@ -154,7 +154,9 @@ def require_labels(dataset: Dataset, task: str) -> None:
     Raises:
         UserError: it has boxes or masks alone.
     """
-    if dataset.splits or (dataset.annotated is None and dataset.scenes is None):
+    if dataset.splits or all(
+        part is None for part in (dataset.annotated, dataset.label_maps, dataset.scenes)
+    ):
         return
     if dataset.annotated is None:
         raise UserError(

@@ -14,6 +14,9 @@ from torch import Tensor
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.decoding import STORED_OVER_FED, decode
+from mmbench.data.label_maps.reading import label_map_data
+from mmbench.data.label_maps.scenes import scene_parts
+from mmbench.data.label_maps.types import Stated
 from mmbench.data.types import SPLITS, ImageFiles, ImageSplit, Metric, Scenes, Split
 from mmbench.errors import UserError
 from mmbench.registry import Registry
@@ -35,6 +38,7 @@ class Dataset:
             larger, so that crops have room).
         scenes: images with label maps, in the layout of Patterns, if there are some.
         annotated: images with boxes, if there are some.
+        label_maps: images with label maps, if there are some.
         files: the same splits as image files on disk, if there are some.
         metric: the usual metric of this data set: "top1", "mean_per_class" or "mAP".
         multilabel: whether an image can show several classes.
@@ -51,6 +55,7 @@ class Dataset:
     image_size: int = 32
     scenes: Scenes | None = None
     annotated: AnnotatedData | None = None
+    label_maps: AnnotatedData | None = None
     files: Mapping[str, Callable[[], ImageFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
     multilabel: bool = False
@@ -143,6 +148,28 @@ class Dataset:
                 f"data set '{self.name}' has no boxes; use one that has, such as patterns or coco"
             )
         return self._scenes_annotated
+
+    def require_label_maps(self) -> AnnotatedData:
+        """Return the images with label maps; of scenes with the scenes' fingerprint.
+
+        Raises:
+            UserError: the data set has none.
+        """
+        if self.label_maps is not None:
+            return self.label_maps
+        if self.scenes is None:
+            raise UserError(
+                f"data set '{self.name}' has no label maps; use one that has, such as patterns or voc12aug"
+            )
+        return self._scenes_label_maps
+
+    @functools.cached_property
+    def _scenes_label_maps(self) -> AnnotatedData:
+        scenes = self.require_scenes()
+        data = label_map_data(
+            self.name, scenes.root, "scenes", scene_parts(scenes), Stated(scenes.classes, "background")
+        )
+        return replace(data, stated_fingerprint=lambda: scenes.fingerprint)
 
     @functools.cached_property
     def _scenes_annotated(self) -> AnnotatedData:

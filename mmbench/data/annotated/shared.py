@@ -62,7 +62,7 @@ def _unshared(
             findings.add(one, many, "dropped", "not trained on", image.path)
         else:
             kept.append(image)
-    if train.images and not any(image.instances for image in kept):
+    if train.images and not any(image.annotated for image in kept):
         remedy = "use other images for training"
         findings.add(f"split whose annotated images are all in {name}", "", "refused", remedy, "train")
     return kept, findings

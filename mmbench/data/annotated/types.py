@@ -1,4 +1,7 @@
-"""What every reader of annotated images returns: objects, images, splits, and the data set of them."""
+"""What every reader of annotated images returns: objects, images, splits, and the data set of them.
+
+Images have objects, or a label map that says for each pixel what it shows.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 from mmbench.data.annotated.findings import Finding
 from mmbench.data.content_hashes import content_digests, digest_of_files
+from mmbench.data.label_maps.types import LabelMaps
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -44,13 +48,14 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One image and its objects.
+    """One image, and its objects or its label map.
 
     Attributes:
         path: below the root of its split.
         name: what the annotations call it: COCO's image id, VOC's stem.
-        width, height: of the frame that boxes refer to, in pixels.
+        width, height: of the frame that annotations refer to, in pixels; a label map has that size.
         apply_exif: whether that frame is the image as displayed; if not, the pixels as they are stored.
+        label_map: file of its label map, below the root; None where it has objects.
     """
 
     path: str
@@ -59,6 +64,12 @@ class AnnotatedImage:
     height: int
     instances: tuple[Instance, ...] = ()
     apply_exif: bool = True
+    label_map: str | None = None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether there is something to learn from it."""
+        return bool(self.instances) or self.label_map is not None
 
 
 @dataclass(frozen=True)
@@ -83,25 +94,33 @@ class AnnotatedSplit:
         return content_digests(self.root, [image.path for image in self.images])
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 over names and contents of the annotation files and images."""
-        paths = [*self.files, *(image.path for image in self.images)]
-        return digest_of_files(paths, [*content_digests(self.root, self.files), *self.contents])
+        """Return the SHA-256 over names and contents of the annotation files, images and label maps."""
+        maps = [image.label_map for image in self.images if image.label_map is not None]
+        paths = [*self.files, *(image.path for image in self.images), *maps]
+        contents = [
+            *content_digests(self.root, self.files),
+            *self.contents,
+            *content_digests(self.root, maps),
+        ]
+        return digest_of_files(paths, contents)
 
 
 @dataclass(frozen=True)
 class AnnotatedData:
-    """A detection data set.
+    """A data set of images with objects, or with label maps.
 
     Attributes:
         name: of the data set.
         root: its folder.
         layout: how its files are arranged, in words, such as "COCO".
-        classes: names, without background, in the order of labels.
+        classes: names in the order of labels. Of objects without background; of label maps all that count,
+            the background too where there is one.
         finders: reads and checks a split; called once per split.
         remarks: one line for each decision that was made when the files were found.
         keypoints: names of the keypoints of a class, where there are some.
         keypoint_flips: pairs of keypoints that change places when an image is mirrored.
         stated_fingerprint: replaces the fingerprint of the splits; for data whose records came first.
+        label_maps: how label maps are read and what they mean; None where images have objects.
     """
 
     name: str
@@ -113,6 +132,7 @@ class AnnotatedData:
     keypoints: tuple[str, ...] = ()
     keypoint_flips: tuple[tuple[str, str], ...] = ()
     stated_fingerprint: Callable[[], str] | None = None
+    label_maps: LabelMaps | None = None
     _read: dict[str, AnnotatedSplit] = field(default_factory=dict, repr=False, compare=False)
 
     def split(self, name: Split) -> AnnotatedSplit:
@@ -123,7 +143,8 @@ class AnnotatedData:
         """
         if name not in self.finders:
             raise UserError(
-                f"data set '{self.name}' at {self.root} has no {name} split with boxes "
+                f"data set '{self.name}' at {self.root} has no {name} split with "
+                f"{'boxes' if self.label_maps is None else 'label maps'} "
                 f"(it has: {', '.join(self.finders) or 'none'})"
             )
         if name not in self._read:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import random
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetFromList, DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from numpy.typing import NDArray
@@ -47,18 +46,19 @@ class ImageMapper(DatasetMapper):
         return item
 
 
-@contextlib.contextmanager
-def drawn(seed: int, number: int) -> Iterator[None]:
-    """Seed what Detectron2's augmentations draw from, by a draw's number; afterwards it is as before.
+def reader(
+    dicts: Sequence[dict[str, Any]], mapper: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[[int], dict[str, Any]]:
+    """Return a function from an index to the mapped image.
 
-    torch's random state is not used by them, and belongs to the training.
+    Args:
+        dicts: in Detectron2's format; they are packed, so that workers share their memory.
+        mapper: reads and augments.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    words = np.random.SeedSequence((seed, number)).generate_state(4)
-    np.random.seed(words)
-    random.seed(int(words[0]))
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    return functools.partial(_mapped, DatasetFromList(list(dicts), copy=True), mapper)
+
+
+def _mapped(
+    packed: DatasetFromList, mapper: Callable[[dict[str, Any]], dict[str, Any]], index: int
+) -> dict[str, Any]:
+    return mapper(packed[index])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,26 +11,26 @@ from pathlib import Path
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
+from detectron2.utils import comm
 
+from mmbench.distributed import process_count
+from mmbench.transfer.dense.common.processes import own_folder
 from mmbench.transfer.dense.common.quiet import logs_to, seeded
+from mmbench.transfer.dense.common.reading import reading_workers
+from mmbench.transfer.dense.common.splits import DenseSplits, dense_splits
 from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts, in_catalog
 from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.evaluation import Task, check_evaluable
-from mmbench.transfer.dense.detection.processes import join_detectron2, own_folder
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import (
-    DetectionSplits,
     check_parts,
-    detection_splits,
     has_coded_masks,
     training_dicts,
 )
 from mmbench.transfer.dense.detection.weights import check_arrival
 from mmbench.transfer.job import TransferJob
 
-# Below this number of images the start of workers, which import torch, takes longer than reading alone.
-WORTH_WORKERS = 4000
 NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
 
 
@@ -45,7 +46,7 @@ class Prepared:
         notes: facts that a reader of the record must know.
     """
 
-    splits: DetectionSplits
+    splits: DenseSplits
     train: list[Item]
     test: list[Item]
     tasks: tuple[Task, ...]
@@ -69,7 +70,7 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
         UserError: the images or the backbone do not fit the detector.
     """
     join_detectron2()
-    splits, tasks = detection_splits(job, settings.train_images), scored(settings)
+    splits, tasks = _splits(job, settings), scored(settings)
     check_parts(splits, settings.masks, settings.keypoints)
     check_evaluable(splits.evaluated, tasks)
     train, left_out = training_dicts(splits, settings)
@@ -98,19 +99,17 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
         yield Prepared(splits, train, test, tasks, settings, cfg, tuple(notes))
 
 
+def _splits(job: TransferJob, settings: DetectionSettings) -> DenseSplits:
+    data = job.dataset.require_annotated()
+    return dense_splits(data, job.protocol.evaluated(), settings.train_images, job.seed)
+
+
 def scored(settings: DetectionSettings) -> tuple[Task, ...]:
     """Return what the detections are scored for."""
     tasks: list[Task] = ["boxes"]
     tasks += ["masks"] if settings.masks else []
     tasks += ["keypoints"] if settings.keypoints else []
     return tuple(tasks)
-
-
-def reading_workers(job: TransferJob, images: int) -> int:
-    """Return how many processes read images: as stated, or none where a run reads only a few images."""
-    if job.compute.workers is None and images < WORTH_WORKERS:
-        return 0
-    return job.compute.reading_workers
 
 
 def precision_notes(job: TransferJob) -> list[str]:
@@ -143,3 +142,12 @@ def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
         f"scored for {', '.join(ready.tasks)} on {len(ready.test)} images of {ready.splits.name}",
         f"written: {ready.work / 'config.yaml'} and {weights}",
     ]
+
+
+def join_detectron2() -> None:
+    """Make Detectron2's group of the processes on this machine, which its `launch` would make."""
+    count = process_count()
+    if count == 1 or comm._LOCAL_PROCESS_GROUP is not None:
+        return
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+    comm.create_local_process_group(here if count % here == 0 else count)

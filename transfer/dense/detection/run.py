@@ -9,6 +9,9 @@ from detectron2.config import CfgNode
 from mmbench.distributed import process_rank
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.divergence import Divergence
+from mmbench.transfer.dense.common.processes import seed_process
+from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
+from mmbench.transfer.dense.common.sampling import BatchStream
 from mmbench.transfer.dense.detection.catalog import Item
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.evaluation import (
@@ -19,11 +22,8 @@ from mmbench.transfer.dense.detection.evaluation import (
 )
 from mmbench.transfer.dense.detection.figures import draw_figures
 from mmbench.transfer.dense.detection.history import LossHistory, Progress
-from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
-from mmbench.transfer.dense.detection.mapper import ImageMapper
+from mmbench.transfer.dense.detection.mapper import ImageMapper, reader
 from mmbench.transfer.dense.detection.preparation import prepared
-from mmbench.transfer.dense.detection.processes import seed_process
-from mmbench.transfer.dense.detection.sampling import BatchStream
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import wider_than_tall
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
@@ -88,8 +88,7 @@ def training_loader(cfg: CfgNode, dicts: list[Item], seed: int) -> TrainingLoade
         )
     wide = wider_than_tall(dicts, cfg.DATALOADER.ASPECT_RATIO_GROUPING)
     return TrainingLoader(
-        dicts,
-        ImageMapper(cfg, True),
+        reader(dicts, ImageMapper(cfg, True)),
         BatchStream(wide, cfg.SOLVER.IMS_PER_BATCH, seed),
         workers=cfg.DATALOADER.NUM_WORKERS,
         pin_memory=cfg.MODEL.DEVICE.startswith("cuda"),
@@ -136,8 +135,8 @@ def _evaluate(
     """Return the scores of the evaluated split, the same in all processes."""
     cfg = trainer.cfg
     loader = TestLoader(
-        dicts,
-        ImageMapper(cfg, False),
+        reader(dicts, ImageMapper(cfg, False)),
+        len(dicts),
         batch_size=TEST_BATCH if cfg.INPUT.MIN_SIZE_TEST <= SMALL else 1,
         workers=cfg.DATALOADER.NUM_WORKERS,
         pin_memory=cfg.MODEL.DEVICE.startswith("cuda"),

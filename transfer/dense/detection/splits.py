@@ -1,62 +1,19 @@
-"""The annotated images of a detection run: its splits, and the images that it really trains on."""
+"""The images that a detection run really trains on, and whether they have what the detector learns."""
 
 from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass
 
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
 )
 
-from mmbench.data.annotated.remarks import checked_remarks
-from mmbench.data.annotated.shared import train_and_evaluated
-from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.types import Split
 from mmbench.errors import UserError
-from mmbench.transfer.dense.common.splits import draw_subset
+from mmbench.transfer.dense.common.splits import DenseSplits
 from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts
 from mmbench.transfer.dense.detection.settings import DetectionSettings
-from mmbench.transfer.job import TransferJob
 
 
-@dataclass(frozen=True)
-class DetectionSplits:
-    """What is trained on and what is evaluated.
-
-    Attributes:
-        train: with a subset of its images where one is drawn.
-        name: of the evaluated split.
-        remarks: a line for each thing that a reader of the record must know of the data.
-    """
-
-    data: AnnotatedData
-    train: AnnotatedSplit
-    evaluated: AnnotatedSplit
-    name: Split
-    remarks: tuple[str, ...]
-
-
-def detection_splits(job: TransferJob, train_images: int | None) -> DetectionSplits:
-    """Return the annotated images that a job uses.
-
-    Args:
-        train_images: how many training images are drawn by the job's seed; None takes all.
-
-    Raises:
-        UserError: there are no boxes, the protocol's split is unknown, or something in the data is refused.
-    """
-    data, name = job.dataset.require_annotated(), job.protocol.evaluated()
-    remarks = checked_remarks(data, (name,))
-    train, evaluated = train_and_evaluated(data, name)
-    if train_images is not None and train_images < len(train.images):
-        chosen = draw_subset(len(train.images), train_images, job.seed)
-        train = dataclasses.replace(train, images=tuple(train.images[index] for index in chosen))
-    return DetectionSplits(data, train, evaluated, name, remarks)
-
-
-def check_parts(splits: DetectionSplits, masks: bool, keypoints: bool) -> None:
+def check_parts(splits: DenseSplits, masks: bool, keypoints: bool) -> None:
     """Check that the training images have what the detector learns.
 
     Raises:
@@ -77,7 +34,7 @@ def check_parts(splits: DetectionSplits, masks: bool, keypoints: bool) -> None:
         )
 
 
-def training_dicts(splits: DetectionSplits, settings: DetectionSettings) -> tuple[list[Item], list[str]]:
+def training_dicts(splits: DenseSplits, settings: DetectionSettings) -> tuple[list[Item], list[str]]:
     """Return the training images in Detectron2's format, those that it trains on, and the notes on the rest.
 
     Raises:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from mmbench.distributed import any_process
 from mmbench.transfer.compute import PRECISIONS, Precision
-from mmbench.transfer.dense.detection.continuation import Continuation, Counted, Randomness
+from mmbench.transfer.dense.common.processes import Randomness, in_parallel, unwrapped
+from mmbench.transfer.dense.common.reading import Counted, TestLoader, TrainingLoader
+from mmbench.transfer.dense.detection.continuation import Continuation
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.history import Progress
-from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
 from mmbench.transfer.dense.detection.precision import autocast_forward, exact_places
-from mmbench.transfer.dense.detection.processes import in_parallel, unwrapped
 from mmbench.transfer.resume import Unfinished
 
 

@@ -13,10 +13,10 @@ from detectron2.structures import BoxMode
 
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.errors import UserError
+from mmbench.transfer.dense.common.splits import DenseSplits
 from mmbench.transfer.dense.detection.catalog import dataset_dicts, in_catalog
 from mmbench.transfer.dense.detection.detector_settings import C4OrPyramidSettings, KeypointSettings
 from mmbench.transfer.dense.detection.splits import (
-    DetectionSplits,
     check_parts,
     has_coded_masks,
     training_dicts,
@@ -40,9 +40,9 @@ def data_of(*keypoints: str) -> AnnotatedData:
     return AnnotatedData("own", Path("/data"), "COCO", ("cat", "dog"), {}, (), keypoints, flips)
 
 
-def splits_of(images=IMAGES, data=None) -> DetectionSplits:
+def splits_of(images=IMAGES, data=None) -> DenseSplits:
     split = AnnotatedSplit(Path("/data"), tuple(images), ("train.json",))
-    return DetectionSplits(data or data_of(), split, split, "test", ())
+    return DenseSplits(data or data_of(), split, split, "test", ())
 
 
 def test_images_and_objects_in_detectron2s_format() -> None:

@@ -11,7 +11,7 @@ from running import make_run
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.processes import cores
-from mmbench.transfer.dense.detection.preparation import reading_workers
+from mmbench.transfer.dense.common.reading import reading_workers
 from mmbench.transfer.dense.detection.weights import read_weights
 from mmbench.transfer.dry_run import plan, plan_lines
 from mmbench.transfer.job import TransferJob

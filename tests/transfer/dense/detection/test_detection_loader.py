@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.errors import UserError
-from mmbench.transfer.dense.detection.loader import TestLoader, TrainingLoader
-from mmbench.transfer.dense.detection.mapper import ImageMapper, drawn
-from mmbench.transfer.dense.detection.sampling import BatchStream, Draw, share
+from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
+from mmbench.transfer.dense.common.sampling import BatchStream, Draw, drawn, share
+from mmbench.transfer.dense.detection.mapper import ImageMapper, reader
 
 
 def first(stream: BatchStream, count: int, start: int = 0) -> list[list[Draw]]:
@@ -104,7 +104,7 @@ def whole_size() -> ImageMapper:
 
 def loader(dicts, workers: int = 0, start: int = 0) -> TrainingLoader:
     wide = [item["width"] > item["height"] for item in dicts]
-    made = TrainingLoader(dicts, mapper(), BatchStream(wide, 2, 7), workers=workers)
+    made = TrainingLoader(reader(dicts, mapper()), BatchStream(wide, 2, 7), workers=workers)
     made.position = start
     return made
 
@@ -133,14 +133,14 @@ def test_workers_restarts_and_other_draws_change_nothing(dicts) -> None:
 
 
 def test_evaluated_images_come_in_order_and_a_missing_one_is_one_line(dicts, tmp_path) -> None:
-    loaded = TestLoader(dicts, mapper(train=False), batch_size=2, workers=1)
+    loaded = TestLoader(reader(dicts, mapper(train=False)), len(dicts), batch_size=2, workers=1)
     batches = list(loaded)
     assert [[item["image_id"] for item in batch] for batch in batches] == [[1, 2], [3, 4], [5]]
     assert len(loaded) == 3 and "annotations" not in batches[0][0]
     (tmp_path / "3.png").unlink()
     for workers in (0, 1):
         with pytest.raises(UserError, match=r"3\.png cannot be read as an image") as caught:
-            list(TestLoader(dicts, mapper(train=False), workers=workers))
+            list(TestLoader(reader(dicts, mapper(train=False)), len(dicts), workers=workers))
         assert "\n" not in str(caught.value)
 
 

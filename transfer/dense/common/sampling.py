@@ -7,9 +7,12 @@ so that a training can begin at any batch, and workers and processes do not chan
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from mmbench.errors import UserError
@@ -76,3 +79,20 @@ def share(batch: list[Draw], rank: int, processes: int) -> list[Draw]:
         )
     size = len(batch) // processes
     return batch[rank * size : (rank + 1) * size]
+
+
+@contextlib.contextmanager
+def drawn(seed: int, number: int) -> Iterator[None]:
+    """Seed what the augmentations of images draw from, by a draw's number; afterwards it is as before.
+
+    torch's random state is not used by them, and belongs to the training.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    words = np.random.SeedSequence((seed, number)).generate_state(4)
+    np.random.seed(words)
+    random.seed(int(words[0]))
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

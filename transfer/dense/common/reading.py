@@ -1,49 +1,56 @@
-"""Batches for training and evaluation, read ahead by worker processes. Imports Detectron2."""
+"""Batches for dense trainings and evaluations, read ahead by worker processes."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from detectron2.data import DatasetFromList
-from detectron2.data.samplers import InferenceSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data.ahead import read_batches
-from mmbench.distributed import process_count, process_rank
+from mmbench.distributed import own_share, process_count, process_rank
 from mmbench.errors import UserError
-from mmbench.transfer.dense.detection.mapper import drawn
-from mmbench.transfer.dense.detection.sampling import BatchStream, Draw, share
+from mmbench.transfer.dense.common.sampling import BatchStream, Draw, drawn, share
+from mmbench.transfer.job import TransferJob
+
+# Below this number of images the start of workers, which import torch, takes longer than reading alone.
+WORTH_WORKERS = 4000
 
 Item = dict[str, Any]
-Mapper = Callable[[Item], Item]
+Read = Callable[[int], Item]
+
+
+def reading_workers(job: TransferJob, images: int) -> int:
+    """Return how many processes read images: as stated, or none where a run reads only a few images."""
+    if job.compute.workers is None and images < WORTH_WORKERS:
+        return 0
+    return job.compute.reading_workers
 
 
 class _Images(TorchDataset[Any]):
     """Images by their draw: read, augmented, or the error as text (torch adds a traceback to exceptions).
 
     Args:
-        dicts: in Detectron2's format; they are packed, so that workers share their memory.
-        mapper: reads and augments.
+        read: reads and augments the image of an index.
         seed: of the augmentations.
     """
 
-    def __init__(self, dicts: Sequence[Item], mapper: Mapper, seed: int) -> None:
-        self.dicts, self.mapper, self.seed = DatasetFromList(list(dicts), copy=True), mapper, seed
+    def __init__(self, read: Read, seed: int) -> None:
+        self.read, self.seed = read, seed
 
     def __getitem__(self, draw: Draw) -> Item | str:
         with drawn(self.seed, draw.number):
             try:
-                return self.mapper(self.dicts[draw.image])
+                return self.read(draw.image)
             except UserError as error:
                 return str(error)
 
 
 def _as_list(items: list[Item | str]) -> list[Item | str]:
-    """Return the batch as it is: Detectron2 pads and stacks in the model."""
+    """Return the batch as it is: the libraries pad and stack in their models."""
     return items
 
 
@@ -68,15 +75,9 @@ class TrainingLoader:
     """
 
     def __init__(
-        self,
-        dicts: Sequence[Item],
-        mapper: Mapper,
-        stream: BatchStream,
-        *,
-        workers: int = 0,
-        pin_memory: bool = False,
+        self, read: Read, stream: BatchStream, *, workers: int = 0, pin_memory: bool = False
     ) -> None:
-        self.images, self.stream = _Images(dicts, mapper, stream.seed), stream
+        self.images, self.stream = _Images(read, stream.seed), stream
         self.workers, self.pin_memory = workers, pin_memory
         self.position, self.waited = 0, 0.0
 
@@ -108,16 +109,10 @@ class TestLoader:
     __test__ = False  # not a test, whatever its name
 
     def __init__(
-        self,
-        dicts: Sequence[Item],
-        mapper: Mapper,
-        *,
-        batch_size: int = 1,
-        workers: int = 0,
-        pin_memory: bool = False,
+        self, read: Read, count: int, *, batch_size: int = 1, workers: int = 0, pin_memory: bool = False
     ) -> None:
-        self.images = _Images(dicts, mapper, seed=0)
-        own = list(InferenceSampler(len(dicts)))
+        self.images = _Images(read, seed=0)
+        own = list(range(count))[own_share(count)]
         self.batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
         self.workers, self.pin_memory = workers, pin_memory
 
@@ -133,3 +128,22 @@ class TestLoader:
         keys = ([Draw(index, index) for index in batch] for batch in self.batches)
         for batch in read_batches(self.images, keys, self.workers, _as_list, pin_memory=self.pin_memory):
             yield _checked(batch)
+
+
+class Counted:
+    """The number of the next batch as a part of the state.
+
+    Args:
+        loader: has a `position`.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position."""
+        return {"position": self.loader.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin at this batch."""
+        self.loader.position = state["position"]

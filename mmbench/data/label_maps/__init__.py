@@ -1,0 +1,1 @@
+"""Images with label maps: one label per pixel, whatever the mask files look like."""
