@@ -213,8 +213,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--one", nargs=3, metavar=("SIDE", "DETECTOR", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:

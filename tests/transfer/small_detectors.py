@@ -108,6 +108,9 @@ class Killed(BaseException):
     """Ends a run as a crash would: nothing handles it."""
 
 
+AFTER_TRAINING = ("evaluating", "averaging")  # how the messages begin that follow the last iteration
+
+
 class SaveThenKill:
     """Has the state saved at one iteration, and the run killed at another."""
 
@@ -116,7 +119,7 @@ class SaveThenKill:
         self.seen = list[int]()
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        if message == "evaluating":
+        if message.startswith(AFTER_TRAINING):
             return
         self.seen.append(done)
         if done == self.kill_at:

@@ -121,7 +121,7 @@ def _train(
     divergence.check_weights(trainer.detector)
     if cfg.TEST.PRECISE_BN.ENABLED:
         others = training_loader(cfg, dicts, (job.seed + OTHER_STREAM) % 2**63)
-        trainer.average_statistics(others, cfg.TEST.PRECISE_BN.NUM_ITER)
+        trainer.average_statistics(others, cfg.TEST.PRECISE_BN.NUM_ITER, job.report)
     return trainer, [*notes, progress.note()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -115,10 +115,18 @@ class DetectionTrainer(DefaultTrainer):
             if iterator is not None:
                 iterator.close()
 
-    def average_statistics(self, loader: TrainingLoader, batches: int) -> None:
+    def average_statistics(
+        self, loader: TrainingLoader, batches: int, report: Callable[[int, int, str], None]
+    ) -> None:
         """Replace batch norm's running statistics by averages over `batches` (TEST.PRECISE_BN)."""
+
+        def reported(found: Iterable[Any]) -> Iterator[Any]:
+            for done, batch in enumerate(found):
+                report(done, batches, "averaging batch norm's statistics")
+                yield batch
+
         with contextlib.closing(iter(loader)) as found:  # type: ignore[type-var]
-            hooks.PreciseBN(0, self.model, found, batches).update_stats()
+            hooks.PreciseBN(0, self.model, reported(found), batches).update_stats()
 
     def evaluate(self, loader: TestLoader, evaluator: Any, report: Callable[[int, int, str], None]) -> Any:
         """Return what the evaluator returns, in float32."""

@@ -13,7 +13,7 @@ import pytest
 import small_detectors as small
 import torch
 from running import run_task
-from small_detectors import Killed, SaveThenKill
+from small_detectors import AFTER_TRAINING, Killed, SaveThenKill
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset
@@ -86,20 +86,18 @@ def test_a_stop_is_obeyed_after_the_iteration_and_continued(boxes, tmp_path, num
     whole = run(boxes, tmp_path / "whole", overrides, workers=1)
 
     def stop(done: int, total: int, message: str) -> None:
-        if done == step and message != "evaluating":
+        if done == step and not message.startswith(AFTER_TRAINING):
             os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt):
         run(boxes, tmp_path / "parts", overrides, stop, workers=2)
     assert not list((tmp_path / "parts" / "results").rglob("*.json"))
-    rest = list[int]()
+    rest = list[tuple[int, str]]()
     parts = run(
-        boxes,
-        tmp_path / "parts",
-        overrides,
-        lambda done, total, message: rest.append(done) if message != "evaluating" else None,
+        boxes, tmp_path / "parts", overrides, lambda done, total, message: rest.append((done, message))
     )
-    assert rest == list(range(step + 1, 6))
+    assert [done for done, message in rest if not message.startswith(AFTER_TRAINING)] == [*range(step + 1, 6)]
+    assert [done for done, message in rest if message.startswith("averaging")] == [0, 1]
     assert small.detections(tmp_path / "parts" / "work") == small.detections(tmp_path / "whole" / "work")
     assert parts.metrics == whole.metrics
     assert small.losses(tmp_path / "parts" / "work") == small.losses(tmp_path / "whole" / "work")
