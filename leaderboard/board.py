@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from mmbench.files import safe_name
 from mmbench.formatting import Unit
 from mmbench.leaderboard.statistics import Interval, Summary
+
+# Task, data set, protocol and primary metric: what makes a column.
+ColumnKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,19 @@ class Column:
     notes: tuple[str, ...]
 
     @property
+    def key(self) -> ColumnKey:
+        """What makes it another column than the others."""
+        return self.task, self.dataset, self.protocol, self.metric
+
+    @property
     def name(self) -> str:
-        """A short name that is safe in file names, such as "linear-patterns-v1-patterns-top1"."""
+        """A name for files, such as "linear-patterns-v1-patterns-top1-1a2b3c4d".
+
+        It ends in a digest of the key: what is safe in file names may be equal for two keys.
+        """
         recipe = self.protocol.replace("/", "-").replace("@", "-v").replace("+", "-")
-        return f"{recipe}-{safe_name(self.dataset)}-{safe_name(self.metric)}"
+        digest = hashlib.sha256(json.dumps(self.key).encode()).hexdigest()[:8]
+        return f"{recipe}-{safe_name(self.dataset)}-{safe_name(self.metric)}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,7 @@ class PublishedGroup:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows in order of rank, columns, cells by (arm, column name), and what a reader must know.
+    """Rows in order of rank, columns, cells by (arm, key of the column), and what a reader must know.
 
     Attributes:
         baseline: the arm that deltas refer to; None for a board without.
@@ -163,7 +177,7 @@ class Board:
     baseline: str | None
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, ColumnKey], Cell]
     footnotes: tuple[str, ...]
     environment: tuple[tuple[str, tuple[str, ...]], ...]
     published: tuple[PublishedGroup, ...]
@@ -172,7 +186,7 @@ class Board:
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """Return what `row` reached in `column`; None if that was not measured."""
-        return self.cells.get((row.arm, column.name))
+        return self.cells.get((row.arm, column.key))
 
     def as_json(self) -> dict[str, Any]:
         """Return the board as plain lists and dictionaries; cells become a list with arm and column."""

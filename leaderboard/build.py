@@ -20,20 +20,31 @@ INDEX = "board.json"  # holds the board as data, and the list of files that belo
 
 
 def read_board(
-    results: Path, baseline: str | None = None, *, published: bool = True, title: str = TITLE
+    results: Path,
+    baseline: str | None = None,
+    *,
+    published: bool = True,
+    title: str = TITLE,
+    skip_invalid: bool = False,
 ) -> Board:
-    """Return the board of the records below `results`, and write nothing.
+    """Return the board of the records below `results`, and write nothing; see `build`.
 
     Raises:
         UserError: no records, unknown baseline, or records that do not compare.
     """
-    frame = load_frame(results)
+    frame = load_frame(results, skip_invalid=skip_invalid)
     groups = published_groups(frame["task"].unique()) if published else ()
     return make_board(frame, baseline, title=title, published=groups)
 
 
 def build(
-    results: Path, out: Path, baseline: str | None = None, *, published: bool = True, title: str = TITLE
+    results: Path,
+    out: Path,
+    baseline: str | None = None,
+    *,
+    published: bool = True,
+    title: str = TITLE,
+    skip_invalid: bool = False,
 ) -> Board:
     """Write the board of the records below `results` into the folder `out`, and return it.
 
@@ -47,12 +58,13 @@ def build(
         baseline: the arm that differences refer to; None for a board without differences.
         published: put published numbers beside the measured ones, in tables of their own.
         title: heading of the page.
+        skip_invalid: leave out files that are not records; the board says which.
 
     Raises:
         UserError: no records, unknown baseline, records that do not compare, or `out` holds other things.
     """
     _require_own_folder(results, out)
-    frame = load_frame(results)
+    frame = load_frame(results, skip_invalid=skip_invalid)
     groups = published_groups(frame["task"].unique()) if published else ()
     board = make_board(frame, baseline, title=title, published=groups)
 

@@ -13,6 +13,9 @@ from mmbench.writable import require_writable
 TITLE = "mmbench leaderboard"
 RESULTS = click.argument("results", type=click.Path(path_type=Path))
 BASELINE = click.option("--baseline", help="Arm that the others are compared with, such as mscn.")
+SKIP_INVALID = click.option(
+    "--skip-invalid", is_flag=True, help="Leave out files that are not records; the board says which."
+)
 TITLE_OPTION = click.option("--title", default=TITLE, show_default=True, help="Heading of the board.")
 
 
@@ -31,13 +34,16 @@ def leaderboard() -> None:
     show_default=True,
     help="Show published numbers beside the measured ones.",
 )
+@SKIP_INVALID
 @TITLE_OPTION
-def build(results: Path, out: Path, baseline: str | None, published: bool, title: str) -> None:
+def build(
+    results: Path, out: Path, baseline: str | None, published: bool, skip_invalid: bool, title: str
+) -> None:
     """Write the board of the records below RESULTS: page, Markdown, LaTeX, CSV and plots."""
     from mmbench.leaderboard import build as stage
 
     require_writable(out, "--out")
-    board = stage.build(results, out, baseline, published=published, title=title)
+    board = stage.build(results, out, baseline, published=published, title=title, skip_invalid=skip_invalid)
     size = f"{len(board.rows)} arms in {len(board.columns)} columns"
     click.echo(f"{size} from {board.records} records: {out / 'index.html'}")
     click.echo(f"next: open {out / 'index.html'} in a browser", err=True)
@@ -46,15 +52,17 @@ def build(results: Path, out: Path, baseline: str | None, published: bool, title
 @leaderboard.command(epilog="Example: mmbench leaderboard show demo/results --baseline mscn")
 @RESULTS
 @BASELINE
+@SKIP_INVALID
 @TITLE_OPTION
-def show(results: Path, baseline: str | None, title: str) -> None:
+def show(results: Path, baseline: str | None, skip_invalid: bool, title: str) -> None:
     """Print the board of the records below RESULTS."""
     from rich.console import Console
 
     from mmbench.leaderboard.build import read_board
     from mmbench.leaderboard.terminal import print_board
 
-    print_board(read_board(results, baseline, published=False, title=title), Console())
+    board = read_board(results, baseline, published=False, title=title, skip_invalid=skip_invalid)
+    print_board(board, Console())
     next_step("leaderboard", "build", results, "--out", "board", *_baseline(baseline))
 
 

@@ -38,7 +38,7 @@ def scores_table(board: Board, frame: pd.DataFrame) -> pd.DataFrame:
                     "std": summary.std,
                     "runs": summary.runs,
                     "pretrainings": summary.pretrainings,
-                    "rank": board.cells[arm, column.name].rank if primary else None,
+                    "rank": board.cells[arm, column.key].rank if primary else None,
                     "baseline": board.baseline,
                     "delta": None,
                     "ci95_low": None,

@@ -6,7 +6,8 @@ import json
 
 import pandas as pd
 
-from mmbench.leaderboard.board import Cell, Column, Row
+from mmbench.data.file_names import counted
+from mmbench.leaderboard.board import Cell, Column, ColumnKey, Row
 from mmbench.leaderboard.wording import seconds_words
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
@@ -15,7 +16,7 @@ UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth
 def footnotes(
     rows: tuple[Row, ...],
     columns: tuple[Column, ...],
-    cells: dict[tuple[str, str], Cell],
+    cells: dict[tuple[str, ColumnKey], Cell],
     baseline: str | None,
     records: pd.DataFrame,
 ) -> tuple[str, ...]:
@@ -55,6 +56,9 @@ def footnotes(
             f"Images are high-pass filtered before the backbone, in pretraining and in every task: "
             f"{', '.join(filtered)}."
         )
+    skipped = records.attrs.get("skipped", ())
+    if skipped:
+        notes.append(f"{counted(len(skipped), 'file')} left out: {'; '.join(skipped)}.")
     dirty = records[records["git_dirty"].map(lambda flag: flag is True)]
     if len(dirty):
         notes.append(f"{len(dirty)} of {len(records)} records come from a checkout with uncommitted changes.")

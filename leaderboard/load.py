@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,22 +16,35 @@ from mmbench.results import CUSTOM, Result, ResultStore, config_digest
 CONTROL_FORMATS = ("random", "pixels")
 
 
-def load_frame(results: Path) -> pd.DataFrame:
+def load_frame(results: Path, *, skip_invalid: bool = False) -> pd.DataFrame:
     """Read every record below `results`; see `frame_of` for the columns.
 
+    Args:
+        skip_invalid: leave out files that are not records; `frame.attrs["skipped"]` has a line for each.
+
     Raises:
-        UserError: the folder is missing or holds no record, or a file in it is not a record.
+        UserError: the folder is missing or holds no record, or files in it are not records: a line for each.
     """
     if not results.exists():
         raise UserError(f"no folder {results}; `mmbench transfer` writes records, into results/ by default")
     if not results.is_dir():
         raise UserError(f"{results} is a file; name the folder that holds the result records")
-    records = [
-        (path.relative_to(results).as_posix(), result) for path, result in ResultStore(results).items()
-    ]
+    records, invalid = ResultStore(results).read_all()
+    if invalid and not skip_invalid:
+        raise _refusal(invalid)
     if not records:
         raise UserError(f"no result records below {results}; `mmbench transfer` writes them")
-    return frame_of(records)
+    frame = frame_of((path.relative_to(results).as_posix(), result) for path, result in records)
+    frame.attrs["skipped"] = tuple(map(str, invalid))
+    return frame
+
+
+def _refusal(invalid: Sequence[UserError]) -> UserError:
+    """Return one error that lists every file that is not a record."""
+    if len(invalid) == 1:
+        return UserError(f"{invalid[0]}, or leave it out by --skip-invalid")
+    lines = "; ".join(f"({place}) {error}" for place, error in enumerate(invalid, start=1))
+    return UserError(f"{len(invalid)} files are not result records; --skip-invalid leaves them out: {lines}")
 
 
 def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
@@ -47,7 +61,11 @@ def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
     rows = [row for name, result in records for row in _rows(name, result)]
     if not rows:
         raise UserError("there are no result records to build a leaderboard from")
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    for name in ("pretraining_seed", "pretrain_epochs"):  # beside a missing one they would become floats
+        numbers: list[Any] = [row[name] for row in rows]
+        frame[name] = pd.array(numbers, dtype="Int64")
+    return frame
 
 
 def _preprocessing(card: ModelCard) -> str:

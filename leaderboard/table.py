@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mmbench.errors import UserError, unknown_name
-from mmbench.leaderboard.board import Board, Cell, Column, Delta, PublishedGroup, Row, Run
+from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, PublishedGroup, Row, Run
 from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.refusals import COLUMN, refuse_mixtures
 from mmbench.leaderboard.statistics import summarise, welch_interval
@@ -42,7 +42,7 @@ def make_board(
         group = records[(records[COLUMN] == list(key)).all(axis=1)]
         column = _column(label, group)
         columns.append(column)
-        cells.update({(arm, column.name): cell for arm, cell in _cells(group, baseline).items()})
+        cells.update({(arm, column.key): cell for arm, cell in _cells(group, baseline).items()})
     rows = [_row(arm, records[records["arm"] == arm], baseline, columns, cells) for arm in arms]
     rows.sort(key=lambda row: (not row.complete, row.mean_rank, row.arm))
     return Board(
@@ -151,10 +151,10 @@ def _row(
     records: pd.DataFrame,
     baseline: str | None,
     columns: list[Column],
-    cells: dict[tuple[str, str], Cell],
+    cells: dict[tuple[str, ColumnKey], Cell],
 ) -> Row:
     first = records.sort_values("created").iloc[0]
-    own = [cells[arm, column.name] for column in columns if (arm, column.name) in cells]
+    own = [cells[arm, column.key] for column in columns if (arm, column.key) in cells]
     seconds = records.drop_duplicates("weights")["pretrain_seconds"].dropna()
     seeds = records["pretraining_seed"].dropna().unique()
     return Row(

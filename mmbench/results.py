@@ -243,9 +243,24 @@ class ResultStore:
         Raises:
             UserError: a file is not a record of a schema version that is read here.
         """
+        for path in self._paths():
+            yield path, read_result(path)
+
+    def read_all(self) -> tuple[list[tuple[Path, Result]], list[UserError]]:
+        """Return (path, record) for every record, as `items` yields them, and an error per other file."""
+        found: list[tuple[Path, Result]] = []
+        invalid: list[UserError] = []
+        for path in self._paths():
+            try:
+                found.append((path, read_result(path)))
+            except UserError as error:
+                invalid.append(error)
+        return found, invalid
+
+    def _paths(self) -> Iterator[Path]:
         for path in sorted(self.root.rglob("*.json")):
             if path.is_file() and not path.name.startswith("."):
-                yield path, read_result(path)
+                yield path
 
     def __iter__(self) -> Iterator[Result]:
         """Yield every record below the root; see `items`."""

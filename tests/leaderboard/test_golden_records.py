@@ -27,5 +27,5 @@ def test_old_records_make_a_board() -> None:
         "linear/patterns@1",
         "detection/patterns@1",
     ]
-    cell = board.cells["mixmask", "detection-patterns-v1-patterns-AP50"]
+    cell = board.cells["mixmask", ("detection", "patterns", "detection/patterns@1", "AP50")]
     assert (cell.summary.mean, cell.summary.std, cell.summary.runs) == (39.5, None, 1)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import UserError
+from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard.csv_files import csv_text, runs_table
 from mmbench.leaderboard.load import load_frame
 from mmbench.results import Result, config_digest
 
@@ -46,7 +48,30 @@ def test_a_damaged_file_is_named(record: Make, write: Callable[..., Path], conte
         UserError, match=r"bad\.json is not a result record of schema version 1.*move it out"
     ) as caught:
         load_frame(root)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "--skip-invalid" in str(caught.value)
+
+
+def test_all_bad_files_are_listed_and_can_be_left_out(record: Make, write: Callable[..., Path]) -> None:
+    root = write(record("moco"), record("mscn"))
+    for number in range(12):
+        (root / f"bad{number:02d}.json").write_text("{")
+    with pytest.raises(UserError, match=r"^12 files are not result records; --skip-invalid") as caught:
+        load_frame(root)
+    assert all(f"bad{number:02d}.json" in str(caught.value) for number in range(12))
+    board = read_board(root, skip_invalid=True)
+    assert board.records == 2
+    (note,) = [note for note in board.footnotes if note.startswith("12 files left out")]
+    assert all(f"bad{number:02d}.json" in note for number in range(12))
+
+
+def test_long_seeds_stay_exact_beside_a_missing_one(record: Make, write: Callable[..., Path]) -> None:
+    seed = 2**53 + 1  # as a float it would be 2**53
+    root = write(record("moco", card_changes={"seed": seed}), record("pixels", "knn/patterns@1"))
+    board = read_board(root)
+    assert {row.arm: row.pretraining_seeds for row in board.rows} == {"moco": (seed,), "pixels": ()}
+    frame = load_frame(root)
+    assert set(frame["pretraining_seed"].dropna()) == {seed}
+    assert f",{seed}," in csv_text(runs_table(frame))
 
 
 def test_a_record_that_is_being_written_is_left_alone(record: Make, write: Callable[..., Path]) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard.load import frame_of
+from mmbench.leaderboard.table import make_board
 from mmbench.results import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
@@ -95,10 +97,40 @@ def test_equal_means_share_a_rank(record: Make, write: Write) -> None:
     assert [delta.better for delta in deltas] == [None, None]
 
 
+def test_equal_protocols_of_two_tasks_are_two_columns(record: Make, write: Write) -> None:
+    """So are data sets and metrics whose names give the same text when they are joined."""
+    one = record("moco", value=70.0)
+    other = one.model_copy(update={"task": "finetune", "metrics": {"top1": metric_of(10.0)}})
+    first, second = (
+        one.model_copy(
+            update={
+                "dataset": one.dataset.model_copy(update={"name": name}),
+                "metrics": {metric: metric_of(value)},
+                "primary_metric": metric,
+            }
+        )
+        for name, metric, value in (("cifar10-x", "top1", 30.0), ("cifar10", "x-top1", 40.0))
+    )
+    pairs = ((str(number), result) for number, result in enumerate((one, other, first, second)))
+    board = make_board(frame_of(pairs), None)
+    found = {column.key: board.cells["moco", column.key].summary.mean for column in board.columns}
+    assert found == {
+        ("linear", "patterns", "linear/patterns@1", "top1"): 70.0,
+        ("finetune", "patterns", "linear/patterns@1", "top1"): 10.0,
+        ("linear", "cifar10-x", "linear/patterns@1", "top1"): 30.0,
+        ("linear", "cifar10", "linear/patterns@1", "x-top1"): 40.0,
+    }
+    assert len({column.name for column in board.columns}) == 4
+
+
+def metric_of(value: float) -> Metric:
+    return Metric(value=value, higher_is_better=True, n=10)
+
+
 def test_the_baseline_missing_from_a_column_leaves_no_delta_there(record: Make, write: Write) -> None:
     root = write(record("moco"), record("moco", "knn/patterns@1"), record("mscn"))
     board = read_board(root, "mscn")
-    found = {column.task: board.cells["moco", column.name].delta is not None for column in board.columns}
+    found = {column.task: board.cells["moco", column.key].delta is not None for column in board.columns}
     assert found == {"knn": False, "linear": True}
 
 
