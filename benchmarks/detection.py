@@ -84,9 +84,9 @@ def measure_one(side: str, kind: str, folder: Path, iterations: int) -> None:
 
     from mmbench.checkpoints.backbone import random_backbone
     from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
+    from mmbench.transfer.dense.common.history import LossHistory, Progress
     from mmbench.transfer.dense.detection.catalog import dataset_dicts, in_catalog
     from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
-    from mmbench.transfer.dense.detection.history import LossHistory, Progress
     from mmbench.transfer.dense.detection.run import training_loader
     from mmbench.transfer.dense.detection.settings import DetectionSettings
     from mmbench.transfer.dense.detection.trainer import DetectionTrainer

@@ -18,7 +18,7 @@ from mmbench.distributed import join_processes, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer import resume
-from mmbench.transfer.dense.detection import history
+from mmbench.transfer.dense.common import history
 
 ITERATIONS = 16  # of the command
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmbench.transfer.dense.detection.detectors.norms import AnyDeviceSyncBatchNorm
+from mmbench.transfer.dense.common.norms import AnyDeviceSyncBatchNorm
 
 SHAPES = [(5, 3, 4, 4), (2, 3, 6, 2)]  # of the two processes: other numbers of regions, other sizes
 

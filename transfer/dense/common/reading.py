@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -104,16 +104,35 @@ class TrainingLoader:
 
 
 class TestLoader:
-    """This process's part of the evaluated images, in order. Its length is the number of batches."""
+    """This process's part of the evaluated images. Its length is the number of batches.
+
+    Args:
+        read: reads the image of an index.
+        count: number of images of all processes.
+        sizes: of each image; then only images of equal size share a batch. If None, all may, in order.
+    """
 
     __test__ = False  # not a test, whatever its name
 
     def __init__(
-        self, read: Read, count: int, *, batch_size: int = 1, workers: int = 0, pin_memory: bool = False
+        self,
+        read: Read,
+        count: int,
+        *,
+        batch_size: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+        sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.images = _Images(read, seed=0)
-        own = list(range(count))[own_share(count)]
-        self.batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
+        groups: dict[tuple[int, int] | None, list[int]] = {}
+        for index in range(count)[own_share(count)]:
+            groups.setdefault(None if sizes is None else sizes[index], []).append(index)
+        self.batches = [
+            own[start : start + batch_size]
+            for own in groups.values()
+            for start in range(0, len(own), batch_size)
+        ]
         self.workers, self.pin_memory = workers, pin_memory
 
     def __len__(self) -> int:

@@ -1,129 +1,31 @@
-"""What a training measured of itself: losses for metrics.json, and the progress that a person sees."""
+"""The losses that Detectron2 stores, for metrics.json and for the progress that a person sees."""
 
 from __future__ import annotations
-
-import json
-import statistics
-import time
-from collections import deque
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from detectron2.engine import HookBase
 from detectron2.utils.events import get_event_storage
 
-from mmbench.files import write_text
-
-WINDOW = 20  # iterations that a line of metrics.json stands for, as in Detectron2
-LOSS_EVERY = 10  # iterations between looks at the loss for the progress line
+from mmbench.transfer.dense.common.history import Progress
 
 
-class LossHistory:
-    """Writes Detectron2's metrics.json, of all sessions of a training.
+class ReportProgress(HookBase):
+    """Passes each iteration's numbers on to the progress; Detectron2 has them in the first process alone."""
 
-    Every 20 iterations one line: the medians over these iterations where Detectron2 takes medians.
-
-    Args:
-        path: the file; None in processes that write nothing.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.lines: list[dict[str, float]] = []
-        self.recent: dict[str, deque[float]] = {}
-
-    def add(self, last: bool) -> None:
-        """Take the numbers of the iteration just finished, and write a line where one is due.
-
-        Args:
-            last: whether the training ends here.
-        """
-        storage = get_event_storage()
-        hints = storage.smoothing_hints()
-        for name, (value, iteration) in storage.latest().items():
-            if iteration == storage.iter:
-                self.recent.setdefault(name, deque(maxlen=WINDOW if hints[name] else 1)).append(float(value))
-        if self.recent and (last or (storage.iter + 1) % WINDOW == 0):
-            line = {name: statistics.median(values) for name, values in sorted(self.recent.items())}
-            self.lines.append({"iteration": storage.iter, **line})
-            self.recent.clear()
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as stream:
-                    stream.write(_text(self.lines[-1]))
-
-    def write(self) -> None:
-        """Write the file anew: another session may have left lines that are measured again."""
-        if self.path is not None:
-            write_text(self.path, "".join(map(_text, self.lines)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the lines so far, and the numbers of the next one."""
-        recent = {name: [values.maxlen, list(values)] for name, values in self.recent.items()}
-        return {"lines": self.lines, "recent": recent}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was called."""
-        self.lines = list(state["lines"])
-        self.recent = {name: deque(values, maxlen=size) for name, (size, values) in state["recent"].items()}
-
-
-def _text(line: dict[str, float]) -> str:
-    return json.dumps(line, sort_keys=True) + "\n"
-
-
-class Progress(HookBase):
-    """Reports every iteration, collects the losses, and measures the wait for data.
-
-    Args:
-        report: called with (done, total, message).
-        history: takes the losses.
-        waited: returns the seconds that this session waited for data so far.
-    """
-
-    def __init__(
-        self, report: Callable[[int, int, str], None], history: LossHistory, waited: Callable[[], float]
-    ) -> None:
-        self.report, self.history, self.waited = report, history, waited
-        self.message = "no loss yet"
-        self.waited_before = self.seconds_before = 0.0  # of earlier sessions
-        self._started = time.perf_counter()
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
 
     def before_train(self) -> None:
         """Start the clock, and the file of losses."""
-        self.history.write()
-        self._started = time.perf_counter()
+        self.progress.begin()
 
     def after_step(self) -> None:
-        """Report the iteration just finished."""
+        """Take the numbers of the iteration just finished."""
         done, total = self.trainer.iter + 1, self.trainer.max_iter
-        self.history.add(last=done == total)
-        losses = get_event_storage().histories().get("total_loss")  # in the first process alone
-        if losses is not None and (done % LOSS_EVERY == 0 or done == total):
-            loss = losses.median(LOSS_EVERY)
-            self.message = f"loss {loss:.2f}, {self.waiting_share():.0%} of the time waiting for data"
-        self.report(done, total, self.message)
-
-    def waiting_share(self) -> float:
-        """Return the share of the training's time, of all sessions, that was spent waiting for data."""
-        state = self.state_dict()
-        return min(1.0, state["waited"] / state["seconds"]) if state["seconds"] > 0 else 0.0
-
-    def note(self) -> str:
-        """Return the note on the training of all sessions."""
-        waiting = f"{self.waiting_share():.0%} of the training's time was spent waiting for data"
-        last = self.history.lines[-1].get("total_loss") if self.history.lines else None
-        if last is None:
-            return waiting
-        return f"training loss {last:.3f} at the end, as the median of its last iterations; {waiting}"
-
-    def state_dict(self) -> dict[str, float]:
-        """Return the seconds so far."""
-        return {
-            "waited": self.waited_before + self.waited(),
-            "seconds": self.seconds_before + time.perf_counter() - self._started,
-        }
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Add to the seconds of earlier sessions."""
-        self.waited_before, self.seconds_before = state["waited"], state["seconds"]
+        storage = get_event_storage()
+        smoothed = storage.smoothing_hints()  # of which Detectron2 takes medians
+        numbers: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        for name, (value, iteration) in storage.latest().items():
+            if iteration == storage.iter:
+                numbers[not smoothed[name]][name] = float(value)
+        self.progress.history.add(done, *numbers, last=done == total)
+        self.progress.step(done, total, numbers[0].get("total_loss"))

@@ -29,7 +29,7 @@ from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
 from mmbench.transfer.dense.common.architectures import feature_maps
-from mmbench.transfer.dense.detection.detectors.norms import fit_device, synchronise
+from mmbench.transfer.dense.common.norms import fit_device, synchronise
 
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
 
@@ -230,7 +230,7 @@ class CardInputs:
             HighPass(kernel_size=wanted.KERNEL_SIZE, sigma=wanted.SIGMA) if wanted.ENABLED else None
         )
         assert isinstance(self, nn.Module)
-        fit_device(self, cfg.MODEL.DEVICE)
+        fit_device(self, torch.device(cfg.MODEL.DEVICE), "use --set backbone_norm=bn, or one process")
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalise, high-pass image by image (before padding, whose edge it would mark), pad, batch."""

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from mmbench.distributed import process_rank
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.divergence import Divergence
+from mmbench.transfer.dense.common.history import LossHistory, Progress
 from mmbench.transfer.dense.common.processes import seed_process
 from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
 from mmbench.transfer.dense.common.sampling import BatchStream
@@ -21,7 +22,6 @@ from mmbench.transfer.dense.detection.evaluation import (
     build_evaluator,
 )
 from mmbench.transfer.dense.detection.figures import draw_figures
-from mmbench.transfer.dense.detection.history import LossHistory, Progress
 from mmbench.transfer.dense.detection.mapper import ImageMapper, reader
 from mmbench.transfer.dense.detection.preparation import prepared
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -117,7 +117,7 @@ def _train(
         trainer.train()
     except FloatingPointError as error:
         raise divergence.error(str(error).splitlines()[0]) from None
-    continuation.finish()
+    continuation.finish(trainer.max_iter)
     divergence.check_weights(trainer.detector)
     if cfg.TEST.PRECISE_BN.ENABLED:
         others = training_loader(cfg, dicts, (job.seed + OTHER_STREAM) % 2**63)

@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from mmbench.distributed import any_process
 from mmbench.transfer.compute import PRECISIONS, Precision
+from mmbench.transfer.dense.common.continuation import Continuation
+from mmbench.transfer.dense.common.history import Progress
 from mmbench.transfer.dense.common.processes import Randomness, in_parallel, unwrapped
 from mmbench.transfer.dense.common.reading import Counted, TestLoader, TrainingLoader
-from mmbench.transfer.dense.detection.continuation import Continuation
+from mmbench.transfer.dense.detection.continuation import SaveState
 from mmbench.transfer.dense.detection.detectors.registry import detector_of
-from mmbench.transfer.dense.detection.history import Progress
+from mmbench.transfer.dense.detection.history import ReportProgress
 from mmbench.transfer.dense.detection.precision import autocast_forward, exact_places
 from mmbench.transfer.resume import Unfinished
 
@@ -82,7 +84,7 @@ class DetectionTrainer(DefaultTrainer):
         DetectionCheckpointer(self.detector).load(self.cfg.MODEL.WEIGHTS)
 
     def keep_going(self, unfinished: Unfinished, progress: Progress) -> Continuation:
-        """Report progress and save states from now on; returns the hook, which restores the newest state."""
+        """Report progress and save states from now on; what is returned restores the newest state."""
         parts = {
             "model": self.detector,
             "optimizer": self.optimizer,
@@ -95,7 +97,7 @@ class DetectionTrainer(DefaultTrainer):
         if isinstance(self._trainer, AMPTrainer):
             parts["scaler"] = self._trainer.grad_scaler
         continuation = Continuation(unfinished, parts)
-        self.register_hooks([progress, continuation])
+        self.register_hooks([ReportProgress(progress), SaveState(continuation)])
         return continuation
 
     def train(self) -> None:

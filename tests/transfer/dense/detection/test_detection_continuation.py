@@ -20,8 +20,8 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer import resume
+from mmbench.transfer.dense.common import history
 from mmbench.transfer.dense.common.processes import Randomness
-from mmbench.transfer.dense.detection import history
 
 KILLS = 5
 

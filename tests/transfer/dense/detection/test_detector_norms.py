@@ -12,7 +12,8 @@ from torch import nn
 from two_norms import inputs, one_of_two, weighted
 
 from mmbench.errors import UserError
-from mmbench.transfer.dense.detection.detectors.norms import AnyDeviceSyncBatchNorm, fit_device, norm_name
+from mmbench.transfer.dense.common.norms import AnyDeviceSyncBatchNorm, fit_device
+from mmbench.transfer.dense.detection.detectors.norms import norm_name
 
 
 def test_two_processes_normalise_as_one_with_all_inputs(tmp_path: Path) -> None:
@@ -48,9 +49,9 @@ def test_without_a_gpu_torchs_own_is_replaced_and_keeps_its_state(monkeypatch: p
     assert type(model[1]) is nn.SyncBatchNorm
     nn.init.normal_(model[1].weight)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    fit_device(model, "cuda:0")
+    fit_device(model, torch.device("cuda:0"), "")
     assert type(model[1]) is nn.SyncBatchNorm
-    fit_device(model, "cpu")
+    fit_device(model, torch.device("cpu"), "")
     assert type(model[1]) is AnyDeviceSyncBatchNorm and type(model[2]) is nn.BatchNorm2d
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
@@ -58,5 +59,5 @@ def test_without_a_gpu_torchs_own_is_replaced_and_keeps_its_state(monkeypatch: p
 def test_a_norm_that_holds_an_activation_is_refused_without_a_gpu() -> None:
     from timm.layers import SyncBatchNormAct
 
-    with pytest.raises(UserError, match="cannot be synchronised without GPUs"):
-        fit_device(nn.Sequential(SyncBatchNormAct(3)), "cpu")
+    with pytest.raises(UserError, match="cannot be synchronised without GPUs; start one"):
+        fit_device(nn.Sequential(SyncBatchNormAct(3)), torch.device("cpu"), "start one process")
