@@ -11,7 +11,8 @@ from PIL import Image
 
 from mmbench.data import manifest
 
-sys.path.insert(0, str(Path(__file__).parent / "data" / "annotated"))  # annotated_layouts
+for folder in ("annotated", "label_maps"):  # annotated_layouts, published_layouts
+    sys.path.insert(0, str(Path(__file__).parent / "data" / folder))
 
 
 @pytest.fixture

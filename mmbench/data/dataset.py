@@ -254,7 +254,9 @@ class DatasetGenerator(Protocol):
 
 # Each registry maps the name of a data set to a function of its folder. A loader is all that a data set
 # needs; the others serve `mmbench data prepare` and `mmbench data check`.
-DATASETS: Registry[DatasetLoader] = Registry("data set", "mmbench.data", "mmbench.data.annotated")
+DATASETS: Registry[DatasetLoader] = Registry(
+    "data set", "mmbench.data", "mmbench.data.annotated", "mmbench.data.label_maps"
+)
 # Fetches the data set into its folder, and checks its digest.
 DOWNLOADERS: Registry[Callable[[Path], object]] = Registry("data set to download", "mmbench.data")
 # Makes it.

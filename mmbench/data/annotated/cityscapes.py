@@ -1,4 +1,4 @@
-"""Cityscapes (Cordts et al. 2016): instances of the fine annotations, 8 classes."""
+"""Cityscapes (Cordts et al. 2016): instances of the fine annotations, 8 classes, and label maps."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_cache import Reading, facts_of_files
+from mmbench.data.label_maps.cityscapes import (
+    IMAGE_END,
+    IMAGES,
+    OFFICIAL,
+    PARTS,
+    TRUTH,
+    cityscapes_label_maps,
+)
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -40,29 +48,37 @@ LABELS = {
 }
 CLASSES = tuple(LABELS.values())
 GROUP = 1000  # an instance has the id label * 1000 + number; a smaller id is a region of many objects
-PARTS: tuple[Split, ...] = ("train", "val")  # the annotations of test are not published
-IMAGES, TRUTH = "leftImg8bit", "gtFine"
-IMAGE_END, TRUTH_END = "_leftImg8bit.png", "_gtFine_instanceIds.png"
+TRUTH_END = "_gtFine_instanceIds.png"
 
 
 @DATASETS.register("cityscapes")
 def load_cityscapes(root: Path) -> Dataset:
-    """Return the instances of Cityscapes; its splits are train and val.
+    """Return the instances and the label maps of Cityscapes; its splits are train and val.
 
     Regions of many objects are crowd regions.
 
     Raises:
         UserError: Cityscapes is in none of the usual places.
     """
-    home = find_place(
+    home = find_home(root)
+    finders = {part: functools.partial(_read, home, part) for part in PARTS}
+    data = AnnotatedData(root.name, home, "Cityscapes", CLASSES, finders)
+    maps = cityscapes_label_maps(root.name, home)
+    return Dataset(root.name, home, CLASSES, annotated=data, label_maps=maps)
+
+
+def find_home(root: Path) -> Path:
+    """Return the folder with leftImg8bit/ and gtFine/.
+
+    Raises:
+        UserError: it is in none of the usual places.
+    """
+    return find_place(
         root,
         list(dict.fromkeys((root.name, "cityscapes"))),
         lambda place: any((place / TRUTH / part).is_dir() for part in PARTS),
-        "leftImg8bit/ and gtFine/ of leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
+        f"{IMAGES}/ and {TRUTH}/ of {OFFICIAL.archives}",
     )
-    finders = {part: functools.partial(_read, home, part) for part in PARTS}
-    data = AnnotatedData(root.name, home, "Cityscapes", CLASSES, finders)
-    return Dataset(root.name, home, CLASSES, annotated=data)
 
 
 def _scenes(home: Path, folder: str, part: str, ending: str) -> set[str]:

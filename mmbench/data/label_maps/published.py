@@ -1,0 +1,81 @@
+"""What the readers of published data sets of label maps share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmbench.data.annotated.findings import Finding
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
+from mmbench.data.file_names import printable
+from mmbench.data.label_maps.reading import label_map_data
+from mmbench.data.label_maps.types import IGNORED, Colour, Part, Stated
+from mmbench.data.types import Split
+from mmbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Official:
+    """What the authors publish.
+
+    Attributes:
+        title: of the data set.
+        archives: names of the files to unpack, for messages.
+        train, val: images of the splits.
+    """
+
+    title: str
+    archives: str
+    train: int
+    val: int
+
+
+def published_data(
+    name: str, home: Path, parts: Mapping[Split, Part], stated: Stated, official: Official
+) -> AnnotatedData:
+    """Return a published data set, whose splits are train and val.
+
+    No image and no mask is opened before a split is needed. Another number of images than the official one is
+    a finding; a split without any is an error when it is needed.
+
+    Args:
+        name, home, parts, stated: as `label_map_data` takes them.
+    """
+    data = label_map_data(name, home, official.title, parts, stated)
+    finders = {
+        split: functools.partial(_compared, find, home, parts[split], official)
+        for split, find in data.finders.items()
+    }
+    return replace(data, finders=finders)
+
+
+def _compared(
+    find: Callable[[], AnnotatedSplit], home: Path, part: Part, official: Official
+) -> AnnotatedSplit:
+    listed, published = len(part.pairs), official.train if part.split == "train" else official.val
+    if not listed:
+        raise UserError(
+            f"{official.title} in {printable(home)} has no files of {part.called}; unpack "
+            f"{official.archives} there"
+        )
+    split = find()
+    if listed == published:
+        return split
+    what = f"{part.split}: {listed} images are there, where {official.title} has {published}"
+    one = Finding(what, "kept", "figures do not compare with published ones")
+    return replace(split, findings=(*split.findings, one))
+
+
+def voc_palette(count: int = IGNORED + 1) -> tuple[Colour, ...]:
+    """Return the colours of VOC's labels (VOCcolormap.m of VOC's development kit).
+
+    The bits of a label are dealt to red, green and blue in turn, the lowest ones to the highest bits of the
+    colours.
+    """
+
+    def channel(label: int, first: int) -> int:
+        return sum(((label >> (3 * place + first)) & 1) << (7 - place) for place in range(8))
+
+    return tuple((channel(label, 0), channel(label, 1), channel(label, 2)) for label in range(count))

@@ -1,0 +1,127 @@
+"""VOC2012 for segmentation (Everingham et al. 2010), with the training images of SBD (Hariharan et al. 2011).
+
+Train is what is called trainaug: all images that VOC's train or SBD has masks of, without VOC's val. VOC's
+own masks are used where it has them; those of SBD are PNG files in SegmentationClassAug, which `mmbench data
+prepare voc12aug` or mmsegmentation's tool makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from mmbench.data.annotated.named_voc import ARCHIVES
+from mmbench.data.annotated.named_voc import CLASSES as OBJECTS
+from mmbench.data.annotated.places import find_place
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.file_names import printable
+from mmbench.data.label_maps.published import Official, published_data, voc_palette
+from mmbench.data.label_maps.types import IGNORED, Coding, Pair, Part, Stated
+from mmbench.data.text_lists import read_items
+from mmbench.data.types import Split
+from mmbench.errors import UserError
+
+NAME, BACKGROUND = "voc12aug", "background"
+CLASSES = (BACKGROUND, *OBJECTS)
+VOC_ARCHIVE, SBD_ARCHIVE = ARCHIVES["VOC2012", "trainval"], "benchmark.tgz"
+OFFICIAL = Official("VOC2012 with SBD", f"{VOC_ARCHIVE} and SBD's {SBD_ARCHIVE}", train=10582, val=1449)
+LISTS, IMAGES = "ImageSets/Segmentation", "JPEGImages"
+OWN_MASKS, ADDED_MASKS = "SegmentationClass", "SegmentationClassAug"
+TRAIN_LIST = "trainaug.txt"
+TRAIN_LISTS = (TRAIN_LIST, "train_aug.txt")  # the latter is that of DeepLab's followers
+ADDED_LIST = "aug.txt"  # mmsegmentation: what SBD adds to VOC's train
+# What the folder VOC2012 is called in the folder of all data sets.
+FOLDERS = (
+    *("voc12aug/VOCdevkit/VOC2012", "voc12aug/VOC2012", "voc12aug", "voc/VOCdevkit/VOC2012", "voc/VOC2012"),
+    *("VOCdevkit/VOC2012", "VOC2012", "VOC/VOCdevkit/VOC2012"),
+)
+STEM = re.compile(r"\d{4}_\d{6}")  # what images are called since VOC2008; those of VOC2007 have six digits
+
+
+@DATASETS.register(NAME)
+def load_voc12aug(root: Path) -> Dataset:
+    """Return VOC2012 with SBD's training images: 21 classes, background included; splits train and val.
+
+    Raises:
+        UserError: VOC2012 is in none of the usual places, or a list of images is missing or that of another
+            data set.
+    """
+    home = find_home(root)
+    own = {part: stems(home, f"{part}.txt") for part in ("train", "val")}
+    train, files = _train(home, own["train"])
+    masked = {*own["train"], *own["val"]}
+    parts: dict[Split, Part] = {
+        "train": Part("train", "trainaug", _pairs(train, masked), files),
+        "val": Part("val", "val", _pairs(own["val"], masked), (f"{LISTS}/val.txt",)),
+    }
+    coding = Coding("values", {label: label for label in (*range(len(CLASSES)), IGNORED)})
+    stated = Stated(CLASSES, BACKGROUND, coding, voc_palette(len(CLASSES)))
+    data = published_data(NAME, home, parts, stated, OFFICIAL)
+    return Dataset(NAME, home, CLASSES, label_maps=data)
+
+
+def find_home(root: Path) -> Path:
+    """Return the folder VOC2012.
+
+    Raises:
+        UserError: it is in none of the usual places; the message names the archive.
+    """
+    obtain = f"what {VOC_ARCHIVE} unpacks to (VOCdevkit/VOC2012)"
+    try:
+        return find_place(root, FOLDERS, lambda place: (place / LISTS).is_dir(), obtain)
+    except UserError:
+        if any((root / outer / "VOC2007").is_dir() for outer in (".", "VOCdevkit")):
+            raise UserError(
+                f"{printable(root)} holds VOC2007, and {NAME} is VOC2012; unpack {VOC_ARCHIVE} there"
+            ) from None
+        raise
+
+
+def stems(home: Path, listing: str) -> tuple[str, ...]:
+    """Return the stems of the images of a list, each once.
+
+    Lines may be stems or paths; of several columns the first one counts.
+
+    Raises:
+        UserError: the list is missing, is not text, or is that of another data set.
+    """
+    path = home / LISTS / listing
+    if not path.is_file():
+        raise UserError(f"there is no {printable(path)}; unpack {VOC_ARCHIVE} again")
+    lines = [line for _, line in read_items(path, "list of images")]
+    names = [PurePosixPath(re.split(r"[\s,]", line)[0].replace("\\", "/")).stem for line in lines]
+    if not any(map(STEM.fullmatch, names)):
+        raise UserError(
+            f"{printable(path)} lists '{printable(names[0])}' and others, which are not images of VOC2012; "
+            f"unpack {VOC_ARCHIVE} again"
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def _train(home: Path, own: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the stems of all training images in alphabetical order, and the lists that they are from.
+
+    Raises:
+        UserError: SBD's masks have not been prepared.
+    """
+    lists = [listing for listing in TRAIN_LISTS if (home / LISTS / listing).is_file()]
+    masks = home / ADDED_MASKS
+    if masks.is_dir() and lists:
+        return tuple(sorted(stems(home, lists[0]))), (f"{LISTS}/{lists[0]}",)
+    if masks.is_dir() and (home / LISTS / ADDED_LIST).is_file():
+        both = {*own, *stems(home, ADDED_LIST)}
+        return tuple(sorted(both)), (f"{LISTS}/train.txt", f"{LISTS}/{ADDED_LIST}")
+    missing = masks if lists else home / LISTS / TRAIN_LIST
+    raise UserError(
+        f"the masks of SBD are not prepared: there is no {printable(missing)}; unpack {SBD_ARCHIVE} of SBD "
+        f"beside {printable(home)} and run: mmbench data prepare {NAME}"
+    )
+
+
+def _pairs(names: tuple[str, ...], own: Collection[str]) -> tuple[Pair, ...]:
+    """Return images with VOC's own masks where it has some, else with those made from SBD's."""
+    return tuple(
+        Pair(f"{IMAGES}/{name}.jpg", f"{OWN_MASKS if name in own else ADDED_MASKS}/{name}.png", name)
+        for name in names
+    )
