@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.data.file_names import counted
 from mmbench.files import safe_name
 from mmbench.formatting import Unit
 from mmbench.leaderboard.statistics import Interval, Summary
@@ -139,6 +140,11 @@ class PublishedRow:
 
     All as the source prints it; an empty text is a fact that the source does not state. `values` follow the
     metrics of the group.
+
+    Attributes:
+        origin: "own run" if those who report it measured it, "quoted" if it is from another source, "own run
+            or quoted" if the source does not say, "user report" from an issue of a repository.
+        note: what a reader must know, such as doubts.
     """
 
     method: str
@@ -148,11 +154,23 @@ class PublishedRow:
     epochs: str
     batch_size: str
     values: tuple[str | None, ...]
+    origin: str = "own run"
+    note: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """The variant, the origin unless it is an own run, and the note, as one text."""
+        origin = "" if self.origin == "own run" else self.origin
+        return "; ".join(part for part in (self.variant, origin, self.note) if part)
 
 
 @dataclass(frozen=True)
 class PublishedGroup:
-    """Published rows that compare: one task, data set, protocol and source."""
+    """Published rows that compare: one task, data set, protocol and source.
+
+    Attributes:
+        repeats: quoted rows that are left out, as another group shows the same numbers.
+    """
 
     task: str
     dataset: str
@@ -160,6 +178,14 @@ class PublishedGroup:
     source: str
     metrics: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
+    repeats: int = 0
+
+    @property
+    def omission(self) -> str:
+        """What is left out, in words; empty if nothing is."""
+        if not self.repeats:
+            return ""
+        return f"{counted(self.repeats, 'quoted row')} of numbers that another table shows left out"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ def _rules(board: Board) -> tuple[int, ...]:
 def _published(board: Board) -> str:
     lines: list[str] = []
     for group in board.published:
-        title = f"{group.task}, {group.dataset}: {group.protocol} ({group.source})"
+        source = "; ".join(filter(None, (group.source, group.omission)))
+        title = f"{group.task}, {group.dataset}: {group.protocol} ({source})"
         lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{\emph{{{escape(title)}}}}} \\"]
         for row in group.rows:
             values = ", ".join(
@@ -113,7 +114,7 @@ def _published(board: Board) -> str:
             )
             cells = (
                 row.method,
-                row.variant,
+                row.remarks,
                 f"{row.backbone}, {row.pretrain_data or '--'}",
                 row.epochs,
                 values,

@@ -128,14 +128,14 @@ def _published(board: Board) -> Iterable[str]:
             (
                 [
                     _escape(word) or MISSING
-                    for word in (row.method, row.variant, row.backbone, row.pretrain_data, row.epochs)
+                    for word in (row.method, row.remarks, row.backbone, row.pretrain_data, row.epochs)
                 ]
                 + [value or MISSING for value in row.values]
                 for row in group.rows
             ),
             right_from=5,
         )
-        yield f"Source: {_escape(group.source)}"
+        yield "; ".join(filter(None, (f"Source: {_escape(group.source)}", group.omission)))
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[str]], right_from: int | None = None) -> str:

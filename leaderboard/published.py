@@ -34,6 +34,8 @@ SUBJECTS = ("MixMask", "MSCN", "Un-Mix")
 FAMILY = (*SUBJECTS, "MoCo v2", "Supervised", "Random init")
 METRIC_ORDER = ("top1", "top5", "AP", "AP50", "AP75", "mAP", "mIoU")
 GROUP = ["task", "dataset", "protocol", "source"]
+FACT = ["task", "dataset", "method", "backbone", "metric", "value"]  # stands for the same number elsewhere
+QUOTED = "quoted"
 ROW = ["method", "variant", "backbone", "pretrain_dataset", "pretrain_epochs", "batch_size"]
 
 
@@ -50,7 +52,8 @@ def published_groups(tasks: Iterable[str]) -> tuple[PublishedGroup, ...]:
     A group is one task, data set, protocol and source, so no group mixes protocols or laboratories. Of the
     sources that report MixMask, MSCN or Un-Mix on a task, all rows of the family are shown (MoCo v2,
     supervised and random weights being their references); for a task that none of them reports, the
-    references of every source.
+    references of every source. Rows that a source quotes are left out where another group shows the same
+    numbers, and counted.
 
     Args:
         tasks: names of our tasks, such as "linear" and "detection".
@@ -63,17 +66,32 @@ def published_groups(tasks: Iterable[str]) -> tuple[PublishedGroup, ...]:
         of_task = table[table["task"] == task]
         sources = set(of_task.loc[of_task["method"].isin(SUBJECTS), "source"])
         shown = of_task[of_task["source"].isin(sources)] if sources else of_task
-        groups += [_group(rows) for _, rows in shown.groupby(GROUP, sort=False)]
+        known = _facts(shown[shown["origin"] != QUOTED])
+        for _, rows in shown.groupby(GROUP, sort=False):
+            group = _group(rows, known)
+            if group.rows:
+                groups.append(group)
     return tuple(groups)
 
 
-def _group(rows: pd.DataFrame) -> PublishedGroup:
+def _facts(rows: pd.DataFrame) -> set[tuple[str, ...]]:
+    return set(rows[FACT].itertuples(index=False, name=None))
+
+
+def _group(rows: pd.DataFrame, known: set[tuple[str, ...]]) -> PublishedGroup:
+    """Return a group without the quoted rows whose facts are all `known`; others become known."""
     task, dataset, protocol, source = rows[GROUP].iloc[0]
     metrics = tuple(sorted(rows["metric"].unique(), key=METRIC_ORDER.index))
-    listed = []
+    listed, repeats = [], 0
     for _, numbers in rows.groupby(ROW, sort=False):
+        if (numbers["origin"] == QUOTED).all() and _facts(numbers) <= known:
+            repeats += 1
+            continue
+        known |= _facts(numbers)
         by_metric = dict(zip(numbers["metric"], numbers["value"], strict=True))
-        method, variant, backbone, data, epochs, batch = numbers[ROW].iloc[0]
         values = tuple(by_metric.get(metric) for metric in metrics)
-        listed.append(PublishedRow(method, variant, backbone, data, epochs, batch, values))
-    return PublishedGroup(TASK_TITLES[task], dataset, protocol, source, metrics, tuple(listed))
+        notes = "; ".join(note for note in numbers["note"].unique() if note)
+        method, variant, backbone, data, epochs, batch = numbers[ROW].iloc[0]
+        origin = numbers["origin"].iloc[0]
+        listed.append(PublishedRow(method, variant, backbone, data, epochs, batch, values, origin, notes))
+    return PublishedGroup(TASK_TITLES[task], dataset, protocol, source, metrics, tuple(listed), repeats)
