@@ -19,7 +19,7 @@ from pathlib import Path
 DATABASE = ".mmbench-hashes.sqlite"
 VERSION = 1
 # Table -> column of its facts.
-TABLES = {"files": "sha256", "images": "facts", "instances": "objects"}
+TABLES = {"files": "sha256", "images": "facts", "instances": "objects", "label_maps": "facts"}
 WORTH_KEEPING_SECONDS = 0.1  # data that are read faster are not worth a database
 BUSY_SECONDS = 10.0
 

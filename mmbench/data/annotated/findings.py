@@ -22,12 +22,14 @@ class Finding:
         action: what is done about it.
         remedy: what that means for the run or, if it is refused, how to fix it; in words.
         examples: names of places where it was found, such as "train/0001.jpg"; all of them.
+        of_labels: whether it depends on what the pixels of label maps mean.
     """
 
     what: str
     action: Action
     remedy: str = ""
     examples: tuple[str, ...] = ()
+    of_labels: bool = False
 
     def line(self, examples: int = 3, mark: str = "") -> str:
         """Return one line for a person.
@@ -48,9 +50,11 @@ class Findings:
 
     Attributes:
         split: the split that is read; begins each line.
+        of_labels: whether they depend on what the pixels of label maps mean.
     """
 
     split: str
+    of_labels: bool = False
     _places: dict[tuple[str, str, Action, str], list[str]] = field(default_factory=dict)
 
     def add(self, one: str, many: str, action: Action, remedy: str, place: str) -> None:
@@ -70,6 +74,7 @@ class Findings:
                 action,
                 remedy,
                 tuple(places),
+                self.of_labels,
             )
             for (one, many, action, remedy), places in self._places.items()
         ]

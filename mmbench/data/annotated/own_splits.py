@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +11,13 @@ import numpy as np
 from mmbench.data.annotated.findings import Finding, Findings
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
+from mmbench.data.label_maps.checks import recheck_labels
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 HELD_OUT_SHARE = 0.15
 SEED = 0
+HELD_OUT = "held out"
 
 Finder = Callable[[], AnnotatedSplit]
 
@@ -42,7 +44,7 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     remarks = list(data.remarks)
     train = finders["train"]
     if not others:
-        parts = functools.cache(functools.partial(_carved, train, data.classes))
+        parts = functools.cache(functools.partial(_carved, train, data))
         remarks.append(
             f"no split to evaluate: {1 - HELD_OUT_SHARE:.0%} of the images (seed {SEED}) are trained on, and "
             f"{HELD_OUT_SHARE:.0%} are evaluated"
@@ -58,7 +60,7 @@ def with_evaluation(data: AnnotatedData, names: Mapping[Split, str]) -> Annotate
     return replace(data, finders=chosen, remarks=tuple(remarks))
 
 
-def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, AnnotatedSplit]:
+def _carved(whole: Finder, data: AnnotatedData) -> tuple[AnnotatedSplit, AnnotatedSplit]:
     """Return a split in two parts: what is trained on, and what is evaluated.
 
     Equal images stay together. The draw depends on names and contents of the files alone.
@@ -78,8 +80,13 @@ def _carved(whole: Finder, classes: Sequence[str]) -> tuple[AnnotatedSplit, Anno
     count = max(1, round(HELD_OUT_SHARE * len(in_order)))
     held_out = set(np.random.default_rng(SEED).permutation(len(in_order))[:count].tolist())
     paths = {image.path for place in held_out for image in in_order[place]}
-    findings = Findings("held out")
-    evaluated = tuple(image for image in split.images if image.path in paths)
-    check_objects(evaluated, classes, findings)
+    evaluated = replace(split, images=tuple(image for image in split.images if image.path in paths))
     train = replace(split, images=tuple(image for image in split.images if image.path not in paths))
-    return train, replace(split, images=evaluated, findings=findings.found())
+    if data.label_maps is not None:
+        return (
+            recheck_labels(train, "train", data.classes, data.label_maps),
+            recheck_labels(evaluated, HELD_OUT, data.classes, data.label_maps, alone=True),
+        )
+    findings = Findings(HELD_OUT)
+    check_objects(evaluated.images, data.classes, findings)
+    return train, replace(evaluated, findings=findings.found())

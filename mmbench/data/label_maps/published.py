@@ -11,7 +11,7 @@ from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.file_names import printable
 from mmbench.data.label_maps.reading import label_map_data
-from mmbench.data.label_maps.types import IGNORED, Colour, Part, Stated
+from mmbench.data.label_maps.types import Part, Stated
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -66,16 +66,3 @@ def _compared(
     what = f"{part.split}: {listed} images are there, where {official.title} has {published}"
     one = Finding(what, "kept", "figures do not compare with published ones")
     return replace(split, findings=(*split.findings, one))
-
-
-def voc_palette(count: int = IGNORED + 1) -> tuple[Colour, ...]:
-    """Return the colours of VOC's labels (VOCcolormap.m of VOC's development kit).
-
-    The bits of a label are dealt to red, green and blue in turn, the lowest ones to the highest bits of the
-    colours.
-    """
-
-    def channel(label: int, first: int) -> int:
-        return sum(((label >> (3 * place + first)) & 1) << (7 - place) for place in range(8))
-
-    return tuple((channel(label, 0), channel(label, 1), channel(label, 2)) for label in range(count))

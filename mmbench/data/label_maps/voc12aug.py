@@ -16,7 +16,8 @@ from mmbench.data.annotated.named_voc import CLASSES as OBJECTS
 from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_names import printable
-from mmbench.data.label_maps.published import Official, published_data, voc_palette
+from mmbench.data.label_maps.palettes import voc_palette
+from mmbench.data.label_maps.published import Official, published_data
 from mmbench.data.label_maps.types import IGNORED, Coding, Pair, Part, Stated
 from mmbench.data.text_lists import read_items
 from mmbench.data.types import Split

@@ -28,8 +28,8 @@ from mmbench.data import load_dataset
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.label_maps.cityscapes import LABELS
+from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.pixels import read_labels
-from mmbench.data.label_maps.published import voc_palette
 
 
 @pytest.fixture(autouse=True)
