@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
-from mmbench.data.annotated.layout import find_annotated, require_layout
+from mmbench.data.annotated.layout import find_own, require_layout
 from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.file_names import counted
@@ -83,7 +83,7 @@ def _load(name: str, root: Path, layout: str | None, problems: list[str]) -> Dat
         if path is None or not path.exists():
             raise
         if path.is_dir():
-            find_annotated(
+            find_own(
                 path, None if layout is None else require_layout(layout)
             )  # raises the error again if annotations are what is wrong
         try:

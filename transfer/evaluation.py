@@ -62,7 +62,8 @@ def evaluate(
         seeds: seeds of the transfer, and of random weights; None runs the trials of each task's protocol,
             such as five.
         data_root: folder with one folder per data set.
-        layout: of a folder: "coco", "voc", "yolo" or "folder" (class folders); recognised by default.
+        layout: of a folder: "coco", "voc", "yolo", "mmseg", "masks" or "folder" (class folders); recognised
+            by default.
         out: folder of the records.
         overrides: settings in place of the protocol's, such as {"epochs": 10}, of a single task.
         arch: timm name, for random weights and files that do not state it.

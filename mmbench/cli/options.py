@@ -204,7 +204,7 @@ checkpoint = _shared("--checkpoint", help="Run folder, checkpoint file, or the n
 data = _shared("--data", help="Data set, or path of a folder of images.")
 layout = _shared(
     "--layout",
-    type=click.Choice(["coco", "voc", "yolo", "folder"]),
+    type=click.Choice(["coco", "voc", "yolo", "mmseg", "masks", "folder"]),
     help="How a folder of your own is laid out; `folder` is one folder per class. Default: recognised.",
 )
 data_root = _shared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from mmbench.data.annotated.layout import Layout, find_annotated, require_layout
+from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
 from mmbench.data.file_names import printable
 from mmbench.data.folder import load_folder
@@ -43,11 +43,12 @@ def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None
     """Return the data set called `name`, found in `root/name`; or the images in the folder `name`.
 
     A name that contains a path separator or names an existing folder is read as a folder: of images with
-    annotations in COCO, VOC or YOLO layout, or of class folders. An existing file is read as a list of
-    images, which have no labels.
+    annotations in COCO, VOC or YOLO layout, of images with label maps, or of class folders. An existing file
+    is read as a list of images, which have no labels.
 
     Args:
-        layout: "coco", "voc", "yolo" or "folder" (class folders), of a folder; recognised by default.
+        layout: "coco", "voc", "yolo", "mmseg", "masks" or "folder" (class folders), of a folder; recognised
+            by default.
 
     Raises:
         UserError: unknown name (near match named), files that are missing or unreadable, or a folder that can
@@ -89,7 +90,8 @@ def _of_path(path: Path, *, labelled: bool, layout: Layout | None = None) -> Dat
         if layout is not None:
             raise UserError(f"--layout is for a folder, and {printable(path)} is a list of images; omit it")
         return load_image_list(path)
-    annotated = find_annotated(path, layout) if labelled else None
-    if annotated is not None:
-        return Dataset(annotated.name, annotated.root, annotated.classes, annotated=annotated)
+    own = find_own(path, layout) if labelled else None
+    data = None if own is None else own.annotated or own.label_maps
+    if own is not None and data is not None:
+        return Dataset(data.name, data.root, data.classes, annotated=own.annotated, label_maps=own.label_maps)
     return load_folder(path, labelled=labelled)

@@ -1,50 +1,53 @@
-"""The layout of a user's folder: COCO, VOC, YOLO or class folders; recognised, or as the user states it."""
+"""The layout of a user's folder: COCO, VOC, YOLO, label maps or class folders; recognised, or as stated."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.coco_folder import CocoFolder, find_coco
-from mmbench.data.annotated.findings import Findings
-from mmbench.data.annotated.own_splits import with_evaluation
-from mmbench.data.annotated.split_checks import check_objects, require_distinct
-from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
-from mmbench.data.annotated.voc_folder import VocFolder, find_voc
-from mmbench.data.annotated.walking import is_image_name, read_names
-from mmbench.data.annotated.yolo import YoloPart, read_yolo
-from mmbench.data.annotated.yolo_folder import YoloFolder, find_yolo
-from mmbench.data.file_names import counted, listed, printable
+from mmbench.data.annotated.own_boxes import BoxFolder, boxes_of
+from mmbench.data.annotated.types import AnnotatedData
+from mmbench.data.annotated.voc_folder import find_voc
+from mmbench.data.annotated.walking import is_image_name
+from mmbench.data.annotated.yolo_folder import find_yolo
+from mmbench.data.file_names import listed, printable
 from mmbench.data.folder.classes import IMAGES, LABEL_MAPS
 from mmbench.data.folder.scan import is_system_name
-from mmbench.data.folder.split_names import require_one_each, splits_among
-from mmbench.data.types import SPLITS, Split
+from mmbench.data.folder.split_names import splits_among
+from mmbench.data.label_maps.own_data import label_maps_of
+from mmbench.data.label_maps.own_files import may_hold_label_maps, read_files
+from mmbench.data.label_maps.own_folder import LabelMapFolder, find_label_maps
+from mmbench.data.label_maps.own_words import Meaning, Style, meaning
 from mmbench.errors import UserError, unknown_name
 
-Layout = Literal["coco", "voc", "yolo", "folder"]
+Layout = Literal["coco", "voc", "yolo", "mmseg", "masks", "folder"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 WRAPPERS = 3  # folders around the data that are entered
-VOC_NAME_LISTS = ("labels.txt", "classes.txt", "labelmap.txt")
 NO_CLASS_FOLDERS = frozenset({*LABEL_MAPS, *IMAGES, "jpegimages", "segmentationobject", "imagesets"})
-NO_CLASSES = frozenset({"background", "_background_", "__background__", "__ignore__"})
 NEEDED = {
     "coco": "annotations/train.json (or train/_annotations.coco.json) beside folders of images",
     "voc": "JPEGImages, Annotations/*.xml and ImageSets/Main/train.txt",
     "yolo": "data.yaml (names, train, val), images and labels",
+    "mmseg": "img_dir/train and ann_dir/train",
+    "masks": "images/train and masks/train (or train/images and train/masks, or 1_mask.png beside 1.jpg)",
 }
 
-Found = CocoFolder | VocFolder | YoloFolder
-FINDERS: Mapping[Layout, Callable[[Path], Found | None]] = {
+BOXES: Mapping[Layout, Callable[[Path], BoxFolder | None]] = {
     "coco": find_coco,
     "voc": find_voc,
     "yolo": find_yolo,
 }
-TITLES: Mapping[Layout, str] = {"coco": "COCO", "voc": "VOC", "yolo": "YOLO"}
+STYLES: Mapping[Layout, Style] = {"voc": "voc", "mmseg": "mmseg", "masks": "masks"}
+TITLES: Mapping[Layout, str] = {
+    "coco": "COCO",
+    "voc": "VOC",
+    "yolo": "YOLO",
+    "mmseg": "mmsegmentation",
+    "masks": "masks",
+}
 
 
 def require_layout(name: str) -> Layout:
@@ -58,8 +61,33 @@ def require_layout(name: str) -> Layout:
     return name
 
 
-def find_annotated(root: Path, layout: Layout | None = None) -> AnnotatedData | None:
-    """Return the annotated images in a folder; None if it has no annotation files of a known layout.
+@dataclass(frozen=True)
+class OwnData:
+    """What a user's folder has: images with boxes, images with label maps, or both."""
+
+    annotated: AnnotatedData | None = None
+    label_maps: AnnotatedData | None = None
+
+
+@dataclass
+class _Found:
+    """The layouts in which a folder can be read.
+
+    Attributes:
+        fault: why label maps are not read, beside boxes.
+    """
+
+    home: Path
+    boxes: dict[Layout, BoxFolder] = field(default_factory=dict)
+    label_maps: dict[Layout, LabelMapFolder] = field(default_factory=dict)
+    fault: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.boxes or self.label_maps)
+
+
+def find_own(root: Path, layout: Layout | None = None) -> OwnData | None:
+    """Return the images with boxes or label maps in a folder; None if it has neither in a known layout.
 
     Args:
         layout: how the folder is laid out; recognised if it is not stated.
@@ -70,13 +98,12 @@ def find_annotated(root: Path, layout: Layout | None = None) -> AnnotatedData | 
     """
     if layout == "folder" or not root.is_dir():
         return None
-    home, found = root, _found_in(root, layout)
+    found = _found_in(root, layout)
     for _ in range(WRAPPERS):
-        inner = _folders(home)
+        inner = _folders(found.home)
         if found or len(inner) != 1:
             break
-        home = inner[0]
-        found = _found_in(home, layout)
+        found = _found_in(inner[0], layout)
     if not found:
         _refuse_several(root)
         if layout is not None:
@@ -85,24 +112,64 @@ def find_annotated(root: Path, layout: Layout | None = None) -> AnnotatedData | 
                 "check --layout"
             )
         return None
-    name = printable(root.resolve().name)
     if layout is None:
-        ways: list[Layout] = [*found, *(["folder"] if _has_class_folders(home, found) else [])]  # type: ignore[list-item]
-        if len(ways) > 1:
-            shown = " and as ".join(TITLES.get(way, "class folders") for way in ways)
-            raise UserError(
-                f"{printable(home)} can be read as {shown}; choose by --layout {' or --layout '.join(ways)}"
-            )
-    chosen, folder = next(iter(found.items()))
-    where = f" in {printable(home)}" if home != root else ""
-    return _opened(name, chosen, folder, where)
+        _refuse_ambiguous(found)
+    name = printable(root.resolve().name)
+    where = f" in {printable(found.home)}" if found.home != root else ""
+    boxes = label_maps = None
+    for way, folder in found.boxes.items():
+        boxes = boxes_of(name, folder, f"{TITLES[way]} layout{where}")
+    for way, maps in found.label_maps.items():
+        try:
+            label_maps = label_maps_of(name, maps, TITLES[way], where, boxes)
+        except UserError as error:
+            if boxes is None:
+                raise
+            found.fault = str(error)
+    if boxes is not None and found.fault:
+        boxes = replace(boxes, remarks=(*boxes.remarks, f"label maps are left out: {found.fault}"))
+    return OwnData(boxes, label_maps)
 
 
-def _found_in(folder: Path, layout: Layout | None) -> dict[Layout, Found]:
-    """Return the layouts in which a folder can be read, and its files."""
-    chosen = FINDERS if layout is None else {layout: FINDERS[layout]}
-    found = {name: find(folder) for name, find in chosen.items()}
-    return {name: files for name, files in found.items() if files is not None}
+def _refuse_ambiguous(found: _Found) -> None:
+    maps = found.label_maps
+    # Boxes and label maps of one folder are both read; two kinds of label maps are not.
+    ways = list(dict.fromkeys((*found.boxes, *(maps if len(maps) > 1 or not found.boxes else ()))))
+    used = {name for folder in maps.values() for name in folder.folders}
+    if _has_class_folders(found.home, found.boxes, used):
+        ways.append("folder")
+    if len(ways) > 1:
+        shown = " and as ".join(TITLES.get(way, "class folders") for way in ways)
+        raise UserError(
+            f"{printable(found.home)} can be read as {shown}; choose by --layout {' or --layout '.join(ways)}"
+        )
+
+
+def _found_in(folder: Path, layout: Layout | None) -> _Found:
+    """Return the layouts in which a folder can be read, and its files.
+
+    Raises:
+        UserError: files that cannot be used; of label maps only where there are no boxes.
+    """
+    boxes = BOXES if layout is None else {way: find for way, find in BOXES.items() if way == layout}
+    styles = STYLES if layout is None else {way: style for way, style in STYLES.items() if way == layout}
+    found = _Found(folder)
+    found.boxes = {way: part for way, find in boxes.items() if (part := find(folder)) is not None}
+    inner = [entry.name for entry in _folders(folder)]
+    wrapped = len(inner) == 1 and meaning(inner[0]) == Meaning()  # it is entered
+    if wrapped or not styles or (layout is None and not may_hold_label_maps(folder)):
+        return found
+    files = read_files(folder)
+    try:
+        for way, style in styles.items():
+            maps = find_label_maps(folder, files, style, stated=layout is not None)
+            if maps is not None:
+                found.label_maps[way] = maps
+    except UserError as error:
+        if not found.boxes:
+            raise
+        found.fault = str(error)
+    return found
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -119,9 +186,9 @@ def _refuse_several(root: Path) -> None:
         )
 
 
-def _has_class_folders(root: Path, found: Mapping[Layout, Found]) -> bool:
+def _has_class_folders(root: Path, found: Mapping[Layout, BoxFolder], used: Collection[str]) -> bool:
     """Return whether the folder also looks like class folders: images in two folders with other names than
-    those of splits, images and annotations.
+    those of splits, images, annotations, and the folders that are used for label maps.
     """
     folders = _folders(root)
     train = next(
@@ -129,6 +196,7 @@ def _has_class_folders(root: Path, found: Mapping[Layout, Found]) -> bool:
     )
     plain = {
         *NO_CLASS_FOLDERS,
+        *used,
         *(
             part.images
             for files in found.values()
@@ -145,74 +213,3 @@ def _has_class_folders(root: Path, found: Mapping[Layout, Found]) -> bool:
         and any(is_image_name(entry.name) for entry in folder.iterdir())
     ]
     return len(classes) > 1
-
-
-def _opened(name: str, layout: Layout, folder: Found, where: str) -> AnnotatedData:
-    """Return the data set of a folder whose layout is known."""
-    require_one_each(dict(folder.meanings), printable(folder.root))
-    by_split = {split: called for called, split in folder.meanings.items()}
-    names: dict[Split, str] = {split: by_split[split] for split in SPLITS if split in by_split}
-    if isinstance(folder, CocoFolder):
-        data = _of_coco(name, folder, names)
-    elif isinstance(folder, VocFolder):
-        data = _of_voc(name, folder, names)
-    else:
-        data = _of_yolo(name, folder, names)
-    splits = ", ".join(
-        split if called in (split, "") else f"{split} ({printable(called)})"
-        for split, called in names.items()
-    )
-    remark = f"read in {TITLES[layout]} layout{where}: {splits}"
-    data = replace(data, remarks=(remark, *folder.remarks, *data.remarks))
-    return with_evaluation(data, {split: called or "train" for split, called in names.items()})
-
-
-def _of_coco(name: str, folder: CocoFolder, names: Mapping[Split, str]) -> AnnotatedData:
-    sources = {
-        split: CocoSource(folder.root, folder.splits[called].annotations, folder.splits[called].images, split)
-        for split, called in names.items()
-    }
-    return coco_data(name, sources)
-
-
-def _of_voc(name: str, folder: VocFolder, names: Mapping[Split, str]) -> AnnotatedData:
-    entries = [entry for called in names.values() for entry in folder.splits[called]]
-    annotations = VocAnnotations(folder.root, entries)
-    classes, remarks = _voc_classes(folder.root, annotations)
-    require_distinct(classes, printable(folder.root))
-    reader = VocReader(annotations, classes)
-
-    def read(split: Split, called: str) -> AnnotatedSplit:
-        lists = (folder.lists[called],) if called in folder.lists else ()
-        part = VocPart(split, folder.splits[called], lists, required=split != "train")
-        return _checked(*reader.read(part), classes)
-
-    finders = {split: functools.partial(read, split, called) for split, called in names.items()}
-    return AnnotatedData(name, folder.root, "VOC", classes, finders, remarks)
-
-
-def _voc_classes(root: Path, annotations: VocAnnotations) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the classes, and a remark on where they are from."""
-    for listing in VOC_NAME_LISTS:
-        if (root / listing).is_file():
-            names = [line.partition(":")[0].strip() for line in read_names(root / listing) if line[0] != "#"]
-            classes = tuple(name for name in names if name.lower() not in NO_CLASSES)
-            return classes, (f"{counted(len(classes), 'class')} from {listing}",)
-    return annotations.class_names(), ()
-
-
-def _of_yolo(name: str, folder: YoloFolder, names: Mapping[Split, str]) -> AnnotatedData:
-    require_distinct(folder.classes, printable(folder.root))
-
-    def read(split: Split, called: str) -> AnnotatedSplit:
-        part = YoloPart(split, folder.splits[called], folder.files, required=split != "train")
-        return _checked(*read_yolo(folder.root, part, folder.classes), folder.classes)
-
-    finders = {split: functools.partial(read, split, called) for split, called in names.items()}
-    return AnnotatedData(name, folder.root, "YOLO", folder.classes, finders)
-
-
-def _checked(split: AnnotatedSplit, findings: Findings, classes: tuple[str, ...]) -> AnnotatedSplit:
-    """Return a split with all its findings."""
-    check_objects(split.images, classes, findings)
-    return replace(split, findings=findings.found())

@@ -10,7 +10,7 @@ from annotated_layouts import Drawings, Drawn, Thing, voc_xml, write_voc, write_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.data.annotated.layout import find_annotated
+from mmbench.data.annotated.layout import find_own
 from mmbench.data.annotated.voc_xml import BrokenAnnotation, read_voc_xml
 
 WIDTH, HEIGHT = 40, 30
@@ -39,7 +39,8 @@ def test_boxes_are_read_as_they_were_written(drawn: list[Thing], polygons: bool)
         (roots["voc"] / "labels.txt").write_text("a\nb\n")
         write_yolo(roots["yolo"], Drawings(CLASSES, splits), polygons=polygons, decimals=9)
         for layout, root in roots.items():
-            data = find_annotated(root)
+            own = find_own(root)
+            data = None if own is None else own.annotated
             assert data is not None and data.classes == CLASSES
             found = data.split("train").images[0].instances
             assert [thing.label for thing in found] == [thing.label for thing in drawn]
