@@ -57,16 +57,22 @@ class TaskSettings(BaseModel):
         """Return what of a protocol's schedule lies beyond the end of a run that was made shorter."""
         found = []
         for name, length in (("decay_epochs", "epochs"), ("decay_at", "iterations")):
-            end = getattr(self, length, math.inf)
+            end = _length(self, length)
             beyond = [value for value in getattr(self, name, ()) if value >= end]
             if beyond:
                 found.append(
                     f"{name} {beyond} lie beyond the run ({length} {end}): the rate does not fall there"
                 )
-        warmup, end = getattr(self, "warmup_iterations", 0), getattr(self, "iterations", math.inf)
+        warmup, end = getattr(self, "warmup_iterations", 0), _length(self, "iterations")
         if warmup > end:
             found.append(f"the warm-up ({warmup}) is longer than the run (iterations {end})")
         return tuple(found)
+
+
+def _length(settings: TaskSettings, name: str) -> float:
+    """Return the length of a run as a setting states it, infinity where none does."""
+    stated: float | None = getattr(settings, name, None)
+    return math.inf if stated is None else stated
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,29 @@ class Encoder(Protocol):
         """Return features (N, C) of normalised images (N, 3, S, S), float32, S the preprocessing's size."""
 
 
+@runtime_checkable
+class DenseEncoder(Encoder, Protocol):
+    """An encoder that gives feature maps too, which task `dense` needs."""
+
+    def encode_dense(self, images: Tensor) -> Tensor:
+        """Return maps (N, C, h, w) of normalised images (N, 3, H, W), float32, of the size that is fed."""
+
+
+def shaped_as_maps(maps: Any, images: int, name: str) -> Tensor:
+    """Return the maps of an encoder.
+
+    Raises:
+        UserError: they are not maps of that many images.
+    """
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != images:
+        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        raise UserError(
+            f"encoder {name} returned {found} for {images} images; `encode_dense` must return maps of shape "
+            "(images, channels, height, width)"
+        )
+    return maps
+
+
 class _Encoding(nn.Module):
     """An encoder as a network from images to features."""
 
@@ -95,6 +118,57 @@ class ModuleEncoder(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """Return features (N, C): what a timm model gives to its classifier, the output of other modules."""
         return _features(self.module, images)
+
+    def encode_dense(self, images: Tensor) -> Tensor:
+        """Return maps (N, C, h, w): what `maps_of` takes of a timm model, the output of other modules.
+
+        Raises:
+            UserError: the module takes no images of this size, or gives no maps.
+        """
+        try:
+            if not hasattr(self.module, "forward_features"):
+                return cast(Tensor, self.module(images))
+            return maps_of(self.module, images)
+        except (AssertionError, RuntimeError) as error:
+            height, width = images.shape[-2:]
+            raise UserError(
+                f"{self.name} takes no images of {width} x {height} px ({str(error).splitlines()[0]}); build "
+                "it for any size, such as by timm's dynamic_img_size=True, or set the protocol's size"
+            ) from None
+
+
+def patched(network: nn.Module) -> bool:
+    """Return whether a timm model is a Vision Transformer: its features are the tokens of patches."""
+    return hasattr(network, "num_prefix_tokens") and hasattr(network, "patch_embed")
+
+
+def maps_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the last feature map (N, C, h, w) of a timm model.
+
+    Of a Vision Transformer these are its patch tokens behind the last norm, without other tokens.
+
+    Raises:
+        UserError: the network gives no map.
+    """
+    timm_model = cast(Any, network)
+    found: Tensor = timm_model.forward_features(images)
+    if (
+        not isinstance(found, Tensor)
+        or found.ndim not in (3, 4)
+        or (found.ndim == 3 and not patched(network))
+    ):
+        raise UserError(f"{type(network).__name__} gives no map that is laid out like the image")
+    if found.ndim == 3:
+        patch = timm_model.patch_embed.patch_size
+        rows, columns = images.shape[-2] // patch[0], images.shape[-1] // patch[1]
+        tokens = found[:, timm_model.num_prefix_tokens :]
+        if tokens.shape[1] != rows * columns:
+            raise UserError(
+                f"{type(network).__name__} gives {tokens.shape[1]} tokens for {rows} x {columns} patches"
+            )
+        return tokens.transpose(1, 2).reshape(len(found), -1, rows, columns)
+    channels_last = getattr(timm_model, "output_fmt", "NCHW") == "NHWC"
+    return found.permute(0, 3, 1, 2) if channels_last else found
 
 
 def _features(module: nn.Module, images: Tensor) -> Tensor:

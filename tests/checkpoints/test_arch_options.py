@@ -32,7 +32,7 @@ from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
 from mmbench.cli.commands import main
 from mmbench.errors import UserError
-from mmbench.transfer.inputs.feature_bank import weights_digest
+from mmbench.transfer.inputs.features import weights_digest
 
 OUT = {"timm": "folder", "safetensors": "bare.safetensors", "detectron2": "d2.pkl", "mmseg": "seg.pth"}
 NETWORKS: list[tuple[str, dict[str, bool | int]]] = [

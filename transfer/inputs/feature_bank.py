@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.backbone import Backbone, tensors_digest
-from mmbench.checkpoints.options import departing
+from mmbench.checkpoints.backbone import Backbone
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import open_lock, require_free_space
@@ -33,7 +32,7 @@ from mmbench.transfer.inputs.bank_entry import (
     read_entry,
     remove_abandoned,
 )
-from mmbench.transfer.inputs.features import FrozenNetwork, is_pixels, pass_over
+from mmbench.transfer.inputs.features import PooledFeatures, RowSource
 from mmbench.transfer.inputs.images import Images
 
 Stored = Literal["float32", "float16"]
@@ -41,13 +40,6 @@ LAYOUT = 2  # of what an address is made of
 PIECE = 8192  # most images that are lost when a process is interrupted
 
 Report = Callable[[int, int], None]
-
-
-def weights_digest(backbone: Backbone) -> str:
-    """Return the SHA-256 of the network and of every tensor's name, shape and bytes."""
-    options = departing(backbone.arch, backbone.card.arch_options)
-    built = backbone.arch + (json.dumps(options, sort_keys=True) if options else "")
-    return tensors_digest(built.encode(), backbone.state_dict)
 
 
 @dataclass
@@ -68,22 +60,25 @@ class FeatureBank:
 
     def address(self, backbone: Backbone, images: Images, compute: Compute) -> str:
         """Return 32 hexadecimal digits that name the features of `images` behind `backbone`."""
-        facts = {
-            "layout": LAYOUT,
-            "weights": weights_digest(backbone),
-            "pixels": is_pixels(backbone),
-            "preprocessing": backbone.card.preprocessing.model_dump(mode="json"),
-            "split": images.fingerprint,
-            "precision": compute.precision,
-            "device": compute.device.type,  # the last digits differ between kinds of device
-            "dtype": self.stored,
-        }
+        return self.address_of(PooledFeatures(backbone, images, compute))
+
+    def address_of(self, source: RowSource) -> str:
+        """Return 32 hexadecimal digits that name the rows of `source`."""
+        facts = {"layout": LAYOUT, **source.facts(), "dtype": self.stored}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     def features(
         self, backbone: Backbone, images: Images, compute: Compute, report: Report | None = None
     ) -> Tensor:
-        """Return pooled features (N, C) on the CPU, in evaluation mode, centre-cropped; see `pass_over`.
+        """Return pooled features (N, C) on the CPU, in evaluation mode, centre-cropped; see `rows`.
+
+        Raises:
+            UserError: features that are not finite, an image that cannot be read, or too little disk.
+        """
+        return self.rows(PooledFeatures(backbone, images, compute), report)
+
+    def rows(self, source: RowSource, report: Report | None = None) -> Tensor:
+        """Return the rows of `source` (N, C) on the CPU.
 
         From a folder they come as a private memory map, so that only the rows that are read take memory. A
         damaged entry is computed again, and `notes` says so.
@@ -95,22 +90,23 @@ class FeatureBank:
             UserError: features that are not finite, an image that cannot be read, or too little disk.
         """
         report = report or (lambda done, total: None)
-        total = len(images)
+        total = len(source)
         if self.root is None:
-            network, parts, done = FrozenNetwork(backbone, compute), [], 0
-            for part in pass_over(network, images, 0, total):
+            source.prepare()
+            parts, done = [], 0
+            for part in source.rows(0, total):
                 parts.append(part)
                 done += len(part)
                 report(done, total)
             self.computed += total
             return torch.cat(parts)
-        path = self.root / f"{self.address(backbone, images, compute)}.npy"
+        path = self.root / f"{self.address_of(source)}.npy"
         with self._locked(path):
             damage = on_main(lambda: self._damage(path, total))
             if damage is not None:
                 if damage:
                     self.notes.append(f"features were computed again: {path.name} in the bank {damage}")
-                self._write(path, FrozenNetwork(backbone, compute), images, report)
+                self._write(path, source, report)
                 damage = on_main(lambda: self._damage(path, total))
             if damage is not None:
                 raise UserError(
@@ -120,6 +116,11 @@ class FeatureBank:
             found = read_entry(path, total, self.stored, verify=False)
         assert found is not None
         return found
+
+    def holds(self, source: RowSource) -> bool:
+        """Return whether the rows of `source` are stored, whole or damaged."""
+        root = self.root
+        return root is not None and on_main((root / f"{self.address_of(source)}.npy").is_file)
 
     def take_notes(self) -> tuple[str, ...]:
         """Return what a record must say about the entries read since the last call."""
@@ -145,10 +146,10 @@ class FeatureBank:
             remove_abandoned(path.parent, path)
             yield
 
-    def _write(self, path: Path, network: FrozenNetwork, images: Images, report: Report) -> None:
+    def _write(self, path: Path, source: RowSource, report: Report) -> None:
         """Complete an entry, from where an interrupted run left it, and then give it its name."""
-        total = len(images)
-        facts = EntryFacts(path, (total, network.width), self.stored)
+        total = len(source)
+        facts = EntryFacts(path, (total, source.prepare()), self.stored)
         writer = EntryWriter(facts) if process_rank() == 0 else None
         done, fault = on_main(lambda: (writer.done, writer.fault) if writer else (0, None))
         if fault is not None:
@@ -157,7 +158,7 @@ class FeatureBank:
         on_main(lambda: require_free_space(path.parent, missing, "the feature bank"))
         saved = done
         with contextlib.nullcontext() if writer is None else writer.opened():
-            for features in pass_over(network, images, done, total):
+            for features in source.rows(done, total):
                 self.computed += len(features)
                 with np.errstate(over="ignore"):  # reported in one line below
                     stored = features.numpy().astype(self.stored)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.backbone import Backbone, tensors_digest
+from mmbench.checkpoints.options import departing
 from mmbench.distributed import gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
@@ -20,6 +23,59 @@ BATCH = 128
 def is_pixels(backbone: Backbone) -> bool:
     """Return whether this is the control whose features are the pixels themselves."""
     return backbone.card.source_format == "pixels"
+
+
+def weights_digest(backbone: Backbone) -> str:
+    """Return the SHA-256 of the network and of every tensor's name, shape and bytes."""
+    options = departing(backbone.arch, backbone.card.arch_options)
+    built = backbone.arch + (json.dumps(options, sort_keys=True) if options else "")
+    return tensors_digest(built.encode(), backbone.state_dict)
+
+
+class RowSource(Protocol):
+    """Frozen features that a bank stores, one row per image."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the rows depend on, as JSON holds it."""
+
+    def prepare(self) -> int:
+        """Build what computes the rows; return the numbers per row."""
+
+    def rows(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Yield rows (B, numbers) float32 on the CPU of images `start` to `stop`, after `prepare`."""
+
+
+class PooledFeatures:
+    """The pooled features of images behind a backbone, as a bank stores them; see `pass_over`."""
+
+    def __init__(self, backbone: Backbone, images: Images, compute: Compute) -> None:
+        self.backbone, self.images, self.compute = backbone, images, compute
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def facts(self) -> dict[str, Any]:
+        """Return weights, preprocessing, pixels and how they are computed."""
+        return {
+            "weights": weights_digest(self.backbone),
+            "pixels": is_pixels(self.backbone),
+            "preprocessing": self.backbone.card.preprocessing.model_dump(mode="json"),
+            "split": self.images.fingerprint,
+            "precision": self.compute.precision,
+            "device": self.compute.device.type,  # the last digits differ between kinds of device
+        }
+
+    def prepare(self) -> int:
+        """Build the network; return the width of its features."""
+        self.network = FrozenNetwork(self.backbone, self.compute)
+        return self.network.width
+
+    def rows(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Yield features (B, C)."""
+        yield from pass_over(self.network, self.images, start, stop)
 
 
 class FrozenNetwork(nn.Module):

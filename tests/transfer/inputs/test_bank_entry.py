@@ -1,6 +1,7 @@
 """Entries of the feature bank are verified: damage anywhere gives the same numbers again, and is reported."""
 
 import fcntl
+import functools
 import json
 import random
 import shutil
@@ -149,11 +150,7 @@ def test_an_unfinished_entry_is_verified_before_it_is_continued(
     backbone: Backbone, gratings: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     monkeypatch.setattr(bank_module, "PIECE", 32)
-    monkeypatch.setattr(
-        bank_module,
-        "pass_over",
-        lambda network, images, start, stop: features_module.pass_over(network, images, start, stop, 16),
-    )
+    monkeypatch.setattr(features_module, "pass_over", functools.partial(features_module.pass_over, batch=16))
     images = MemoryImages(gratings.split("train"), 16)
     whole = FeatureBank(tmp_path / "whole").features(backbone, images, COMPUTE)
 

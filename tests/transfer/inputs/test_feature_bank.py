@@ -1,5 +1,6 @@
 """The feature bank: the same numbers as without it, computed once, whatever is interrupted or asked for."""
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,11 +122,7 @@ def test_an_interrupted_pass_goes_on(
 ) -> None:
     monkeypatch.setattr(bank_module, "PIECE", 32)
     monkeypatch.setattr(features_module, "BATCH", 16)
-    monkeypatch.setattr(
-        bank_module,
-        "pass_over",
-        lambda network, images, start, stop: features_module.pass_over(network, images, start, stop, 16),
-    )
+    monkeypatch.setattr(features_module, "pass_over", functools.partial(features_module.pass_over, batch=16))
     images = images_of(gratings)
     whole = FeatureBank(tmp_path / "whole").features(backbone, images, COMPUTE)
 
