@@ -85,7 +85,7 @@ def test_nothing_is_left_of_a_run_that_failed(run: Run, tmp_path: Path) -> None:
         ),
         ({"overrides": {"neighbours": "many"}}, "setting 'neighbours' of knn/patterns@2"),
         ({"task": "detection"}, "data set 'gratings' has no boxes"),
-        ({"task": "segmentation"}, "data set 'gratings' has no boxes or masks"),
+        ({"task": "segmentation"}, "data set 'gratings' has no label maps"),
     ],
 )
 def test_bad_requests_are_one_line(run: Run, arguments: dict[str, Any], message: str) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from mmbench.data import Scenes
 from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
-from mmbench.transfer.job import TransferJob
 
 
 @dataclass(frozen=True)
@@ -50,44 +47,6 @@ def dense_splits(data: AnnotatedData, evaluated: Split, train_images: int | None
         chosen = draw_subset(len(train.images), train_images, seed)
         train = dataclasses.replace(train, images=tuple(train.images[index] for index in chosen))
     return DenseSplits(data, train, other, evaluated, remarks)
-
-
-@dataclass(frozen=True)
-class SceneSplits:
-    """What is trained on and what is evaluated.
-
-    Attributes:
-        evaluated: the protocol's split.
-        subset: rising indices of the training images that are used; None takes all.
-        sizes: number of images used per split.
-    """
-
-    scenes: Scenes
-    evaluated: Split
-    subset: list[int] | None
-    sizes: dict[str, int]
-
-
-def scene_splits(
-    job: TransferJob, train_images: int | None, check: Callable[[Scenes, Split], int]
-) -> SceneSplits:
-    """Return the scenes that a job uses.
-
-    Args:
-        train_images: how many training images are drawn by the job's seed; None takes all.
-        check: returns the number of images of a split, or raises UserError for annotations that do not fit.
-
-    Raises:
-        UserError: there are no scenes, the protocol's split is unknown, or the annotations do not fit.
-    """
-    scenes, evaluated = job.dataset.require_scenes(), job.protocol.evaluated()
-    available = check(scenes, "train")
-    sizes: dict[str, int] = {"train": available, evaluated: check(scenes, evaluated)}
-    subset = None
-    if train_images is not None and train_images < available:
-        subset = draw_subset(available, train_images, job.seed)
-        sizes["train"] = len(subset)
-    return SceneSplits(scenes, evaluated, subset, sizes)
 
 
 def draw_subset(total: int, count: int, seed: int) -> list[int]:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mmbench.checkpoints.card import ModelCard, Preprocessing
-from mmbench.data import Scenes
-from mmbench.data.types import Split
+from mmbench.data.label_maps.types import IGNORED
 from mmbench.settings_types import legacy_seed
-from mmbench.transfer.dense.common.splits import SceneSplits
-from mmbench.transfer.dense.segmentation import metric  # noqa: F401  (registers it with mmsegmentation)
+from mmbench.transfer.compute import Precision
 from mmbench.transfer.dense.segmentation.architecture import backbone_config, head_config
-from mmbench.transfer.dense.segmentation.scenes import IGNORED
+from mmbench.transfer.dense.segmentation.precision import optim_wrapper
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 
 POLY_POWER = 0.9  # Chen et al. 2017 (DeepLab), mmsegmentation's default
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a configuration needs to know of one run.
+
+    Attributes:
+        card: of the backbone.
+        classes: names in the order of labels, background included where it is a class.
+        weights: file for mmsegmentation's `ResNet`, if it is the backbone.
+        work: folder for logs.
+        precision: of the training.
+    """
+
+    card: ModelCard
+    classes: tuple[str, ...]
+    weights: Path | None
+    work: Path
+    seed: int
+    device: torch.device
+    precision: Precision = "float32"
 
 
 def preprocessor_config(preprocessing: Preprocessing, crop: int) -> dict[str, Any]:
@@ -34,7 +56,7 @@ def preprocessor_config(preprocessing: Preprocessing, crop: int) -> dict[str, An
 
 
 def _train_transforms(settings: SegmentationSettings) -> list[dict[str, Any]]:
-    transforms: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+    transforms: list[dict[str, Any]] = [{"type": "LoadScene"}]
     if settings.resize is not None:
         resize = {"type": "RandomResize", "scale": settings.resize, "keep_ratio": True}
         transforms.append({**resize, "ratio_range": settings.scale_range})
@@ -49,31 +71,8 @@ def _train_transforms(settings: SegmentationSettings) -> list[dict[str, Any]]:
 
 def _test_transforms(settings: SegmentationSettings) -> list[dict[str, Any]]:
     resize = {"type": "Resize", "scale": settings.resize, "keep_ratio": True}
-    return [
-        {"type": "LoadImageFromFile"},
-        *([resize] if settings.resize is not None else []),
-        {"type": "LoadAnnotations"},  # after Resize: label maps are compared at their own size
-        {"type": "PackSegInputs"},
-    ]
-
-
-def _loader(
-    scenes: Scenes, split: Split, transforms: list[dict[str, Any]], batch: int, workers: int
-) -> dict[str, Any]:
-    return {
-        "batch_size": batch,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "dataset": {
-            "type": "MMBenchScenes",
-            "metainfo": {"classes": ("background", *scenes.classes)},
-            "data_prefix": {
-                "img_path": str(scenes.images(split)),
-                "seg_map_path": str(scenes.segmentation(split)),
-            },
-            "pipeline": transforms,
-        },
-    }
+    resizes = [resize] if settings.resize is not None else []
+    return [{"type": "LoadScene"}, *resizes, {"type": "PackSegInputs"}]
 
 
 def _schedule(settings: SegmentationSettings) -> list[dict[str, Any]]:
@@ -98,53 +97,31 @@ def _optimizer(settings: SegmentationSettings) -> dict[str, Any]:
     return {"type": "AdamW", **common}
 
 
-def build_config(
-    card: ModelCard,
-    settings: SegmentationSettings,
-    splits: SceneSplits,
-    *,
-    weights: Path | None,
-    work: Path,
-    seed: int,
-) -> dict[str, Any]:
-    """Return the Runner's arguments.
+def build_config(settings: SegmentationSettings, facts: RunFacts) -> dict[str, Any]:
+    """Return the Runner's arguments, without data loaders and evaluators.
 
-    Args:
-        card: of the backbone.
-        splits: the scenes that are trained on and evaluated.
-        weights: file for mmsegmentation's `ResNet`, if it is the backbone.
-        work: folder for logs.
+    "train_pipeline" and "test_pipeline" are no arguments of the Runner but the transforms of its images.
 
     Raises:
         UserError: timm offers no feature maps of this architecture.
     """
-    scenes = splits.scenes
-    train = _loader(scenes, "train", _train_transforms(settings), settings.batch_size, settings.workers)
-    train["sampler"] = {"type": "InfiniteSampler", "shuffle": True}
-    train["dataset"]["indices"] = splits.subset
-    test = _loader(
-        scenes, splits.evaluated, _test_transforms(settings), settings.test_batch, settings.workers
-    )
-    test["sampler"] = {"type": "DefaultSampler", "shuffle": False}
-    test["dataset"]["test_mode"] = True
+    card = facts.card
     return {
         "model": {
             "type": "MMBenchSegmentor",
             "bfloat16": settings.bfloat16,
             "data_preprocessor": preprocessor_config(card.preprocessing, settings.crop),
-            "backbone": backbone_config(card.arch, settings, weights, card.arch_options),
-            **head_config(card.arch, settings, len(scenes.classes) + 1, card.arch_options),
+            "backbone": backbone_config(card.arch, settings, facts.weights, card.arch_options),
+            **head_config(card.arch, settings, len(facts.classes), card.arch_options),
             "train_cfg": {},
             "test_cfg": {"mode": "whole"},
         },
-        "work_dir": str(work),
-        "train_dataloader": train,
-        "test_dataloader": test,
-        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": settings.iterations},
-        "test_cfg": {"type": "TestLoop"},
-        "test_evaluator": {"type": "ExactIoUMetric", "iou_metrics": ["mIoU"], "ignore_index": IGNORED},
+        "work_dir": str(facts.work),
+        "train_pipeline": _train_transforms(settings),
+        "test_pipeline": _test_transforms(settings),
+        "train_cfg": {"type": "SceneTrainLoop", "max_iters": settings.iterations},
         "optim_wrapper": {
-            "type": "OptimWrapper",
+            **optim_wrapper(facts.precision, facts.device),
             "optimizer": _optimizer(settings),
             "paramwise_cfg": {"custom_keys": {"_head": {"lr_mult": settings.head_factor}}},
         },
@@ -155,5 +132,5 @@ def build_config(
         },
         "log_processor": {"by_epoch": False},
         "default_scope": "mmseg",
-        "randomness": {"seed": legacy_seed(seed)},
+        "randomness": {"seed": legacy_seed(facts.seed)},
     }

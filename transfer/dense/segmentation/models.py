@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -12,6 +13,11 @@ from torch import Tensor
 from mmbench.checkpoints.card import HighPass
 from mmbench.device import bfloat16_autocast
 from mmbench.preprocessing import high_pass
+
+
+def bfloat16_if(wanted: bool, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Return an autocast context for the protocol's bfloat16; without it, the precision stays what it is."""
+    return bfloat16_autocast(device, wanted) if wanted else contextlib.nullcontext()
 
 
 @MODELS.register_module()
@@ -64,7 +70,7 @@ class MMBenchSegmentor(EncoderDecoder):
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """Return the backbone's float32 maps of images (N, 3, H, W), finest first."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with bfloat16_autocast(inputs.device, self.bfloat16):
+        with bfloat16_if(self.bfloat16, inputs.device):
             maps = super().extract_feat(inputs)
         return [features.float() for features in maps]
 
@@ -79,6 +85,6 @@ class MMBenchFCNHead(FCNHead):
         self.to(memory_format=torch.channels_last)
 
     def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
-        with bfloat16_autocast(inputs[0].device, self.bfloat16):
+        with bfloat16_if(self.bfloat16, inputs[0].device):
             features: Tensor = super()._forward_feature(inputs)
         return features.float()

@@ -3,88 +3,121 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from mmengine.config import ConfigDict
-
-from mmbench.device import NO_BFLOAT16, has_bfloat16
-from mmbench.files import write_json
-from mmbench.results import Metric
+from mmbench.distributed import process_rank
+from mmbench.transfer.dense.common.continuation import Continuation
 from mmbench.transfer.dense.common.divergence import Divergence
-from mmbench.transfer.dense.common.notes import filtered_images, unused_tensors
-from mmbench.transfer.dense.common.quiet import logs_to
-from mmbench.transfer.dense.common.splits import SceneSplits, scene_splits
-from mmbench.transfer.dense.segmentation import models  # noqa: F401  (registers them with mmsegmentation)
-from mmbench.transfer.dense.segmentation.config import build_config
-from mmbench.transfer.dense.segmentation.containment import contained
-from mmbench.transfer.dense.segmentation.runner import ProveArrival, QuietRunner, ReportProgress
-from mmbench.transfer.dense.segmentation.scenes import check_scenes
+from mmbench.transfer.dense.common.history import LossHistory, Progress
+from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
+from mmbench.transfer.dense.common.processes import Randomness, seed_process
+from mmbench.transfer.dense.common.reading import Counted
+from mmbench.transfer.dense.segmentation.hooks import ReportEvaluation, ReportProgress, SaveState
+from mmbench.transfer.dense.segmentation.preparation import Prepared, prepared
+from mmbench.transfer.dense.segmentation.runner import QuietRunner
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
-from mmbench.transfer.dense.segmentation.weights import feed_timm_backbone, write_weights
 from mmbench.transfer.job import Measurement, TransferJob
-
-REPORTED = ("mIoU", "mAcc", "aAcc")
 
 
 def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Measurement:
-    """Train an FCN from the job's backbone and measure it on the protocol's split.
+    """Train a segmentor from the job's backbone and measure it on the protocol's split.
+
+    Processes that work together share every batch and the evaluated images.
 
     Raises:
         UserError: a tensor does not arrive, the data do not fit, or the training diverged.
+        KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
-    splits = scene_splits(job, settings.train_images, check_scenes)
-    backbone, evaluated = job.backbone, splits.sizes[splits.evaluated]
-    divergence = Divergence("segmentation", settings.learning_rate)
-    with logs_to(job.work / "warnings.txt"), contained():
-        weights = write_weights(backbone, job.work)
-        config = build_config(backbone.card, settings, splits, weights=weights, work=job.work, seed=job.seed)
-        write_json(job.work / "config.json", config)
-        proof = ProveArrival(backbone)
-        hooks = [proof, ReportProgress(job.report, divergence)]
-        arguments = ConfigDict(config)  # mmsegmentation reads parts of it as attributes
-        runner = QuietRunner(job.device, **arguments, custom_hooks=hooks, experiment_name="segmentation")
-        unused = feed_timm_backbone(backbone, runner.model.backbone) if weights is None else ()
-        runner.train()
-        divergence.check_weights(runner.model)
-        with divergence.watched(runner.model.decode_head.conv_seg):
-            results = runner.test()
+    with prepared(job, settings) as ready:
+        splits, settings = ready.splits, ready.settings
+        training = Training(ready)
+        runner = training.run()
+        outcomes = _evaluate(ready, runner, training.divergence)
+        scores = outcomes.scores(job.seed)
+    sizes: dict[str, int] = {"train": len(splits.train.images), splits.name: len(splits.evaluated.images)}
     return Measurement(
-        metrics={
-            name: Metric(value=float(results[name]), higher_is_better=True, n=evaluated) for name in REPORTED
-        },
-        split_sizes=splits.sizes,
+        metrics=scores.metrics,
+        split_sizes=sizes,
         effective_lr=settings.learning_rate,
-        images_seen=settings.batch_size * settings.iterations + evaluated,
-        notes=(*_notes(job, settings, splits, proof.arrived, unused), *_absent(results["absent"], splits)),
+        images_seen=settings.batch_size * settings.iterations + sizes[splits.name],
+        notes=(*ready.notes, *training.notes, *scores.notes, *splits.remarks),
+        per_class=scores.per_class,
     )
 
 
-def _notes(
-    job: TransferJob,
-    settings: SegmentationSettings,
-    splits: SceneSplits,
-    arrived: int,
-    unused: tuple[str, ...],
-) -> list[str]:
-    """Return what a reader of the record must know."""
-    notes = [
-        f"FCN, every layer trained; the mean is over {len(splits.scenes.classes)} classes and the background",
-        f"{arrived} backbone tensors in mmsegmentation compared bit for bit before the first step",
-    ]
-    if settings.head_factor != 1:
-        notes.append(f"heads learn with {settings.head_factor:g} times the learning rate")
-    notes += unused_tensors(unused)
-    if settings.bfloat16:
-        in_bfloat16 = "backbone and head computed in bfloat16, logits and loss in float32"
-        notes.append(in_bfloat16 if has_bfloat16(job.device) else NO_BFLOAT16)
-    return notes + filtered_images(job.backbone.card.preprocessing, "pictures")
+class Training:
+    """One training, from the newest state where there is one.
+
+    Attributes:
+        notes: facts of the training that a reader of the record must know.
+    """
+
+    def __init__(self, ready: Prepared) -> None:
+        self.ready, self.job = ready, ready.job
+        self.divergence = Divergence("segmentation", ready.settings.learning_rate)
+        history = LossHistory(ready.work / "metrics.json" if process_rank() == 0 else None)
+        self.progress = Progress(self.job.report, history, lambda: ready.loader.waited)
+        self.notes: list[str] = []
+
+    def run(self) -> QuietRunner:
+        """Train to the end; return the Runner.
+
+        Raises:
+            UserError: a tensor of the backbone does not arrive, or the training diverged.
+            KeyboardInterrupt: the run was asked to stop; its state is saved.
+        """
+        hooks = [ReportProgress(self.progress, self.divergence), ReportEvaluation(self.job.report)]
+        runner, unused = self.ready.build(self._begin, hooks)
+        runner.train()
+        self.continuation.finish(runner.max_iters)
+        self.divergence.check_weights(runner.segmentor)
+        self.notes += [*unused, self.progress.note()]
+        return runner
+
+    def _begin(self, runner: QuietRunner) -> None:
+        """Prove that the backbone arrived, before a state is restored; then go on where the state is."""
+        self.notes.append(self.ready.prove_arrival(runner))
+        seed_process(self.job.seed)
+        parts = {
+            "model": runner.segmentor,
+            "optimizer": runner.optim_wrapper,  # with the scaler of float16
+            "schedule": Schedules(runner.param_schedulers),
+            "data": Counted(self.ready.loader),
+            "losses": self.progress.history,
+            "progress": self.progress,
+            "random": Randomness(self.job.device, self.job.unfinished.notes),
+        }
+        self.continuation = Continuation(self.job.unfinished, parts)
+        runner.train_loop.begin_at(self.continuation.restore())
+        runner.register_hook(SaveState(self.continuation))
 
 
-def _absent(absent: Sequence[int], splits: SceneSplits) -> list[str]:
-    """Return the note on the classes that no label map of the evaluated split has, if there are any."""
-    if not absent:
-        return []
-    names = ", ".join(("background", *splits.scenes.classes)[index] for index in absent)
-    return [
-        f"not in {splits.evaluated}: {names}; mAcc leaves them out of its mean, so does mIoU unless they "
-        "are predicted"
-    ]
+class Schedules:
+    """mmengine's schedules of the learning rate as one part of a state."""
+
+    def __init__(self, schedules: Sequence[Any]) -> None:
+        self.schedules = schedules
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of each."""
+        return {"schedules": [schedule.state_dict() for schedule in self.schedules]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore each."""
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+
+
+def _evaluate(ready: Prepared, runner: QuietRunner, divergence: Divergence) -> PixelOutcomes:
+    """Return the outcomes of the evaluated split, the same in all processes."""
+    outcomes = PixelOutcomes(ready.splits.data.classes)
+
+    def take(batch: dict[str, Any], samples: list[Any]) -> None:
+        for name, labels, sample in zip(batch["name"], batch["labels"], samples, strict=True):
+            predicted = sample.pred_sem_seg.data[0]
+            outcomes.add(name, predicted, labels.to(predicted.device))
+
+    with divergence.watched(runner.segmentor.decode_head.conv_seg):
+        runner.evaluate(ready.test_batches, take)
+    outcomes.gather()
+    return outcomes

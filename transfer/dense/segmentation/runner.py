@@ -1,31 +1,126 @@
-"""mmengine's Runner without terminal output and checkpoints, with proof of arrival and progress."""
+"""mmengine's Runner without terminal output and checkpoints, on our batches, in one or several processes."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch import nn
 
-from mmbench.checkpoints.backbone import Backbone
-from mmbench.transfer.dense.common.divergence import Divergence
-from mmbench.transfer.dense.segmentation.weights import check_arrival
+from mmbench.distributed import process_count
+from mmbench.transfer.dense.common.norms import fit_device, synchronise
+from mmbench.transfer.dense.common.processes import unwrapped
+from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
 
-LOSS_EVERY = 10  # iterations between looks at the loss
+
+class SceneBatches:
+    """A loader as mmengine's loops and hooks see it: batches as dicts of lists, classes in `dataset`.
+
+    Args:
+        loader: gives lists of items.
+        classes: names in the order of labels.
+    """
+
+    def __init__(self, loader: TrainingLoader | TestLoader, classes: tuple[str, ...]) -> None:
+        self.loader = loader
+        self.dataset = self  # whose `metainfo` is asked for
+        self.metainfo = {"classes": classes}
+
+    def __len__(self) -> int:
+        """Return the number of batches of an evaluation; 1 for the endless batches of a training."""
+        return len(self.loader) if isinstance(self.loader, TestLoader) else 1
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the batches.
+
+        Raises:
+            UserError: an image cannot be read, or the processes cannot share a batch evenly.
+        """
+        with contextlib.closing(iter(self.loader)) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                yield pseudo_collate(batch)
+
+
+@LOOPS.register_module()
+class SceneTrainLoop(IterBasedTrainLoop):
+    """mmengine's loop over iterations, which can begin at any and ends the workers of its loader."""
+
+    def __init__(self, runner: Runner, dataloader: SceneBatches, max_iters: int) -> None:
+        super().__init__(runner, dataloader, max_iters, fast_forward_on_resume=True)
+
+    def begin_at(self, iterations: int) -> None:
+        """Go on after this many iterations; the loader knows its position itself."""
+        self._iter = iterations
+
+    def run(self) -> nn.Module:
+        """Train to the end and return the model."""
+        try:
+            model: nn.Module = super().run()
+        finally:
+            if self.dataloader_iterator._iterator is not None:
+                self.dataloader_iterator._iterator.close()
+        return model
+
+
+class SceneTestLoop(BaseLoop):
+    """Passes each batch and its predictions on.
+
+    Args:
+        take: called with a batch and the samples that mmsegmentation's model returns for it.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: SceneBatches, take: Callable[[dict[str, Any], list[Any]], None]
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.take = take
+
+    @torch.no_grad()
+    def run(self) -> None:
+        """Predict all batches."""
+        runner = self.runner
+        runner.call_hook("before_test")
+        runner.call_hook("before_test_epoch")
+        runner.model.eval()
+        for number, batch in enumerate(self.dataloader):
+            runner.call_hook("before_test_iter", batch_idx=number, data_batch=batch)
+            found = runner.model.test_step({"inputs": batch["inputs"], "data_samples": batch["data_samples"]})
+            self.take(batch, found)
+            runner.call_hook("after_test_iter", batch_idx=number, data_batch=batch, outputs=found)
+        runner.call_hook("after_test_epoch", metrics={})
+        runner.call_hook("after_test")
 
 
 class QuietRunner(Runner):
-    """A Runner on a given device, whose messages go to its log file only."""
+    """A Runner on a given device, whose messages go to its log file only.
 
-    def __init__(self, device: torch.device, **arguments: Any) -> None:
-        self._given_device = device
+    Args:
+        device: of this process.
+        before_first_step: called when the weights are initialised and everything is built; it may restore
+            a state.
+        arguments: the Runner's.
+    """
+
+    _has_loaded: bool
+
+    def __init__(
+        self, device: torch.device, before_first_step: Callable[[QuietRunner], None], **arguments: Any
+    ) -> None:
+        self._given_device, self._before_first_step = device, before_first_step
         super().__init__(**arguments)
+
+    @property
+    def segmentor(self) -> Any:
+        """The network itself."""
+        return unwrapped(self.model)
 
     def build_logger(self, *arguments: Any, **named: Any) -> MMLogger:
         """Return mmengine's logger without its terminal handler."""
@@ -34,55 +129,35 @@ class QuietRunner(Runner):
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """Put the model on the given device (mmengine takes a GPU whenever there is one)."""
-        wrapped: nn.Module = super().wrap_model(model_wrapper_cfg, model)
-        return wrapped.to(self._given_device)
+        """Put the model on the given device (mmengine takes a GPU whenever there is one).
+
+        One process turns SyncBN into BN; several share statistics and gradients.
+
+        Raises:
+            UserError: batch norms of the architecture cannot be synchronised without GPUs.
+        """
+        device = self._given_device
+        if process_count() == 1:
+            single: nn.Module = revert_sync_batchnorm(model)
+            return single.to(device)
+        model = synchronise(model)
+        fit_device(model, device, "use one process")
+        devices = [device] if device.type == "cuda" else None
+        shared: nn.Module = MMDistributedDataParallel(
+            model.to(device), device_ids=devices, broadcast_buffers=False
+        )
+        return shared
+
+    def load_or_resume(self) -> None:
+        """Take the place of mmengine's checkpoints."""
+        if not self._has_loaded:
+            self._has_loaded = True
+            self._before_first_step(self)
+
+    def evaluate(self, batches: SceneBatches, take: Callable[[dict[str, Any], list[Any]], None]) -> None:
+        """Predict this process's part of the evaluated images; see `SceneTestLoop`."""
+        self._test_loop = SceneTestLoop(self, batches, take)
+        self.test()
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Skip mmengine's survey of compilers, which takes a second; the record has the versions."""
-
-
-class ProveArrival(Hook):
-    """Before the first step: every backbone tensor is the checkpoint's, or nothing is trained."""
-
-    priority = "VERY_LOW"
-
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
-        self.arrived = 0
-
-    def before_train(self, runner: Runner) -> None:
-        """Compare after mmengine has initialised and loaded everything."""
-        self.arrived = check_arrival(self.backbone, runner.model.backbone)
-
-
-class ReportProgress(Hook):
-    """Reports the progress of the run, and stops it if the loss is not finite."""
-
-    def __init__(self, report: Callable[[int, int, str], None], divergence: Divergence) -> None:
-        self.report = report
-        self.divergence = divergence
-        self.message = "no loss yet"
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Report the iteration just finished.
-
-        Raises:
-            UserError: the training diverged.
-        """
-        done, total = batch_idx + 1, runner.max_iters
-        if done % LOSS_EVERY == 0 or done == total:
-            loss = float(outputs["loss"])
-            if not math.isfinite(loss):
-                raise self.divergence.error(f"loss {loss} at iteration {done}")
-            self.message = f"loss {loss:.2f}"
-        self.report(done, total, self.message)
-
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Report the evaluation."""
-        batches = len(runner.test_dataloader)
-        self.report(runner.max_iters, runner.max_iters, f"evaluating {batch_idx + 1}/{batches}")

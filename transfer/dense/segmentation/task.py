@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmbench.tasks import BoardColumn, task
+from mmbench.tasks import BoardColumn, prepares, task
 from mmbench.transfer.dense.common.requirements import require_installed
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 
@@ -14,27 +16,52 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'mmbench[segmentation]'"
 
 
+@contextlib.contextmanager
+def _mmsegmentation() -> Iterator[None]:
+    """Import mmsegmentation within, quietly.
+
+    Raises:
+        MissingExtraError: mmsegmentation is not installed.
+    """
+    require_installed("segmentation", INSTALL, mmengine="mmengine", mmcv="mmcv", mmseg="mmsegmentation")
+    from mmbench.transfer.dense.common.quiet import quiet_import
+
+    with quiet_import():
+        yield
+
+
+@prepares("segmentation")
+def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
+    """Write what a run would start from, and prove that the backbone arrives; see `prepares`.
+
+    Raises:
+        MissingExtraError: mmsegmentation is not installed.
+        UserError: the images or the backbone do not fit.
+    """
+    with _mmsegmentation():
+        from mmbench.transfer.dense.segmentation import preparation
+
+    return preparation.dry_run(job, settings)
+
+
 @task(
     "segmentation",
     SegmentationSettings,
     "segmentation/patterns@1",
     column=BoardColumn("Segmentation", order=80),
     metrics=("mIoU", "mAcc", "aAcc"),
-    uses=("work",),
+    uses=("work", "precision", "workers"),
     data="label maps",
 )
 def segmentation(job: TransferJob, settings: SegmentationSettings) -> Measurement:
-    """Train every layer with mmengine's Runner and evaluate with mmsegmentation's IoUMetric.
+    """Train every layer with mmengine's Runner, in one or several processes, and score every pixel.
 
     Raises:
         MissingExtraError: mmsegmentation is not installed.
         UserError: a tensor of the backbone does not arrive, the data have no label maps, or the training
             diverged.
     """
-    require_installed("segmentation", INSTALL, mmengine="mmengine", mmcv="mmcv", mmseg="mmsegmentation")
-    from mmbench.transfer.dense.common.quiet import quiet_import
-
-    with quiet_import():
+    with _mmsegmentation():
         from mmbench.transfer.dense.segmentation.run import train_and_evaluate
 
     return train_and_evaluate(job, settings)

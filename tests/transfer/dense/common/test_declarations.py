@@ -23,7 +23,8 @@ def test_declarations_import_no_slow_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "uses"), [("detection", ("work", "precision", "workers")), ("segmentation", ("work",))]
+    ("task", "uses"),
+    [("detection", ("work", "precision", "workers")), ("segmentation", ("work", "precision", "workers"))],
 )
 def test_tasks_declare_what_they_use(task: str, uses: tuple[str, ...]) -> None:
     entry = TASKS.get(task)

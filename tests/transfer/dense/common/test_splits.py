@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from running import make_run
+from PIL import Image
 
-from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, Scenes
-from mmbench.data.types import Split
-from mmbench.errors import UserError
-from mmbench.transfer.dense.common.splits import draw_subset, scene_splits
-from mmbench.transfer.job import TransferJob
-
-Make = Callable[..., TransferJob]
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Make:
-    """Make a job of one protocol's split and a seed, on scenes that nothing reads."""
-    dataset = Dataset("any", tmp_path, ("a",), {}, 32, Scenes(tmp_path, ("a",)))
-    backbone = random_backbone("mixmask_resnet8", 0)
-
-    def make(split: str = "test", seed: int = 0) -> TransferJob:
-        run = make_run("segmentation", backbone, dataset, seed=seed)
-        protocol = run.protocol.model_copy(update={"split": split})
-        return TransferJob(replace(run, task=run.task._replace(protocol=protocol)), tmp_path)
-
-    return make
-
-
-def images(scenes: Scenes, split: Split) -> int:
-    return {"train": 50, "val": 7, "test": 9}[split]
+from mmbench.transfer.dense.common.splits import dense_splits, draw_subset
 
 
 @given(total=st.integers(1, 200), count=st.integers(1, 200), seed=st.integers(0, 2**63 - 1))
@@ -55,15 +29,18 @@ def test_the_draw_of_published_records_stays() -> None:
     assert draw_subset(50, 10, seed=3) == sorted(order[:10]) != draw_subset(50, 10, seed=4)
 
 
-def test_sizes_are_those_of_the_images_that_are_used(job: Make) -> None:
-    whole = scene_splits(job("val"), None, images)
-    assert (whole.evaluated, whole.subset, whole.sizes) == ("val", None, {"train": 50, "val": 7})
-    part = scene_splits(job(seed=4), 10, images)
-    assert (part.subset, part.sizes) == (draw_subset(50, 10, 4), {"train": 10, "test": 9})
-    assert scene_splits(job(), 50, images).subset is None
-    assert scene_splits(job(), 51, images).sizes == {"train": 50, "test": 9}
-
-
-def test_an_unknown_split_is_refused(job: Make) -> None:
-    with pytest.raises(UserError, match="segmentation/patterns@1 evaluates the unknown split 'dev'"):
-        scene_splits(job("dev"), None, images)
+def test_a_run_uses_the_images_that_are_drawn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in {"train": 8, "val": 2, "test": 3}.items():
+        for folder, shape in (("images", (4, 6, 3)), ("segmentation", (4, 6))):
+            (tmp_path / folder / split).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256 if len(shape) == 3 else 2, shape, dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / split / f"{number}.png")
+    data = Dataset("any", tmp_path, ("a",), {}, 32, Scenes(tmp_path, ("a",))).require_label_maps()
+    whole = dense_splits(data, "val", None, 0)
+    assert (len(whole.train.images), len(whole.evaluated.images), whole.name) == (8, 2, "val")
+    part = dense_splits(data, "test", 3, 4)
+    assert part.train.images == tuple(whole.train.images[index] for index in draw_subset(8, 3, 4))
+    assert len(part.evaluated.images) == 3
+    assert dense_splits(data, "test", 9, 0).train == whole.train

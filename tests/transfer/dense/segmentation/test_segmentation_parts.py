@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import make_run
 
 from mmbench.checkpoints.backbone import random_backbone
-from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
+from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.transfer.dense.common.splits import SceneSplits
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings
 
@@ -45,34 +45,22 @@ def blurred(image: np.ndarray, kernel_size: int, sigma: float) -> np.ndarray:
 @pytest.mark.parametrize("filter_", [None, HighPass(kernel_size=5, sigma=1.2)])
 def test_network_sees_normalised_rgb(filter_: HighPass | None, rectangles: Dataset, tmp_path: Path) -> None:
     """The tensor that enters the backbone in a real Runner, against a computation by hand."""
-    from mmengine.config import ConfigDict
+    from mmbench.transfer.dense.segmentation.preparation import prepared
 
-    from mmbench.transfer.dense.segmentation import models  # noqa: F401
-    from mmbench.transfer.dense.segmentation.config import build_config
-    from mmbench.transfer.dense.segmentation.containment import contained
-    from mmbench.transfer.dense.segmentation.runner import QuietRunner
-    from mmbench.transfer.dense.segmentation.weights import feed_timm_backbone
-
-    assert rectangles.scenes is not None
     preprocessing = Preprocessing(mean=MEAN, std=STD, high_pass=filter_, image_size=32)
-    config = build_config(
-        ModelCard(arm="any", arch="mixmask_resnet8", preprocessing=preprocessing),
-        patterns_settings(crop=48, test_batch=5),
-        SceneSplits(rectangles.scenes, "test", None, {"train": 24, "test": 10}),
-        weights=None,
-        work=tmp_path,
-        seed=0,
-    )
+    weights = random_backbone("mixmask_resnet8", 0, preprocessing)
+    run = make_run("segmentation", weights, rectangles, overrides={"crop": 48, "test_batch": 5})
     caught: list[torch.Tensor] = []
-    with contained():
-        runner = QuietRunner(torch.device("cpu"), **ConfigDict(config))
-        feed_timm_backbone(random_backbone("mixmask_resnet8", 0), runner.model.backbone)
-        runner.model.backbone.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-        runner.test()
+    with prepared(TransferJob(run, tmp_path), run.task.settings) as ready:
+        runner, _ = ready.build(lambda runner: None, [])
+        runner.segmentor.backbone.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+        runner.evaluate(ready.test_batches, lambda batch, samples: None)
     seen = torch.cat(caught)
     assert seen.dtype == torch.float32
-    for tensor, path in zip(seen, sorted(rectangles.scenes.images("test").iterdir()), strict=True):
-        rgb = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float()
+    split = rectangles.require_label_maps().split("test")
+    for tensor, image in zip(seen, split.images, strict=True):
+        pixels = np.array(Image.open(split.root / image.path).convert("RGB"))
+        rgb = torch.from_numpy(pixels).permute(2, 0, 1).float()
         mean = torch.tensor([255 * value for value in MEAN]).view(3, 1, 1)
         std = torch.tensor([255 * value for value in STD]).view(3, 1, 1)
         normalised = (rgb - mean) / std
@@ -109,91 +97,6 @@ def test_padding_of_a_training_crop_stays_zero_after_the_filter() -> None:
         assert not inputs[:, 16:].any()
         assert not inputs[:, :, 20:].any()
         assert (labels[:, 16:] == 255).all()
-
-
-def test_iou_metric_on_known_maps() -> None:
-    """mmsegmentation's IoUMetric gives what a count over pixels gives, ignored pixels left out."""
-    from mmseg.evaluation import IoUMetric
-
-    rng = np.random.default_rng(1)
-    truth = rng.integers(0, 4, (3, 9, 11))
-    guess = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, 4, truth.shape))
-    truth[rng.random(truth.shape) < 0.1] = 255
-    metric = IoUMetric(iou_metrics=["mIoU"])
-    metric.dataset_meta = {"classes": ("background", "a", "b", "c")}
-    samples = [
-        {"pred_sem_seg": {"data": torch.tensor(g)[None]}, "gt_sem_seg": {"data": torch.tensor(t)[None]}}
-        for t, g in zip(truth, guess, strict=True)
-    ]
-    metric.process({}, samples)
-    areas = metric.results
-    found = IoUMetric.total_area_to_metrics(*(sum(column) for column in zip(*areas, strict=True)))
-    pairs = [(int(t), int(g)) for t, g in zip(truth.ravel(), guess.ravel(), strict=True) if t != 255]
-    for kind in range(4):
-        both = sum(t == kind and g == kind for t, g in pairs)
-        either = sum(kind in pair for pair in pairs)
-        assert found["IoU"][kind] == pytest.approx(both / either)
-        assert found["Acc"][kind] == pytest.approx(both / sum(t == kind for t, _ in pairs))
-    assert float(found["aAcc"]) == pytest.approx(sum(t == g for t, g in pairs) / len(pairs))
-
-
-def test_scenes_that_do_not_fit_are_refused(own_rectangles: Dataset) -> None:
-    from mmbench.transfer.dense.segmentation.scenes import check_scenes
-
-    scenes = own_rectangles.scenes
-    assert scenes is not None
-    assert check_scenes(scenes, "train") == 3
-    with pytest.raises(UserError, match="no label maps"):
-        check_scenes(scenes, "val")
-    path = scenes.segmentation("train") / "001.png"
-    labels = np.asarray(Image.open(path)).copy()
-    labels[:4, :4], labels[5, 5] = 255, 3
-    Image.fromarray(labels).save(path)
-    assert check_scenes(scenes, "train") == 3  # 255 means "do not count"
-    labels[0, 0] = 4
-    Image.fromarray(labels).save(path)
-    with pytest.raises(UserError, match=r"label 4 in .*001\.png is not that of a class"):
-        check_scenes(scenes, "train")
-    path.write_bytes(b"no image")
-    with pytest.raises(UserError, match="cannot be read"):
-        check_scenes(scenes, "train")
-    (scenes.images("test") / "000.png").unlink()
-    with pytest.raises(UserError, match=r"1 label maps .* have no image"):
-        check_scenes(scenes, "test")
-
-
-def test_data_set_pairs_images_and_palette_maps(own_rectangles: Dataset) -> None:
-    """JPEG images and palette PNGs are read too, in the order of their names."""
-    from mmbench.transfer.dense.segmentation.scenes import MMBenchScenes
-
-    scenes = own_rectangles.scenes
-    assert scenes is not None
-    source = scenes.images("train") / "002.png"
-    cv2.imwrite(str(source.with_suffix(".jpg")), cv2.imread(str(source)))
-    source.unlink()
-    label_map = scenes.segmentation("train") / "002.png"
-    labels = np.asarray(Image.open(label_map)).copy()
-    palette = Image.fromarray(labels, mode="P")
-    palette.putpalette([value % 256 for value in range(0, 7 * 768, 7)])
-    palette.save(label_map)
-    data_set = MMBenchScenes(
-        metainfo={"classes": ("background", *scenes.classes)},
-        data_prefix={
-            "img_path": str(scenes.images("train")),
-            "seg_map_path": str(scenes.segmentation("train")),
-        },
-        pipeline=[
-            {"type": "LoadImageFromFile"},
-            {"type": "mmseg.LoadAnnotations"},
-            {"type": "mmseg.PackSegInputs"},
-        ],
-    )
-    assert [Path(data_set.get_data_info(index)["img_path"]).name for index in range(3)] == [
-        "000.png",
-        "001.png",
-        "002.jpg",
-    ]
-    assert np.array_equal(data_set[2]["data_samples"].gt_sem_seg.data[0].numpy(), labels)
 
 
 def test_head_reads_the_maps_from_the_finest_stride() -> None:
