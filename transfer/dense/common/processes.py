@@ -58,7 +58,7 @@ class Randomness:
         own["numpy"] = [kind, torch.from_numpy(np.asarray(words).astype(np.int64)), *rest]
         if self.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state(self.device)
-        return {"processes": _gathered(own)}
+        return {"processes": gathered(own)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take this process's state over; with another number of processes, go on from the present one."""
@@ -79,7 +79,7 @@ class Randomness:
             torch.cuda.set_rng_state(own["cuda"].cpu(), self.device)
 
 
-def _gathered(own: Any) -> list[Any]:
+def gathered(own: Any) -> list[Any]:
     """Return the object of every process, in the order of their ranks."""
     found = [own] * process_count()
     if process_count() > 1:
