@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mmseg.datasets  # noqa: F401  (registers transforms, which a registry would import late and aloud)
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
