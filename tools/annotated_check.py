@@ -5,24 +5,32 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.shared import equal_images
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
-from mmbench.data.file_names import counted
+from mmbench.data.file_names import counted, printable
+from mmbench.data.label_maps.checks import label_totals
+from mmbench.data.label_maps.types import IGNORED
 from mmbench.data.types import SPLITS, Split
 
 EXAMPLES = 5  # of each finding
+MOST_SHARES = 24  # classes whose share of pixels is said
 
 
 def check_annotated(data: AnnotatedData) -> tuple[list[str], list[str]]:
-    """Return (facts, problems) of annotated images; problems are the findings that are refused in a run.
+    """Return (facts, problems) of images with objects or label maps.
+
+    Problems are the findings that are refused in a run.
 
     Raises:
         UserError: files that cannot be read at all.
     """
     facts, problems = list(data.remarks), list[str]()
     for names, split in distinct_splits(data):
-        facts.append(f"{' and '.join(names)}: {_split_facts(split, data.classes)}")
+        facts.append(f"{' and '.join(names)}: {_split_facts(split, data)}")
         for finding in split.findings:
             (problems if finding.action == "refused" else facts).append(finding_line(finding))
     for finding in equal_images(data):
@@ -49,11 +57,14 @@ def finding_line(finding: Finding) -> str:
     return finding.line(EXAMPLES, mark=":")
 
 
-def _split_facts(split: AnnotatedSplit, classes: tuple[str, ...]) -> str:
+def _split_facts(split: AnnotatedSplit, data: AnnotatedData) -> str:
+    classes = data.classes
     things = [thing for image in split.images for thing in image.instances]
     counts = Counter(thing.label for thing in things)
     parts = [counted(len(split.images), "image") + _sizes(split.images)]
-    if things:
+    if data.label_maps is not None:
+        parts.append(_shares(label_totals(split, data.label_maps.coding), classes))
+    elif things:
         numbers = [counts[label] for label in range(len(classes))]
         span = str(numbers[0]) if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)}"
         parts.append(
@@ -73,6 +84,21 @@ def _sizes(images: tuple[AnnotatedImage, ...]) -> str:
     if min(sides) == max(sides):
         return f" of {sides[0]} px (short side)"
     return f" of {min(sides)} to {max(sides)} px (short sides; median {statistics.median_low(sides)})"
+
+
+def _shares(totals: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    """Return the share of pixels per class, of those that count, and of ignored ones."""
+    labelled = int(totals[: len(classes)].sum())
+    if not labelled:
+        return "no pixel of a class"
+    shares = {name: totals[label] / labelled for label, name in enumerate(classes)}
+    names = list(shares)
+    if len(names) > MOST_SHARES:
+        names = sorted(names, key=lambda name: -shares[name])
+        names = [*names[: MOST_SHARES // 2], "...", *names[-MOST_SHARES // 2 :]]
+    shown = [name if name == "..." else f"{printable(name)} {shares[name]:.2%}" for name in names]
+    ignored = totals[IGNORED] / (labelled + totals[IGNORED])
+    return f"{counted(len(classes), 'class')}: {', '.join(shown)}; {ignored:.2%} of the pixels ignored"
 
 
 def _kinds(things: list[Instance]) -> list[str]:

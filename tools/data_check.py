@@ -58,19 +58,21 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
             if split in dataset.files:
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
     problems += shared_images({split: part for split, part in parts.items() if part is not None})
-    if dataset.annotated is not None:
-        more_facts, more_problems = check_annotated(dataset.annotated)
-        facts += more_facts
-        problems += more_problems
+    for data in (dataset.annotated, dataset.label_maps):
+        if data is not None:
+            more_facts, more_problems = check_annotated(data)
+            facts += [fact for fact in more_facts if fact not in facts]
+            problems += [problem for problem in more_problems if problem not in problems]
     if dataset.scenes is not None:
         for split in SPLITS:
             if dataset.scenes.coco_json(split).exists():
                 facts.append(_scene_facts(dataset.scenes, split, problems))
             else:
                 problems.append(f"{dataset.scenes.coco_json(split)} is missing")
-        for _, part in distinct_splits(dataset.require_annotated()):
-            for finding in part.findings:
-                (problems if finding.action == "refused" else facts).append(finding_line(finding))
+        for data in (dataset.require_annotated(), dataset.require_label_maps()):
+            for _, part in distinct_splits(data):
+                for finding in part.findings:
+                    (problems if finding.action == "refused" else facts).append(finding_line(finding))
     return facts, problems
 
 

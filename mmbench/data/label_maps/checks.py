@@ -217,6 +217,14 @@ def recheck_labels(
     return replace(split, findings=(*others, *findings.found()))
 
 
+def label_totals(split: AnnotatedSplit, coding: Coding) -> NDArray[np.int64]:
+    """Return the pixels of a split per label, (256,)."""
+    facts = mask_facts(split.root, (image.label_map or "" for image in split.images))
+    usable = [fact for fact in facts.values() if fact is not None and fact.usable]
+    zero = np.zeros(IGNORED + 1, np.int64)
+    return sum((label_counts(fact, coding)[0] for fact in usable), zero)
+
+
 def _check_totals(
     totals: NDArray[np.int64], classes: Sequence[str], background: int | None, findings: Findings
 ) -> None:
