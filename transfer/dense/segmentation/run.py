@@ -18,6 +18,8 @@ from mmbench.transfer.dense.segmentation.runner import QuietRunner
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 from mmbench.transfer.job import Measurement, TransferJob
 
+OUTCOMES_FILE = "images.parquet"
+
 
 def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Measurement:
     """Train a segmentor from the job's backbone and measure it on the protocol's split.
@@ -34,6 +36,7 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
         runner = training.run()
         outcomes = _evaluate(ready, runner, training.divergence)
         scores = outcomes.scores(job.seed)
+        outcomes.write(ready.work / OUTCOMES_FILE)
     sizes: dict[str, int] = {"train": len(splits.train.images), splits.name: len(splits.evaluated.images)}
     return Measurement(
         metrics=scores.metrics,
@@ -42,6 +45,7 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
         images_seen=settings.batch_size * settings.iterations + sizes[splits.name],
         notes=(*ready.notes, *training.notes, *scores.notes, *splits.remarks),
         per_class=scores.per_class,
+        files={OUTCOMES_FILE: ready.work / OUTCOMES_FILE},
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -60,6 +61,21 @@ def confusion_metrics(folder: Path, label_maps: Path, classes: int) -> dict[str,
     }
 
 
+def mmsegmentation_metrics(folder: Path, label_maps: Path) -> dict[str, float]:
+    """Recompute the metrics from prediction and label PNGs with mmsegmentation's IoUMetric."""
+    from mmseg.evaluation import IoUMetric
+
+    metric = IoUMetric(iou_metrics=["mIoU"])
+    metric.dataset_meta = {"classes": ("background", "a", "b", "c")}
+    for path in sorted(label_maps.glob("*.png")):
+        truth, predicted = (
+            torch.from_numpy(np.array(Image.open(place)).astype(np.int64))[None]
+            for place in (path, folder / path.name)
+        )
+        metric.process({}, [{"pred_sem_seg": {"data": predicted}, "gt_sem_seg": {"data": truth}}])
+    return metric.compute_metrics(metric.results)
+
+
 def test_small_network_learns_and_its_metrics_are_right(
     rectangles: Dataset,
     tmp_path: Path,
@@ -106,6 +122,15 @@ def test_small_network_learns_and_its_metrics_are_right(
         expected, abs=0.01
     )
     assert result.metrics["mIoU"].value > 35  # all background gives 20
+    for name, value in mmsegmentation_metrics(predictions, rectangles.scenes.segmentation("test")).items():
+        assert result.metrics[name].value == pytest.approx(value, abs=0.006), "it rounds to two digits"
+    ((path, _),) = store.items()
+    counts = pd.read_parquet(path.with_suffix(".images.parquet"))
+    sums = counts.groupby("class", observed=False)[["intersection", "union"]].sum()
+    assert result.metrics["mIoU"].value == pytest.approx(
+        float((100 * sums["intersection"] / sums["union"]).mean())
+    )
+    assert counts["image"].nunique() == 10
 
     assert [step[:2] for step in steps[:40]] == [(done, 40) for done in range(1, 41)]
     assert "loss" in steps[39][2]
