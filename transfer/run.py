@@ -158,13 +158,18 @@ def require_labels(dataset: Dataset, task: str) -> None:
         part is None for part in (dataset.annotated, dataset.label_maps, dataset.scenes)
     ):
         return
-    if dataset.annotated is None:
+    if dataset.scenes is not None:
         raise UserError(
             f"data set '{dataset.name}' has boxes and masks but no class per image, which task '{task}' "
             "needs; use --task detection or segmentation"
         )
+    own = {"boxes": dataset.annotated, "label maps": dataset.label_maps}
+    layouts = dict.fromkeys(data.layout for data in own.values() if data is not None)
+    has = " and ".join(what for what, data in own.items() if data is not None)
+    tasks = {"boxes": "detection", "label maps": "segmentation"}
+    fitting = " or ".join(tasks[what] for what, data in own.items() if data is not None)
     hint = "" if dataset.name in DATASETS.names() else ", or --layout folder for class folders"
     raise UserError(
-        f"data set '{dataset.name}' ({dataset.annotated.layout} layout) has boxes but no class per image, "
-        f"which task '{task}' needs; use --task detection{hint}"
+        f"data set '{dataset.name}' ({' and '.join(layouts)} layout) has {has} but no class per image, "
+        f"which task '{task}' needs; use --task {fitting}{hint}"
     )

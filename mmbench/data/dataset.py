@@ -39,6 +39,7 @@ class Dataset:
         scenes: images with label maps, in the layout of Patterns, if there are some.
         annotated: images with boxes, if there are some.
         label_maps: images with label maps, if there are some.
+        unread: why label maps beside boxes cannot be read, if there are some.
         files: the same splits as image files on disk, if there are some.
         metric: the usual metric of this data set: "top1", "mean_per_class" or "mAP".
         multilabel: whether an image can show several classes.
@@ -56,6 +57,7 @@ class Dataset:
     scenes: Scenes | None = None
     annotated: AnnotatedData | None = None
     label_maps: AnnotatedData | None = None
+    unread: str = ""
     files: Mapping[str, Callable[[], ImageFiles]] = field(default_factory=dict)
     metric: Metric = "top1"
     multilabel: bool = False
@@ -144,6 +146,11 @@ class Dataset:
         if self.annotated is not None:
             return self.annotated
         if self.scenes is None:
+            if self.label_maps is not None:
+                raise UserError(
+                    f"data set '{self.name}' ({self.label_maps.layout} layout) has label maps and no boxes; "
+                    "use --task segmentation"
+                )
             raise UserError(
                 f"data set '{self.name}' has no boxes; use one that has, such as patterns or coco"
             )
@@ -158,6 +165,13 @@ class Dataset:
         if self.label_maps is not None:
             return self.label_maps
         if self.scenes is None:
+            if self.unread:
+                raise UserError(f"the label maps of data set '{self.name}' cannot be read: {self.unread}")
+            if self.annotated is not None:
+                raise UserError(
+                    f"data set '{self.name}' ({self.annotated.layout} layout) has boxes and no label maps; "
+                    "use --task detection, or add a label map per image"
+                )
             raise UserError(
                 f"data set '{self.name}' has no label maps; use one that has, such as patterns or voc12aug"
             )

@@ -93,5 +93,12 @@ def _of_path(path: Path, *, labelled: bool, layout: Layout | None = None) -> Dat
     own = find_own(path, layout) if labelled else None
     data = None if own is None else own.annotated or own.label_maps
     if own is not None and data is not None:
-        return Dataset(data.name, data.root, data.classes, annotated=own.annotated, label_maps=own.label_maps)
+        return Dataset(
+            data.name,
+            data.root,
+            data.classes,
+            annotated=own.annotated,
+            label_maps=own.label_maps,
+            unread=own.unread,
+        )
     return load_folder(path, labelled=labelled)

@@ -31,8 +31,9 @@ def plain_images(dataset: Dataset) -> Dataset:
     if dataset.splits:
         return dataset
     files: dict[str, Callable[[], ImageFiles]]
-    if dataset.annotated is not None:
-        files = _of_annotated(dataset.annotated)
+    annotated = dataset.annotated or dataset.label_maps
+    if annotated is not None:
+        files = _of_annotated(annotated)
     elif dataset.scenes is not None:
         files = _of_scenes(dataset.scenes)
     else:

@@ -63,10 +63,15 @@ def require_layout(name: str) -> Layout:
 
 @dataclass(frozen=True)
 class OwnData:
-    """What a user's folder has: images with boxes, images with label maps, or both."""
+    """What a user's folder has: images with boxes, images with label maps, or both.
+
+    Attributes:
+        unread: why label maps beside boxes cannot be read.
+    """
 
     annotated: AnnotatedData | None = None
     label_maps: AnnotatedData | None = None
+    unread: str = ""
 
 
 @dataclass
@@ -128,7 +133,7 @@ def find_own(root: Path, layout: Layout | None = None) -> OwnData | None:
             found.fault = str(error)
     if boxes is not None and found.fault:
         boxes = replace(boxes, remarks=(*boxes.remarks, f"label maps are left out: {found.fault}"))
-    return OwnData(boxes, label_maps)
+    return OwnData(boxes, label_maps, found.fault)
 
 
 def _refuse_ambiguous(found: _Found) -> None:

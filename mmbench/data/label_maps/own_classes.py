@@ -19,6 +19,7 @@ BACKGROUND = frozenset({"background", "_background_", "__background__", "unlabel
 IGNORE = frozenset({"__ignore__", "_ignore_", "ignore", "ignored"})
 NAME = ("name", "class", "classname", "label", "title", "category")
 VALUE = ("value", "pixelvalue", "id", "index", "labelid", "trainid")
+LISTS = ("classes", "labels", "categories")
 CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 # "cat:255,0,0::" (CVAT), "255 0 0 cat" (CamVid), "cat 255 0 0", "cat,255,0,0"
 COLOUR = r"(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\s,]+(?P<blue>\d{1,3})"
@@ -190,8 +191,9 @@ def _of_json(path: Path) -> list[Listed]:
     palette: Any = None
     if isinstance(content, dict):
         palette = content.get("palette")
-        content = content.get("classes", content.get("labels", content.get("categories")))
-    if isinstance(content, dict):  # {"0": "background", "1": "cat"}
+        numbered = all(key.isdecimal() for key in content)  # {"0": "background", "1": "cat"}
+        content = content if numbered else next((content[key] for key in LISTS if key in content), None)
+    if isinstance(content, dict):
         content = [{"name": name, "id": number} for number, name in content.items()]
     if not isinstance(content, list) or not content:
         return []  # a JSON file of something else

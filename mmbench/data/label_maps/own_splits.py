@@ -216,15 +216,16 @@ def _by_lists(root: Path, joined: _Joined, lists: Lists) -> Parts:
                 known.setdefault(name, []).append(pair)
     parts: dict[str, tuple[Pair, ...]] = {}
     for name, path in lists.files.items():
-        found: list[Pair] = []
-        for names in listed_names(root, path):
-            usual = next((known[text] for text in names if text in known), None)
-            found += [Pair("", "", names[-1])] if usual is None else usual
-        if not any(pair.image or pair.label_map for pair in found):
+        lines = list(listed_names(root, path))
+        usual = [next((known[text] for text in names if text in known), None) for names in lines]
+        if not any(usual):
             raise UserError(
-                f"none of the {len(found)} lines of {printable(root / path)} names an image (such as "
-                f"{listed([found[0].name])})"
+                f"none of the {len(lines)} lines of {printable(root / path)} names an image (such as "
+                f"{listed([lines[0][-1]])})"
             )
+        found: list[Pair] = []
+        for names, known_pairs in zip(lines, usual, strict=True):
+            found += known_pairs or [Pair("", names[-1], names[-1])]  # in no folder: a missing file
         parts[name] = tuple(dict.fromkeys(found))
     used = {pair for pairs in parts.values() for pair in pairs}
     rest = sum(pair not in used for pairs in joined.pairs.values() for pair in pairs)
