@@ -78,7 +78,12 @@ class Findings:
             )
             for (one, many, action, remedy), places in self._places.items()
         ]
-        return tuple(sorted(kinds, key=lambda finding: finding.action != "refused"))
+        return refused_first(kinds)
+
+
+def refused_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in their order, after those that are refused."""
+    return tuple(sorted(findings, key=lambda finding: finding.action != "refused"))
 
 
 def require_usable(findings: Iterable[Finding]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.findings import Findings, refused_first
 from mmbench.data.annotated.frames import Frame
 from mmbench.data.annotated.image_files import ImageFacts
 from mmbench.data.annotated.types import AnnotatedImage, AnnotatedSplit
@@ -41,6 +41,9 @@ def checked_images(
             continue
         frame = _frame(image, mask.size, findings, pair.image, as_stored=as_stored)
         if frame is not None:
+            if mask.transparency:
+                one, many = "label map with transparency", "label maps with transparency"
+                findings.add(one, many, "converted", "the colours beneath it are read", pair.label_map)
             size = frame.width, frame.height
             images.append(
                 AnnotatedImage(pair.image, pair.name, *size, (), frame.apply_exif, label_map=pair.label_map)
@@ -214,7 +217,7 @@ def recheck_labels(
     facts = mask_facts(split.root, (image.label_map or "" for image in split.images))
     check_labels(split.images, facts, classes, maps, findings)
     others = () if alone else tuple(finding for finding in split.findings if not finding.of_labels)
-    return replace(split, findings=(*others, *findings.found()))
+    return replace(split, findings=refused_first((*others, *findings.found())))
 
 
 def label_totals(split: AnnotatedSplit, coding: Coding) -> NDArray[np.int64]:

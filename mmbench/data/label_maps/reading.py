@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmbench.data.annotated.findings import Findings
+from mmbench.data.annotated.findings import Findings, refused_first
 from mmbench.data.annotated.image_files import image_facts
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.file_names import printable
@@ -54,7 +54,7 @@ def _read(root: Path, part: Part, meaning: Meaning, known: MaskFactsByPath) -> A
     masks = known or mask_facts(root, (pair.label_map for pair in part.pairs))
     used = checked_images(part, images, masks, findings)
     check_labels(used, masks, meaning.classes, meaning.maps, of_labels)
-    return AnnotatedSplit(root, used, part.files, (*findings.found(), *of_labels.found()))
+    return AnnotatedSplit(root, used, part.files, refused_first((*findings.found(), *of_labels.found())))
 
 
 def without_background(data: AnnotatedData) -> AnnotatedData:
