@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,27 @@ def _checked(batch: list[Item | str]) -> list[Item]:
     return batch  # type: ignore[return-value]
 
 
+def read_draws(
+    read: Read,
+    seed: int,
+    batches: Iterable[list[Draw]],
+    *,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[list[Item]]:
+    """Yield batches of images, read ahead.
+
+    Args:
+        read: reads and augments the image of an index.
+        seed: of the augmentations, with the draw's number.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    for batch in read_batches(_Images(read, seed), batches, workers, _as_list, pin_memory=pin_memory):
+        yield _checked(batch)
+
+
 class TrainingLoader:
     """This process's parts of a stream's batches. Iterating begins at `position` and never ends.
 
@@ -124,7 +145,7 @@ class TestLoader:
         pin_memory: bool = False,
         sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        self.images = _Images(read, seed=0)
+        self.read = read
         groups: dict[tuple[int, int] | None, list[int]] = {}
         for index in range(count)[own_share(count)]:
             groups.setdefault(None if sizes is None else sizes[index], []).append(index)
@@ -145,8 +166,7 @@ class TestLoader:
             UserError: an image cannot be read.
         """
         keys = ([Draw(index, index) for index in batch] for batch in self.batches)
-        for batch in read_batches(self.images, keys, self.workers, _as_list, pin_memory=self.pin_memory):
-            yield _checked(batch)
+        yield from read_draws(self.read, 0, keys, workers=self.workers, pin_memory=self.pin_memory)
 
 
 class Counted:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mmbench.transfer.dense.probes.linear_settings import LinearProbeSettings
+from mmbench.transfer.dense.probes.memory_plan import planned
 from mmbench.transfer.dense.probes.preparation import prepared
+from mmbench.transfer.dense.probes.retrieval_settings import RetrievalSettings
 from mmbench.transfer.dense.probes.settings import DenseProbeSettings
 from mmbench.transfer.dense.probes.training import plan_of
 from mmbench.transfer.job import TransferJob
@@ -16,5 +18,9 @@ def dry_run_lines(job: TransferJob, settings: DenseProbeSettings) -> list[str]:
         UserError: see `prepared`; the training images do not fit the probe.
     """
     ready = prepared(job, settings)
-    plan = plan_of(ready, settings) if isinstance(settings, LinearProbeSettings) else []
+    plan: list[str] = []
+    if isinstance(settings, LinearProbeSettings):
+        plan = plan_of(ready, settings)
+    elif isinstance(settings, RetrievalSettings):
+        plan = planned(job, ready, settings).lines()
     return [*ready.notes, *plan, f"scored on {len(ready.test.scenes)} images of {ready.splits.name}"]

@@ -60,7 +60,7 @@ def prepared(job: TransferJob, settings: DenseProbeSettings) -> Prepared:
     geometry, notes = _geometry(network, settings)
     assert data.label_maps is not None
     coding = data.label_maps.coding
-    test = TestScenes(LabelledScenes(splits.evaluated, coding), geometry, settings.scored_size)
+    test = TestScenes(LabelledScenes(splits.evaluated, coding), geometry, _scored_size(geometry, settings))
     first = splits.evaluated.images[0]
     height, width = test.equal_sizes() or geometry.fed(first.width, first.height)[::-1]
     if geometry.mode == "slide":
@@ -71,6 +71,12 @@ def prepared(job: TransferJob, settings: DenseProbeSettings) -> Prepared:
     return Prepared(
         splits, network, LabelledScenes(splits.train, coding), test, (*network.notes, *notes, *splits.remarks)
     )
+
+
+def _scored_size(geometry: Geometry, settings: DenseProbeSettings) -> int | None:
+    """Return the side of the scored label maps: the fed one where the protocol scores what it feeds."""
+    fed = geometry.mode == "squash" and settings.scored_size == settings.test_size
+    return geometry.size if fed else settings.scored_size
 
 
 def _geometry(network: DenseNetwork, settings: DenseProbeSettings) -> tuple[Geometry, list[str]]:
