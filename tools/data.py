@@ -14,15 +14,16 @@ from rich.progress import Progress
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.data import DATASETS, download_dataset, load_dataset
-from mmbench.data.dataset import DOWNLOADERS, GENERATORS
+from mmbench.data.dataset import GENERATORS, PREPARERS
 from mmbench.data.file_names import counted
-from mmbench.data.manifest import manifest, require_manifest
+from mmbench.data.manifest import require_manifest
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.tasks import TASKS
 from mmbench.tools.annotated_sheet import draw_annotated
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
+from mmbench.tools.data_list import NUMBERS, data_set_table
 from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
@@ -40,14 +41,15 @@ def prepare_dataset(
     """Prepare the data set `name` in `root/name`; return one line about what was done.
 
     Data sets such as Patterns are generated (again with `force`: the old folder stays until the
-    new one is complete). Others are downloaded with `download` where their authors offer it, and otherwise
-    must be there; the error says how to get them.
+    new one is complete). Of the files of VOC2012 with SBD and of Cityscapes label maps are made. Others are
+    downloaded with `download` where their authors offer it, and otherwise must be there; the error says how
+    to get them.
 
     Args:
         name: a registered data set.
         root: the folder with one folder per data set.
         seed: seed of the generation.
-        force: generate again.
+        force: make files again that are there.
         download: download the data set.
         report: called with (done, total, message).
 
@@ -60,10 +62,19 @@ def prepare_dataset(
         line = GENERATORS.get(name)(root / name, seed=seed, force=force, report=report)
         load_dataset.cache_clear()
         return line
-    if force or seed:
+    if seed:
         raise UserError(
-            f"data set '{name}' is not generated, so --seed and --force do not apply; omit them "
-            f"(they are for {', '.join(GENERATORS.names())})"
+            f"data set '{name}' is not generated, so --seed does not apply; omit it "
+            f"(it is for {', '.join(GENERATORS.names())})"
+        )
+    if name in PREPARERS.names() and not download:
+        line = PREPARERS.get(name)(root / name, force=force, report=report)
+        load_dataset.cache_clear()
+        return line
+    if force:
+        raise UserError(
+            f"no files of data set '{name}' are made, so --force does not apply; omit it "
+            f"(it is for {', '.join([*GENERATORS.names(), *PREPARERS.names()])})"
         )
     if download:
         download_dataset(name, root)
@@ -80,10 +91,13 @@ def data() -> None:
 @click.argument("name")
 @options.data_root()
 @options.seed(help="Seed of the rendering.")
-@click.option("--force", is_flag=True, help="Render again and replace the old files.")
+@click.option("--force", is_flag=True, help="Make the files again and replace the old ones.")
 @click.option("--download", is_flag=True, help="Download the data set, where its authors offer it.")
 def prepare_command(name: str, data_root: Path, seed: int, force: bool, download: bool) -> None:
-    """Prepare the data set NAME: render Patterns, download others, or check that their files are there."""
+    """Prepare the data set NAME: render Patterns, make label maps of VOC's and Cityscapes' files, download.
+
+    Of others it checks that their files are there.
+    """
     require_writable(data_root, "--data-root")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -143,30 +157,6 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
         )
 
 
-def data_set_table() -> list[tuple[str, ...]]:
-    """Return a header and one row per data set: classes, images per split, metric, val split, source.
-
-    A dash stands for what depends on the files.
-    """
-    rows: list[tuple[str, ...]] = [
-        ("name", "classes", "train", "val", "test", "metric", "val split is", "source")
-    ]
-    for name in DATASETS.names():
-        found = manifest(name)
-        source = "your files"
-        if name in GENERATORS.names():
-            source = "rendering"
-        elif name in DOWNLOADERS.names():
-            source = "--download"
-        if found is None:
-            rows.append((name, "-", "-", "-", "-", "-", "-", source))
-            continue
-        sizes = [found.splits[split].images for split in SPLITS]
-        numbers = ["-" if number is None else str(number) for number in (found.classes, *sizes)]
-        rows.append((name, *numbers, found.metric, found.splits["val"].describe(), source))
-    return rows
-
-
 @data.command("list", epilog="Example: mmbench data list")
 def list_command() -> None:
     """Print all data sets: classes, images per split, metric, origin of the val split, and source."""
@@ -174,7 +164,7 @@ def list_command() -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
-            cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
+            cell.rjust(width) if column in NUMBERS else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())

@@ -266,6 +266,19 @@ class DatasetGenerator(Protocol):
         """
 
 
+class DatasetPreparer(Protocol):
+    """Makes files of a data set from those that its authors publish."""
+
+    def __call__(self, root: Path, *, force: bool, report: Callable[[int, int, str], None] | None) -> str:
+        """Make the files, those that are there excepted; return one line about what was done.
+
+        Args:
+            root: the folder of the data set.
+            force: replace what is there.
+            report: called with (done, total, description) as the work proceeds.
+        """
+
+
 # Each registry maps the name of a data set to a function of its folder. A loader is all that a data set
 # needs; the others serve `mmbench data prepare` and `mmbench data check`.
 DATASETS: Registry[DatasetLoader] = Registry(
@@ -275,5 +288,7 @@ DATASETS: Registry[DatasetLoader] = Registry(
 DOWNLOADERS: Registry[Callable[[Path], object]] = Registry("data set to download", "mmbench.data")
 # Makes it.
 GENERATORS: Registry[DatasetGenerator] = Registry("data set to generate", "mmbench.data")
+# Makes files of it from those that its authors publish.
+PREPARERS: Registry[DatasetPreparer] = Registry("data set to prepare", "mmbench.data.label_maps")
 # Returns what is wrong with the files, one line each; called before the data set is loaded.
 CHECKERS: Registry[Callable[[Path], list[str]]] = Registry("data set with a check of its own", "mmbench.data")

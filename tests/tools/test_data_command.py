@@ -195,21 +195,23 @@ def test_what_cannot_be_rendered_says_how_to_get_it(tmp_path, capsys):
     code, _, err = run(capsys, "data", "prepare", "cifar10", "--data-root", tmp_path)
     assert code == 2 and "--download" in err
     code, _, err = run(capsys, "data", "prepare", "cifar10", "--data-root", tmp_path, "--force")
-    assert code == 2 and "--force do not apply" in err and "patterns" in err
+    assert code == 2 and "--force does not apply" in err and "patterns" in err
 
 
 def test_the_list_names_every_data_set_with_its_facts(capsys):
     code, out, _ = run(capsys, "data", "list")
     assert code == 0
-    rows = {line.split()[0]: line for line in out.splitlines()}
-    assert list(rows)[1:] == DATASETS.names()
+    lines = out.splitlines()
+    rows = {line.split()[0]: line for line in lines[::-1]}  # the first row of each
+    assert list(rows)[-2::-1] == DATASETS.names()
     assert rows["caltech101"].split() == [
-        *("caltech101", "101", "2525", "505", "5647", "mean_per_class"),
+        *("caltech101", "classes", "101", "2525", "505", "5647", "mean_per_class"),
         *("5", "of", "each", "class", "of", "all,", "seed", "0", "--download"),
     ]
-    assert rows["cars"].split()[1:6] == ["196", "-", "-", "8041", "top1"]
+    assert rows["cars"].split()[2:7] == ["196", "-", "-", "8041", "top1"]
     assert rows["cars"].endswith("your files") and rows["patterns"].endswith("rendering")
     assert rows["voc2007"].split()[1:] == [
+        "classes",
         "20",
         "2501",
         "2510",
@@ -219,6 +221,20 @@ def test_the_list_names_every_data_set_with_its_facts(capsys):
         "val",
         "--download",
     ]
+    cells = [" ".join(line.split()) for line in lines]
+    for row in (
+        "ade20k label maps 150 20210 2000 - mIoU official val ADEChallengeData2016.zip",
+        "cityscapes boxes, masks 8 2975 500 - AP official val leftImg8bit_trainvaltest.zip, "
+        "gtFine_trainvaltest.zip",
+        "cityscapes label maps 19 2975 500 - mIoU official val leftImg8bit_trainvaltest.zip, "
+        "gtFine_trainvaltest.zip",
+        "patterns label maps 11 240 80 120 mIoU official val rendering",
+        "voc boxes 20 16551 - 4952 AP none VOCtrainval_06-Nov-2007.tar, VOCtest_06-Nov-2007.tar, "
+        "VOCtrainval_11-May-2012.tar",
+        "voc12aug label maps 21 10582 1449 - mIoU official val VOCtrainval_11-May-2012.tar, "
+        "benchmark.tgz of SBD",
+    ):
+        assert row in cells
     starts = {line.index("val split is") if "val split is" in line else 0 for line in out.splitlines()}
     assert max(starts) == rows["dtd"].index("official val")  # columns are aligned
 

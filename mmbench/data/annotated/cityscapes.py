@@ -7,6 +7,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mmbench.data.label_maps.cityscapes import (
     TRUTH,
     cityscapes_label_maps,
 )
+from mmbench.data.official import PUBLISHED
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -49,6 +51,8 @@ LABELS = {
 CLASSES = tuple(LABELS.values())
 GROUP = 1000  # an instance has the id label * 1000 + number; a smaller id is a region of many objects
 TRUTH_END = "_gtFine_instanceIds.png"
+INSTANCES = replace(OFFICIAL, labels="boxes, masks", classes=len(CLASSES), metric="AP")
+PUBLISHED.register("cityscapes")((INSTANCES, OFFICIAL))
 
 
 @DATASETS.register("cityscapes")

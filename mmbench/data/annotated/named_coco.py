@@ -7,6 +7,7 @@ from pathlib import Path
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.types import Split
 
 # In the order of COCO's category ids, which have gaps.
@@ -27,6 +28,10 @@ KEYPOINTS = (
     "left_ankle", "right_ankle",
 )  # fmt: skip
 PARTS: tuple[Split, ...] = ("train", "val")
+SIZES = {"train": 118287, "val": 5000}  # images
+ARCHIVES = "train2017.zip, val2017.zip, annotations_trainval2017.zip"
+PUBLISHED.register("coco")((Official("COCO 2017", "boxes, masks", len(CLASSES), SIZES, "AP", ARCHIVES),))
+PUBLISHED.register("coco-keypoints")((Official("COCO 2017", "boxes, keypoints", 1, SIZES, "AP", ARCHIVES),))
 OBTAIN = "annotations/{}_train2017.json, annotations/{}_val2017.json, train2017/ and val2017/ of COCO 2017"
 
 

@@ -15,6 +15,7 @@ from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
 from mmbench.data.annotated.voc_folder import LISTS, devkit_entries
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_names import printable
+from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
@@ -56,6 +57,18 @@ ARCHIVES = {
     ("VOC2007", "test"): "VOCtest_06-Nov-2007.tar",
     ("VOC2012", "trainval"): "VOCtrainval_11-May-2012.tar",
 }
+PUBLISHED.register("voc")(
+    (
+        Official(
+            "VOC2007 and VOC2012",
+            "boxes",
+            len(CLASSES),
+            {split: sum(OFFICIAL[part] for part in parts) for split, parts in BOTH_YEARS.items()},
+            "AP",
+            ", ".join(ARCHIVES.values()),
+        ),
+    )
+)
 OBTAIN = f"what {', '.join(ARCHIVES.values())} unpack to"
 # What the folder with VOC2007 is called in the folder of all data sets; it may be that one itself.
 FOLDERS = ("voc", "voc/VOCdevkit", "VOCdevkit", "VOC", "VOC/VOCdevkit", ".")

@@ -13,12 +13,21 @@ import yaml
 
 from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.label_maps.published import Official, published_data
+from mmbench.data.label_maps.published import published_data
 from mmbench.data.label_maps.types import IGNORED, Coding, Colour, Pair, Part, Stated
+from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.types import Split
 
 NAME, ARCHIVE = "ade20k", "ADEChallengeData2016.zip"
-OFFICIAL = Official("ADE20K", ARCHIVE, train=20210, val=2000)
+OFFICIAL = Official(
+    "ADE20K",
+    "label maps",
+    150,
+    {"train": 20210, "val": 2000},
+    "mIoU",
+    ARCHIVE,
+)
+PUBLISHED.register(NAME)((OFFICIAL,))
 FACTS = Path(__file__).with_name("ade20k.yaml")
 IMAGES, MASKS = "images", "annotations"
 FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}

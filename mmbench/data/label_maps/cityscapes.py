@@ -11,13 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmbench.data.annotated.types import AnnotatedData
-from mmbench.data.label_maps.published import Official, published_data
+from mmbench.data.label_maps.published import published_data
 from mmbench.data.label_maps.types import IGNORED, Coding, Colour, Pair, Part, Stated
+from mmbench.data.official import Official
 from mmbench.data.types import Split
 
-OFFICIAL = Official(
-    "Cityscapes", "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip", train=2975, val=500
-)
 IDS = range(34)  # of the labels in *_labelIds.png
 # cityscapesscripts/helpers/labels.py: labels with a trainId, in the order of those: id, name, colour.
 LABELS: tuple[tuple[int, str, Colour], ...] = (
@@ -41,12 +39,23 @@ LABELS: tuple[tuple[int, str, Colour], ...] = (
     (32, "motorcycle", (0, 0, 230)),
     (33, "bicycle", (119, 11, 32)),
 )
-CLASSES = tuple(name for _, name, _ in LABELS)
-PALETTE = tuple(colour for _, _, colour in LABELS)
-TRAIN_IDS = dict.fromkeys(IDS, IGNORED) | {number: label for label, (number, _, _) in enumerate(LABELS)}
 IMAGES, TRUTH = "leftImg8bit", "gtFine"
 IMAGE_END, LABELS_END, IDS_END = "_leftImg8bit.png", "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
 PARTS: tuple[Split, ...] = ("train", "val")  # the annotations of test are not published
+CLASSES = tuple(name for _, name, _ in LABELS)
+PALETTE = tuple(colour for _, _, colour in LABELS)
+CODING = Coding("values", {label: label for label in (*range(len(LABELS)), IGNORED)})
+IDS_CODING = Coding(
+    "values", dict.fromkeys(IDS, IGNORED) | {number: label for label, (number, _, _) in enumerate(LABELS)}
+)
+OFFICIAL = Official(
+    "Cityscapes",
+    "label maps",
+    len(CLASSES),
+    {"train": 2975, "val": 500},
+    "mIoU",
+    "leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip",
+)
 
 
 def cityscapes_label_maps(name: str, home: Path) -> AnnotatedData:
@@ -54,17 +63,15 @@ def cityscapes_label_maps(name: str, home: Path) -> AnnotatedData:
 
     The files are listed, and none is opened before a split is needed.
     """
-    labels, ids = _scenes(home, TRUTH, LABELS_END), _scenes(home, TRUTH, IDS_END)
+    labels, ids = scenes_below(home, TRUTH, LABELS_END), scenes_below(home, TRUTH, IDS_END)
     whole = len(ids) <= len(labels)
     chosen, ending = (labels, LABELS_END) if whole else (ids, IDS_END)
-    scenes = sorted(_scenes(home, IMAGES, IMAGE_END) | chosen)
+    scenes = sorted(scenes_below(home, IMAGES, IMAGE_END) | chosen)
     parts = {
         part: _part(part, [scene for scene in scenes if scene.startswith(f"{part}/")], ending)
         for part in PARTS
     }
-    coding = Coding(
-        "values", {label: label for label in (*range(len(CLASSES)), IGNORED)} if whole else TRAIN_IDS
-    )
+    coding = CODING if whole else IDS_CODING
     data = published_data(name, home, parts, Stated(CLASSES, None, coding, PALETTE), OFFICIAL)
     remark = (
         f"labels are read from *{IDS_END}, as {len(ids - labels)} of {len(ids)} scenes have no "
@@ -73,7 +80,7 @@ def cityscapes_label_maps(name: str, home: Path) -> AnnotatedData:
     return data if whole else replace(data, remarks=(*data.remarks, remark))
 
 
-def _scenes(home: Path, folder: str, ending: str) -> set[str]:
+def scenes_below(home: Path, folder: str, ending: str) -> set[str]:
     """Return PART/CITY/NAME of the files below a folder."""
     return {
         f"{part}/{path.parent.name}/{path.name.removesuffix(ending)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mmbench.data.annotated.findings import Finding
@@ -12,24 +12,9 @@ from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.file_names import printable
 from mmbench.data.label_maps.reading import label_map_data
 from mmbench.data.label_maps.types import Part, Stated
+from mmbench.data.official import Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
-
-
-@dataclass(frozen=True)
-class Official:
-    """What the authors publish.
-
-    Attributes:
-        title: of the data set.
-        archives: names of the files to unpack, for messages.
-        train, val: images of the splits.
-    """
-
-    title: str
-    archives: str
-    train: int
-    val: int
 
 
 def published_data(
@@ -54,7 +39,7 @@ def published_data(
 def _compared(
     find: Callable[[], AnnotatedSplit], home: Path, part: Part, official: Official
 ) -> AnnotatedSplit:
-    listed, published = len(part.pairs), official.train if part.split == "train" else official.val
+    listed, published = len(part.pairs), official.images[part.split]
     if not listed:
         raise UserError(
             f"{official.title} in {printable(home)} has no files of {part.called}; unpack "

@@ -17,16 +17,26 @@ from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_names import printable
 from mmbench.data.label_maps.palettes import voc_palette
-from mmbench.data.label_maps.published import Official, published_data
+from mmbench.data.label_maps.published import published_data
+from mmbench.data.label_maps.sbd import ARCHIVE
 from mmbench.data.label_maps.types import IGNORED, Coding, Pair, Part, Stated
+from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.text_lists import read_items
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 
 NAME, BACKGROUND = "voc12aug", "background"
 CLASSES = (BACKGROUND, *OBJECTS)
-VOC_ARCHIVE, SBD_ARCHIVE = ARCHIVES["VOC2012", "trainval"], "benchmark.tgz"
-OFFICIAL = Official("VOC2012 with SBD", f"{VOC_ARCHIVE} and SBD's {SBD_ARCHIVE}", train=10582, val=1449)
+VOC_ARCHIVE = ARCHIVES["VOC2012", "trainval"]
+OFFICIAL = Official(
+    "VOC2012 with SBD",
+    "label maps",
+    len(CLASSES),
+    {"train": 10582, "val": 1449},
+    "mIoU",
+    f"{VOC_ARCHIVE}, {ARCHIVE} of SBD",
+)
+PUBLISHED.register(NAME)((OFFICIAL,))
 LISTS, IMAGES = "ImageSets/Segmentation", "JPEGImages"
 OWN_MASKS, ADDED_MASKS = "SegmentationClass", "SegmentationClassAug"
 TRAIN_LIST = "trainaug.txt"
@@ -50,7 +60,7 @@ def load_voc12aug(root: Path) -> Dataset:
     """
     home = find_home(root)
     own = {part: stems(home, f"{part}.txt") for part in ("train", "val")}
-    train, files = _train(home, own["train"])
+    train, files = training_images(home, own["train"])
     masked = {*own["train"], *own["val"]}
     parts: dict[Split, Part] = {
         "train": Part("train", "trainaug", _pairs(train, masked), files),
@@ -100,8 +110,11 @@ def stems(home: Path, listing: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _train(home: Path, own: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def training_images(home: Path, own: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the stems of all training images in alphabetical order, and the lists that they are from.
+
+    Args:
+        own: stems of VOC's train.
 
     Raises:
         UserError: SBD's masks have not been prepared.
@@ -115,14 +128,19 @@ def _train(home: Path, own: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str
         return tuple(sorted(both)), (f"{LISTS}/train.txt", f"{LISTS}/{ADDED_LIST}")
     missing = masks if lists else home / LISTS / TRAIN_LIST
     raise UserError(
-        f"the masks of SBD are not prepared: there is no {printable(missing)}; unpack {SBD_ARCHIVE} of SBD "
+        f"the masks of SBD are not prepared: there is no {printable(missing)}; unpack {ARCHIVE} of SBD "
         f"beside {printable(home)} and run: mmbench data prepare {NAME}"
     )
 
 
 def _pairs(names: tuple[str, ...], own: Collection[str]) -> tuple[Pair, ...]:
-    """Return images with VOC's own masks where it has some, else with those made from SBD's."""
-    return tuple(
-        Pair(f"{IMAGES}/{name}.jpg", f"{OWN_MASKS if name in own else ADDED_MASKS}/{name}.png", name)
-        for name in names
-    )
+    return tuple(Pair(f"{IMAGES}/{name}.jpg", label_map_of(name, own), name) for name in names)
+
+
+def label_map_of(name: str, own: Collection[str]) -> str:
+    """Return the mask of an image, below VOC2012: VOC's own if it has one, else that made of SBD's.
+
+    Args:
+        own: stems of the images that VOC has a mask of.
+    """
+    return f"{OWN_MASKS if name in own else ADDED_MASKS}/{name}.png"

@@ -10,6 +10,7 @@ from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.decoding import decode
 from mmbench.data.file_names import printable
 from mmbench.data.folder import image_files
+from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
@@ -17,6 +18,13 @@ from mmbench.data.types import ImageSplit, Scenes
 from mmbench.errors import UserError
 
 FED_SIZE = 32
+SCENES = PatternsConfig().scenes()
+PUBLISHED.register("patterns")(
+    (
+        Official("Patterns", "boxes, masks", len(CLASSES), SCENES, "AP"),
+        Official("Patterns", "label maps", len(CLASSES) + 1, SCENES, "mIoU"),
+    )
+)
 
 __all__ = ["CLASSES", "FED_SIZE", "PatternsConfig", "prepare"]
 
