@@ -24,6 +24,7 @@ from mmbench.tools.annotated_sheet import draw_annotated
 from mmbench.tools.contact_sheet import draw_images, draw_scenes
 from mmbench.tools.data_check import check_dataset
 from mmbench.tools.data_list import NUMBERS, data_set_table
+from mmbench.tools.label_map_sheet import draw_label_maps
 from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
@@ -116,9 +117,10 @@ def prepare_command(name: str, data_root: Path, seed: int, force: bool, download
     next_step("data", "check", name, *_at(data_root))
 
 
-def _at(data_root: Path) -> tuple[object, ...]:
-    """Return the option that names a data root, where it is not the default one."""
-    return () if data_root == Path("data") else ("--data-root", data_root)
+def _at(data_root: Path, layout: str | None = None) -> tuple[object, ...]:
+    """Return the options that say where and how data lie, where those are not the default ones."""
+    stated = () if layout is None else ("--layout", layout)
+    return (*stated, *(() if data_root == Path("data") else ("--data-root", data_root)))
 
 
 @data.command("check", epilog="Example: mmbench data check patterns")
@@ -128,7 +130,7 @@ def _at(data_root: Path) -> tuple[object, ...]:
 def check_command(name: str, data_root: Path, layout: str | None) -> None:
     """Check the data set NAME, or the folder at that path: files, labels and annotations.
 
-    A folder may hold images with boxes in COCO, VOC or YOLO layout, or class folders.
+    A folder may hold images with boxes in COCO, VOC or YOLO layout, images with label maps, or class folders.
     """
     facts, problems = check_dataset(name, data_root, layout)
     for fact in facts:
@@ -138,23 +140,13 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
             click.echo(f"problem: {problem}", err=True)
         raise UserError(f"{name}: {counted(len(problems), 'problem')}, the first is: {problems[0]}")
     click.echo(f"{name} is complete")
-    place = _at(data_root)
-    if load_dataset(name, data_root, layout).splits:
+    place, dataset = _at(data_root, layout), load_dataset(name, data_root, layout)
+    if dataset.splits:
         next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *place)
     else:
-        stated = () if layout is None else ("--layout", layout)
-        protocol = TASKS.get("detection").protocol_on(name)
-        next_step(
-            "transfer",
-            "--protocol",
-            protocol,
-            "--checkpoint",
-            "runs/mixmask",
-            "--data",
-            name,
-            *stated,
-            *place,
-        )
+        task = "segmentation" if dataset.annotated is None and dataset.scenes is None else "detection"
+        protocol = TASKS.get(task).protocol_on(name)
+        next_step("transfer", "--protocol", protocol, "--checkpoint", "runs/mixmask", "--data", name, *place)
 
 
 @data.command("list", epilog="Example: mmbench data list")
@@ -196,25 +188,38 @@ def manifest_command(name: str) -> None:
     cls=options.Option,
     aliases=("--scenes",),
     is_flag=True,
-    help="Show boxes and masks, of a data set that also has classes of images.",
+    help="Show boxes, of a data set that also has classes of images.",
 )
+@click.option("--masks", is_flag=True, help="Show label maps, of a data set that also has boxes or classes.")
 @click.option("--columns", type=click.IntRange(1, 40), default=None, help="Images per row.")
 @options.layout()
 def show_command(
-    name: str, data_root: Path, out: Path, split: str, boxes: bool, columns: int | None, layout: str | None
+    name: str,
+    data_root: Path,
+    out: Path,
+    split: str,
+    boxes: bool,
+    masks: bool,
+    columns: int | None,
+    layout: str | None,
 ) -> None:
     """Draw a contact sheet of the data set NAME, or of the folder at that path.
 
-    It has one row per class or, of annotated images, boxes, masks and keypoints.
+    It has one row per class; or images with their boxes and keypoints, or with their label maps.
     """
     require_writable(out, "--out")
     chosen = cast(Split, split)
     dataset = load_dataset(name, data_root) if layout is None else load_dataset(name, data_root, layout)
-    if dataset.annotated is not None and (boxes or not dataset.splits):
-        draw_annotated(dataset.annotated, chosen, out, columns=columns or 5)
-    elif boxes or not dataset.splits:
-        draw_scenes(dataset.require_scenes(), chosen, out, columns=columns or 5)
-    else:
+    if boxes and masks:
+        raise UserError("--boxes and --masks draw two different sheets; give one of them")
+    has_boxes = dataset.annotated is not None or dataset.scenes is not None
+    if masks or not (boxes or dataset.splits or has_boxes or dataset.label_maps is None):
+        draw_label_maps(dataset.require_label_maps(), chosen, out, columns=columns or 5)
+    elif dataset.splits and not boxes:
         draw_images(dataset, chosen, out, columns=columns or 12)
+    elif dataset.scenes is not None and dataset.annotated is None:
+        draw_scenes(dataset.scenes, chosen, out, columns=columns or 5)
+    else:
+        draw_annotated(dataset.require_annotated(), chosen, out, columns=columns or 5)
     click.echo(f"drawn: {out}")
-    next_step("data", "check", name, *_at(data_root))
+    next_step("data", "check", name, *_at(data_root, layout))

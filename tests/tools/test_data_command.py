@@ -310,7 +310,7 @@ def test_scenes_of_a_data_set_without_any(tmp_path, capsys):
         for number in range(8):
             Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "set" / name / f"{number}.png")
     code, _, err = run(capsys, "data", "show", tmp_path / "set", "--scenes", "--out", tmp_path / "s.png")
-    assert code == 2 and "no boxes or masks" in err
+    assert code == 2 and "has no boxes; use one that has" in err
 
 
 def noise(path: Path, seed: int) -> None:
