@@ -168,7 +168,8 @@ def require_labels(dataset: Dataset, task: str) -> None:
     has = " and ".join(what for what, data in own.items() if data is not None)
     tasks = {"boxes": "detection", "label maps": "segmentation"}
     fitting = " or ".join(tasks[what] for what, data in own.items() if data is not None)
-    hint = "" if dataset.name in DATASETS.names() else ", or --layout folder for class folders"
+    named = dataset.name in DATASETS.names() or dataset.annotated is None
+    hint = "" if named else ", or --layout folder for class folders"
     raise UserError(
         f"data set '{dataset.name}' ({' and '.join(layouts)} layout) has {has} but no class per image, "
         f"which task '{task}' needs; use --task {fitting}{hint}"
