@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import colorsys
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,30 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mmbench.data.annotated.types import AnnotatedImage, AnnotatedSplit, Segmentation
-from mmbench.distributed import on_main
 from mmbench.files import atomic_path
+from mmbench.transfer.dense.common.figures import (
+    FAINT,
+    GAP,
+    HEADING,
+    INK,
+    MARGIN,
+    PAGE,
+    Colour,
+    class_colour,
+    draw_each,
+    draw_losses,
+    letters,
+)
 
 SHOWN_IMAGES = 8
 PAIRS_PER_ROW = 2
 PANEL = 340  # longer side of an image on the sheet, px
 SURE = 0.5  # detections from this score on are all shown
 MOST = 30  # detections per image
-GAP, MARGIN, HEADING = 8, 18, 30
-PAGE, INK, FAINT, OUTSIDE = (255, 255, 255), (28, 33, 39), (102, 112, 124), (150, 150, 150)
+OUTSIDE = (150, 150, 150)
 MASK_SHARE = 0.4
 NAMES, NAME_HEIGHT = ImageFont.load_default(13), 17
 
-Colour = tuple[int, int, int]
 # (label, box, score or None, mask or None, whether it counts)
 Drawn = tuple[int, Sequence[float], float | None, Segmentation | None, bool]
 
@@ -48,80 +57,13 @@ def draw_figures(
     Returns:
         The figures as `Measurement.files` takes them, and notes.
     """
-
-    drawings: dict[str, Callable[[Path], None]] = {
-        "losses.png": lambda path: draw_losses(metrics, title, path),
-        "predictions.png": lambda path: draw_predictions(split, classes, detections, title, path),
-    }
-
-    def draw() -> tuple[dict[str, Path], list[str]]:
-        files, notes = {}, []
-        for name, drawing in drawings.items():
-            try:
-                drawing(folder / name)
-                files[name] = folder / name
-            except Exception as error:  # hours of training are worth more than a figure
-                notes.append(f"{name} is not drawn: {type(error).__name__}: {error}")
-        return files, notes
-
-    return on_main(draw)
-
-
-def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return (iteration, value) of each number in a file of JSON lines, by name.
-
-    Iterations count from 1. Of an iteration that a continued run went through twice, the last line holds;
-    an incomplete last line of an interrupted run is skipped.
-    """
-    found: dict[str, dict[int, float]] = defaultdict(dict)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        for name, value in values.items():
-            if "iteration" in values and isinstance(value, int | float):
-                found[name][values["iteration"] + 1] = value
-    return {name: sorted(values.items()) for name, values in found.items() if name != "iteration"}
-
-
-def draw_losses(metrics: Path, title: str, path: Path) -> None:
-    """Draw the total loss, its parts and the learning rate over the iterations as a PNG.
-
-    Raises:
-        ValueError: the file holds no loss.
-    """
-    from matplotlib.figure import Figure
-
-    curves = read_curves(metrics)
-    parts = sorted(name for name in curves if name.startswith("loss"))
-    if "total_loss" not in curves:
-        raise ValueError(f"{metrics.name} holds no total_loss")
-    ink, faint = (tuple(channel / 255 for channel in colour) for colour in (INK, FAINT))
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    heading = figure.suptitle(title, fontsize=12, fontweight="bold", color=ink, x=0.01, ha="left")
-    heading.set_parse_math(False)
-    few = "o" if len(curves["total_loss"]) < 5 else ""
-    for index, name in enumerate(parts):
-        colour = tuple(channel / 255 for channel in class_colour(index))
-        above.plot(*zip(*curves[name], strict=True), color=colour, lw=1.3, marker=few, label=name)
-    above.plot(*zip(*curves["total_loss"], strict=True), color=ink, lw=2, marker=few, label="total_loss")
-    above.set_ylim(bottom=0)
-    above.set_ylabel("loss", color=faint)
-    above.legend(frameon=False, fontsize=9, loc="upper right")
-    if "lr" in curves:
-        below.plot(*zip(*curves["lr"], strict=True), color=ink, lw=1.5, marker=few)
-        below.set_ylim(bottom=0)
-    below.set_ylabel("learning rate", color=faint)
-    below.set_xlabel("iteration", color=faint)
-    for axes in (above, below):
-        axes.grid(color="#e4e7eb", linewidth=0.7)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    return draw_each(
+        {
+            "losses.png": lambda path: draw_losses(metrics, title, path),
+            "predictions.png": lambda path: draw_predictions(split, classes, detections, title, path),
+        },
+        folder,
+    )
 
 
 def draw_predictions(
@@ -187,7 +129,7 @@ def _panel(pixels: Image.Image, drawn: Sequence[Drawn], classes: Sequence[str]) 
         draw.rectangle(edges, outline=_outline(label, score, counts), width=3 if counts else 1)
     taken: list[tuple[float, float, float, float]] = []
     for label, box, score, _, counts in reversed(drawn):  # after all boxes, which would cross the names
-        name = _letters(classes[label]) + (f" {100 * score:.0f}" if score is not None else "")
+        name = letters(classes[label]) + (f" {100 * score:.0f}" if score is not None else "")
         name += " (ignored)" if score is None and not counts else ""
         place = _name_place(
             draw.textlength(name, font=NAMES) + 8, [edge * scale for edge in box], size, taken
@@ -235,7 +177,7 @@ def _sheet(pairs: Sequence[tuple[Image.Image, Image.Image, int, int]], title: st
     size = (2 * MARGIN + columns * column + (columns - 1) * 3 * GAP, 2 * MARGIN + HEADING + sum(heights))
     sheet = Image.new("RGB", size, PAGE)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), _letters(title, 120), fill=INK, font=ImageFont.load_default(18))
+    draw.text((MARGIN, MARGIN), letters(title, 120), fill=INK, font=ImageFont.load_default(18))
     font = ImageFont.load_default(14)
     top = MARGIN + HEADING
     for row, height in zip(rows, heights, strict=True):
@@ -251,24 +193,10 @@ def _sheet(pairs: Sequence[tuple[Image.Image, Image.Image, int, int]], title: st
         sheet.save(temporary, format="PNG")
 
 
-def class_colour(index: int) -> Colour:
-    """Return a colour that differs from those of the indices near it (hues a golden angle apart)."""
-    red, green, blue = colorsys.hsv_to_rgb(
-        (0.58 + index * 0.381966) % 1, 0.8, (0.9, 0.7, 0.8)[index // 5 % 3]
-    )
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
 def _readable_on(colour: Colour) -> Colour:
     """Return black or white, whichever stands out more."""
     red, green, blue = colour
     return PAGE if 0.299 * red + 0.587 * green + 0.114 * blue < 150 else INK
-
-
-def _letters(text: str, most: int = 24) -> str:
-    """Return text on one line, shortened if it is long."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _mask(segmentation: Segmentation, size: tuple[int, int]) -> Image.Image:

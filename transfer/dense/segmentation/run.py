@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmbench.distributed import process_rank
 from mmbench.transfer.dense.common.continuation import Continuation
 from mmbench.transfer.dense.common.divergence import Divergence
+from mmbench.transfer.dense.common.figures import draw_each, draw_losses
 from mmbench.transfer.dense.common.history import LossHistory, Progress
+from mmbench.transfer.dense.common.label_map_figure import draw_predictions, shown_images
 from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
 from mmbench.transfer.dense.common.processes import Randomness, seed_process
 from mmbench.transfer.dense.common.reading import Counted
@@ -36,16 +39,16 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
         runner = training.run()
         outcomes = _evaluate(ready, runner, training.divergence)
         scores = outcomes.scores(job.seed)
-        outcomes.write(ready.work / OUTCOMES_FILE)
+        files, undrawn = _files(ready, outcomes)
     sizes: dict[str, int] = {"train": len(splits.train.images), splits.name: len(splits.evaluated.images)}
     return Measurement(
         metrics=scores.metrics,
         split_sizes=sizes,
         effective_lr=settings.learning_rate,
         images_seen=settings.batch_size * settings.iterations + sizes[splits.name],
-        notes=(*ready.notes, *training.notes, *scores.notes, *splits.remarks),
+        notes=(*ready.notes, *training.notes, *scores.notes, *undrawn, *splits.remarks),
         per_class=scores.per_class,
-        files={OUTCOMES_FILE: ready.work / OUTCOMES_FILE},
+        files=files,
     )
 
 
@@ -114,7 +117,7 @@ class Schedules:
 
 def _evaluate(ready: Prepared, runner: QuietRunner, divergence: Divergence) -> PixelOutcomes:
     """Return the outcomes of the evaluated split, the same in all processes."""
-    outcomes = PixelOutcomes(ready.splits.data.classes)
+    outcomes = PixelOutcomes(ready.splits.data.classes, keep=shown_images(ready.splits.evaluated))
 
     def take(batch: dict[str, Any], samples: list[Any]) -> None:
         for name, labels, sample in zip(batch["name"], batch["labels"], samples, strict=True):
@@ -125,3 +128,20 @@ def _evaluate(ready: Prepared, runner: QuietRunner, divergence: Divergence) -> P
         runner.evaluate(ready.test_batches, take)
     outcomes.gather()
     return outcomes
+
+
+def _files(ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], list[str]]:
+    """Write what lies beside the record; return it, and a note for each figure that is not drawn."""
+    job, splits, counts = ready.job, ready.splits, ready.work / OUTCOMES_FILE
+    title = f"{job.backbone.card.arm} on {job.dataset.name}, {job.run.protocol_id}, seed {job.seed}"
+    outcomes.write(counts)
+    figures, undrawn = draw_each(
+        {
+            "losses.png": lambda path: draw_losses(ready.work / "metrics.json", title, path),
+            "predictions.png": lambda path: draw_predictions(
+                splits.data, splits.evaluated, outcomes.kept, title, path
+            ),
+        },
+        ready.work,
+    )
+    return {OUTCOMES_FILE: counts, **figures}, undrawn

@@ -10,17 +10,9 @@ from detections import encoded
 from PIL import Image
 
 from mmbench.data.annotated.types import AnnotatedImage, AnnotatedSplit, Instance
+from mmbench.transfer.dense.common.figures import GAP, HEADING, MARGIN, class_colour, read_curves
 from mmbench.transfer.dense.detection import figures
-from mmbench.transfer.dense.detection.figures import (
-    GAP,
-    HEADING,
-    MARGIN,
-    PANEL,
-    class_colour,
-    draw_figures,
-    draw_predictions,
-    read_curves,
-)
+from mmbench.transfer.dense.detection.figures import PANEL, draw_figures, draw_predictions
 
 CLASSES = ("cat", "a very long name of a class, with $signs$ and\nlines")
 
