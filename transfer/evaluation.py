@@ -55,7 +55,8 @@ def evaluate(
     Args:
         model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",
             with `arch`); or an `nn.Module`, a `Backbone` or an `Encoder`. Tasks on frozen features (knn,
-            linear, logreg, lowshot) take any of them; the others need a backbone that timm can build.
+            linear, logreg, lowshot) take any of them, and dense any that gives feature maps; the others need
+            a backbone that timm can build.
         task: name of a task, or several.
         data: name of a data set, path of a folder of images, or a `Dataset`.
         protocol: id, or path of a protocol file, of a single task; default: each task's own.

@@ -155,9 +155,7 @@ def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iter
     Raises:
         UserError: anything about data and weights that the user can fix.
     """
-    device = resolve_device(request.device)
-    if any(task.entry.data != "label maps" for task in request.tasks):  # segmentation runs in one process
-        device = join_processes(device)
+    device = join_processes(resolve_device(request.device))
     compute = Compute(device, request.precision, request.workers)
     dataset = _opened(request)
     for task in request.tasks:

@@ -52,7 +52,9 @@ class TransferRun:
     def __post_init__(self) -> None:
         entry = self.task.entry
         if not entry.frozen:
-            *others, last = (name for name in TASKS.names() if TASKS.get(name).frozen)
+            usable = ("labels", entry.data)  # of these data, tasks that need no backbone
+            entries = [TASKS.get(name) for name in TASKS.names()]
+            *others, last = (other.name for other in entries if other.frozen and other.data in usable)
             frozen = f"use {', '.join(others)} or {last}"
             if self.backbone.card.source_format == "pixels":
                 raise UserError(f"task '{entry.name}' trains a backbone, and raw pixels have none; {frozen}")

@@ -31,7 +31,7 @@ def run(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> Run:
 
 def test_all_tasks_are_there() -> None:
     frozen = ["knn", "linear", "logreg", "lowshot"]
-    assert TASKS.names() == ["detection", "finetune", *frozen, "segmentation", "semisup"]
+    assert TASKS.names() == ["dense", "detection", "finetune", *frozen, "segmentation", "semisup"]
 
 
 def test_a_record_comes_back_as_it_was_written(
