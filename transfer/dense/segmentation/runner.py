@@ -136,7 +136,9 @@ class QuietRunner(Runner):
         Raises:
             UserError: batch norms of the architecture cannot be synchronised without GPUs.
         """
-        device = self._given_device
+        device: torch.device = self._given_device
+        preprocessor: Any = model.data_preprocessor
+        preprocessor._non_blocking = device.type == "cuda"  # batches are in pinned memory
         if process_count() == 1:
             single: nn.Module = revert_sync_batchnorm(model)
             return single.to(device)
