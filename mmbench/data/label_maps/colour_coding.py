@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -14,35 +15,60 @@ from mmbench.data.label_maps.meaning import (
     is_background,
     label_maps,
     require_few,
-    shown_palette,
     stated_classes,
 )
 from mmbench.data.label_maps.palettes import grey, packed, unpacked, voc_palette
 from mmbench.data.label_maps.pixels import mask_pixels
 from mmbench.data.label_maps.seen import Seen
 from mmbench.data.label_maps.types import IGNORED, Coding, Stated
+from mmbench.data.label_maps.value_coding import counted_classes, listed_classes
 from mmbench.errors import UserError
 
 VOC_LABELS = 21  # background and VOC's classes
+VOC_BORDER = 0xE0E0C0  # label 255
 HOW = "add a file labelmap.txt with a line per class, such as 'cat:255,0,0'"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What colours mean.
+
+    Attributes:
+        colours: as 0xRRGGBB -> label.
+        values: of grey files beside them -> label.
+        remarks: the first says what the table is from.
+    """
+
+    classes: tuple[str, ...]
+    colours: dict[int, int]
+    values: Mapping[int, int]
+    remarks: tuple[str, ...]
 
 
 def needs_colours(found: Seen, stated: Stated) -> bool:
     """Return whether colours, and not values, say what pixels are.
 
-    They do in colour images, in palette files whose palettes move, and where the stated colours explain
-    every pixel and the values do not.
+    They do in colour images, in palette files whose palettes move, and where listed colours contradict the
+    indices of palette files or explain greys that are no labels.
     """
     if found.colours or found.moving:
         return True
-    if not stated.palette or not found.values:
+    if not stated.palette:
         return False
-    wanted = {packed(colour): label for label, colour in enumerate(stated.palette)}
+    palette = stated.palette
+    if (0, 0, 0) not in palette and 0 in (*found.palette_colours, *found.plain):
+        palette = ((0, 0, 0), *palette)
+    wanted = {packed(colour): label for label, colour in enumerate(palette)}
+    if any(
+        wanted.get(colour, value) != value and value != IGNORED
+        for value, colours in found.palette.items()
+        for colour in colours
+    ):
+        return True
     greys = {value: grey(value) for value in found.plain}
-    if not set(found.palette_colours) | set(greys.values()) <= set(wanted) or found.bits:
-        return False
-    indices = {value: colour for value, colours in found.palette.items() for colour in colours}
-    return any(wanted[colour] != value for value, colour in (*greys.items(), *indices.items()))
+    return all(colour in wanted for colour in greys.values()) and any(
+        wanted[colour] != value for value, colour in greys.items()
+    )
 
 
 def by_colours(root: Path, where: str, found: Seen, stated: Stated) -> Meaning:
@@ -52,60 +78,84 @@ def by_colours(root: Path, where: str, found: Seen, stated: Stated) -> Meaning:
         UserError: no palette explains the colours.
     """
     names = stated_classes(stated, where)
-    colours = found.colours | found.palette_colours
+    colours = found.colours | found.palette_colours | ({0: found.plain[0]} if 0 in found.plain else {})
     if stated.palette:
-        names, table, remark = _stated(names, stated, colours)
+        table = _stated(where, names, stated, colours, found)
     else:
-        names, table, remark = _known(root, where, found, names, colours)
-    require_few(len(names), where)
-    table = _with_values(where, found, table, len(names))
-    background = is_background(names[0]) or names[0] == stated.background
-    maps = label_maps(Coding("colours", table), names, stated, None, background=background)
-    remarks = [f"the colours of label maps are read by {remark}"]
+        table = _known(root, where, found, stated, names, colours)
+    classes = table.classes
+    require_few(len(classes), where)
+    first = {label: unpacked(colour) for colour, label in reversed(table.colours.items())}
+    palette = tuple(first[label] for label in range(len(classes)) if label in first)
+    coding = Coding("colours", _with_values(where, found, table))
+    background = is_background(classes[0]) or classes[0] == stated.background
+    maps = label_maps(coding, classes, replace(stated, palette=palette), None, background=background)
+    remarks = list(table.remarks)
     if len(found.storages) > 1:
         kinds = [f"{kind} ({printable(path)})" for kind, path in found.storages.items()]
         remarks.append(f"label maps are stored in several ways: {', '.join(kinds)}")
-    return Meaning(names, maps, tuple(remarks))
+    return Meaning(classes, maps, tuple(remarks))
 
 
 def _stated(
-    names: tuple[str, ...] | None, stated: Stated, colours: Mapping[int, str]
-) -> tuple[tuple[str, ...], dict[int, int], str]:
-    """Return classes, the table, and what it is from, where colours are stated."""
+    where: str, names: tuple[str, ...] | None, stated: Stated, colours: Mapping[int, str], found: Seen
+) -> _Table:
+    """Return the table of listed colours.
+
+    Raises:
+        UserError: there is not a colour for each class.
+    """
     names = names or tuple(f"class {label}" for label in range(len(stated.palette)))
-    palette, remark = stated.palette, "the listed colours"
-    if len(palette) == len(names) and 0 in colours and (0, 0, 0) not in palette and stated.background is None:
+    remark = "the colours of label maps are read as listed"
+    if len(stated.palette) == len(names) and 0 in colours and (0, 0, 0) not in stated.palette:
         names, remark = (BACKGROUND, *names), f"{remark}; black, which is not listed, is background"
-    palette = shown_palette(len(names), palette) or palette
-    return names, {packed(colour): label for label, colour in enumerate(palette)}, remark
+    added = len(names) - len(stated.palette)
+    if added not in (0, 1):
+        raise UserError(
+            f"{where} lists {len(stated.palette)} colours for {len(names)} classes; list one for each"
+        )
+    table = {packed(colour): label for label, colour in enumerate(stated.palette, start=added)}
+    if added:
+        table.setdefault(0, 0)
+    for colour in found.palette.get(IGNORED, ()):
+        table.setdefault(colour, IGNORED)
+    if VOC_BORDER in found.colours and VOC_BORDER not in table:
+        table[VOC_BORDER] = IGNORED
+        remark += f"; {unpacked(VOC_BORDER)}, which is not listed, is ignored as in VOC"
+    return _Table(names, table, {label: label for label in range(len(names))}, (remark,))
 
 
 def _known(
-    root: Path, where: str, found: Seen, names: tuple[str, ...] | None, colours: Mapping[int, str]
-) -> tuple[tuple[str, ...], dict[int, int], str]:
-    """Return classes, the table, and what it is from, where no colours are stated.
+    root: Path,
+    where: str,
+    found: Seen,
+    stated: Stated,
+    names: tuple[str, ...] | None,
+    colours: Mapping[int, str],
+) -> _Table:
+    """Return the table of a palette file, or else of VOC, where no colours are listed.
 
     Raises:
-        UserError: neither the palette of a file nor VOC's explains them.
+        UserError: neither explains them.
     """
-    voc = {packed(colour): label for label, colour in enumerate(voc_palette(len(names or ()) or VOC_LABELS))}
-    voc[packed(voc_palette()[IGNORED])] = IGNORED
+    most = VOC_LABELS if names is None else min(len(names) + 1, IGNORED)
+    voc = {packed(colour): label for label, colour in enumerate(voc_palette(most))} | {VOC_BORDER: IGNORED}
     tables = {"VOC's colours": voc}
     if found.palette and not found.moving:
         path = next(iter(next(iter(found.palette.values())).values()))
-        table = _of_file(root / path)
-        tables = {f"the palette of {printable(path)}": table, **tables}
+        tables = {f"the palette of {printable(path)}": _of_file(root / path), **tables}
     for what, table in tables.items():
-        if set(colours) <= set(table):
-            if names is None:
-                return *_counted(table, colours), f"{what}, and the classes are counted"
-            if all(table[colour] in (*range(len(names)), IGNORED) for colour in colours):
-                return (
-                    names,
-                    {c: label for c, label in table.items() if label in range(len(names))}
-                    | {c: label for c, label in table.items() if label == IGNORED},
-                    what,
-                )
+        if not set(colours) <= set(table):
+            continue
+        used = sorted({table[colour] for colour in colours} - {IGNORED})
+        classes, labels, more = (
+            counted_classes(used) if names is None else listed_classes(names, stated, used)
+        )
+        if set(used) <= set(labels):
+            chosen = {colour: labels[value] for colour, value in table.items() if value in labels}
+            ignored = {colour: IGNORED for colour, value in table.items() if value == IGNORED}
+            remark = f"the colours of label maps are read by {what}"
+            return _Table(classes, chosen | ignored, labels, (remark, *more))
     unknown = next((colour for colour in colours if colour not in voc), next(iter(colours)))
     place = f"{unpacked(unknown)} in {printable(colours[unknown])}"
     if found.moving:
@@ -126,30 +176,22 @@ def _of_file(path: Path) -> dict[int, int]:
     return table
 
 
-def _counted(table: Mapping[int, int], colours: Mapping[int, str]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Return names of the classes that occur, and their table."""
-    used = sorted({table[colour] for colour in colours} - {IGNORED})
-    labels = {value: label for label, value in enumerate(used)}
-    names = tuple(BACKGROUND if value == 0 else f"class {value}" for value in used)
-    ignored = {colour: IGNORED for colour, value in table.items() if value == IGNORED}
-    return names, {c: labels[value] for c, value in table.items() if value in labels} | ignored
-
-
-def _with_values(where: str, found: Seen, table: Mapping[int, int], count: int) -> dict[int, int]:
+def _with_values(where: str, found: Seen, table: _Table) -> dict[int, int]:
     """Return a table of colours that covers grey files too: by their colours, or else by their values.
 
     Raises:
         UserError: some of their values are listed colours and others are not.
     """
     plain = found.bits | found.plain
-    listed = {value for value in plain if grey(value) in table}
-    if listed - {0} and set(plain) - listed - {IGNORED}:
-        value = min(set(plain) - listed - {IGNORED})
+    listed = {value for value in plain if grey(value) in table.colours} - {0}
+    others = set(plain) - listed - {0, IGNORED}
+    if listed and others:
+        value = min(others)
         raise UserError(
             f"{printable(plain[value])} of {where} has the grey value {value}, which is not that of a listed "
             "colour as others are; write all label maps in one way"
         )
-    if listed - {0}:
-        return dict(table)
-    greys = {grey(value): value for value in range(count) if value in plain}
-    return {grey(IGNORED): IGNORED, **greys, **table} if plain else dict(table)
+    if listed or not plain:
+        return table.colours
+    greys = {grey(value): label for value, label in table.values.items() if value in plain}
+    return {grey(IGNORED): IGNORED, **greys, **table.colours}

@@ -81,16 +81,16 @@ def label_maps(
         found: None where no file was opened.
         background: whether label 0 is that of the background.
     """
-    palette = shown_palette(len(classes), stated.palette)
+    palette = _shown(len(classes), stated.palette)
     if not palette and found is not None and coding.kind == "values":
         palette = _of_files(coding.labels, len(classes), found)
     return LabelMaps(coding, palette or voc_palette(len(classes)), 0 if background else None)
 
 
-def shown_palette(count: int, stated: Sequence[Colour]) -> tuple[Colour, ...]:
-    """Return the stated colours, with black for a background that they lack; () if they do not fit."""
-    if len(stated) == count - 1 and (0, 0, 0) not in stated:
-        return ((0, 0, 0), *stated)
+def _shown(count: int, stated: Sequence[Colour]) -> tuple[Colour, ...]:
+    """Return the stated colours, with one more for a background that they lack; () if they do not fit."""
+    if len(stated) == count - 1:
+        return (next(colour for colour in voc_palette() if colour not in stated), *stated)
     return tuple(stated) if len(stated) == count else ()
 
 

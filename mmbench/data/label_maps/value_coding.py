@@ -35,9 +35,10 @@ def by_values(where: str, found: Seen, stated: Stated) -> Meaning:
     ignored, remarks = _ignored(where, found, values, names)
     used = sorted(values - ignored)
     if names is None:
-        classes, labels, more = _counted(where, found, used)
+        _require_clear(where, found, used)
+        classes, labels, more = counted_classes(used)
     else:
-        classes, labels, more = _listed(names, stated, used)
+        classes, labels, more = listed_classes(names, stated, used)
     require_few(len(classes), where)
     if values and set(used) <= {0}:
         raise UserError(f"the label maps of {where} hold no class but {_words(values)}; check the files")
@@ -105,7 +106,7 @@ def _ignored(
     return {WIDE_IGNORED}, ("65535 in label maps means that a pixel is ignored",)
 
 
-def _listed(
+def listed_classes(
     names: tuple[str, ...], stated: Stated, used: Sequence[int]
 ) -> tuple[tuple[str, ...], dict[int, int], tuple[str, ...]]:
     """Return classes, labels and remarks where names are listed: K of them, for values from 0 or from 1."""
@@ -126,20 +127,8 @@ def _listed(
     return names, {label: label for label in range(len(names))}, remarks
 
 
-def _counted(
-    where: str, found: Seen, used: Sequence[int]
-) -> tuple[tuple[str, ...], dict[int, int], tuple[str, ...]]:
-    """Return classes, labels and remarks where classes are counted.
-
-    Raises:
-        UserError: greys that may be those of a blurred mask.
-    """
-    gaps = bool(used) and list(used) != list(range(used[0], used[0] + len(used)))
-    if gaps and IGNORED in found.values and BRIGHT <= used[-1] < IGNORED:
-        raise UserError(
-            f"it is unclear what the values {_words(used)} and 255 of the label maps of {where} mean (such "
-            f"as in {printable(found.values[used[-1]])}): classes, or a blurred mask; list the classes"
-        )
+def counted_classes(used: Sequence[int]) -> tuple[tuple[str, ...], dict[int, int], tuple[str, ...]]:
+    """Return classes, labels and remarks where classes are counted."""
     labels = {value: label for label, value in enumerate(used)}
     classes = tuple(BACKGROUND if value == 0 else f"class {value}" for value in used)
     if not used:
@@ -147,7 +136,24 @@ def _counted(
     remark = f"{counted(len(classes), 'class')} counted in the label maps, as none are listed: {_words(used)}"
     if 0 in labels:
         remark += ", of which 0 is background"
-    return classes, labels, (f"{remark}; values between them do not occur" if gaps else remark,)
+    return classes, labels, (f"{remark}; values between them do not occur" if _gaps(used) else remark,)
+
+
+def _require_clear(where: str, found: Seen, used: Sequence[int]) -> None:
+    """Check values that are counted.
+
+    Raises:
+        UserError: greys that may be those of a blurred mask.
+    """
+    if _gaps(used) and IGNORED in found.values and BRIGHT <= used[-1] < IGNORED:
+        raise UserError(
+            f"it is unclear what the values {_words(used)} and 255 of the label maps of {where} mean (such "
+            f"as in {printable(found.values[used[-1]])}): classes, or a blurred mask; list the classes"
+        )
+
+
+def _gaps(used: Sequence[int]) -> bool:
+    return bool(used) and list(used) != list(range(used[0], used[0] + len(used)))
 
 
 def _words(values: Sequence[int] | set[int] | Mapping[int, object]) -> str:

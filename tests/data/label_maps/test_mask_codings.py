@@ -11,10 +11,14 @@ import pytest
 from own_masks import COUNTS, NAMES, Labels, found, opened, save, truth, write
 from PIL import Image
 
+from mmbench.data import Scenes
 from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.pixels import read_labels
+from mmbench.data.label_maps.reading import label_map_data
+from mmbench.data.label_maps.scenes import scene_parts
+from mmbench.data.label_maps.types import Colour, Stated
 from mmbench.errors import UserError
 
 VOC = np.array(voc_palette(), np.uint8)
@@ -99,6 +103,67 @@ def test_palettes_that_number_colours_differently_are_read_by_colour(tmp_path: P
     )
     data = opened(root)
     assert (read(data)[1] == truth("train", 1)).all() and "VOC's colours" in data.remarks[0]
+
+
+def stated(root: Path, names: tuple[str, ...], palette: tuple[Colour, ...]) -> AnnotatedData:
+    parts = scene_parts(Scenes(root, names))
+    background = "background" if "background" in names else None
+    return label_map_data("own", root, "folders", parts, Stated(names, background, palette=palette))
+
+
+RED, GREEN, DARK, BLACK = (255, 0, 0), (0, 255, 0), (1, 0, 0), (0, 0, 0)
+
+
+@pytest.mark.parametrize("listed_background", [True, False])
+@pytest.mark.parametrize("change", ["colour", "palette in the listed order", "palette in another order"])
+def test_listed_colours_say_what_pixels_are(tmp_path: Path, listed_background: bool, change: str) -> None:
+    colours = np.array([BLACK, RED, DARK, GREEN], np.uint8)
+    order = np.array([0, 3, 1, 2] if "another" in change else [0, 1, 2, 3])
+    indices = np.argsort(order).astype(np.uint8)
+
+    def write_colours(labels: Labels) -> Labels | Image.Image:
+        return colours[labels] if change == "colour" else paletted(indices[labels], colours[order])
+
+    root = write(tmp_path, write_colours)
+    if listed_background:
+        data = stated(root, ("background", *NAMES), (BLACK, RED, DARK, GREEN))
+    else:
+        data = stated(root, NAMES, (RED, DARK, GREEN))
+    assert data.classes == ("background", *NAMES) and data.label_maps is not None
+    assert data.label_maps.palette == (BLACK, RED, DARK, GREEN) and data.label_maps.background == 0
+    assert all((labels == truth("test", n)).all() for n, labels in enumerate(read(data, "test")))
+    said = any("read as listed" in remark for remark in data.remarks)
+    assert said == (change != "palette in the listed order")
+
+
+def test_listed_colours_may_turn_0_and_255_round(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda labels: np.where(labels > 0, 0, 255).astype(np.uint8))
+    data = stated(root, ("background", "lesion"), ((255, 255, 255), BLACK))
+    assert (read(data)[0] == (truth("train", 0) > 0)).all()
+
+
+def test_colours_that_are_not_listed_are_refused_with_their_place(tmp_path: Path) -> None:
+    colours = np.array([BLACK, RED, DARK, GREEN], np.uint8)
+    root = write(tmp_path, lambda labels: colours[labels])
+    data = stated(root, ("background", "cat", "bus"), (BLACK, RED, GREEN))
+    assert (
+        "colours that are not those of a class (segmentation/train/0.png: colour (1, 0, 0)" in found(data)[0]
+    )
+    with pytest.raises(UserError, match=r"pixels of colour \(1, 0, 0\)"):
+        read(data)
+
+
+def test_borders_of_voc_are_ignored_among_colours(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda labels: VOC[np.where(labels == 3, 255, labels)])
+    data = stated(root, ("background", "cat", "dog"), (BLACK, (128, 0, 0), (0, 128, 0)))
+    assert (read(data)[0] == np.where(truth("train", 0) == 3, 255, truth("train", 0))).all()
+    assert "(224, 224, 192), which is not listed, is ignored as in VOC" in data.remarks[0]
+
+
+def test_listed_classes_of_voc_colours_may_lack_background(tmp_path: Path) -> None:
+    data = stated(write(tmp_path, lambda labels: VOC[labels]), NAMES, ())
+    assert data.classes == ("background", *NAMES) and len(data.remarks) == 2
+    assert (read(data)[0] == truth("train", 0)).all()
 
 
 BINARY: dict[str, Callable[[Labels], Labels | Image.Image]] = {
