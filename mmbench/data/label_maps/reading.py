@@ -53,7 +53,8 @@ def _read(root: Path, part: Part, meaning: Meaning, known: MaskFactsByPath) -> A
     images = dict(zip(paths, image_facts(root, paths), strict=True))
     masks = known or mask_facts(root, (pair.label_map for pair in part.pairs))
     used = checked_images(part, images, masks, findings)
-    check_labels(used, masks, meaning.classes, meaning.maps, of_labels)
+    if used or not any(finding.action == "refused" for finding in findings.found()):
+        check_labels(used, masks, meaning.classes, meaning.maps, of_labels)
     return AnnotatedSplit(root, used, part.files, refused_first((*findings.found(), *of_labels.found())))
 
 

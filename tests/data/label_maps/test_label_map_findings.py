@@ -323,3 +323,12 @@ def test_check_and_show(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with Image.open(draw_label_maps(data, "test", root / "sheet.png", columns=2)) as sheet:
         assert sheet.size[0] >= 2 * 288 and (128, 0, 0) in {colour for _, colour in sheet.getcolors(1 << 20)}
+
+
+def test_a_split_of_refused_images_is_refused_for_one_reason(root: Path) -> None:
+    for number in (0, 1):
+        save(root / f"segmentation/test/{number}.png", truth("test", number)[::2])
+    data = opened(root)
+    assert len(data.split("test").findings) == 1
+    with pytest.raises(UserError, match=r"write them as the images are$"):
+        checked_remarks(data, ("test",))
