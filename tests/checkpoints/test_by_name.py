@@ -118,7 +118,7 @@ def test_a_folder_of_any_architecture_gives_its_pooled_features(arch: str, tmp_p
 
 def test_a_fixed_image_size_is_kept(tmp_path: Path) -> None:
     save_for_hf(timm_model("vit_tiny_patch16_224"), str(tmp_path / "vit"), safe_serialization=True)
-    with pytest.raises(UserError, match="takes images of 224 px only, not of 96 px; leave out --image-size"):
+    with pytest.raises(UserError, match="takes images of 224 px only, not of 96 px; state --image-size 224"):
         load_backbone(f"local-dir:{tmp_path / 'vit'}", stated=Stated(image_size=96))
     save_for_hf(timm_model("vit_tiny_patch16_224", img_size=96), str(tmp_path / "small"))
     with pytest.raises(UserError, match="not the network that timm builds as vit_tiny_patch16_224"):
