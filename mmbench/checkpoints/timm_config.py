@@ -34,7 +34,9 @@ def fixed_size(arch: str) -> int | None:
 def require_size(arch: str, size: int) -> None:
     """Raise UserError where an architecture takes images of another size alone."""
     if (fixed := fixed_size(arch)) not in (None, size):
-        raise UserError(f"{arch} takes images of {fixed} px only, not of {size} px; state --image-size {fixed}")
+        raise UserError(
+            f"{arch} takes images of {fixed} px only, not of {size} px; state --image-size {fixed}"
+        )
 
 
 def preprocessing_in(

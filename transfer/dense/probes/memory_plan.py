@@ -33,6 +33,7 @@ class MemoryPlan:
         number: how features are stored.
         bytes: features and labels together.
         place: where they are.
+        notes: what is not as the settings say.
     """
 
     images: int
@@ -44,6 +45,7 @@ class MemoryPlan:
     number: torch.dtype
     bytes: int
     place: torch.device
+    notes: tuple[str, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -69,7 +71,7 @@ class MemoryPlan:
             lines.append(
                 f"memory_size asks for {self.share:,} patches of an image, more than it has: all are kept"
             )
-        return lines
+        return [*lines, *self.notes]
 
 
 def planned(job: TransferJob, ready: Prepared, settings: RetrievalSettings) -> MemoryPlan:
@@ -95,7 +97,18 @@ def planned(job: TransferJob, ready: Prepared, settings: RetrievalSettings) -> M
     number = getattr(torch, settings.memory_type)
     row = width * number.itemsize + len(ready.classes) * COUNTS.itemsize
     place = _place(job, size * row, f"a memory of {size:,} patches with {width:,} numbers each")
-    return MemoryPlan(images, draws, most, share, size, width, number, size * row, place)
+    notes = _notes(ready, settings)
+    return MemoryPlan(images, draws, most, share, size, width, number, size * row, place, notes)
+
+
+def _notes(ready: Prepared, settings: RetrievalSettings) -> tuple[str, ...]:
+    """Return what differs from the settings, as the network takes no crops of that size."""
+    if settings.augmentation == "none" or settings.crop is None:
+        return ()
+    side = ready.network.fitted(settings.crop)
+    if side == settings.crop:
+        return ()
+    return (f"training crops have {side} instead of {settings.crop} px: a multiple of the patch",)
 
 
 def require_neighbours(patches: int, settings: RetrievalSettings) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.tasks import ANY_DATA, BoardColumn, prepares, task
 from mmbench.transfer.dense.probes.linear_settings import LinearProbeSettings
+from mmbench.transfer.dense.probes.retrieval_settings import RetrievalSettings
 from mmbench.transfer.dense.probes.settings import DenseProbeSettings
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def dense(job: TransferJob, settings: DenseProbeSettings) -> Measurement:
     Raises:
         UserError: the images do not fit, the encoder gives no feature maps, or the training diverged.
     """
+    if isinstance(settings, RetrievalSettings):
+        from mmbench.transfer.dense.probes.retrieval_run import retrieval_probe
+
+        return retrieval_probe(job, settings)
     assert isinstance(settings, LinearProbeSettings)
     from mmbench.transfer.dense.probes.run import linear_probe
 
