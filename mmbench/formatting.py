@@ -44,3 +44,12 @@ def difference(value: float, unit: Unit = "percent") -> str:
     """
     found = rounded(value, DIFFERENCE_DECIMALS[unit])
     return f"−{found[1:]}" if found.startswith("-") else f"+{found}"
+
+
+def between(interval: tuple[float, float], unit: Unit = "percent") -> str:
+    """Return a metric's interval, low and high.
+
+    >>> between((61.2, 64.125))
+    '61.20 to 64.13'
+    """
+    return f"{measured(interval[0], unit)} to {measured(interval[1], unit)}"

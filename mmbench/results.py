@@ -125,7 +125,8 @@ class Result(BaseModel):
         seed: seed of the transfer run (the pretraining seed is in the card).
         config: every resolved setting of the protocol.
         effective_lr: the learning rate in force after every scaling rule; None for lr-free tasks.
-        per_class: class -> accuracy in percent, where classes are distinguished; absent in older records.
+        per_class: class -> percent, where classes are distinguished: accuracy, AP or IoU; absent in older
+            records.
         labels: which labels were used, where that is less than all; absent in older records.
         framing: how images became what was fed, such as "28 px files, fed whole at 32 px"; absent in older
             records and where scenes are used.

@@ -16,7 +16,7 @@ from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
 from mmbench.errors import UserError, one_line, unknown_name
-from mmbench.formatting import measured
+from mmbench.formatting import between, measured
 from mmbench.results import Result, read_result
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
@@ -194,7 +194,10 @@ def described(result: Result) -> str:
     ):
         unit = "%" if metric.unit == "percent" else f" {metric.unit}"
         primary = "  (primary)" if name == result.primary_metric else ""
-        lines.append(f"{name:{width}}  {measured(metric.value, metric.unit)}{unit}, n {metric.n}{primary}")
+        value = f"{measured(metric.value, metric.unit)}{unit}"
+        if metric.interval is not None:
+            value += f" (95%: {between(metric.interval, metric.unit)})"
+        lines.append(f"{name:{width}}  {value}, n {metric.n}{primary}")
     rest = result.model_dump(mode="json", exclude=set(SUMMARY), exclude_none=True)
     rest = {name: value for name, value in rest.items() if value not in ([], {})}
     return "\n".join(lines) + "\n\n" + yaml.safe_dump(rest, sort_keys=False, allow_unicode=True, width=110)

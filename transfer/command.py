@@ -24,7 +24,7 @@ from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.protocol import broken_protocols
 from mmbench.transfer.request import Outcome, TransferRequest, check_options, measure
 from mmbench.transfer.resolution import ResolvedTask, resolve_tasks
-from mmbench.transfer.tables import detail_table, metric_table, protocol_table
+from mmbench.transfer.tables import class_line, detail_table, interval_lines, metric_table, protocol_table
 from mmbench.writable import require_writable
 
 # Options that not every task uses -> how they are spelled, and what they are where they are not given.
@@ -203,6 +203,9 @@ def _print_records(output: Console, outcomes: list[Outcome], said: set[str]) -> 
     details = detail_table(outcomes)
     if details is not None:
         output.print(details)
+    for line in (*interval_lines(outcomes), class_line(outcomes)):
+        if line is not None:
+            output.print(line, markup=False)
     if result.framing is not None:
         output.print(f"evaluated images: {result.framing}", markup=False)
     notes = dict.fromkeys(note for outcome in outcomes for note in outcome.result.notes)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from mmbench.formatting import measured
+from mmbench.formatting import between, measured
 from mmbench.results import Metric, Result
 from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import protocols
@@ -16,6 +16,8 @@ from mmbench.transfer.request import Outcome
 
 # Metrics of a part of the task, such as one k of kNN or objects of one size, and those beside the published.
 OF_A_PART = re.compile(r"(top1_|mean_per_class_|mAP_|coco_).*|(mask_|keypoint_)?AP[sml]")
+
+CLASSES_SHOWN = 21  # as many as VOC has
 
 
 def protocol_table(tasks: Sequence[str]) -> Table:
@@ -78,6 +80,44 @@ def metric_table(outcomes: Sequence[Outcome]) -> Table:
         table.add_row("mean", *(mean for mean, _ in summaries))
         table.add_row("std", *(deviation for _, deviation in summaries))
     return _uncut(table)
+
+
+def interval_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line per seed with the metrics' 95% intervals over images, where there are some."""
+    lines = []
+    for outcome in outcomes:
+        metrics = [(name, outcome.result.metrics[name]) for name in _overall(outcome.result)]
+        found = [
+            f"{name} {between(metric.interval, metric.unit)}"
+            for name, metric in metrics
+            if metric.interval is not None
+        ]
+        if found:
+            lines.append(f"95% over images, seed {outcome.result.seed}: {', '.join(found)}")
+    return lines
+
+
+def class_line(outcomes: Sequence[Outcome]) -> str | None:
+    """Return the IoU per class, a mean over seeds; None where the task has none.
+
+    Of many classes, the lowest ones.
+    """
+    results = [outcome.result for outcome in outcomes]
+    if results[0].primary_metric != "mIoU" or not all(result.per_class for result in results):
+        return None
+    known: dict[str, list[float]] = {}
+    for result in results:
+        for name, value in (result.per_class or {}).items():
+            known.setdefault(name, []).append(value)
+    means = {name: statistics.fmean(values) for name, values in known.items()}
+    which = "IoU per class"
+    if len(means) > CLASSES_SHOWN:
+        which = f"lowest IoU of {len(means)} classes"
+        means = dict(sorted(means.items(), key=lambda item: item[1])[:CLASSES_SHOWN])
+    over = f", mean of {len(results)} seeds" if len(results) > 1 else ""
+    return f"{which}{over}: " + ", ".join(
+        f"{' '.join(name.split())} {measured(value)}" for name, value in means.items()
+    )
 
 
 def _uncut(table: Table, *headers: str) -> Table:

@@ -148,3 +148,13 @@ def test_a_golden_record_without_a_seed_of_the_weights_is_listed(
     shutil.copytree(GOLDEN, tmp_path / "records")
     code, out, _ = run(capsys, "results", "list", tmp_path / "records")
     assert code == 0 and "knn" in out
+
+
+def test_an_interval_is_shown_beside_its_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = read_result(GOLDEN / "knn-pixels-schema1.json")
+    name = first.primary_metric
+    metric = first.metrics[name].model_copy(update={"value": 50.0, "interval": (41.5, 60.126)})
+    path = ResultStore(tmp_path).write(first.model_copy(update={"metrics": {name: metric}}))
+    code, out, _ = run(capsys, "results", "show", path)
+    assert code == 0
+    assert f"{name}  50.00% (95%: 41.50 to 60.13), n {metric.n}  (primary)" in out
