@@ -60,6 +60,7 @@ def find_label_maps(
         UserError: label maps that cannot be paired with images, or in more than one way; lists or folders
             that contradict each other.
     """
+    every = files
     if any(file.known and file.kind == "label maps" for file in files):  # others lie in copies further down
         files = [file for file in files if file.known or file.kind is None]
     maps = [file for file in files if file.kind == "label maps" and style_of(file.word) == style]
@@ -81,11 +82,12 @@ def find_label_maps(
     parts = divide(root, matched)
     used = (*matched.images, *matched.label_maps)
     folders = frozenset(file.path.partition("/")[0] for file in used if maps[0].kind == "label maps")
-    left_out = [file.path for file in rest if file.kind == "images" and file not in set(images)]
+    taken = {file.path for file in (*images, *maps)}
+    left_out = [file.path for file in every if file.path not in taken]
     remarks = [matched.naming.line()]
     if left_out:
         remarks.append(
-            f"{counted(len(left_out), 'image')} in other folders left out ({listed(left_out[:1])})"
+            f"{counted(len(left_out), 'image file')} in other places left out ({listed(left_out)})"
         )
     return LabelMapFolder(
         root,

@@ -213,6 +213,18 @@ def test_scenes_have_boxes_and_label_maps(tmp_path: Path) -> None:
     assert loaded(root, "masks").annotated is None
 
 
+def test_what_is_neither_image_nor_label_map_is_counted(tmp_path: Path) -> None:
+    root = write_voc_masks(tmp_path, TRUTH)
+    write_classes(root / "classes.txt")
+    for one in TRUTH["val"]:
+        save_labels(one.labels, root / "SegmentationObject" / f"{one.name}.png")
+    save_image(TRUTH["val"][0], root / "preview.png")
+    data = maps_of(root)
+    require_equal(data)
+    (line,) = [line for line in data.remarks if "left out" in line]
+    assert line.startswith("4 image files in other places left out (SegmentationObject/val-0000.png, ")
+
+
 def test_the_folder_of_patterns_scenes_has_both(small_patterns: Path) -> None:
     folder = next(path.parent for path in small_patterns.rglob("segmentation") if path.is_dir())
     dataset = loaded(folder)
