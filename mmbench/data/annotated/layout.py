@@ -26,6 +26,7 @@ from mmbench.errors import UserError, unknown_name
 Layout = Literal["coco", "voc", "yolo", "mmseg", "masks", "folder"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 WRAPPERS = 3  # folders around the data that are entered
+VOC_FOLDERS = ("Annotations", "SegmentationClass")
 NO_CLASS_FOLDERS = frozenset({*LABEL_MAPS, *IMAGES, "jpegimages", "segmentationobject", "imagesets"})
 NEEDED = {
     "coco": "annotations/train.json (or train/_annotations.coco.json) beside folders of images",
@@ -109,8 +110,9 @@ def find_own(root: Path, layout: Layout | None = None) -> OwnData | None:
         if found or len(inner) != 1:
             break
         found = _found_in(inner[0], layout)
+    if not found.boxes:
+        _refuse_several(found.home)
     if not found:
-        _refuse_several(root)
         if layout is not None:
             raise UserError(
                 f"{printable(root)} is not in {TITLES[layout]} layout, which has {NEEDED[layout]}; "
@@ -183,7 +185,9 @@ def _folders(folder: Path) -> list[Path]:
 
 def _refuse_several(root: Path) -> None:
     """Refuse a folder of several VOC folders, such as VOCdevkit."""
-    several = [folder.name for folder in _folders(root) if (folder / "Annotations").is_dir()]
+    several = [
+        folder.name for folder in _folders(root) if any(map(Path.is_dir, map(folder.joinpath, VOC_FOLDERS)))
+    ]
     if len(several) > 1:
         raise UserError(
             f"{printable(root)} holds several VOC folders ({listed(several)}); give one of them, or use "

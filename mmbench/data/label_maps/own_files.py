@@ -20,8 +20,8 @@ from mmbench.data.label_maps.own_words import Kind, is_label_map_name, meaning
 # Folders that are looked at to recognise label maps: a data set of another kind has thousands.
 LOOKED_INTO, LOOKED_INTO_EACH = 50, 20
 BESIDE = re.compile(
-    r"(.*[^\W_])(?:[_\-. ]+(?:masks?|labels?|lbl|seg|segmentation|gt|groundtruth|ground_truth|annotation|"
-    r"labelmap|labelids|trainids|L)|Mask)|(?:mask|label|seg|gt)[_\-. ]+(.+)",
+    r"(.*[^_\-. ])(?:[_\-. ]+(?:masks?|labels?|lbl|seg|segmentation|gt|groundtruth|ground_truth|annotation|"
+    r"labelmap|labelids|trainids|L)|Mask)(?:_\d+)?|(?:mask|label|seg|gt)[_\-. ]+(.+)",
     re.IGNORECASE,
 )
 PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".webp"})  # lossy: of two files of one name, this is the image

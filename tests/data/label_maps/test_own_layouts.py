@@ -213,6 +213,15 @@ def test_scenes_have_boxes_and_label_maps(tmp_path: Path) -> None:
     assert loaded(root, "masks").annotated is None
 
 
+def test_several_voc_folders_are_refused(tmp_path: Path) -> None:
+    for year in ("VOC2007", "VOC2012"):
+        write_voc_masks(tmp_path / "VOCdevkit" / year, TRUTH)
+    refused(tmp_path / "VOCdevkit", r"holds several VOC folders \(VOC2007, VOC2012\); give one of them")
+    refused(tmp_path / "VOCdevkit", "holds several VOC folders", "voc")
+    shutil.rmtree(tmp_path / "VOCdevkit/VOC2007")
+    assert len(maps_of(tmp_path / "VOCdevkit").split("train").images) == 6
+
+
 def test_what_is_neither_image_nor_label_map_is_counted(tmp_path: Path) -> None:
     root = write_voc_masks(tmp_path, TRUTH)
     write_classes(root / "classes.txt")
@@ -394,14 +403,19 @@ def test_class_folders_stay_what_they_were(tmp_path: Path, folders: tuple[str, .
 
 
 def test_classes_of_images_beside_their_label_maps_are_a_choice(tmp_path: Path) -> None:
-    """As in sets of lesions: benign/1.png and benign/1_mask.png."""
+    """As in sets of lesions: benign/benign (1).png and benign/benign (1)_mask.png."""
     root = photographs(tmp_path, ("benign", "malignant"), "png")
     for path in sorted(root.glob("*/*.png")):
+        path = path.rename(path.with_name(f"{path.parent.name} ({path.stem}).png"))
         save_labels(TRUTH["train"][0].labels[:20, :20], path.with_name(f"{path.stem}_mask.png"))
     refused(root, "can be read as masks and as class folders; choose by --layout masks or --layout folder")
     write_classes(root / "classes.txt")
     data = maps_of(root, "masks")
     assert len(data.split("train").images) == 14
+    path = root / "benign" / "benign (1)_mask_1.png"  # another part of the same image
+    save_labels(TRUTH["train"][1].labels[:20, :20], path)
+    line = "1 file beside label maps left out (benign/benign (1)_mask_1.png)"
+    assert line in maps_of(root, "masks").remarks
     assert loaded(root, "folder").classes == ("benign", "malignant")
 
 
