@@ -273,7 +273,6 @@ TRANSFER = {
     ],
     "segmentation/patterns@1": [
         {"warmup_iterations": 10**6},
-        {"iterations": 5},
         {"resize": [1, 1]},
         {"crop": 10**6},
         {"scale_range": [2, 0.5]},

@@ -22,7 +22,7 @@ from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.run import TransferRun
 
 # What a test follows where it names no protocol, on whatever data: the one for small images.
-SMALL = {"detection": "detection/patterns@1"}
+SMALL = {"segmentation": "segmentation/patterns@1", "detection": "detection/patterns@1"}
 
 
 def make_run(

@@ -23,8 +23,15 @@ Item = dict[str, Any]
 Read = Callable[[int], Item]
 
 
-def reading_workers(job: TransferJob, images: int) -> int:
-    """Return how many processes read images: as stated, or none where a run reads only a few images."""
+def reading_workers(job: TransferJob, images: int, in_settings: int | None = None) -> int:
+    """Return how many processes read images: as stated, or none where a run reads only a few images.
+
+    Args:
+        images: how many a run reads.
+        in_settings: as the settings say; the option --workers goes before it.
+    """
+    if job.compute.workers is None and in_settings is not None:
+        return in_settings
     if job.compute.workers is None and images < WORTH_WORKERS:
         return 0
     return job.compute.reading_workers

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-# What a run with another batch changes by the rule; all but the learning rate count iterations.
-SCALED = ("learning_rate", "iterations", "fewest_iterations", "decay_at", "warmup_iterations")
+RATES = ("learning_rate", "final_learning_rate")
+# What a run with another batch changes by the rule; all but the learning rates count iterations.
+SCALED = (*RATES, "iterations", "fewest_iterations", "decay_at", "warmup_iterations")
 
 
 def by_linear_rule(values: Mapping[str, Any], stated: Collection[str]) -> dict[str, Any]:
     """Return settings whose schedule fits their batch size.
 
-    The learning rate is multiplied by batch_size / reference_batch_size and numbers of iterations are divided
+    Learning rates are multiplied by batch_size / reference_batch_size and numbers of iterations are divided
     by it, so that a run sees as many images as in the reference; what the user states is kept.
 
     Args:
@@ -33,7 +34,7 @@ def by_linear_rule(values: Mapping[str, Any], stated: Collection[str]) -> dict[s
 
 
 def _scaled(name: str, value: Any, factor: float) -> Any:
-    if name == "learning_rate":
+    if name in RATES:
         return float(value) * factor
     if isinstance(value, list | tuple):
         return [_scaled(name, item, factor) for item in value]

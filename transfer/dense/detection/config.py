@@ -14,11 +14,11 @@ from mmbench.checkpoints.options import NO_OPTIONS, Options, in_words
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
 from mmbench.settings_types import legacy_seed
+from mmbench.transfer.dense.common.library_keys import apply_library
 from mmbench.transfer.dense.common.notes import filtered_images
 from mmbench.transfer.dense.detection import models  # noqa: F401  (registers them with Detectron2)
 from mmbench.transfer.dense.detection.detectors.norms import norm_note
 from mmbench.transfer.dense.detection.detectors.registry import DETECTORS
-from mmbench.transfer.dense.detection.library_keys import apply_library
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 
 # Detector -> what takes its place where it does not take the architecture.
@@ -111,7 +111,7 @@ def build_config(card: ModelCard, settings: DetectionSettings, facts: RunFacts) 
     cfg.MODEL.MMBENCH = CfgNode({"DETECTOR": name})
     cfg.MODEL.META_ARCHITECTURE = "MMBenchRCNN"
     DETECTORS.get(name).configure(cfg, card, settings)
-    apply_library(cfg, settings.library)
+    apply_library(cfg, settings.library, "Detectron2")
     cfg.freeze()
     return cfg
 

@@ -25,6 +25,7 @@ from mmbench.settings_types import (
     require_within_run,
 )
 from mmbench.tasks import TaskSettings
+from mmbench.transfer.dense.common.lengths import length_by_data, of_stated_length, shrunk_decays
 from mmbench.transfer.dense.common.scaling import by_linear_rule
 from mmbench.transfer.dense.common.settings import DenseSettings
 
@@ -143,7 +144,7 @@ class DetectionSettings(DenseSettings):
             return values
         stated = set(info.context["stated"])
         if "iterations" in stated and "epochs" not in stated and values.get("epochs") is not None:
-            values = {**values, **_of_stated_length(values, info.context["protocol"], stated)}
+            values = {**values, **of_stated_length(values, info.context["protocol"], stated)}
             stated |= {"decay_at", "warmup_iterations", "precise_bn_iterations"}
         return by_linear_rule(values, stated)
 
@@ -181,15 +182,14 @@ class DetectionSettings(DenseSettings):
         """
         if self.epochs is None:
             return self
-        wanted = -(-self.epochs * images // self.batch_size)  # rounded up
-        length = min(self.iterations, max(self.fewest_iterations, wanted))
-        share = length / self.iterations
-        decays = sorted({max(1, round(decay * share)) for decay in self.decay_at})
+        length, share = length_by_data(
+            self.iterations, self.epochs, self.fewest_iterations, images=images, batch_size=self.batch_size
+        )
         return self.model_copy(
             update={
                 "epochs": None,
                 "iterations": length,
-                "decay_at": tuple(decay for decay in decays if decay < length),
+                "decay_at": shrunk_decays(self.decay_at, length, share),
                 "warmup_iterations": min(self.warmup_iterations, length // 10),
             }
         )
@@ -244,23 +244,3 @@ def settings_of(*detectors: str) -> Callable[[Kind], Kind]:
         return kind
 
     return decorate
-
-
-def _of_stated_length(
-    values: Mapping[str, Any], protocol: Mapping[str, Any], stated: set[str]
-) -> dict[str, Any]:
-    """Return what replaces `epochs` where the user states the iterations: a schedule in proportion."""
-    try:
-        length = int(values["iterations"])
-        share = length / int(protocol["iterations"])
-        decays = sorted({max(1, round(int(decay) * share)) for decay in values.get("decay_at", ())})
-        warmup = min(int(values.get("warmup_iterations", 0)), length // 10)
-        precise = min(int(values.get("precise_bn_iterations", 0)), length)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return {}  # the validation names what is wrong
-    found = {
-        "decay_at": [decay for decay in decays if decay < length],
-        "warmup_iterations": warmup,
-        "precise_bn_iterations": precise,
-    }
-    return {"epochs": None} | {name: value for name, value in found.items() if name not in stated}

@@ -1,18 +1,21 @@
-"""The backbone of mmsegmentation that takes a timm architecture's weights, and the maps its head reads."""
+"""mmsegmentation's own segmentor of a head, with a timm architecture as its backbone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import NO_OPTIONS, Options
 from mmbench.transfer.dense.common.architectures import FeatureMap, feature_maps, plain_resnet_depth
+from mmbench.transfer.dense.segmentation.heads.registry import HEADS
+from mmbench.transfer.dense.segmentation.published import published
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 
 # Strides and dilations of the four stages for each output stride; 8 is mmsegmentation's "D8".
 DILATED: dict[int, dict[str, Any]] = {
-    8: {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4), "contract_dilation": True},
-    16: {"strides": (1, 2, 2, 1), "dilations": (1, 1, 1, 2), "contract_dilation": True},
+    8: {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)},
+    16: {"strides": (1, 2, 2, 1), "dilations": (1, 1, 1, 2)},
     32: {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)},
 }
 
@@ -29,76 +32,77 @@ def head_inputs(arch: str, finest_stride: int, options: Options = NO_OPTIONS) ->
     return [level for level in maps if level.stride >= finest_stride] or maps[-1:]
 
 
-def backbone_config(
-    arch: str, settings: SegmentationSettings, weights: Path | None, options: Options = NO_OPTIONS
+def model_config(
+    card: ModelCard, settings: SegmentationSettings, weights: Path | None, classes: int
 ) -> dict[str, Any]:
-    """Return the configuration of mmsegmentation's backbone.
+    """Return mmsegmentation's configuration of the network, without its preprocessor.
+
+    All that differs from the file of the head is set here and in the head's module.
 
     Args:
-        arch: timm name.
-        settings: the protocol's.
+        card: of the backbone.
         weights: file for mmsegmentation's `ResNet`; `TIMMBackbone` is fed after it is built.
-        options: how the network is built, where names and shapes of its tensors do not determine it.
+        classes: their number, background included where it is a class.
 
     Raises:
-        UserError: timm offers no feature maps of this architecture.
+        UserError: the head does not take the architecture, or timm offers no feature maps of it.
     """
-    depth = plain_resnet_depth(arch, options)
-    if depth is None:
-        return {
+    head = HEADS.get(settings.head)
+    model = dict(published(f"_base_/models/{head.file}")["model"])
+    del model["pretrained"], model["data_preprocessor"]
+    depth = plain_resnet_depth(card.arch, card.arch_options)
+    auxiliary: dict[str, Any] | None = None
+    if depth is not None:
+        # Not ResNetV1c: its three-convolution stem would match no weights.
+        source = {"type": "Pretrained", "checkpoint": str(weights)}
+        model["backbone"] |= {"type": "ResNet", "depth": depth, "init_cfg": source}
+        model["backbone"] |= DILATED[settings.output_stride]
+        expansion = 1 if depth < 50 else 4
+        channels = [width * expansion for width in (64, 128, 256, 512)]
+        model["decode_head"] |= head.on_resnet(settings, channels)
+        auxiliary = {"in_channels": channels[2], "in_index": 2}
+    else:
+        maps = head_inputs(card.arch, settings.finest_stride, card.arch_options)
+        model["backbone"] = {
             "type": "TIMMBackbone",
-            "model_name": arch,
+            "model_name": card.arch,
             "features_only": True,
             "pretrained": False,
-            "out_indices": tuple(level.index for level in head_inputs(arch, settings.finest_stride, options)),
-            **options,
+            "out_indices": tuple(level.index for level in maps),
+            **card.arch_options,
         }
-    return {
-        "type": "ResNet",  # not ResNetV1c: its three-convolution stem would match no weights
-        "style": "pytorch",
-        "depth": depth,
-        **DILATED[settings.output_stride],
-        "norm_cfg": {"type": "SyncBN"},
-        "init_cfg": {"type": "Pretrained", "checkpoint": str(weights)},
-    }
-
-
-def head_config(
-    arch: str, settings: SegmentationSettings, classes: int, options: Options = NO_OPTIONS
-) -> dict[str, Any]:
-    """Return `decode_head` and, where the protocol has one, `auxiliary_head`; `classes` counts background."""
-    depth = plain_resnet_depth(arch, options)
+        channels = [level.channels for level in maps]
+        model["decode_head"] |= head.on_maps(settings, channels)
+        index = head.auxiliary_map(len(maps))
+        auxiliary = None if index is None else {"in_channels": channels[index], "in_index": index}
     common = {
-        "type": "MMBenchFCNHead",
-        "bfloat16": settings.bfloat16,
         "num_classes": classes,
         "dropout_ratio": settings.dropout,
-        "norm_cfg": {"type": "SyncBN"},  # mmengine turns it into BN where there is one process
-        "align_corners": False,
+        "align_corners": settings.align_corners,
     }
-    decode: dict[str, Any] = {
-        **common,
-        "channels": settings.head_channels,
-        "num_convs": settings.head_convs,
-        "concat_input": settings.head_concat,
-        "loss_decode": {"type": "CrossEntropyLoss", "loss_weight": 1.0},
-    }
-    if depth is None:
-        channels = [level.channels for level in head_inputs(arch, settings.finest_stride, options)]
-        if len(channels) == 1:
-            return {"decode_head": {**decode, "in_channels": channels[0], "in_index": 0}}
-        several = {"input_transform": "resize_concat", "in_index": list(range(len(channels)))}
-        return {"decode_head": {**decode, "in_channels": channels, **several}}
-    expansion = 1 if depth < 50 else 4
-    heads = {"decode_head": {**decode, "in_channels": 512 * expansion, "in_index": 3}}
-    if settings.auxiliary_weight > 0:
-        heads["auxiliary_head"] = {
-            **common,
-            "in_channels": 256 * expansion,
-            "in_index": 2,
-            "channels": settings.auxiliary_channels,
-            "num_convs": 1,
-            "concat_input": False,
-            "loss_decode": {"type": "CrossEntropyLoss", "loss_weight": settings.auxiliary_weight},
-        }
-    return heads
+    model["decode_head"] |= {**common, "channels": settings.head_channels}
+    if auxiliary is None or settings.auxiliary_weight == 0:
+        del model["auxiliary_head"]
+    else:
+        model["auxiliary_head"] |= {**common, **auxiliary, "channels": settings.auxiliary_channels}
+        model["auxiliary_head"]["loss_decode"]["loss_weight"] = settings.auxiliary_weight
+    test: dict[str, Any] = {"mode": settings.test_mode}
+    if settings.test_mode == "slide":
+        test |= settings.windows
+    return {**model, "type": "MMBenchSegmentor", "bfloat16": settings.bfloat16, "test_cfg": test}
+
+
+def network_note(card: ModelCard, settings: SegmentationSettings) -> str:
+    """Return the network in words, for records."""
+    head = HEADS.get(settings.head)
+    auxiliary = f"auxiliary FCN head of weight {settings.auxiliary_weight:g}"
+    if plain_resnet_depth(card.arch, card.arch_options) is not None:
+        used = f"with an {auxiliary}" if settings.auxiliary_weight else "without auxiliary head"
+        return f"{head.title} on mmsegmentation's ResNet at output stride {settings.output_stride}, {used}"
+    maps = head_inputs(card.arch, settings.finest_stride, card.arch_options)
+    read = f"{head.title} on timm's maps of stride {', '.join(str(level.stride) for level in maps)}"
+    if not settings.auxiliary_weight:
+        return f"{read}, without auxiliary head"
+    if head.auxiliary_map(len(maps)) is None:
+        return f"{read}, without the {auxiliary}, which reads layer3 of plain ResNets"
+    return f"{read}, with an {auxiliary}"

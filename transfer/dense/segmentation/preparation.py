@@ -20,10 +20,14 @@ from mmbench.transfer.dense.common.quiet import logs_to
 from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader, reading_workers
 from mmbench.transfer.dense.common.sampling import BatchStream
 from mmbench.transfer.dense.common.splits import DenseSplits, dense_splits
-from mmbench.transfer.dense.segmentation import models  # noqa: F401  (registers them with mmsegmentation)
+from mmbench.transfer.dense.segmentation import models, preprocessor  # noqa: F401  (registers them with mmsegmentation)
+from mmbench.transfer.dense.segmentation.architecture import network_note
+from mmbench.transfer.dense.segmentation.background import without_background
 from mmbench.transfer.dense.segmentation.config import RunFacts, build_config
 from mmbench.transfer.dense.segmentation.containment import contained
+from mmbench.transfer.dense.segmentation.fitting import fitted
 from mmbench.transfer.dense.segmentation.images import SceneReader
+from mmbench.transfer.dense.segmentation.library_errors import of_library
 from mmbench.transfer.dense.segmentation.precision import exact_logits
 from mmbench.transfer.dense.segmentation.runner import QuietRunner, SceneBatches
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
@@ -64,14 +68,15 @@ class Prepared:
             UserError: the backbone does not fit, or cannot be trained in several processes here.
         """
         arguments = ConfigDict(self.config)  # mmsegmentation reads parts of it as attributes
-        runner = QuietRunner(
-            self.job.device,
-            before_first_step,
-            **arguments,
-            train_dataloader=self.train_batches,
-            custom_hooks=hooks,
-            experiment_name="segmentation",
-        )
+        with of_library(self.settings.library):
+            runner = QuietRunner(
+                self.job.device,
+                before_first_step,
+                **arguments,
+                train_dataloader=self.train_batches,
+                custom_hooks=hooks,
+                experiment_name="segmentation",
+            )
         if self.job.compute.precision != "float32":
             exact_logits(runner.segmentor)
         if self.weights is not None:
@@ -99,6 +104,11 @@ def prepared(job: TransferJob, settings: SegmentationSettings) -> Iterator[Prepa
     """
     data = job.dataset.require_label_maps()
     splits = dense_splits(data, job.protocol.evaluated(), settings.train_images, job.seed)
+    settings, by_data = fitted(settings, [(image.width, image.height) for image in splits.train.images])
+    if settings.reduce_zero_label:
+        splits, ignored = without_background(splits)
+        by_data.append(ignored)
+    data = splits.data
     work, sizes = own_folder(job.work), [(image.width, image.height) for image in splits.evaluated.images]
     with logs_to(work / "warnings.txt"), contained():
         weights = write_weights(job.backbone, work)
@@ -110,7 +120,7 @@ def prepared(job: TransferJob, settings: SegmentationSettings) -> Iterator[Prepa
         assert data.label_maps is not None  # require_label_maps
         coding, pinned = data.label_maps.coding, job.device.type == "cuda"
         drawn = settings.batch_size * settings.iterations
-        workers = reading_workers(job, drawn + len(sizes))
+        workers = reading_workers(job, drawn + len(sizes), settings.workers)
         loader = TrainingLoader(
             SceneReader(splits.train, coding, config.pop("train_pipeline"), train=True),
             BatchStream((False,) * len(splits.train.images), settings.batch_size, job.seed),
@@ -135,7 +145,7 @@ def prepared(job: TransferJob, settings: SegmentationSettings) -> Iterator[Prepa
             test_batches=SceneBatches(tested, data.classes),
             weights=weights,
             work=work,
-            notes=tuple(_notes(job, settings, splits, len(set(sizes)))),
+            notes=(*_notes(job, settings, splits, len(set(sizes))), *by_data),
         )
 
 
@@ -146,6 +156,7 @@ def _notes(job: TransferJob, settings: SegmentationSettings, splits: DenseSplits
     background = ", background among them" if data.label_maps.background is not None else ""
     norm = f"SyncBN over {processes} processes" if processes > 1 else "BN in one process (SyncBN in several)"
     notes = [
+        network_note(job.backbone.card, settings),
         f"every layer trained; the mean is over {len(data.classes)} classes{background}",
         f"batch norm: {norm}",
     ]

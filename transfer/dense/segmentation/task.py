@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmbench.tasks import BoardColumn, prepares, task
+from mmbench.tasks import ANY_DATA, BoardColumn, prepares, task
 from mmbench.transfer.dense.common.requirements import require_installed
+from mmbench.transfer.dense.segmentation import head_settings  # noqa: F401  (registers each head's)
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -47,7 +48,13 @@ def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
 @task(
     "segmentation",
     SegmentationSettings,
-    "segmentation/patterns@1",
+    {
+        ANY_DATA: "segmentation/own@1",
+        "patterns": "segmentation/patterns@1",
+        "voc12aug": "segmentation/voc-fcn-20k@1",
+        "cityscapes": "segmentation/cityscapes-fcn-40k@1",
+        "ade20k": "segmentation/ade20k-fcn-80k@1",
+    },
     column=BoardColumn("Segmentation", order=80),
     metrics=("mIoU", "mAcc", "aAcc"),
     uses=("work", "precision", "workers"),

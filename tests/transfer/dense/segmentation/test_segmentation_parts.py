@@ -12,7 +12,7 @@ from PIL import Image
 from running import make_run
 
 from mmbench.checkpoints.backbone import random_backbone
-from mmbench.checkpoints.card import HighPass, Preprocessing
+from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
@@ -78,7 +78,7 @@ def test_padding_of_a_training_crop_stays_zero_after_the_filter() -> None:
     from mmseg.structures import SegDataSample
 
     from mmbench.preprocessing import high_pass
-    from mmbench.transfer.dense.segmentation.models import MMBenchPreprocessor
+    from mmbench.transfer.dense.segmentation.preprocessor import MMBenchPreprocessor
 
     filter_ = HighPass(kernel_size=3, sigma=0.8)
     preprocessor = MMBenchPreprocessor(
@@ -112,10 +112,11 @@ def test_head_reads_the_maps_from_the_finest_stride() -> None:
 def test_options_of_the_architecture_reach_the_segmentor() -> None:
     from mmseg.registry import MODELS
 
-    from mmbench.transfer.dense.segmentation.architecture import backbone_config
+    from mmbench.transfer.dense.segmentation.architecture import model_config
 
     options = {"stem_padding": 2, "stem_pool": True}
-    config = backbone_config("mixmask_resnet18_cifar", patterns_settings(), None, options)
+    card = ModelCard(arm="any", arch="mixmask_resnet18_cifar", arch_options=options)
+    config = model_config(card, patterns_settings(), None, 4)["backbone"]
     network = MODELS.build({**config, "type": "mmseg.TIMMBackbone"}).timm_model
     assert network.conv1.padding == (2, 2) and network.maxpool.kernel_size == 3
 
@@ -124,9 +125,10 @@ def test_options_of_the_architecture_reach_the_segmentor() -> None:
 def test_dilated_resnet_has_the_output_stride_that_it_says(stride: int) -> None:
     from mmseg.models import ResNet
 
-    from mmbench.transfer.dense.segmentation.architecture import backbone_config
+    from mmbench.transfer.dense.segmentation.architecture import model_config
 
-    config = backbone_config("mixmask_resnet18", patterns_settings(output_stride=stride), Path("unused"))
+    card = ModelCard(arm="any", arch="mixmask_resnet18")
+    config = model_config(card, patterns_settings(output_stride=stride), Path("unused"), 4)["backbone"]
     for key in ("type", "init_cfg"):
         config.pop(key)
     resnet = ResNet(**{**config, "norm_cfg": {"type": "BN"}})

@@ -1,0 +1,1 @@
+"""Heads of segmentors; each module registers one."""
