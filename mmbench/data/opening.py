@@ -11,6 +11,7 @@ from mmbench.data.file_names import printable
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
+from mmbench.data.official import PUBLISHED
 from mmbench.errors import UserError
 
 
@@ -23,9 +24,10 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
     if name not in DOWNLOADERS.names():
         DATASETS.get(name)
         known = manifest(name)
+        archives = PUBLISHED.get(name)[0].archives if name in PUBLISHED.names() else ""
         raise UserError(
             f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
-            f"put {known.obtain if known else 'its files'} into {root / name} and omit --download"
+            f"put {known.obtain if known else archives or 'its files'} into {root / name} and omit --download"
         )
     try:
         DOWNLOADERS.get(name)(root / name)

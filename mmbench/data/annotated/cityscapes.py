@@ -26,8 +26,10 @@ from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, Annotate
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.file_cache import Reading, facts_of_files
 from mmbench.data.label_maps.cityscapes import (
+    IDS_END,
     IMAGE_END,
     IMAGES,
+    LABELS_END,
     OFFICIAL,
     PARTS,
     TRUTH,
@@ -59,7 +61,7 @@ PUBLISHED.register("cityscapes")((INSTANCES, OFFICIAL))
 def load_cityscapes(root: Path) -> Dataset:
     """Return the instances and the label maps of Cityscapes; its splits are train and val.
 
-    Regions of many objects are crowd regions.
+    Regions of many objects are crowd regions. If the files of only one of both are there, it has that one.
 
     Raises:
         UserError: Cityscapes is in none of the usual places.
@@ -67,8 +69,17 @@ def load_cityscapes(root: Path) -> Dataset:
     home = find_home(root)
     finders = {part: functools.partial(_read, home, part) for part in PARTS}
     data = AnnotatedData(root.name, home, "Cityscapes", CLASSES, finders)
-    maps = cityscapes_label_maps(root.name, home)
-    return Dataset(root.name, home, CLASSES, annotated=data, label_maps=maps)
+    instances, maps = (
+        any(True for ending in endings for _ in (home / TRUTH).glob(f"*/*/*{ending}"))
+        for endings in ((TRUTH_END,), (LABELS_END, IDS_END))
+    )
+    return Dataset(
+        root.name,
+        home,
+        CLASSES,
+        annotated=data if instances or not maps else None,
+        label_maps=cityscapes_label_maps(root.name, home) if maps or not instances else None,
+    )
 
 
 def find_home(root: Path) -> Path:

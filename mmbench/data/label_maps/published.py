@@ -23,7 +23,7 @@ def published_data(
     """Return a published data set, whose splits are train and val.
 
     No image and no mask is opened before a split is needed. Another number of images than the official one is
-    a finding; a split without any is an error when it is needed.
+    a finding. Missing and damaged files are refused; a split without any is an error when it is needed.
 
     Args:
         name, home, parts, stated: as `label_map_data` takes them.
@@ -46,8 +46,11 @@ def _compared(
             f"{official.archives} there"
         )
     split = find()
-    if listed == published:
-        return split
-    what = f"{part.split}: {listed} images are there, where {official.title} has {published}"
-    one = Finding(what, "kept", "figures do not compare with published ones")
-    return replace(split, findings=(*split.findings, one))
+    again = f"unpack {official.archives} again"
+    lost = [finding for finding in split.findings if finding.action == "dropped"]
+    findings = [replace(finding, action="refused", remedy=again) for finding in lost]
+    findings += [finding for finding in split.findings if finding not in lost]
+    if listed != published:
+        what = f"{part.split}: {listed} images are there, where {official.title} has {published}"
+        findings.append(Finding(what, "kept", "figures do not compare with published ones"))
+    return replace(split, findings=tuple(findings))

@@ -45,7 +45,7 @@ ADDED_LIST = "aug.txt"  # mmsegmentation: what SBD adds to VOC's train
 # What the folder VOC2012 is called in the folder of all data sets.
 FOLDERS = (
     *("voc12aug/VOCdevkit/VOC2012", "voc12aug/VOC2012", "voc12aug", "voc/VOCdevkit/VOC2012", "voc/VOC2012"),
-    *("VOCdevkit/VOC2012", "VOC2012", "VOC/VOCdevkit/VOC2012"),
+    *("VOCdevkit/VOC2012", "VOC2012", "VOC/VOC2012", "VOC/VOCdevkit/VOC2012"),
 )
 STEM = re.compile(r"\d{4}_\d{6}")  # what images are called since VOC2008; those of VOC2007 have six digits
 
