@@ -52,11 +52,12 @@ def mask_pixels(image: Image.Image) -> MaskPixels:
     """
     if image.format in LOSSY:
         raise UnclearPixelsError("a JPEG, which blurs labels")
+    # Before the EXIF tag is read, for which Pillow decodes a PNG and forgets how it is stored.
+    stored = " ".join(str(tile[-1]) for tile in getattr(image, "tile", ()))
     if getattr(image, "n_frames", 1) > 1:
         raise UnclearPixelsError("a file of several images")
     if orientation(image) != 1:
         raise UnclearPixelsError("an image with an EXIF orientation")
-    stored = " ".join(str(tile[-1]) for tile in getattr(image, "tile", ()))
     image.load()
     if image.mode == "1":
         return MaskPixels("1-bit", np.asarray(image).astype(np.uint8))
