@@ -89,7 +89,7 @@ def run_demo(
 @click.command(epilog="Example: mmbench demo --out demo")
 @options.out(default=Path("demo"), show_default=True, help="Folder of the demo.")
 @options.methods(default=ARMS, show_default=",".join(ARMS))
-@options.tasks(help="Tasks. Default: all but the slow ones (finetune, logreg, lowshot).")
+@options.tasks(help="Tasks. Default: all but the slow ones (finetune, logreg, lowshot, segmentation).")
 @options.seeds(default=SEEDS, show_default=",".join(map(str, SEEDS)), help="Pretraining seeds.")
 @options.epochs(default=EPOCHS, show_default=True, help="Pretraining epochs.")
 @click.option(
@@ -111,7 +111,7 @@ def demo(
     """Run the whole pipeline on embedded data and build a leaderboard.
 
     Renders the Patterns data, pretrains MixMask, MoCo, the erase control and the MSCN-style baseline,
-    transfers each to linear, kNN, 1% and 10% labels, detection (Detectron2) and segmentation
-    (mmsegmentation), and builds the board.
+    transfers each to linear, kNN, 1% and 10% labels, detection (Detectron2) and a dense probe,
+    and builds the board.
     """
     run_demo(out, arms=methods, tasks=tasks or None, seeds=seeds, epochs=epochs, workers=workers)

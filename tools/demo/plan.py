@@ -20,7 +20,6 @@ class Probe:
         protocol: the protocol's id.
         seconds: rough cost on one core, for the order of the cells and the first estimate of the time left.
         label_subsets: number of label subsets (or seeds of the head) per pretraining seed.
-        pretraining_seeds: number of pretraining seeds that are measured; None means all.
         controls: controls measured beside the arms; the filtered one only beside the filtered arm.
         optional: slow, so measured only if its task is named.
     """
@@ -29,7 +28,6 @@ class Probe:
     protocol: str
     seconds: float
     label_subsets: int = 1
-    pretraining_seeds: int | None = None
     controls: tuple[str, ...] = ("random", FILTERED_CONTROL)
     optional: bool = False
 
@@ -43,7 +41,8 @@ PROBES = (
     Probe("lowshot", "lowshot/k@2", 10, optional=True),
     Probe("finetune", "finetune/patterns@2", 35, optional=True),
     Probe("detection", "detection/patterns@2", 8, controls=("random",)),
-    Probe("segmentation", "segmentation/patterns@1", 19, pretraining_seeds=1, controls=("random",)),
+    Probe("dense", "dense/patterns@1", 7),
+    Probe("segmentation", "segmentation/patterns@1", 19, controls=("random",), optional=True),
 )
 
 # Seconds of pretraining per epoch on one core: MixMask sees each query twice.
@@ -107,7 +106,7 @@ def plan(
                 )
             )
     for probe in probes:
-        for position, seed in enumerate(seeds[: probe.pretraining_seeds]):
+        for position, seed in enumerate(seeds):
             for arm in (*arms, *probe.controls):
                 if arm == "pixels" and position > 0:
                     continue  # pixels have no weights, so no seed
