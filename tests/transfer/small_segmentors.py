@@ -25,7 +25,12 @@ SHORT: dict[str, Any] = {
 }
 PLAIN: dict[str, Any] = {**SHORT, "head_channels": 16, "auxiliary_weight": 0.4, "auxiliary_channels": 8}
 TIMM: dict[str, Any] = {**SHORT, "head_channels": 16}
-SEGMENTORS = {"plain": ("mixmask_resnet18", PLAIN), "timm": ("mixmask_resnet8", TIMM)}
+UPERNET: dict[str, Any] = {**SHORT, "head": "upernet", "head_channels": 8, "pool_scales": [1, 2]}
+SEGMENTORS = {
+    "plain": ("mixmask_resnet18", PLAIN),
+    "timm": ("mixmask_resnet8", TIMM),
+    "upernet": ("mixmask_resnet8", UPERNET),
+}
 
 
 def write_scenes(root: Path, counts: dict[str, int], seed: int = 0, size: int = 40) -> Dataset:

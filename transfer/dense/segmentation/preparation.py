@@ -185,12 +185,14 @@ def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
         arrived = ready.prove_arrival(runner)
         written = [str(path) for path in (ready.work / "config.json", ready.weights) if path is not None]
         splits, settings = ready.splits, ready.settings
+    drops = f", falling at {', '.join(map(str, settings.decay_at))}" if settings.decay_at else ""
     return [
         *ready.notes,
         *unused,
         arrived,
         f"{settings.iterations} iterations of {settings.batch_size} of {len(splits.train.images)} images, "
-        f"learning rate {settings.learning_rate:g} after {settings.warmup_iterations} iterations of warm-up",
+        f"learning rate {settings.learning_rate:g} after {settings.warmup_iterations} iterations of warm-up"
+        f"{drops}",
         f"{len(splits.data.classes)} classes, evaluated on {len(splits.evaluated.images)} images of "
         f"{splits.name}",
         f"written: {' and '.join(written)}",
