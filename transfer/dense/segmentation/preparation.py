@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 
+from mmbench.data.label_maps.reading import without_background
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.distributed import process_count
 from mmbench.files import write_json
@@ -22,7 +23,6 @@ from mmbench.transfer.dense.common.sampling import BatchStream
 from mmbench.transfer.dense.common.splits import DenseSplits, dense_splits
 from mmbench.transfer.dense.segmentation import models, preprocessor  # noqa: F401  (registers them with mmsegmentation)
 from mmbench.transfer.dense.segmentation.architecture import network_note
-from mmbench.transfer.dense.segmentation.background import without_background
 from mmbench.transfer.dense.segmentation.config import RunFacts, build_config
 from mmbench.transfer.dense.segmentation.containment import contained
 from mmbench.transfer.dense.segmentation.fitting import fitted
@@ -103,12 +103,12 @@ def prepared(job: TransferJob, settings: SegmentationSettings) -> Iterator[Prepa
         UserError: the images or the backbone do not fit.
     """
     data = job.dataset.require_label_maps()
+    if settings.reduce_zero_label:
+        data = without_background(data)
     splits = dense_splits(data, job.protocol.evaluated(), settings.train_images, job.seed)
     settings, by_data = fitted(settings, [(image.width, image.height) for image in splits.train.images])
     if settings.reduce_zero_label:
-        splits, ignored = without_background(splits)
-        by_data.append(ignored)
-    data = splits.data
+        by_data.append("pixels of value 0 count neither in the loss nor in a metric (reduce_zero_label)")
     work, sizes = own_folder(job.work), [(image.width, image.height) for image in splits.evaluated.images]
     with logs_to(work / "warnings.txt"), contained():
         weights = write_weights(job.backbone, work)

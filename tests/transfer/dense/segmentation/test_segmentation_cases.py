@@ -53,7 +53,9 @@ def masks(change: Callable[[np.ndarray[Any, Any]], Any], *splits: str) -> Change
     return rewrite
 
 
-def measure(folder: Path, change: Change, classes: tuple[str, ...] = CLASSES) -> Result:
+def measure(
+    folder: Path, change: Change, classes: tuple[str, ...] = CLASSES, *, reduce_zero_label: bool = False
+) -> Result:
     """Measure a changed data set with two steps of training; a refused one must come before them."""
     write_own(folder / "own")
     change(folder / "own")
@@ -67,7 +69,7 @@ def measure(folder: Path, change: Change, classes: tuple[str, ...] = CLASSES) ->
             ResultStore(folder / "results"),
             work=folder / "work",
             device=torch.device("cpu"),
-            overrides={**TIMM, "iterations": 2, "crop": 48},
+            overrides={**TIMM, "iterations": 2, "crop": 48, "reduce_zero_label": reduce_zero_label},
             report=lambda done, total, words: steps.append(done),
         )
     except UserError:
@@ -120,6 +122,17 @@ def test_masks_of_0_and_255_are_background_and_one_class_and_it_is_said(tmp_path
     result = measure(tmp_path, masks(binary), ("lesion",))
     assert result.per_class is not None and set(result.per_class) == {"background", "lesion"}
     assert any("0 and 255" in note and "lesion" in note for note in result.notes)
+
+
+def test_value_0_can_be_ignored_as_in_ade20k(tmp_path: Path) -> None:
+    """The background counts neither in the mean nor among the classes, and the image's other pixels stay."""
+    result = measure(tmp_path, lambda root: None, reduce_zero_label=True)
+    assert result.per_class is not None and set(result.per_class) == set(CLASSES)
+    assert any(note.startswith("pixels of value 0 count neither") for note in result.notes)
+    (table,) = (tmp_path / "results").rglob("*.images.parquet")
+    labelled = pd.read_parquet(table)["labelled"].sum()
+    truth = [np.asarray(Image.open(path)) for path in (tmp_path / "own/segmentation/test").glob("*.png")]
+    assert labelled == sum(int((labels > 0).sum()) for labels in truth)
 
 
 def test_an_image_that_is_ignored_and_a_class_that_is_absent_are_said(tmp_path: Path) -> None:
