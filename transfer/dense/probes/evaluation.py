@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.distributed import process_rank
+from mmbench.transfer.dense.common.figures import draw_each
+from mmbench.transfer.dense.common.label_map_figure import draw_predictions, shown_images
 from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
 from mmbench.transfer.dense.common.reading import Item, TestLoader, reading_workers
 from mmbench.transfer.dense.probes.maps import stored_maps
@@ -32,7 +34,7 @@ def evaluate(job: TransferJob, ready: Prepared, classify: Classify) -> PixelOutc
         UserError: an image cannot be read.
     """
     network, scenes = ready.network, ready.test
-    outcomes = PixelOutcomes(ready.classes)
+    outcomes = PixelOutcomes(ready.classes, keep=shown_images(ready.splits.evaluated))
     maps = stored_maps(job, network, scenes, job.evaluated)
     reader = TestScenes(scenes.scenes, scenes.geometry, scenes.scored_size, with_images=maps is None)
     total = len(scenes.scenes)
@@ -80,16 +82,31 @@ def measurement(
     if process_rank() == 0:
         files["images.parquet"] = job.work / "images.parquet"
         outcomes.write(files["images.parquet"])
+    figures, undrawn = _figures(job, ready, outcomes)
     stored = ready.test.geometry.mode != "slide" and ready.test.equal_sizes() is not None
     return Measurement(
         metrics=scores.metrics,
         split_sizes=ready.sizes,
         effective_lr=effective_lr,
         images_seen=images_seen + len(ready.test.scenes),
-        notes=(*ready.notes, *notes, *scores.notes),
+        notes=(*ready.notes, *notes, *scores.notes, *undrawn),
         per_class=scores.per_class,
         from_bank=from_bank and stored,
-        files=files,
+        files=files | figures,
+    )
+
+
+def _figures(job: TransferJob, ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], list[str]]:
+    """Draw predictions.png; return it, or a note where it is not drawn."""
+    splits = ready.splits
+    title = f"{job.backbone.card.arm} on {job.dataset.name}, {job.run.protocol_id}, seed {job.seed}"
+    return draw_each(
+        {
+            "predictions.png": lambda path: draw_predictions(
+                splits.data, splits.evaluated, outcomes.kept, title, path
+            )
+        },
+        job.work,
     )
 
 

@@ -149,6 +149,8 @@ def test_a_run_equals_loops_over_images_squares_and_pixels(
     assert found.metrics["mIoU"].value == pytest.approx(expected, abs=1e-6)
     assert found.metrics["mIoU"].n == squares.COUNTS["val"]
     assert any(f"the memory holds {patches} patches" == note for note in found.notes)
+    (figure,) = (tmp_path / "results").rglob("*.predictions.png")
+    assert Image.open(figure).width > 100
 
 
 def test_the_bank_changes_nothing(tmp_path: Path, data: Dataset) -> None:
