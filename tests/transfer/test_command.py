@@ -295,10 +295,19 @@ def test_how_a_folder_is_read_is_said_first_and_recorded(
 def test_a_layout_without_labels_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(6):
         Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
-    (tmp_path / "masks").mkdir()
-    Image.new("L", (8, 8)).save(tmp_path / "masks" / "0.png")
+    (tmp_path / "depth").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "depth" / "0.png")
     answer = run(capsys, *KNN, str(tmp_path), "--out", str(tmp_path / "results"))
-    assert answer.code == 2 and "lie beside 1 folder (masks)" in answer.err and answer.err.count("\n") == 1
+    assert answer.code == 2 and "lie beside 1 folder (depth)" in answer.err and answer.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+    mask = Image.new("L", (8, 8))
+    mask.paste(1, (0, 0, 4, 8))
+    for number in range(6):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        mask.save(tmp_path / "masks" / f"{number}.png")
+    answer = run(capsys, *KNN, str(tmp_path), "--out", str(tmp_path / "results"))
+    assert answer.code == 2 and "label maps but no class per image" in answer.err
+    assert answer.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 
