@@ -30,6 +30,7 @@ from mmbench.transfer.dense.common.scaling import by_linear_rule
 from mmbench.transfer.dense.common.settings import DenseSettings
 from mmbench.transfer.dense.segmentation.reserved_keys import LIBRARY_KEY, require_free
 
+FINAL_LEARNING_RATE = 1e-4  # min_lr of mmsegmentation's schedules, configs/_base_/schedules
 HeadWidth = Annotated[int, Within(4, 65536)]
 Window = SceneSize | tuple[SceneSize, SceneSize]  # side of a square, or (height, width), in pixels
 
@@ -72,7 +73,7 @@ class SegmentationSettings(DenseSettings):
         head_factor: the heads, which start at random, learn with this many times the learning rate.
         schedule: "poly" decays by a power of 0.9 to `final_learning_rate`; "step" falls to a tenth at each of
             `decay_at`.
-        final_learning_rate: what the polynomial decay ends at.
+        final_learning_rate: what the polynomial decay ends at, 0.0001 by default; None with steps.
         decay_at: iterations at which the learning rate falls to a tenth.
         bfloat16: compute backbone and heads in bfloat16, where the device has it; weights, logits and loss
             stay float32.
@@ -110,7 +111,7 @@ class SegmentationSettings(DenseSettings):
     fewest_iterations: Iterations = 1
     head_factor: Factor = 1.0
     schedule: Literal["poly", "step"] = "poly"
-    final_learning_rate: Annotated[float, Within(0, 1e6)] = Field(default=1e-4, validate_default=True)
+    final_learning_rate: Annotated[float, Within(0, 1e6)] | None = Field(default=None, validate_default=True)
     decay_at: Milestones = Field(default=(), validate_default=True)
     weight_decay: WeightDecay = 5e-4
     bfloat16: Flag = False
@@ -184,13 +185,16 @@ class SegmentationSettings(DenseSettings):
 
     @field_validator("final_learning_rate")
     @classmethod
-    def _decays(cls, value: float, others: ValidationInfo) -> float:
-        if others.data.get("schedule") == "step" and _stated(others):
-            raise ValueError(
-                "the schedule is step, which ends where it falls; set schedule=poly, or omit this"
-            )
+    def _decays(cls, value: float | None, others: ValidationInfo) -> float | None:
+        if others.data.get("schedule") == "step":  # a protocol's own is left out where the user sets step
+            if value is not None and _stated(others):
+                raise ValueError(
+                    "the schedule is step, which ends where it falls; set schedule=poly, or omit this"
+                )
+            return None
+        value = FINAL_LEARNING_RATE if value is None else value
         rate = others.data.get("learning_rate", value)
-        if others.data.get("schedule") == "poly" and value > rate:
+        if value > rate:
             raise ValueError(f"must not be above learning_rate ({rate:g}); set both")
         return value
 
@@ -238,7 +242,7 @@ class SegmentationSettings(DenseSettings):
             falls = (
                 f"decay_at {list(self.decay_at)}"
                 if self.schedule == "step"
-                else f"final_learning_rate {self.final_learning_rate:g}"
+                else f"final_learning_rate {self.final_learning_rate or 0:g}"
             )
             found = (
                 f"batch_size {self.batch_size} and not {self.reference_batch_size}: by the linear rule, "
