@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.distributed import process_rank
-from mmbench.transfer.dense.common.figures import draw_each
+from mmbench.transfer.dense.common.figures import draw_each, draw_losses
 from mmbench.transfer.dense.common.label_map_figure import draw_predictions, shown_images
 from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
 from mmbench.transfer.dense.common.reading import Item, TestLoader, reading_workers
@@ -69,6 +69,7 @@ def measurement(
     effective_lr: float | None = None,
     images_seen: int = 0,
     from_bank: bool = False,
+    losses: Path | None = None,
 ) -> Measurement:
     """Return what a record holds of a probe.
 
@@ -76,13 +77,14 @@ def measurement(
         notes: of the probe; those of images and network are added.
         images_seen: images through the network before the evaluation.
         from_bank: whether the training images went through the network for nothing but the bank.
+        losses: the file of a training's losses; None where nothing is trained.
     """
     scores = outcomes.scores(job.seed)
     files: dict[str, Path] = {}
     if process_rank() == 0:
         files["images.parquet"] = job.work / "images.parquet"
         outcomes.write(files["images.parquet"])
-    figures, undrawn = _figures(job, ready, outcomes)
+    figures, undrawn = _figures(job, ready, outcomes, losses)
     stored = ready.test.geometry.mode != "slide" and ready.test.equal_sizes() is not None
     return Measurement(
         metrics=scores.metrics,
@@ -96,18 +98,20 @@ def measurement(
     )
 
 
-def _figures(job: TransferJob, ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], list[str]]:
-    """Draw predictions.png; return it, or a note where it is not drawn."""
+def _figures(
+    job: TransferJob, ready: Prepared, outcomes: PixelOutcomes, losses: Path | None
+) -> tuple[dict[str, Path], list[str]]:
+    """Draw predictions.png and, of a training, losses.png; return them, and a note on each not drawn."""
     splits = ready.splits
     title = f"{job.backbone.card.arm} on {job.dataset.name}, {job.run.protocol_id}, seed {job.seed}"
-    return draw_each(
-        {
-            "predictions.png": lambda path: draw_predictions(
-                splits.data, splits.evaluated, outcomes.kept, title, path
-            )
-        },
-        job.work,
-    )
+    drawings: dict[str, Callable[[Path], None]] = {
+        "predictions.png": lambda path: draw_predictions(
+            splits.data, splits.evaluated, outcomes.kept, title, path
+        )
+    }
+    if losses is not None:
+        drawings["losses.png"] = lambda path: draw_losses(losses, title, path)
+    return draw_each(drawings, job.work)
 
 
 def _scores(

@@ -8,7 +8,7 @@ from mmbench.transfer.dense.common.divergence import Divergence
 from mmbench.transfer.dense.probes.evaluation import evaluate, measurement
 from mmbench.transfer.dense.probes.linear_settings import LinearProbeSettings
 from mmbench.transfer.dense.probes.preparation import prepared
-from mmbench.transfer.dense.probes.training import plan_of, train
+from mmbench.transfer.dense.probes.training import LOSSES_FILE, plan_of, train
 from mmbench.transfer.job import Measurement, TransferJob
 
 
@@ -42,4 +42,5 @@ def linear_probe(job: TransferJob, settings: LinearProbeSettings) -> Measurement
         effective_lr=settings.learning_rate,
         images_seen=seen,
         from_bank=once,
+        losses=job.work / LOSSES_FILE,
     )

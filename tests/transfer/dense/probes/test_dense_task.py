@@ -77,6 +77,8 @@ def test_metrics_are_those_of_a_confusion_matrix(small: Backbone, scenes: Datase
     )
     assert result.dataset.split_sizes == {"train": 12, "test": 6} and result.effective_lr == 0.03
     (table,) = (tmp_path / "results").rglob("*.images.parquet")
+    for figure in ("losses.png", "predictions.png"):
+        assert len(list((tmp_path / "results").rglob(f"*.{figure}"))) == 1
     counts = pd.read_parquet(table)
     assert counts.groupby("class", observed=False)["intersection"].sum().tolist() == hits.tolist()
 
