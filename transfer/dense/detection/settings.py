@@ -6,16 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from mmbench.errors import shown
 from mmbench.results import first_not_finite
 from mmbench.settings_types import (
     BatchSize,
-    Count,
     Factor,
     Flag,
-    Iterations,
     Milestones,
     SceneSize,
     SceneSizes,
@@ -25,8 +23,7 @@ from mmbench.settings_types import (
     require_within_run,
 )
 from mmbench.tasks import TaskSettings
-from mmbench.transfer.dense.common.lengths import length_by_data, of_stated_length, shrunk_decays
-from mmbench.transfer.dense.common.scaling import by_linear_rule
+from mmbench.transfer.dense.common.lengths import length_by_data, shrunk_decays
 from mmbench.transfer.dense.common.settings import DenseSettings
 
 # "syncbn" is torch's SyncBatchNorm in several processes and batch norm in one; "naive_syncbn" is Detectron2's
@@ -76,10 +73,6 @@ class DetectionSettings(DenseSettings):
         reference_batch_size: the batch that learning_rate, iterations, fewest_iterations, decay_at and
             warmup_iterations are written for; with another batch_size they follow the linear rule, unless
             they are stated too. None: they are used as they are.
-        epochs: passes over the training images that set the length of the run, in which case `iterations` is
-            the upper bound of the length, and decay_at and warmup_iterations shrink with it. None: the run
-            has `iterations`.
-        fewest_iterations: lower bound of that length.
         backbone_lr_factor: factor on the learning rate of what was loaded from the checkpoint.
         decay_at: iterations at which the learning rate falls to a tenth.
         train_sizes: lengths of the shorter side in pixels; one is drawn per training image.
@@ -100,8 +93,6 @@ class DetectionSettings(DenseSettings):
     masks: Flag = False
     batch_size: BatchSize
     reference_batch_size: BatchSize | None = None
-    epochs: Count | None = None
-    fewest_iterations: Iterations = 1
     backbone_lr_factor: Factor = 1.0
     weight_decay: WeightDecay = 1e-4
     decay_at: Milestones = ()
@@ -114,7 +105,6 @@ class DetectionSettings(DenseSettings):
     freeze_at: Annotated[int, Within(0, 5)] = 0
     backbone_norm: BackboneNorm = "syncbn"
     evaluation: Literal["coco", "voc2007"] = "coco"
-    library: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -130,23 +120,6 @@ class DetectionSettings(DenseSettings):
     def keypoints(self) -> bool:
         """Whether keypoints are trained and measured."""
         return self.detector == "keypoint"
-
-    @property
-    def customised(self) -> bool:
-        """Whether the library's own keys change the protocol, which the record's id then says."""
-        return bool(self.library)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _follows_the_batch(cls, values: Any, info: ValidationInfo) -> Any:
-        """Scale what the user does not state; without a context everything counts as stated."""
-        if info.context is None or not isinstance(values, dict):
-            return values
-        stated = set(info.context["stated"])
-        if "iterations" in stated and "epochs" not in stated and values.get("epochs") is not None:
-            values = {**values, **of_stated_length(values, info.context["protocol"], stated)}
-            stated |= {"decay_at", "warmup_iterations", "precise_bn_iterations"}
-        return by_linear_rule(values, stated)
 
     @field_validator("decay_at")
     @classmethod

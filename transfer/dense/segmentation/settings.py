@@ -12,7 +12,6 @@ from mmbench.settings_types import (
     Count,
     Factor,
     Flag,
-    Iterations,
     Milestones,
     NormedBatchSize,
     PositiveShare,
@@ -25,8 +24,6 @@ from mmbench.settings_types import (
     require_within_run,
 )
 from mmbench.tasks import TaskSettings
-from mmbench.transfer.dense.common.lengths import of_stated_length
-from mmbench.transfer.dense.common.scaling import by_linear_rule
 from mmbench.transfer.dense.common.settings import DenseSettings
 from mmbench.transfer.dense.segmentation.reserved_keys import LIBRARY_KEY, require_free
 
@@ -66,10 +63,6 @@ class SegmentationSettings(DenseSettings):
             warmup_iterations are written for; with another batch_size they follow the linear rule, unless
             they are stated too. None: they are used as they are.
         test_batch: images per step of the evaluation; those of another size make a step of their own.
-        epochs: passes over the training images that set the length of the run, in which case `iterations` is
-            the upper bound of the length, and decay_at and warmup_iterations shrink with it. None: the run
-            has `iterations`.
-        fewest_iterations: lower bound of that length.
         head_factor: the heads, which start at random, learn with this many times the learning rate.
         schedule: "poly" decays by a power of 0.9 to `final_learning_rate`; "step" falls to a tenth at each of
             `decay_at`.
@@ -107,8 +100,6 @@ class SegmentationSettings(DenseSettings):
     batch_size: NormedBatchSize
     reference_batch_size: NormedBatchSize | None = None
     test_batch: Count = 1
-    epochs: Count | None = None
-    fewest_iterations: Iterations = 1
     head_factor: Factor = 1.0
     schedule: Literal["poly", "step"] = "poly"
     final_learning_rate: Annotated[float, Within(0, 1e6)] | None = Field(default=None, validate_default=True)
@@ -135,7 +126,6 @@ class SegmentationSettings(DenseSettings):
     test_mode: Literal["whole", "slide"] = "whole"
     test_crop: Window | None = None
     test_stride: Window | None = None
-    library: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -148,11 +138,6 @@ class SegmentationSettings(DenseSettings):
         return tuple(name for name in names if LIBRARY_KEY.fullmatch(name))
 
     @property
-    def customised(self) -> bool:
-        """Whether the library's own keys change the protocol, which the record's id then says."""
-        return bool(self.library)
-
-    @property
     def crop_size(self) -> tuple[int, int]:
         """The training crop as (height, width)."""
         return pair(self.crop)
@@ -162,18 +147,6 @@ class SegmentationSettings(DenseSettings):
         """mmsegmentation's keys of slide inference; only where it is used."""
         assert self.test_crop is not None and self.test_stride is not None  # _has_windows
         return {"crop_size": pair(self.test_crop), "stride": pair(self.test_stride)}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _follows_the_batch(cls, values: Any, info: ValidationInfo) -> Any:
-        """Scale what the user does not state; without a context everything counts as stated."""
-        if info.context is None or not isinstance(values, dict):
-            return values
-        stated = set(info.context["stated"])
-        if "iterations" in stated and "epochs" not in stated and values.get("epochs") is not None:
-            values = {**values, **of_stated_length(values, info.context["protocol"], stated)}
-            stated |= {"decay_at", "warmup_iterations"}
-        return by_linear_rule(values, stated)
 
     @field_validator("warmup_iterations")
     @classmethod
