@@ -21,7 +21,7 @@ DRAWN = [name for name in NAMES if require_manifest(name).draws is not None]
 
 
 def test_every_data_set_for_classification_has_a_manifest() -> None:
-    annotated = {"coco", "coco-keypoints", "cityscapes", "voc", "folder"}
+    annotated = {"ade20k", "coco", "coco-keypoints", "cityscapes", "voc", "voc12aug", "folder"}
     assert [name for name in DATASETS.names() if name not in annotated] == NAMES
     assert manifest.manifest("folder") is None
     assert manifest.manifest("../manifests/dtd") is None
