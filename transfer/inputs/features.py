@@ -118,9 +118,18 @@ class FrozenNetwork(nn.Module):
         Raises:
             RuntimeError: something trained or recalibrated the network: a bug, never the user's fault.
         """
-        for name, tensor in self.network.state_dict().items():
-            if not torch.equal(tensor.cpu(), self.backbone.state_dict[name].cpu()):
-                raise RuntimeError(f"the frozen backbone was changed: {name} is not what was loaded")
+        require_unchanged(self.network, self.backbone)
+
+
+def require_unchanged(network: nn.Module, backbone: Backbone) -> None:
+    """Check that every tensor of a network is bit for bit the checkpoint's.
+
+    Raises:
+        RuntimeError: something trained or recalibrated the network: a bug, never the user's fault.
+    """
+    for name, tensor in network.state_dict().items():
+        if not torch.equal(tensor.cpu(), backbone.state_dict[name].cpu()):
+            raise RuntimeError(f"the frozen backbone was changed: {name} is not what was loaded")
 
 
 def pass_over(

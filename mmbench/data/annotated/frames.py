@@ -99,14 +99,19 @@ def _turned(
         )
         return stored
     if facts.displayed == facts.stored:
-        findings.add(
-            "image with an EXIF orientation that does not change its size",
-            "images with an EXIF orientation that does not change their size",
-            "kept",
-            "read as displayed, with the orientation applied",
-            place,
-        )
+        add_ambiguous_orientation(findings, place)
     return displayed
+
+
+def add_ambiguous_orientation(findings: Findings, place: str) -> None:
+    """Add the finding about an image whose size does not say whether its orientation is applied."""
+    findings.add(
+        "image with an EXIF orientation that does not change its size",
+        "images with an EXIF orientation that does not change their size",
+        "kept",
+        "read as displayed, with the orientation applied",
+        place,
+    )
 
 
 def _by(size: tuple[int, int]) -> str:

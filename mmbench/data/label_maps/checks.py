@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.data.annotated.findings import Findings, refused_first
-from mmbench.data.annotated.frames import Frame
+from mmbench.data.annotated.frames import Frame, add_ambiguous_orientation
 from mmbench.data.annotated.image_files import ImageFacts
 from mmbench.data.annotated.types import AnnotatedImage, AnnotatedSplit
 from mmbench.data.label_maps.mask_files import MaskFacts, mask_facts
@@ -143,13 +143,7 @@ def _frame(
         return stored
     if size == image.displayed:
         if image.orientation != 1 and image.displayed == image.stored:
-            findings.add(
-                "image with an EXIF orientation that does not change its size",
-                "images with an EXIF orientation that does not change their size",
-                "kept",
-                "read as displayed, with the orientation applied",
-                place,
-            )
+            add_ambiguous_orientation(findings, place)
         return displayed
     turned = size == image.displayed[::-1]
     one, many = (

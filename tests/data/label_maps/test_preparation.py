@@ -32,12 +32,6 @@ from mmbench.errors import UserError
 from mmbench.tools.data import prepare_dataset
 
 
-@pytest.fixture(autouse=True)
-def no_other_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MMBENCH_DATA", raising=False)
-    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The folder of the data set `voc12aug`, as its archives unpack."""

@@ -38,12 +38,6 @@ from mmbench.errors import UserError
 from mmbench.tools.data_check import check_dataset
 
 
-@pytest.fixture(autouse=True)
-def no_other_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MMBENCH_DATA", raising=False)
-    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
-
-
 def maps_of(name: str, root: Path) -> AnnotatedData:
     load_dataset.cache_clear()
     return load_dataset(name, root).require_label_maps()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mmbench.settings_types import Count, Iterations, LearningRate, WarmupIterations, require_shorter
+from mmbench.settings_types import (
+    BatchSize,
+    Count,
+    Iterations,
+    LearningRate,
+    WarmupIterations,
+    require_shorter,
+)
 from mmbench.tasks import TaskSettings
-from mmbench.transfer.dense.common.lengths import of_stated_length
+from mmbench.transfer.dense.common.lengths import length_by_data, of_stated_length, shrunk_decays
 from mmbench.transfer.dense.common.scaling import by_linear_rule
 
 
@@ -17,6 +24,7 @@ class DenseSettings(TaskSettings):
 
     Attributes:
         train_images: number of training images, drawn by the seed; None takes all.
+        batch_size: images per iteration, over all processes.
         iterations: length of the training.
         optimizer: "sgd" has momentum 0.9; "adamw" has PyTorch's betas.
         learning_rate: after the warm-up, for `batch_size` as it is.
@@ -29,6 +37,7 @@ class DenseSettings(TaskSettings):
     """
 
     train_images: Count | None = None
+    batch_size: BatchSize
     iterations: Iterations
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: LearningRate
@@ -47,6 +56,38 @@ class DenseSettings(TaskSettings):
     def customised(self) -> bool:
         """Whether the library's own keys change the protocol, which the record's id then says."""
         return bool(self.library)
+
+    def effective(self, images: int) -> Self:
+        """Return the settings in force for this number of training images: with a length instead of passes.
+
+        Args:
+            images: that are used in training.
+        """
+        if self.epochs is None:
+            return self
+        length, share = length_by_data(
+            self.iterations, self.epochs, self.fewest_iterations, images=images, batch_size=self.batch_size
+        )
+        return self.model_copy(
+            update={
+                "epochs": None,
+                "iterations": length,
+                "decay_at": shrunk_decays(getattr(self, "decay_at", ()), length, share),
+                "warmup_iterations": min(self.warmup_iterations, length // 10),
+            }
+        )
+
+    def length_note(self, images: int) -> str | None:
+        """Return the note on a length that follows from the number of training images, if it does."""
+        if self.epochs is None:
+            return None
+        length = self.effective(images).iterations
+        passes = length * self.batch_size / images
+        return (
+            f"{length} iterations of {self.batch_size} images, {passes:.1f} passes over {images} training "
+            f"images (protocol: {self.epochs} passes, {self.fewest_iterations} to {self.iterations} "
+            "iterations)"
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -23,7 +23,6 @@ from mmbench.settings_types import (
     require_within_run,
 )
 from mmbench.tasks import TaskSettings
-from mmbench.transfer.dense.common.lengths import length_by_data, shrunk_decays
 from mmbench.transfer.dense.common.settings import DenseSettings
 
 # "syncbn" is torch's SyncBatchNorm in several processes and batch norm in one; "naive_syncbn" is Detectron2's
@@ -69,7 +68,6 @@ class DetectionSettings(DenseSettings):
             the stages of any timm ConvNet, under a light FPN where there are several; "auto" takes c4 for
             the plain ResNets of 18 to 101 layers, else the pyramid.
         masks: train and measure instance masks too (Mask R-CNN).
-        batch_size: images per iteration, over all processes.
         reference_batch_size: the batch that learning_rate, iterations, fewest_iterations, decay_at and
             warmup_iterations are written for; with another batch_size they follow the linear rule, unless
             they are stated too. None: they are used as they are.
@@ -91,7 +89,6 @@ class DetectionSettings(DenseSettings):
 
     detector: Literal["auto", "c4", "pyramid", "fpn", "keypoint", "retinanet"] = "auto"
     masks: Flag = False
-    batch_size: BatchSize
     reference_batch_size: BatchSize | None = None
     backbone_lr_factor: Factor = 1.0
     weight_decay: WeightDecay = 1e-4
@@ -147,37 +144,12 @@ class DetectionSettings(DenseSettings):
             raise ValueError(f"{where} is not a finite number")
         return value
 
-    def effective(self, images: int) -> DetectionSettings:
-        """Return the settings in force for this number of training images.
-
-        Args:
-            images: that are used in training, so without those that have no objects.
-        """
-        if self.epochs is None:
-            return self
-        length, share = length_by_data(
-            self.iterations, self.epochs, self.fewest_iterations, images=images, batch_size=self.batch_size
-        )
-        return self.model_copy(
-            update={
-                "epochs": None,
-                "iterations": length,
-                "decay_at": shrunk_decays(self.decay_at, length, share),
-                "warmup_iterations": min(self.warmup_iterations, length // 10),
-            }
-        )
-
     def length_note(self, images: int) -> str | None:
         """Return the note on a length that follows from the number of training images, if it does."""
-        if self.epochs is None:
+        note, used = super().length_note(images), self.effective(images)
+        if note is None:
             return None
-        used = self.effective(images)
-        passes = used.iterations * self.batch_size / images
-        return (
-            f"{used.iterations} iterations of {self.batch_size} images, {passes:.1f} passes over {images} "
-            f"training images (protocol: {self.epochs} passes, {self.fewest_iterations} to {self.iterations} "
-            f"iterations); decay_at {list(used.decay_at)}, warmup_iterations {used.warmup_iterations}"
-        )
+        return f"{note}; decay_at {list(used.decay_at)}, warmup_iterations {used.warmup_iterations}"
 
     def remarks(self) -> tuple[str, ...]:
         """Return what differs from the protocol as it is written: the linear rule, the library's own keys."""

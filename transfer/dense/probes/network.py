@@ -18,7 +18,7 @@ from mmbench.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.dense.common.notes import filtered_images
 from mmbench.transfer.encoder import DenseEncoder, EncodedModel, maps_of, patched, shaped_as_maps
-from mmbench.transfer.inputs.features import is_pixels
+from mmbench.transfer.inputs.features import is_pixels, require_unchanged
 
 PROBED, PATCHES = 224, 8  # px, or patches a side, of the image that shows stride and width
 
@@ -139,9 +139,7 @@ class DenseNetwork(nn.Module):
         Raises:
             RuntimeError: something trained or recalibrated the network: a bug, never the user's fault.
         """
-        for name, tensor in self.network.state_dict().items():
-            if not torch.equal(tensor.cpu(), self.backbone.state_dict[name].cpu()):
-                raise RuntimeError(f"the frozen backbone was changed: {name} is not what was loaded")
+        require_unchanged(self.network, self.backbone)
 
 
 class _Encoded(nn.Module):
