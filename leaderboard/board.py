@@ -8,50 +8,78 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from mmbench.data.file_names import counted
 from mmbench.files import safe_name
 from mmbench.formatting import Unit
-from mmbench.leaderboard.statistics import Interval, Summary
+from mmbench.leaderboard.published.types import PublishedGroup
+from mmbench.leaderboard.statistics.overall import Overall
+from mmbench.leaderboard.statistics.summaries import Interval, Summary
 
+SIGNIFICANCE = 0.05  # of adjusted p values
 # Task, data set, protocol and primary metric: what makes a column.
 ColumnKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One measured value, and the seeds that it belongs to."""
+    """One measured value and its record.
+
+    Attributes:
+        weights: identity of the pretraining that it belongs to; runs that share it are not independent.
+        record: path of the record below its results folder.
+        labels: digest of the labels that a run with few of them saw.
+        interval: 95% interval of the value over the evaluated images, where the record has one.
+        files: what lies beside the record: pictures and per-image outcomes, relative like `record`.
+    """
 
     value: float
     pretraining_seed: int | None
     transfer_seed: int
+    weights: str = ""
+    record: str = ""
+    labels: str | None = None
+    interval: tuple[float, float] | None = None
+    created: str = ""
+    commit: str | None = None
+    device: str = ""
+    wall_seconds: float | None = None
+    compute_seconds: float | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Delta:
-    """Difference of an arm's mean to the baseline's mean, in the metric's own sign and unit.
+    """Difference of a row's mean to the baseline's mean, in the metric's own sign and unit.
 
     Attributes:
-        better: True where the difference is in the arm's favour; None at exactly zero.
-        interval: None where the seeds do not allow one.
+        better: True where the difference is in the row's favour; None at exactly zero.
+        interval: 95%, for this difference alone; None where the runs do not allow one.
+        p: two-sided p value of this difference alone.
+        adjusted_p: p by Holm over all differences of the board.
+        method: how p and interval were computed, such as "Welch t over pretrainings".
+        paired: whether runs of equal seeds and labels were compared.
     """
 
     value: float
     better: bool | None
     interval: Interval | None
+    p: float | None = None
+    adjusted_p: float | None = None
+    method: str = ""
+    paired: bool = False
 
     @property
     def separable(self) -> bool:
-        """Whether the 95% interval excludes zero."""
-        return self.interval is not None and self.interval.excludes_zero
+        """Whether the difference is beyond chance, after Holm's correction over the board."""
+        return self.adjusted_p is not None and self.adjusted_p < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm in one column.
+    """One row in one column.
 
     Attributes:
-        rank: 1 is best; equal means share their average rank.
-        best: the best mean of the column.
+        rank: 1 is best; equal means share their average rank; over all rows of the column.
+        best: in the group of rows that the best one is not distinguishable from; never for a single run.
         delta: to the baseline; None on the baseline's own row, without a baseline, or where it is missing.
         runs: every measured value.
     """
@@ -108,21 +136,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm.
+    """One kind of weights: an arm, and what distinguishes it from other rows of the same arm.
 
     Attributes:
+        name: the arm, and in brackets what distinguishes it where an arm has several rows; unique.
         control: random weights or raw pixels: nothing was pretrained.
-        mean_rank: mean of the ranks in the columns that the arm has.
-        complete: whether it has all columns; ranks over different columns do not compare.
+        complete: whether it has all columns.
+        mean_rank: mean of the ranks over the columns of the ranking; None for a row that is not ranked.
+        rank_interval: 95% interval of the mean rank.
+        p_best: probability that its mean rank is the lowest, given the spread over pretrainings.
         pretrain_seconds: mean wall time of a pretraining; None where unknown or nothing was pretrained.
-        transfer_seconds: wall time of all transfer runs together.
+        pretrain_compute: mean processor or GPU seconds of a pretraining; `compute_kind` says which.
+        transfer_seconds: wall time of all transfer runs together; `transfer_compute` the same in
+            processor or GPU seconds.
+        images_per_second: median over the runs that say it.
+        weights: number of different weights.
     """
 
+    name: str
     arm: str
     baseline: bool
     control: bool
-    mean_rank: float
     complete: bool
+    mean_rank: float | None
     arch: str
     method: str | None
     masking: str | None
@@ -132,68 +168,63 @@ class Row:
     pretrain_seconds: float | None
     transfer_seconds: float
     high_pass: str | None
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """One published result: a method, variant and pretraining under one protocol of one source.
-
-    All as the source prints it; an empty text is a fact that the source does not state. `values` follow the
-    metrics of the group.
-
-    Attributes:
-        origin: "own run" if those who report it measured it, "quoted" if it is from another source, "own run
-            or quoted" if the source does not say, "user report" from an issue of a repository.
-        note: what a reader must know, such as doubts.
-    """
-
-    method: str
-    variant: str
-    backbone: str
-    pretrain_data: str
-    epochs: str
-    batch_size: str
-    values: tuple[str | None, ...]
-    origin: str = "own run"
-    note: str = ""
+    rank_interval: tuple[float, float] | None = None
+    p_best: float | None = None
+    framework: str | None = None
+    recipe: str | None = None
+    pretrain_fingerprint: str | None = None
+    precision: str | None = None
+    image_size: int | None = None
+    pretrain_compute: float | None = None
+    transfer_compute: float | None = None
+    compute_kind: str | None = None
+    images_per_second: float | None = None
+    weights: int = 0
 
     @property
-    def remarks(self) -> str:
-        """The variant, the origin unless it is an own run, and the note, as one text."""
-        origin = "" if self.origin == "own run" else self.origin
-        return "; ".join(part for part in (self.variant, origin, self.note) if part)
+    def ranked(self) -> bool:
+        """Whether it has all columns of the ranking."""
+        return self.mean_rank is not None
 
 
 @dataclass(frozen=True)
-class PublishedGroup:
-    """Published rows that compare: one task, data set, protocol and source.
+class Ranking:
+    """The columns that rows are ranked over: those that all ranked rows share.
 
     Attributes:
-        repeats: quoted rows that are left out, as another group shows the same numbers.
+        columns: keys; empty where no row has them all, so that there is no overall rank.
+        words: which columns those are, and why, in a sentence.
     """
 
-    task: str
-    dataset: str
-    protocol: str
+    columns: tuple[ColumnKey, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A measured cell beside the published value of the same weights under the same protocol.
+
+    Attributes:
+        difference: measured minus published, in the metric's unit.
+        source: where the published value stands.
+        note: what is not equal, if anything.
+    """
+
+    row: str
+    column: ColumnKey
+    measured: float
+    published: float
+    difference: float
     source: str
-    metrics: tuple[str, ...]
-    rows: tuple[PublishedRow, ...]
-    repeats: int = 0
-
-    @property
-    def omission(self) -> str:
-        """What is left out, in words; empty if nothing is."""
-        if not self.repeats:
-            return ""
-        return f"{counted(self.repeats, 'quoted row')} of numbers that another table shows left out"
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Board:
-    """Rows in order of rank, columns, cells by (arm, key of the column), and what a reader must know.
+    """Rows in order of rank, columns, cells by (name of the row, key of the column), and what to know.
 
     Attributes:
-        baseline: the arm that deltas refer to; None for a board without.
+        baseline: name of the row that deltas refer to; None for a board without.
         footnotes: caveats, the gravest first.
         environment: (what, values) pairs: versions, hardware, code.
         created: date of the newest record, so that the same records give the same bytes.
@@ -209,17 +240,20 @@ class Board:
     published: tuple[PublishedGroup, ...]
     records: int
     created: str
+    ranking: Ranking = Ranking((), "")
+    overall: Overall | None = None
+    anchors: tuple[Anchor, ...] = ()
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """Return what `row` reached in `column`; None if that was not measured."""
-        return self.cells.get((row.arm, column.key))
+        return self.cells.get((row.name, column.key))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the board as plain lists and dictionaries; cells become a list with arm and column."""
+        """Return the board as plain lists and dictionaries; cells become a list with row, arm and column."""
         plain = {name: value for name, value in vars(self).items() if name != "cells"}
         plain = {name: _plain(value) for name, value in plain.items()}
         plain["cells"] = [
-            {"arm": row.arm, "column": column.name, **_plain(cell)}
+            {"row": row.name, "arm": row.arm, "column": column.name, **_plain(cell)}
             for row in self.rows
             for column in self.columns
             if (cell := self.cell(row, column)) is not None

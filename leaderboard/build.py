@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.board import Board
-from mmbench.leaderboard.csv_files import csv_text, runs_table, scores_table
-from mmbench.leaderboard.latex import render_latex
-from mmbench.leaderboard.load import load_frame
-from mmbench.leaderboard.markdown import render_markdown
-from mmbench.leaderboard.published import published_groups, published_table
+from mmbench.leaderboard.published.groups import published_groups, published_table
+from mmbench.leaderboard.records.load import load_frame
+from mmbench.leaderboard.render.csv_files import csv_text, runs_table, scores_table
+from mmbench.leaderboard.render.latex import render_latex
+from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.table import make_board
 from mmbench.leftovers import replacing_folder
 
@@ -68,8 +68,8 @@ def build(
     groups = published_groups(frame["task"].unique()) if published else ()
     board = make_board(frame, baseline, title=title, published=groups)
 
-    from mmbench.leaderboard.page import render_page  # matplotlib and Jinja2 load after the checks
-    from mmbench.leaderboard.plots import draw_plots
+    from mmbench.leaderboard.render.page import render_page  # matplotlib and Jinja2 load after the checks
+    from mmbench.leaderboard.render.plots import draw_plots
 
     plots = draw_plots(board)
     files: dict[str, bytes] = {f"plots/{plot.name}.png": plot.png for plot in plots}

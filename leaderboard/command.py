@@ -59,7 +59,7 @@ def show(results: Path, baseline: str | None, skip_invalid: bool, title: str) ->
     from rich.console import Console
 
     from mmbench.leaderboard.build import read_board
-    from mmbench.leaderboard.terminal import print_board
+    from mmbench.leaderboard.render.terminal import print_board
 
     board = read_board(results, baseline, published=False, title=title, skip_invalid=skip_invalid)
     print_board(board, Console())

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from mmbench.leaderboard.board import Cell
-from mmbench.leaderboard.load import frame_of, load_frame
+from mmbench.leaderboard.records.load import frame_of, load_frame
 from mmbench.leaderboard.table import make_board
 from mmbench.results import Result, ResultStore
 
@@ -52,12 +52,12 @@ def build_leaderboard(
     board = make_board(frame, baseline)
     columns = [(column.task, column.dataset, column.protocol, column.metric) for column in board.columns]
     rows = [
-        [_value(board.cell(row, column), row.arm == baseline, statistic) for column in board.columns]
+        [_value(board.cell(row, column), row.baseline, statistic) for column in board.columns]
         for row in board.rows
     ]
     return pd.DataFrame(
         rows,
-        index=pd.Index([row.arm for row in board.rows], name="arm"),
+        index=pd.Index([row.name for row in board.rows], name="arm"),
         columns=pd.MultiIndex.from_tuples(columns, names=LEVELS),
         dtype=float,
     )

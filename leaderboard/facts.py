@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmbench.data.file_names import counted
 from mmbench.leaderboard.board import Cell, Column, ColumnKey, Row
-from mmbench.leaderboard.wording import seconds_words
+from mmbench.leaderboard.render.wording import seconds_words
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
 
@@ -28,7 +28,7 @@ def footnotes(
             f"{len(single)} of {len(cells)} cells hold a single run (n=1): their spread is unknown, "
             "and a difference to them cannot be distinguished from chance."
         )
-    pretrained = {row.arm for row in rows if not row.control}
+    pretrained = {row.name for row in rows if not row.control}
     deltas = [cell.delta for (arm, _), cell in cells.items() if cell.delta is not None and arm in pretrained]
     if deltas:
         separable = sum(delta.separable for delta in deltas)
@@ -44,13 +44,13 @@ def footnotes(
                 f"{len(on_runs)} intervals stand on runs of a single pretraining (marked °): they speak of "
                 "these very weights, not of the method."
             )
-    incomplete = [row.arm for row in rows if not row.complete]
+    incomplete = [row.name for row in rows if not row.complete]
     if incomplete:
         notes.append(
             "Not measured in every column, hence below the others whatever their ranks: "
             f"{', '.join(incomplete)}."
         )
-    filtered = sorted({f"{row.arm} ({row.high_pass})" for row in rows if row.high_pass})
+    filtered = sorted({f"{row.name} ({row.high_pass})" for row in rows if row.high_pass})
     if filtered:
         notes.append(
             f"Images are high-pass filtered before the backbone, in pretraining and in every task: "
@@ -70,13 +70,13 @@ def _cost(rows: tuple[Row, ...]) -> str | None:
     arms = [row for row in rows if not row.control]
     epochs = {row.epochs for row in arms}
     timed = sorted(
-        ((row.pretrain_seconds, row.arm) for row in arms if row.pretrain_seconds is not None),
+        ((row.pretrain_seconds, row.name) for row in arms if row.pretrain_seconds is not None),
         key=lambda x: x[0],
     )
     if len(arms) < 2:
         return None
     if len(epochs) > 1:
-        listing = ", ".join(f"{row.arm} {'unknown' if row.epochs is None else row.epochs}" for row in arms)
+        listing = ", ".join(f"{row.name} {'unknown' if row.epochs is None else row.epochs}" for row in arms)
         return (
             f"The arms had different numbers of pretraining epochs ({listing}): ranks mix method and budget."
         )

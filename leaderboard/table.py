@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from mmbench.errors import UserError, unknown_name
-from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, PublishedGroup, Row, Run
+from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, Row, Run
 from mmbench.leaderboard.facts import environment, footnotes
-from mmbench.leaderboard.refusals import COLUMN, refuse_mixtures
-from mmbench.leaderboard.statistics import summarise, welch_interval
+from mmbench.leaderboard.published.types import PublishedGroup
+from mmbench.leaderboard.records.refusals import COLUMN, refuse_mixtures
+from mmbench.leaderboard.statistics.summaries import summarise, welch_interval
 from mmbench.tasks import TASKS
+
+RUN_COLUMNS = ["value", "pretraining_seed", "transfer_seed", "weights", "file"]
 
 
 def make_board(
@@ -32,19 +36,21 @@ def make_board(
     Raises:
         UserError: no record of the baseline (near match named), or records that do not compare.
     """
-    arms = sorted(frame["arm"].unique())
-    if baseline is not None and baseline not in arms:
-        raise unknown_name("baseline", baseline, arms)
     refuse_mixtures(frame)
+    names = sorted(frame["row"].unique())
+    if baseline is not None and baseline not in names:
+        raise unknown_name("baseline", baseline, names)
     records = frame[frame["primary"]]
     columns, cells = [], {}
     for key, label in _labels(records).items():
         group = records[(records[COLUMN] == list(key)).all(axis=1)]
         column = _column(label, group)
         columns.append(column)
-        cells.update({(arm, column.key): cell for arm, cell in _cells(group, baseline).items()})
-    rows = [_row(arm, records[records["arm"] == arm], baseline, columns, cells) for arm in arms]
-    rows.sort(key=lambda row: (not row.complete, row.mean_rank, row.arm))
+        cells.update({(name, column.key): cell for name, cell in _cells(group, baseline).items()})
+    cells = _adjusted(cells)
+    by_row = {str(name): runs for name, runs in records.groupby("row")}
+    rows = [_row(name, by_row[name], baseline, columns, cells) for name in names]
+    rows.sort(key=lambda row: (row.mean_rank is None, row.mean_rank or 0, row.name))
     return Board(
         title=title,
         baseline=baseline,
@@ -90,10 +96,10 @@ def _heading(task: str, config: Mapping[str, Any]) -> tuple[str, float, float]:
 def _column(label: str, group: pd.DataFrame) -> Column:
     first = group.iloc[0]
     noted: dict[str, set[str]] = {}
-    for arm, notes in zip(group["arm"], group["notes"], strict=True):
+    for arm, notes in zip(group["row"], group["notes"], strict=True):
         for note in json.loads(notes):
             noted.setdefault(note, set()).add(arm)
-    everyone = set(group["arm"])
+    everyone = set(group["row"])
     return Column(
         label=label,
         task=first["task"],
@@ -116,58 +122,75 @@ def _column(label: str, group: pd.DataFrame) -> Column:
 
 
 def _cells(group: pd.DataFrame, baseline: str | None) -> dict[str, Cell]:
-    """Return the cells of one column by arm."""
-    by_arm = {str(arm): runs for arm, runs in group.groupby("arm")}
-    summaries = {arm: summarise(runs) for arm, runs in by_arm.items()}
+    """Return the cells of one column by the name of the row."""
+    by_row = {str(name): runs for name, runs in group.groupby("row")}
+    summaries = {name: summarise(runs) for name, runs in by_row.items()}
     higher = bool(group["higher_is_better"].iloc[0])
-    means = pd.Series({arm: summary.mean for arm, summary in summaries.items()})
+    means = pd.Series({name: summary.mean for name, summary in summaries.items()})
     ranks = means.rank(ascending=not higher, method="average")
     best = means.max() if higher else means.min()
     cells = {}
-    for arm, runs in by_arm.items():
+    for name, runs in by_row.items():
         delta = None
-        if baseline in by_arm and arm != baseline:
-            difference = summaries[arm].mean - summaries[baseline].mean
+        if baseline in by_row and name != baseline:
+            difference = summaries[name].mean - summaries[baseline].mean
             better = None if difference == 0 else (difference > 0) == higher
-            delta = Delta(difference, better, welch_interval(runs, by_arm[baseline]))
+            interval = welch_interval(runs, by_row[baseline])
+            delta = Delta(difference, better, interval, None if interval is None else interval.p)
         ordered = runs.sort_values(["pretraining_seed", "transfer_seed"])
-        cells[arm] = Cell(
-            summary=summaries[arm],
-            rank=float(ranks[arm]),
-            best=bool(means[arm] == best),
+        cells[name] = Cell(
+            summary=summaries[name],
+            rank=float(ranks[name]),
+            best=bool(means[name] == best),
             delta=delta,
-            runs=tuple(
-                Run(float(value), None if pd.isna(pretraining) else int(pretraining), int(transfer))
-                for value, pretraining, transfer in zip(
-                    ordered["value"], ordered["pretraining_seed"], ordered["transfer_seed"], strict=True
-                )
-            ),
+            runs=tuple(_run(*run) for run in ordered[RUN_COLUMNS].itertuples(index=False, name=None)),
         )
     return cells
 
 
+def _run(value: float, pretraining_seed: object, transfer_seed: int, weights: str, record: str) -> Run:
+    seed = None if pd.isna(pretraining_seed) else int(pretraining_seed)  # type: ignore[call-overload]
+    return Run(float(value), seed, int(transfer_seed), weights, record)
+
+
+def _adjusted(cells: dict[tuple[str, ColumnKey], Cell]) -> dict[tuple[str, ColumnKey], Cell]:
+    """Return the cells with the p values of their differences adjusted by Holm over the board."""
+    from statsmodels.stats.multitest import multipletests
+
+    keys = [key for key, cell in cells.items() if cell.delta is not None and cell.delta.p is not None]
+    if not keys:
+        return cells
+    adjusted = multipletests([cells[key].delta.p for key in keys], method="holm")[1]  # type: ignore[union-attr]
+    changed = {
+        key: replace(cells[key], delta=replace(cells[key].delta, adjusted_p=float(p)))  # type: ignore[type-var]
+        for key, p in zip(keys, adjusted, strict=True)
+    }
+    return {**cells, **changed}
+
+
 def _row(
-    arm: str,
+    name: str,
     records: pd.DataFrame,
     baseline: str | None,
     columns: list[Column],
     cells: dict[tuple[str, ColumnKey], Cell],
 ) -> Row:
     first = records.sort_values("created").iloc[0]
-    own = [cells[arm, column.key] for column in columns if (arm, column.key) in cells]
+    own = [cells[name, column.key] for column in columns if (name, column.key) in cells]
     seconds = records.drop_duplicates("weights")["pretrain_seconds"].dropna()
     seeds = records["pretraining_seed"].dropna().unique()
     return Row(
-        arm=arm,
-        baseline=arm == baseline,
+        name=name,
+        arm=str(first["arm"]),
+        baseline=name == baseline,
         control=bool(first["control"]),
-        mean_rank=sum(cell.rank for cell in own) / len(own),
+        mean_rank=sum(cell.rank for cell in own) / len(own) if len(own) == len(columns) else None,
         complete=len(own) == len(columns),
         arch=" and ".join(sorted(records["arch"].unique())),
         method=_text(first["method"]),
         masking=_text(first["masking"]),
         pretrain_data=_text(first["pretrain_data"]),
-        epochs=_only(records["pretrain_epochs"], arm),
+        epochs=_only(records["pretrain_epochs"], name),
         pretraining_seeds=tuple(sorted(int(seed) for seed in seeds)),
         pretrain_seconds=float(seconds.mean()) if len(seconds) else None,
         transfer_seconds=float(records["wall_seconds"].sum()),
@@ -180,8 +203,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _only(epochs: pd.Series[float], arm: str) -> int | None:
-    """Return the one number of epochs of an arm over all columns; None where unknown.
+def _only(epochs: pd.Series[float], name: str) -> int | None:
+    """Return the one number of epochs of a row over all columns; None where unknown.
 
     Raises:
         UserError: it has two, so that its columns are about different weights.
@@ -189,7 +212,7 @@ def _only(epochs: pd.Series[float], arm: str) -> int | None:
     values = sorted({int(value) for value in epochs.dropna()})
     if len(values) > 1:
         raise UserError(
-            f"arm {arm} has records of {' and '.join(map(str, values))} pretraining epochs, "
+            f"{name} has records of {' and '.join(map(str, values))} pretraining epochs, "
             "so its row would be about different weights; keep the records of one in the results folder"
         )
     return values[0] if values else None

@@ -23,10 +23,12 @@ from pydantic import (
 )
 
 from mmbench.checkpoints.card import ModelCard
+from mmbench.compute_time import ComputeTime
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.files import safe_name, write_json
 from mmbench.formatting import Unit
+from mmbench.image_outcomes import ImageOutcomes
 from mmbench.verification import DIGEST, is_damaged, with_digest
 
 SCHEMA_VERSION = 1
@@ -131,6 +133,9 @@ class Result(BaseModel):
         framing: how images became what was fed, such as "28 px files, fed whole at 32 px"; absent in older
             records and where scenes are used.
         receipt_id: id of the conversion receipt, where a conversion took part.
+        weights_sha256: of the network and its tensors, whatever file they came from; absent in older records.
+        compute: processor or GPU time of the run; absent in older records.
+        outcomes: the per-image outcomes beside the record; absent in older records.
         notes: facts a reader must know, such as "BN statistics recalibrated on train".
     """
 
@@ -154,6 +159,9 @@ class Result(BaseModel):
     labels: LabelSubset | None = None
     framing: str | None = None
     receipt_id: str | None = None
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    compute: ComputeTime | None = None
+    outcomes: ImageOutcomes | None = None
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="wrap")
@@ -171,7 +179,7 @@ class Result(BaseModel):
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what records before it did not have, so that those come back as they were written."""
         values: dict[str, Any] = serialise(self)
-        for name in ("per_class", "labels", "framing"):
+        for name in ("per_class", "labels", "framing", "weights_sha256", "compute", "outcomes"):
             if values.get(name) is None:
                 values.pop(name, None)
         return values

@@ -19,14 +19,14 @@ from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.leaderboard.load import load_frame
+from mmbench.leaderboard.records.load import load_frame
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.runs import RunFolder
 from mmbench.tools.inspect_checkpoint import describe
 from mmbench.verification import content_digest, is_damaged, with_digest, zip_damage
 
 PLACES = 60
-RECORD = Path(__file__).parent / "leaderboard" / "records" / "knn-pixels-schema1.json"
+RECORD = Path(__file__).parent / "leaderboard" / "golden" / "knn-pixels-schema1.json"
 
 
 def result(**changes: object) -> Result:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from mmbench.compute_time import ComputeTime
 from mmbench.verification import DIGEST, is_damaged
 
 WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it
@@ -22,6 +23,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Origin of a crop_pct that describes the pretraining's own images; it says nothing about other images.
 OWN_IMAGES = "the pretraining's own images"
+LATER_FACTS = ("pretrain_compute", "precision", "recipe", "recipe_digest")  # older cards do not have them
 
 
 class HighPass(BaseModel):
@@ -85,6 +87,10 @@ class ModelCard(BaseModel):
         epochs: pretraining epochs; 0 for random weights.
         seed: seed of the pretraining run.
         pretrain_seconds: wall time of the pretraining, where known.
+        pretrain_compute: its processor or GPU time, where known.
+        precision: number format of the pretraining ("float32", "bfloat16", "float16"), where known.
+        recipe: id of the recipe, such as "mixmask-cifar100@1", where the pretraining followed one.
+        recipe_digest: of every setting of the pretraining that changes its weights, without the seed.
         preprocessing: what images need before this backbone.
         source_format: name of the checkpoint format, "run" for our own, "random" and "pixels" for controls.
         source_sha256: SHA-256 of the file that the weights were read from.
@@ -104,6 +110,10 @@ class ModelCard(BaseModel):
     epochs: int | None = None
     seed: int | None = None
     pretrain_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    pretrain_compute: ComputeTime | None = None
+    precision: str | None = None
+    recipe: str | None = None
+    recipe_digest: str | None = None
     preprocessing: Preprocessing = Preprocessing()
     source_format: str | None = None
     source_sha256: str | None = None
@@ -125,6 +135,9 @@ class ModelCard(BaseModel):
         values: dict[str, Any] = serialise(self)
         if not self.arch_options:
             values.pop("arch_options", None)
+        for name in LATER_FACTS:
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def card(arm: str, seed: int, changes: dict[str, Any]) -> ModelCard:
             image_size=32, high_pass=HighPass(kernel_size=3, sigma=0.7) if arm == "mscn" else None
         ),
         "source_format": arm if control else "run",
-        "source_sha256": None if control else f"{seed:064d}",
+        "source_sha256": None if control else hashlib.sha256(f"{arm} {seed}".encode()).hexdigest(),
     }
     return ModelCard(**{**facts, **changes})
 

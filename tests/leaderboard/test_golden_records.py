@@ -8,7 +8,7 @@ import pytest
 from mmbench.leaderboard.build import read_board
 from mmbench.results import read_result
 
-RECORDS = Path(__file__).parent / "records"
+RECORDS = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)

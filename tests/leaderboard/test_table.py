@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmbench.leaderboard.build import read_board
-from mmbench.leaderboard.load import frame_of
+from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.table import make_board
 from mmbench.results import Metric, Result, ResultStore
 

@@ -74,7 +74,7 @@ def run_demo(
     run_cells(cells, folders, epochs, workers, console)
 
     from mmbench.leaderboard.build import build
-    from mmbench.leaderboard.terminal import print_board
+    from mmbench.leaderboard.render.terminal import print_board
 
     board = build(folders.results, folders.board, baseline=BASELINE if BASELINE in arms else None)
     print_board(board, console)

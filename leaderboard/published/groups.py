@@ -7,7 +7,7 @@ from importlib import resources
 
 import pandas as pd
 
-from mmbench.leaderboard.board import PublishedGroup, PublishedRow
+from mmbench.leaderboard.published.types import PublishedGroup, PublishedRow
 
 # Our task -> tasks of the published table.
 PUBLISHED_TASKS = {
@@ -41,7 +41,7 @@ ROW = ["method", "variant", "backbone", "pretrain_dataset", "pretrain_epochs", "
 
 def published_table() -> pd.DataFrame:
     """Return every published number in our table, as text, one per row, each with its source."""
-    source = resources.files("mmbench.leaderboard").joinpath("published_results.csv")
+    source = resources.files("mmbench.leaderboard.published").joinpath("published_results.csv")
     with source.open(encoding="utf-8") as stream:
         return pd.read_csv(stream, dtype=str, keep_default_na=False)
 

@@ -46,7 +46,7 @@ def refuse_mixtures(frame: pd.DataFrame) -> None:
     for (_, dataset, protocol), group in records.groupby(COLUMN):
         where = f"{protocol} on {dataset}"
         _refuse_two(group, {**COLUMN_FACTS, "metric": "primary metrics"}, where)
-        for arm, rows in group.groupby("arm"):
+        for arm, rows in group.groupby("row"):
             _refuse_two(rows, ARM_FACTS, f"arm {arm} in {where}")
             _refuse_repeats(rows, f"arm {arm} in {where}")
     for (_, dataset, protocol, metric), group in frame.groupby([*COLUMN, "metric"]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from mmbench.leaderboard.board import Board
-from mmbench.leaderboard.refusals import COLUMN
-from mmbench.leaderboard.statistics import summarise, welch_interval
+from mmbench.leaderboard.records.refusals import COLUMN
+from mmbench.leaderboard.statistics.summaries import summarise, welch_interval
 
 
 def scores_table(board: Board, frame: pd.DataFrame) -> pd.DataFrame:
@@ -14,12 +14,12 @@ def scores_table(board: Board, frame: pd.DataFrame) -> pd.DataFrame:
 
     `rank` is there for primary metrics only, which alone rank.
     """
-    order = {row.arm: place for place, row in enumerate(board.rows)}
+    order = {row.name: place for place, row in enumerate(board.rows)}
     lines: list[dict[str, object]] = []
     for column in board.columns:
         in_column = frame[(frame[COLUMN] == [column.task, column.dataset, column.protocol]).all(axis=1)]
         for metric, of_metric in in_column.groupby("metric"):
-            by_arm = {str(arm): runs for arm, runs in of_metric.groupby("arm")}
+            by_arm = {str(arm): runs for arm, runs in of_metric.groupby("row")}
             for arm in sorted(by_arm, key=order.__getitem__):
                 runs, summary = by_arm[arm], summarise(by_arm[arm])
                 primary = metric == column.metric

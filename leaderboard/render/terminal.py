@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmbench.leaderboard.board import Board, Column, Row
-from mmbench.leaderboard.wording import (
+from mmbench.leaderboard.render.wording import (
     MISSING,
     count,
     delta_words,
@@ -47,7 +47,7 @@ def print_board(board: Board, console: Console) -> None:
 
 
 def _arm(row: Row) -> Text:
-    text = Text(row.arm, style="bold cyan" if row.baseline else "")
+    text = Text(row.name, style="bold cyan" if row.baseline else "")
     role = "baseline" if row.baseline else "control" if row.control else ""
     cost = f"{row.epochs} ep, {seconds_words(row.pretrain_seconds)}" if row.pretrain_seconds else ""
     for words in (role, cost):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmbench.formatting import difference, measured
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
-from mmbench.leaderboard.statistics import Summary
+from mmbench.leaderboard.statistics.summaries import Summary
 
 MISSING = "–"
 
@@ -49,8 +49,8 @@ def delta_words(delta: Delta, column: Column) -> str:
 
 
 def rank_words(row: Row) -> str:
-    """Return the mean rank with one decimal."""
-    return f"{row.mean_rank:.1f}"
+    """Return the mean rank with one decimal; of a row that is not ranked a dash."""
+    return MISSING if row.mean_rank is None else f"{row.mean_rank:.1f}"
 
 
 def seconds_words(seconds: float | None) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mmbench.leaderboard.board import Board, Cell, Column, Row
-from mmbench.leaderboard.wording import metric_words
+from mmbench.leaderboard.render.wording import metric_words
 
 # Colours by role; the page defines a CSS variable of the same name for each.
 COLOURS = {
@@ -84,7 +84,7 @@ def _column_plot(board: Board, column: Column) -> Plot:
     axes.set_xlabel(metric_words(column))
     _title(axes, column.label)
     axes.margins(x=0.06)
-    best = next(row.arm for row, cell in entries if cell.best)
+    best = next(row.name for row, cell in entries if cell.best)
     words = f"{column.label}: every run of {len(entries)} arms in {column.metric}; best mean: {best}"
     return _save(figure, column.name, words)
 
@@ -141,7 +141,7 @@ def _title(axes: Axes, words: str) -> None:
 
 
 def _arm_axis(axes: Axes, rows: list[Row], *, named: bool = True) -> None:
-    axes.set_yticks(range(len(rows)), [row.arm for row in rows] if named else [""] * len(rows))
+    axes.set_yticks(range(len(rows)), [row.name for row in rows] if named else [""] * len(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(COLOURS["baseline" if row.baseline else "ink"])

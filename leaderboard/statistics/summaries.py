@@ -27,12 +27,14 @@ class Summary:
         std: sample standard deviation (ddof 1) over all runs; None for a single run.
         runs: number of records.
         pretrainings: number of different weights.
+        interval: 95% interval of the mean, over pretrainings; of one run of one pretraining over its images.
     """
 
     mean: float
     std: float | None
     runs: int
     pretrainings: int
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Interval:
         basis: "pretrainings" if each unit is one pretraining; "runs" if an arm has a single one, so that the
             interval speaks of these very weights and not of the method.
         degrees: Welch-Satterthwaite degrees of freedom.
+        p: two-sided p value of zero.
     """
 
     low: float
     high: float
     degrees: float
-    basis: Literal["pretrainings", "runs"]
+    basis: Literal["pretrainings", "runs", "images"]
+    p: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -87,5 +91,7 @@ def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
     degrees = sum(shares) ** 2 / sum(
         share**2 / (len(side) - 1) for share, side in zip(shares, units, strict=True)
     )
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(sum(shares))
-    return Interval(centre - half, centre + half, degrees, basis)
+    error = math.sqrt(sum(shares))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
+    p = 2 * float(stats.t.sf(abs(centre) / error, degrees))
+    return Interval(centre - half, centre + half, degrees, basis, p)

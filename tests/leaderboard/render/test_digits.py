@@ -12,9 +12,9 @@ from rich.console import Console
 from mmbench.cli.commands import root
 from mmbench.formatting import measured
 from mmbench.leaderboard.build import read_board
-from mmbench.leaderboard.latex import render_latex
-from mmbench.leaderboard.markdown import render_scores
-from mmbench.leaderboard.terminal import print_board
+from mmbench.leaderboard.render.latex import render_latex
+from mmbench.leaderboard.render.markdown import render_scores
+from mmbench.leaderboard.render.terminal import print_board
 from mmbench.results import Metric, Result, ResultStore
 from mmbench.transfer.request import Outcome
 from mmbench.transfer.resolution import resolve_task

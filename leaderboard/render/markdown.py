@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mmbench.leaderboard.board import Board, Column, Row
-from mmbench.leaderboard.wording import (
+from mmbench.leaderboard.render.wording import (
     MISSING,
     count,
     delta_words,
@@ -67,13 +67,13 @@ def render_deltas(board: Board) -> str:
             delta = None if cell is None else cell.delta
             words = MISSING if delta is None else delta_words(delta, column)
             cells.append(f"**{words}**" if delta is not None and delta.separable else words)
-        lines.append([_escape(row.arm), *cells])
+        lines.append([_escape(row.name), *cells])
     return _table(header, lines, right_from=1)
 
 
 def _arm(row: Row) -> str:
     role = " (baseline)" if row.baseline else " (control)" if row.control else ""
-    return _escape(row.arm) + role
+    return _escape(row.name) + role
 
 
 def _score(board: Board, row: Row, column: Column) -> str:
@@ -89,7 +89,7 @@ def _cost(board: Board) -> str:
     header = ("arm", "network", "pretraining data", "epochs", "one pretraining", "all transfer runs", "seeds")
     lines = (
         (
-            row.arm,
+            row.name,
             row.arch,
             row.pretrain_data or MISSING,
             MISSING if row.epochs is None else str(row.epochs),

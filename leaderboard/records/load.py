@@ -52,8 +52,10 @@ def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
 
     Columns: file (the name), arm, control, task, dataset, fingerprint, split, protocol, recipe (the protocol
     without its version), version, config (JSON), config_digest, metric, primary, value, higher_is_better,
-    unit, images (that the metric was computed on), transfer_seed, pretraining_seed, weights (digest of the
-    model card), what is known about the weights, provenance.
+    unit, images (that the metric was computed on), transfer_seed, pretraining_seed, row (name of the row:
+    the arm, and what distinguishes it from other rows of that arm), weights (their identity: the SHA-256
+    of their tensors or else of their file), labels (digest of those used), what is known about the
+    weights, provenance.
 
     Raises:
         UserError: there are no records.
@@ -97,7 +99,20 @@ def _rows(file: str, result: Result) -> list[dict[str, object]]:
         "config_digest": config_digest(result.config),
         "transfer_seed": result.seed,
         "pretraining_seed": card.seed,
-        "weights": card.digest,
+        "row": card.arm,
+        "weights": result.weights_sha256 or card.source_sha256 or f"card {card.digest}",
+        "framework": card.framework,
+        "pretrain_recipe": card.recipe,
+        "pretrain_recipe_digest": card.recipe_digest,
+        "pretrain_fingerprint": card.pretrain_fingerprint,
+        "pretrain_precision": card.precision,
+        "pretrain_compute_kind": None if card.pretrain_compute is None else card.pretrain_compute.kind,
+        "pretrain_compute": None if card.pretrain_compute is None else card.pretrain_compute.seconds,
+        "image_size": card.preprocessing.image_size,
+        "labels": None if result.labels is None else result.labels.sha256,
+        "compute_kind": None if result.compute is None else result.compute.kind,
+        "compute": None if result.compute is None else result.compute.seconds,
+        "outcomes": None if result.outcomes is None else result.outcomes.sha256,
         "arch": card.arch,
         "method": card.method,
         "masking": card.masking,
@@ -134,6 +149,8 @@ def _rows(file: str, result: Result) -> list[dict[str, object]]:
             "higher_is_better": metric.higher_is_better,
             "unit": metric.unit,
             "images": metric.n,
+            "interval_low": None if metric.interval is None else metric.interval[0],
+            "interval_high": None if metric.interval is None else metric.interval[1],
         }
         for name, metric in sorted(result.metrics.items())
     ]

@@ -12,14 +12,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mmbench.leaderboard import wording
-from mmbench.leaderboard.board import Board, PublishedGroup
-from mmbench.leaderboard.plots import Plot
+from mmbench.leaderboard.board import Board
+from mmbench.leaderboard.published.types import PublishedGroup
+from mmbench.leaderboard.render import wording
+from mmbench.leaderboard.render.plots import Plot
 
 
 def render_page(board: Board, plots: Sequence[Plot]) -> str:
     """Return the page as HTML; `plots` are the drawings of this board (see `draw_plots`)."""
-    folder = resources.files("mmbench.leaderboard")
+    folder = resources.files("mmbench.leaderboard.render")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from mmbench.leaderboard.statistics import summarise, welch_interval
+from mmbench.leaderboard.statistics.summaries import summarise, welch_interval
 
 
 def runs(*groups: list[float]) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmbench.leaderboard.build import read_board
-from mmbench.leaderboard.page import source_link
-from mmbench.leaderboard.published import FAMILY, SUBJECTS, published_groups, published_table
+from mmbench.leaderboard.published.groups import FAMILY, SUBJECTS, published_groups, published_table
+from mmbench.leaderboard.render.page import source_link
 from mmbench.results import Result
 
 ALL_TASKS = ("linear", "knn", "semisup", "finetune", "detection", "segmentation")

@@ -8,8 +8,8 @@ import pytest
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
-from mmbench.leaderboard.csv_files import csv_text, runs_table
-from mmbench.leaderboard.load import load_frame
+from mmbench.leaderboard.records.load import load_frame
+from mmbench.leaderboard.render.csv_files import csv_text, runs_table
 from mmbench.results import Result, config_digest
 
 Make = Callable[..., Result]

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.build import build, read_board
-from mmbench.leaderboard.latex import escape, render_latex
-from mmbench.leaderboard.markdown import render_deltas, render_markdown, render_scores
-from mmbench.leaderboard.page import render_page
-from mmbench.leaderboard.plots import Plot, compared_rows, draw_plots
-from mmbench.leaderboard.terminal import print_board
-from mmbench.leaderboard.wording import signed
+from mmbench.leaderboard.render.latex import escape, render_latex
+from mmbench.leaderboard.render.markdown import render_deltas, render_markdown, render_scores
+from mmbench.leaderboard.render.page import render_page
+from mmbench.leaderboard.render.plots import Plot, compared_rows, draw_plots
+from mmbench.leaderboard.render.terminal import print_board
+from mmbench.leaderboard.render.wording import signed
 from mmbench.results import Result
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}

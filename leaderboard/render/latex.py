@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmbench.leaderboard.board import Board, Column, Row
-from mmbench.leaderboard.wording import metric_words, rank_words, score, signed
+from mmbench.leaderboard.render.wording import metric_words, rank_words, score, signed
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -49,7 +49,7 @@ def render_latex(board: Board) -> str:
 
 def _scores(board: Board) -> str:
     lines = [
-        [escape(row.arm), rank_words(row), *(_score(board, row, column) for column in board.columns)]
+        [escape(row.name), rank_words(row), *(_score(board, row, column) for column in board.columns)]
         for row in board.rows
     ]
     notes = " ".join(escape(note) for note in board.footnotes)
@@ -73,7 +73,7 @@ def _score(board: Board, row: Row, column: Column) -> str:
 
 def _deltas(board: Board) -> str:
     rows = [row for row in board.rows if not row.baseline]
-    lines = [[escape(row.arm), *(_delta(board, row, column) for column in board.columns)] for row in rows]
+    lines = [[escape(row.name), *(_delta(board, row, column) for column in board.columns)] for row in rows]
     heads = ["Arm", *(escape(column.label) for column in board.columns)]
     caption = (
         f"Difference of means to {escape(board.baseline or '')}, in points, with Welch's 95\\% interval; "

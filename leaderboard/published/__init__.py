@@ -1,0 +1,1 @@
+"""Published numbers: shown beside the measured ones, never ranked or averaged with them."""

@@ -1,0 +1,51 @@
+"""Per-image outcomes: the Parquet file beside a record, and what the record says about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmbench.errors import UserError
+from mmbench.files import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDING = "images.parquet"
+
+
+class ImageOutcomes(BaseModel):
+    """What a record says about the file of its per-image outcomes.
+
+    Attributes:
+        sha256: of the file, which lies beside the record; see `outcomes_path`.
+        images: different images that the file has rows of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    images: int = Field(ge=1)
+
+
+def outcomes_path(record: Path) -> Path:
+    """Return where the per-image outcomes of the record at this path lie."""
+    return record.with_suffix(f".{ENDING}")
+
+
+def read_outcomes(record: Path, stated: ImageOutcomes) -> pd.DataFrame:
+    """Return the per-image outcomes of the record at this path.
+
+    Raises:
+        UserError: the file is missing, or is not the one that the record was written with.
+    """
+    import pandas as pd
+
+    path = outcomes_path(record)
+    if not path.is_file():
+        raise UserError(f"no per-image outcomes at {path}; copy them with their record")
+    if sha256_of(path) != stated.sha256:
+        raise UserError(f"{path} is not what its record was written with; restore it with its record")
+    return pd.read_parquet(path)
