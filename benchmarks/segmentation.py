@@ -2,10 +2,10 @@
 
 python benchmarks/segmentation.py [--json PATH] [--rounds N] [--iterations N]
 
-- time: seconds of an iteration over those of a plain mmengine Runner with the same configuration, images and
-  weights: an FCN of output stride 8 on a ResNet-18. Data, which mmsegmentation's own transforms load there,
-  progress and saved losses are included on both sides; states, which are saved once a minute, are not. The
-  two take turns, in their own processes.
+- time: median seconds of an iteration over those of a plain mmengine Runner with the same configuration,
+  images and weights: an FCN of output stride 8 on a ResNet-18. Data, which mmsegmentation's own transforms
+  load there, progress and saved losses are included on both sides; states, which are saved once a minute,
+  are not. The two take turns, in their own processes.
 - processor: the same in seconds of the processor, which other programs disturb less; no goal;
 - memory: the largest resident memory of those processes, ours over mmengine's; on a GPU, the largest memory
   that torch allocated.
@@ -67,20 +67,22 @@ def write_scenes(folder: Path) -> None:
 
 
 class Clock:
-    """Seconds of the iterations after the warm-up."""
+    """Median seconds of the iterations after the warm-up, which other programs disturb less than a mean."""
 
-    def __init__(self, iterations: int, wait: Any) -> None:
-        self.iterations, self.wait = iterations, wait
-        self.taken: dict[str, float] = {}
+    def __init__(self, wait: Any) -> None:
+        self.wait = wait
+        self.times: dict[str, list[float]] = {"seconds": [], "processor": []}
 
     def after(self, done: int) -> None:
         """Take the time after an iteration."""
         self.wait()
-        now = {"seconds": time.perf_counter(), "processor": time.process_time()}
-        if done == WARM_UP:
-            self.started = now
-        elif done > WARM_UP:
-            self.taken = {name: (end - self.started[name]) / self.iterations for name, end in now.items()}
+        if done >= WARM_UP:
+            self.times["seconds"].append(time.perf_counter())
+            self.times["processor"].append(time.process_time())
+
+    @property
+    def taken(self) -> dict[str, float]:
+        return {name: statistics.median(np.diff(times)) for name, times in self.times.items()}
 
 
 def measure_one(side: str, folder: Path, iterations: int) -> None:
@@ -98,7 +100,7 @@ def measure_one(side: str, folder: Path, iterations: int) -> None:
     from mmbench.transfer.run import TransferRun
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clock = Clock(iterations, torch.cuda.synchronize if device.type == "cuda" else lambda: None)
+    clock = Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
 
     def report(done: int, total: int, message: str) -> None:
         clock.after(done)
