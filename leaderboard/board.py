@@ -148,7 +148,7 @@ class Row:
         pretrain_seconds: mean wall time of a pretraining; None where unknown or nothing was pretrained.
         pretrain_compute: mean processor or GPU seconds of a pretraining; `compute_kind` says which.
         transfer_seconds: wall time of all transfer runs together; `transfer_compute` the same in
-            processor or GPU seconds.
+            processor or GPU seconds, `transfer_compute_kind` says which.
         images_per_second: median over the runs that say it.
         weights: number of different weights.
     """
@@ -180,6 +180,7 @@ class Row:
     compute_kind: str | None = None
     images_per_second: float | None = None
     weights: int = 0
+    transfer_compute_kind: str | None = None
 
     @property
     def ranked(self) -> bool:
@@ -228,6 +229,7 @@ class Board:
         footnotes: caveats, the gravest first.
         environment: (what, values) pairs: versions, hardware, code.
         created: date of the newest record, so that the same records give the same bytes.
+        verdict: whether any pretraining differs from the baseline beyond chance, in a sentence.
     """
 
     title: str
@@ -243,6 +245,7 @@ class Board:
     ranking: Ranking = Ranking((), "")
     overall: Overall | None = None
     anchors: tuple[Anchor, ...] = ()
+    verdict: str = ""
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """Return what `row` reached in `column`; None if that was not measured."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mmbench.formatting import difference, measured
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
 from mmbench.leaderboard.statistics.summaries import Summary
@@ -40,17 +42,47 @@ def signed(value: float, column: Column) -> str:
 
 
 def delta_words(delta: Delta, column: Column) -> str:
-    """Return "+3.1 [−2.0, +8.2]"; a ° marks an interval over runs of a single pretraining."""
+    """Return "+3.1 [−2.0, +8.2]"; a ° marks an interval that speaks of single weights alone."""
     text = signed(delta.value, column)
     if delta.interval is None:
         return text
-    mark = "°" if delta.interval.basis == "runs" else ""
+    mark = "" if delta.interval.basis == "pretrainings" else "°"
     return f"{text} [{signed(delta.interval.low, column)}, {signed(delta.interval.high, column)}]{mark}"
 
 
 def rank_words(row: Row) -> str:
-    """Return the mean rank with one decimal; of a row that is not ranked a dash."""
-    return MISSING if row.mean_rank is None else f"{row.mean_rank:.1f}"
+    """Return the mean rank and its interval, "1.5 [1.0, 2.3]"; of a row that is not ranked a dash."""
+    if row.mean_rank is None:
+        return MISSING
+    if row.rank_interval is None:
+        return f"{row.mean_rank:.1f}"
+    return f"{row.mean_rank:.1f} [{row.rank_interval[0]:.1f}, {row.rank_interval[1]:.1f}]"
+
+
+def probability_words(probability: float | None) -> str:
+    """Return a probability in whole percent; what is neither 0 nor 1 is never shown as 0 or 100%."""
+    if probability is None:
+        return MISSING
+    if 0 < probability < 0.01:
+        return "<1%"
+    if 0.99 < probability < 1:
+        return ">99%"
+    return f"{100 * probability:.0f}%"
+
+
+def compute_words(seconds: float | None, kind: str | None) -> str:
+    """Return computing time with its kind: "22 min CPU", "5.3 h GPU"."""
+    if seconds is None or kind is None:
+        return MISSING
+    return f"{seconds_words(seconds)} {kind.upper()}"
+
+
+def rate_words(images_per_second: float | None) -> str:
+    """Return images per second in three digits, such as "812", "0.57" or "13,400"."""
+    if images_per_second is None:
+        return MISSING
+    digits = max(0, 2 - math.floor(math.log10(images_per_second))) if images_per_second > 0 else 0
+    return f"{images_per_second:,.{digits}f}"
 
 
 def seconds_words(seconds: float | None) -> str:
