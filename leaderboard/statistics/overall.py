@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+
+import pandas as pd
+
+from mmbench.leaderboard.statistics.ranking import Key
 
 
 @dataclass(frozen=True)
@@ -20,3 +25,16 @@ class Overall:
     thresholds: tuple[float, ...]
     profiles: dict[str, tuple[float, ...]]
     critical_difference: dict[tuple[str, str], float] | None
+
+
+def overall_of(
+    cells: Mapping[Key, Mapping[str, pd.DataFrame]], higher: Mapping[Key, bool], controls: Set[str]
+) -> Overall | None:
+    """Return how ranked rows compare over all columns of the ranking; None where there is nothing to compare.
+
+    Args:
+        cells: by column and row: the runs; all columns have the same rows.
+        higher: by column: whether higher is better.
+        controls: names of the rows that were not pretrained.
+    """
+    return None

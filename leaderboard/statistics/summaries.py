@@ -1,9 +1,9 @@
-"""The statistics of one cell and of the difference between two cells.
+"""The statistics of one cell.
 
 A *run* is one record. A *pretraining* is one set of weights. Runs that share their weights are not
 independent measurements of a method: they show the variation over label draws or seeds of the head, but not
-over pretrainings. Hence means give every pretraining the same weight, and the interval of a difference is
-taken over pretrainings wherever both arms have at least two of them.
+over pretrainings. Hence means give every pretraining the same weight, and intervals are taken over
+pretrainings wherever there are at least two.
 """
 
 from __future__ import annotations
@@ -15,19 +15,47 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mmbench.leaderboard.statistics.runs import Runs
+
 CONFIDENCE = 0.95
+INTERVAL = ("interval_low", "interval_high")  # columns of the frame of records
+Basis = Literal["pretrainings", "runs", "images"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95% interval of a mean or of a difference of means.
+
+    Attributes:
+        degrees: degrees of freedom of the t distribution that it comes from; infinite where none takes part.
+        basis: what is taken as independent. "pretrainings"; "runs" if a side has a single one, so that the
+            interval speaks of these very weights and not of the method; "images" if it has a single
+            run, so that it speaks of this very run.
+        p: two-sided p value of zero; None where zero means nothing.
+    """
+
+    low: float
+    high: float
+    degrees: float
+    basis: Basis
+    p: float | None = None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean, spread and counts of the runs of one arm in one column.
+    """Mean, spread and counts of the runs of one row in one column.
 
     Attributes:
         mean: mean over pretrainings of the mean over each one's runs (the mean over runs if balanced).
         std: sample standard deviation (ddof 1) over all runs; None for a single run.
         runs: number of records.
         pretrainings: number of different weights.
-        interval: 95% interval of the mean, over pretrainings; of one run of one pretraining over its images.
+        interval: 95% interval of the mean; None where nothing varies or nothing is known.
     """
 
     mean: float
@@ -37,39 +65,43 @@ class Summary:
     interval: Interval | None = None
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Welch's 95% interval of a difference of means.
-
-    Attributes:
-        basis: "pretrainings" if each unit is one pretraining; "runs" if an arm has a single one, so that the
-            interval speaks of these very weights and not of the method.
-        degrees: Welch-Satterthwaite degrees of freedom.
-        p: two-sided p value of zero.
-    """
-
-    low: float
-    high: float
-    degrees: float
-    basis: Literal["pretrainings", "runs", "images"]
-    p: float | None = None
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
-
-
-def per_pretraining(runs: pd.DataFrame) -> pd.Series[float]:
-    """Return the mean value of each set of weights; `runs` has the columns value and weights."""
-    return runs.groupby("weights")["value"].mean()
-
-
 def summarise(runs: pd.DataFrame) -> Summary:
-    """Return the summary of one arm's runs (columns value and weights)."""
-    means = per_pretraining(runs)
-    std = float(runs["value"].std(ddof=1)) if len(runs) > 1 else None
-    return Summary(float(means.mean()), std, len(runs), len(means))
+    """Return the summary of one row's runs in one column.
+
+    The interval is Student's t interval over the means of pretrainings, from two on; over the runs of a
+    single pretraining, from two on; and of a single run what its record states, which is over images.
+
+    Args:
+        runs: columns value and weights; interval_low, interval_high, images and unit where known.
+    """
+    found = Runs.of(runs)
+    std = float(found.values.std(ddof=1)) if len(found.values) > 1 else None
+    return Summary(found.mean, std, len(found.values), len(found.means), _interval(found))
+
+
+def _interval(runs: Runs) -> Interval | None:
+    from scipy.special import stdtrit
+
+    units = runs.units
+    if len(units) == 1:
+        return _over_images(runs.frame)
+    if not runs.varies:
+        return None
+    degrees = len(units) - 1
+    error = float(np.std(units, ddof=1)) / math.sqrt(len(units))
+    half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
+    basis: Basis = "pretrainings" if len(runs.means) > 1 else "runs"
+    return Interval(runs.mean - half, runs.mean + half, degrees, basis)
+
+
+def _over_images(run: pd.DataFrame) -> Interval | None:
+    """Return the interval that the record of a single run states."""
+    if "interval_low" not in run:
+        return None
+    low, high = (float(run[name].to_numpy(np.float64, na_value=np.nan)[0]) for name in INTERVAL)
+    if math.isnan(low):
+        return None
+    return Interval(low, high, math.inf, "images")
 
 
 def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
@@ -80,7 +112,7 @@ def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
     """
     from scipy import stats
 
-    units = per_pretraining(ours).to_numpy(), per_pretraining(theirs).to_numpy()
+    units = Runs.of(ours).means, Runs.of(theirs).means
     centre = float(np.mean(units[0]) - np.mean(units[1]))
     basis: Literal["pretrainings", "runs"] = "pretrainings"
     if min(len(side) for side in units) < 2:
