@@ -14,7 +14,8 @@ from mmbench.errors import UserError, unknown_name
 from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, Row, Run
 from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.published.types import PublishedGroup
-from mmbench.leaderboard.records.refusals import COLUMN, refuse_mixtures
+from mmbench.leaderboard.records.comparable import comparable
+from mmbench.leaderboard.records.refusals import COLUMN
 from mmbench.leaderboard.statistics.summaries import summarise, welch_interval
 from mmbench.tasks import TASKS
 
@@ -36,13 +37,15 @@ def make_board(
     Raises:
         UserError: no record of the baseline (near match named), or records that do not compare.
     """
-    refuse_mixtures(frame)
+    frame = comparable(frame)
     names = sorted(frame["row"].unique())
     if baseline is not None and baseline not in names:
         raise unknown_name("baseline", baseline, names)
     records = frame[frame["primary"]]
     columns, cells = [], {}
-    for key, label in _labels(records).items():
+    labels = _labels(records)
+    for key in frame.attrs.get("columns", labels):  # the order that --columns asks for
+        label = labels[key]
         group = records[(records[COLUMN] == list(key)).all(axis=1)]
         column = _column(label, group)
         columns.append(column)

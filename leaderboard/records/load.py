@@ -16,26 +16,44 @@ from mmbench.results import CUSTOM, Result, ResultStore, config_digest
 CONTROL_FORMATS = ("random", "pixels")
 
 
-def load_frame(results: Path, *, skip_invalid: bool = False) -> pd.DataFrame:
-    """Read every record below `results`; see `frame_of` for the columns.
+def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) -> pd.DataFrame:
+    """Read every record below the folders `results`; see `frame_of` for the columns.
+
+    A file may be named as well. Of several folders, the same record counts once. `frame.attrs["warnings"]`
+    has a sentence for what is left out so.
 
     Args:
         skip_invalid: leave out files that are not records; `frame.attrs["skipped"]` has a line for each.
 
     Raises:
-        UserError: the folder is missing or holds no record, or files in it are not records: a line for each.
+        UserError: a folder is missing or holds no record, or files in it are not records: a line for each.
     """
-    if not results.exists():
-        raise UserError(f"no folder {results}; `mmbench transfer` writes records, into results/ by default")
-    if not results.is_dir():
-        raise UserError(f"{results} is a file; name the folder that holds the result records")
-    records, invalid = ResultStore(results).read_all()
+    folders = [results] if isinstance(results, Path) else list(results)
+    pairs: list[tuple[str, Result, Path | None]] = []
+    invalid: list[UserError] = []
+    warnings: list[str] = []
+    for folder in folders:
+        if not folder.exists():
+            raise UserError(
+                f"no folder {folder}; `mmbench transfer` writes records, into results/ by default"
+            )
+        if not folder.is_dir():
+            raise UserError(f"{folder} is a file; name the folder that holds the result records")
+        records, faulty = ResultStore(folder).read_all()
+        invalid += faulty
+        if not records and not faulty:
+            raise UserError(f"no result records below {folder}; `mmbench transfer` writes them")
+        base = "" if len(folders) == 1 else f"{folder.name}/"
+        pairs += [
+            (base + path.relative_to(folder).as_posix(), found, path.absolute()) for path, found in records
+        ]
     if invalid and not skip_invalid:
         raise _refusal(invalid)
-    if not records:
-        raise UserError(f"no result records below {results}; `mmbench transfer` writes them")
-    frame = frame_of((path.relative_to(results).as_posix(), result) for path, result in records)
+    if not pairs:
+        raise UserError(f"no result records below {folders[0]}; `mmbench transfer` writes them")
+    frame = frame_of(((name, record) for name, record, _ in pairs), [path for _, _, path in pairs])
     frame.attrs["skipped"] = tuple(map(str, invalid))
+    frame.attrs["warnings"] = tuple(warnings)
     return frame
 
 
@@ -47,7 +65,7 @@ def _refusal(invalid: Sequence[UserError]) -> UserError:
     return UserError(f"{len(invalid)} files are not result records; --skip-invalid leaves them out: {lines}")
 
 
-def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
+def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None] = ()) -> pd.DataFrame:
     """Return one row per record and metric, from pairs of a name (a path) and a record.
 
     Columns: file (the name), arm, control, task, dataset, fingerprint, split, protocol, recipe (the protocol
@@ -60,7 +78,13 @@ def frame_of(records: Iterable[tuple[str, Result]]) -> pd.DataFrame:
     Raises:
         UserError: there are no records.
     """
-    rows = [row for name, result in records for row in _rows(name, result)]
+    pairs = list(records)
+    places = list(paths) or [None] * len(pairs)
+    rows = [
+        row | {"path": None if path is None else str(path)}
+        for (name, result), path in zip(pairs, places, strict=True)
+        for row in _rows(name, result)
+    ]
     if not rows:
         raise UserError("there are no result records to build a leaderboard from")
     frame = pd.DataFrame(rows)
