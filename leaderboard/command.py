@@ -8,6 +8,7 @@ import click
 
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
+from mmbench.leaderboard.verify.command import add, verify
 from mmbench.writable import require_writable
 
 TITLE = "mmbench leaderboard"
@@ -68,3 +69,7 @@ def show(results: Path, baseline: str | None, skip_invalid: bool, title: str) ->
 
 def _baseline(baseline: str | None) -> tuple[str, ...]:
     return () if baseline is None else ("--baseline", baseline)
+
+
+leaderboard.add_command(verify)
+leaderboard.add_command(add)

@@ -1,0 +1,148 @@
+"""Add records that someone else sent to a results folder: checked, in their place, never over another."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.errors import UserError
+from mmbench.files import sha256_of
+from mmbench.image_outcomes import outcomes_path
+from mmbench.leaderboard.verify.problems import ERROR, Filed, Problem
+from mmbench.leaderboard.verify.records import check_record
+from mmbench.leaderboard.verify.together import implausible_together
+from mmbench.leftovers import scratch_file
+from mmbench.results import ResultStore, read_result
+
+SHOWN = 5  # errors in the message
+
+
+@dataclass(frozen=True)
+class Added:
+    """What `add_records` did.
+
+    Attributes:
+        written: paths of the records that are new in the folder.
+        known: records that were there already, or were given twice.
+        warnings: what is unlikely about the new ones.
+    """
+
+    written: tuple[Path, ...]
+    known: int
+    warnings: tuple[Problem, ...]
+
+
+def add_records(sources: Sequence[Path], to: Path, now: datetime.datetime | None = None) -> Added:
+    """File records, with their per-image outcomes, where records of their content lie below `to`.
+
+    Nothing is written unless everything can be. The files are copied as they are.
+
+    Args:
+        sources: records, and folders with records.
+        now: the present, which no record may be after; the clock's by default.
+
+    Raises:
+        UserError: a source is no record or is wrong, or another record of the same run is in the folder.
+    """
+    present = datetime.datetime.now(datetime.UTC) if now is None else now
+    store = ResultStore(to)
+    new: dict[Path, Filed] = {}
+    known, problems = 0, list[Problem]()
+    for filed in _read(sources):
+        result = filed.result
+        target = store.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
+        problems += (
+            problem
+            for problem in check_record(filed, present)[1]
+            if problem.level == ERROR or "is not where" not in problem.reason
+        )
+        if target in new or target.exists():
+            _require_same(filed, new[target].path if target in new else target)
+            known += 1
+        else:
+            new[target] = filed
+    already = _in_store(to)
+    new_names = {filed.name for filed in new.values()}
+    problems += (
+        problem
+        for problem in implausible_together([*already, *new.values()])
+        if problem.file in new_names or any(name in problem.reason for name in new_names)
+    )
+    _refuse(problems, sources)
+    for target, filed in new.items():
+        if filed.result.outcomes is not None:
+            _copy(outcomes_path(filed.path), outcomes_path(target))
+        _copy(filed.path, target)
+    return Added(tuple(new), known, tuple(problems))
+
+
+def _read(sources: Sequence[Path]) -> list[Filed]:
+    found: list[Filed] = []
+    for source in sources:
+        if source.is_dir():
+            records, invalid = ResultStore(source).read_all()
+            if invalid:
+                raise UserError("; ".join(map(str, invalid[:SHOWN])) + _more(len(invalid)))
+            if not records:
+                raise UserError(
+                    f"no result records below {source}; name a record, or a folder that holds some"
+                )
+            found += [Filed(source, path, result) for path, result in records]
+        else:
+            found.append(Filed(source.parent, source, read_result(source)))
+    return found
+
+
+def _in_store(to: Path) -> list[Filed]:
+    """Return the records that are there; what cannot be read is no matter of the new ones."""
+    return [Filed(to, path, result) for path, result in ResultStore(to).read_all()[0]] if to.is_dir() else []
+
+
+def _require_same(filed: Filed, there: Path) -> None:
+    """Refuse a record whose place another one has.
+
+    Raises:
+        UserError: the one that is there differs.
+    """
+    if read_result(there) != filed.result:
+        raise UserError(
+            f"{filed.path} is another record of the run that {there} holds already; records are never "
+            "replaced, so remove that one if this one is right"
+        )
+
+
+def _refuse(problems: list[Problem], sources: Sequence[Path]) -> None:
+    errors = [problem for problem in problems if problem.level == ERROR]
+    if errors:
+        listing = "; ".join(f"{problem.file}: {problem.reason}" for problem in errors[:SHOWN])
+        shown = ", ".join(map(str, sources[:SHOWN]))
+        raise UserError(f"nothing of {shown} was added: {listing}{_more(len(errors))}")
+
+
+def _more(count: int) -> str:
+    return f" and {count - SHOWN} more" if count > SHOWN else ""
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file to where none is; another process that writes the same place at once is not overwritten.
+
+    Raises:
+        UserError: another file appeared there.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o644)
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            if sha256_of(source) != sha256_of(target):
+                raise UserError(
+                    f"another process wrote {target} meanwhile; run the same command again"
+                ) from None

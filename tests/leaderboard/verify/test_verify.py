@@ -1,0 +1,217 @@
+"""Verification: each kind of fault is found, with its level, and sound records have none."""
+
+import datetime
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from mmbench.errors import UserError
+from mmbench.files import sha256_of
+from mmbench.image_outcomes import ImageOutcomes, outcomes_path
+from mmbench.leaderboard.command import leaderboard
+from mmbench.leaderboard.verify.outcomes import recomputed
+from mmbench.leaderboard.verify.records import verify
+from mmbench.results import DatasetReference, Metric, Result, ResultStore
+from mmbench.verification import with_digest
+
+Make = Callable[..., Result]
+KNN = "knn/patterns@1"  # its one metric is top1
+NOW = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
+FUTURE = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
+
+
+def percent(value: float, n: int = 2000, **facts: Any) -> Metric:
+    return Metric(value=value, higher_is_better=True, n=n, **facts)
+
+
+def problems_of(root: Path) -> list[tuple[str, str]]:
+    return [(problem.level, problem.reason) for problem in verify([root], NOW).problems]
+
+
+def test_sound_records_have_no_problem(record: Make, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    for seed, value in enumerate((70.0, 70.5)):
+        store.write(record("moco", KNN, seed=seed, value=value, wall_seconds=10.0 + seed))
+    store.write(record("random", KNN, value=56.0, wall_seconds=9.0))
+    report = verify([tmp_path], NOW)
+    assert (report.records, report.problems) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({"metrics": {"top1": percent(70), "top5": percent(60)}}, "error", "top1 70 exceeds top5 60"),
+        ({"metrics": {"top1": percent(70, interval=(71, 72))}}, "warning", "outside its interval"),
+        ({"metrics": {"top1": percent(0)}}, "warning", "exactly 0"),
+        ({"metrics": {"top1": percent(70.01)}}, "warning", "not a whole number of 2000 images"),
+        (
+            {
+                "metrics": {"top1": percent(70), "mean_per_class": percent(71)},
+                "per_class": {"a": 60, "b": 80},
+            },
+            "error",
+            "the mean of its classes is 70.0000",
+        ),
+        (
+            {"metrics": {"top1": percent(70)}, "per_class": {"a": 60, "b": 65}},
+            "error",
+            "its classes' 60 to 65",
+        ),
+        (
+            {"metrics": {"top1": percent(20)}, "per_class": {"a": 20, "b": 20}},
+            "warning",
+            "far below chance, 50",
+        ),
+        (
+            {"dataset": DatasetReference(name="patterns", fingerprint="ab", split_sizes={"test": 1000})},
+            "warning",
+            "over 2000 images, but test has 1000",
+        ),
+        ({"created": FUTURE}, "error", "in the future"),
+        ({"created": datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)}, "warning", "before there was"),
+        ({"wall_seconds": 0.0}, "warning", "took 0 seconds"),
+        ({"images_per_second": 0.0}, "warning", "0 images per second"),
+        ({"card_changes": {"source_format": "random"}}, "error", "cannot have 8 pretraining epochs"),
+        ({"card_changes": {"epochs": 0}}, "warning", "not a control"),
+        ({"card_changes": {"pretrain_seconds": 0.0}}, "warning", "8 pretraining epochs in 0 seconds"),
+    ],
+)
+def test_what_one_record_shows(
+    record: Make, tmp_path: Path, changes: dict[str, Any], level: str, words: str
+) -> None:
+    metrics = {"metrics": {"top1": percent(70)}}
+    ResultStore(tmp_path).write(record("moco", KNN, **{**metrics, **changes}))
+    [(found, reason)] = problems_of(tmp_path)
+    assert found == level and words in reason
+
+
+def test_what_records_together_show(record: Make, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    store.write(record("random", KNN, value=56.0, wall_seconds=1.0))
+    store.write(record("moco", KNN, value=50.0, wall_seconds=2.0))
+    store.write(record("mixmask", KNN, seed=0, value=71.0, wall_seconds=3.0))
+    store.write(record("mixmask", KNN, seed=1, value=71.0, wall_seconds=3.0))
+    fraction = {"top1": percent(0.9), "top5": percent(0.95)}
+    store.write(record("erase", KNN, metrics=fraction, wall_seconds=4.0))
+    same = {"card_changes": {"pretrain_seconds": 41.5}}
+    store.write(record("mscn", KNN, seed=0, value=69.0, wall_seconds=5.0, **same))
+    store.write(record("mscn", KNN, seed=1, value=69.5, wall_seconds=6.0, **same))
+    found = problems_of(tmp_path)
+    assert sum("not better than random weights, 56" in reason for _, reason in found) == 2
+    assert sum("every value and the seconds equal" in reason for _, reason in found) == 1
+    assert sum("looks like a fraction of 1" in reason for _, reason in found) == 1
+    assert sum("took 41.5 s, exactly as long" in reason for _, reason in found) == 1
+    assert len(found) == 5 and {level for level, _ in found} == {"warning"}
+
+
+def test_a_copy_under_another_seed_is_an_error(record: Make, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    one = record("moco", KNN, value=70.0)
+    store.write(one)
+    store.write(one.model_copy(update={"seed": 5}))
+    [(level, reason)] = problems_of(tmp_path)
+    assert level == "error" and "every value, the seconds and the date equal" in reason
+
+
+def test_files_are_compared_with_their_content(record: Make, tmp_path: Path) -> None:
+    path = ResultStore(tmp_path).write(record("moco", KNN, value=70.0))
+    values = json.loads(path.read_text())
+    values["seed"] = 3  # an edit that knows of the digest
+    path.write_text(json.dumps(with_digest({k: v for k, v in values.items() if k != "digest"})))
+    [(level, reason)] = problems_of(tmp_path)
+    assert level == "error" and "its name is of another seed than its content" in reason
+
+    path.write_text(json.dumps(values))
+    [(level, reason)] = problems_of(tmp_path)
+    assert level == "error" and "damaged" in reason
+
+    del values["digest"]
+    path.unlink()
+    (tmp_path / "mine.json").write_text(json.dumps(values))
+    assert [level for level, _ in problems_of(tmp_path)] == ["warning", "warning"]
+    (tmp_path / "notes.json").write_text("{}")
+    assert [level for level, _ in problems_of(tmp_path)] == ["error", "warning", "warning"]
+
+
+def outcomes() -> pd.DataFrame:
+    labels = ["a"] * 12 + ["b"] * 8
+    predicted = ["a"] * 9 + ["b"] * 9 + ["a"] * 2
+    images = [f"test/{n}.png" for n in range(20)]
+    table = pd.DataFrame({"image": images, "label": labels, "predicted": predicted})
+    return table.assign(correct=table["label"] == table["predicted"])
+
+
+def write_with_outcomes(store: ResultStore, result: Result, table: pd.DataFrame) -> Path:
+    path = store.write(result)
+    table.to_parquet(outcomes_path(path), index=False)
+    stated = ImageOutcomes(sha256=sha256_of(outcomes_path(path)), images=len(table))
+    return store.write(result.model_copy(update={"outcomes": stated}))
+
+
+def test_metrics_are_computed_anew_from_per_image_outcomes(record: Make, tmp_path: Path) -> None:
+    # 9 of 12 and 6 of 8 are right.
+    right = {"top1": percent(75, 20), "mean_per_class": percent(75, 20)}
+    path = write_with_outcomes(ResultStore(tmp_path), record("moco", KNN, metrics=right), outcomes())
+    report = verify([tmp_path], NOW)
+    assert (report.recomputed, report.problems) == (1, ())
+
+    wrong = record("moco", KNN, metrics={"top1": percent(80, 20)})
+    write_with_outcomes(ResultStore(tmp_path), wrong, outcomes())
+    [(level, reason)] = problems_of(tmp_path)
+    assert level == "error" and reason == "top1 is 80.0, but 75.0 by its per-image outcomes"
+
+    write_with_outcomes(
+        ResultStore(tmp_path), record("moco", KNN, metrics=right), outcomes().assign(correct=True)
+    )
+    assert any("5 images are called right or wrong against" in reason for _, reason in problems_of(tmp_path))
+
+    write_with_outcomes(ResultStore(tmp_path), record("moco", KNN, metrics=right), outcomes())
+    outcomes_path(path).write_bytes(b"other")
+    [(level, reason)] = problems_of(tmp_path)
+    assert level == "error" and "not what its record was written with" in reason
+    outcomes_path(path).unlink()
+    assert "no per-image outcomes at" in problems_of(tmp_path)[0][1]
+    (tmp_path / "alone.images.parquet").write_bytes(b"")
+    assert ("warning", "per-image outcomes without their record") in problems_of(tmp_path)
+
+
+def test_metrics_of_label_maps_are_computed_from_all_pixels() -> None:
+    generator = np.random.default_rng(0)
+    rows = []
+    confusion = np.zeros((3, 3))
+    for image in range(5):
+        counts = generator.integers(0, 50, (3, 3))
+        counts[2] = 0  # the third class is in no label map
+        confusion += counts
+        for place, name in enumerate("abc"):
+            union = counts[place].sum() + counts[:, place].sum() - counts[place, place]
+            facts = {"intersection": counts[place, place], "union": union, "labelled": counts[place].sum()}
+            rows.append({"image": str(image), "class": name, **facts})
+    found = recomputed(pd.DataFrame(rows))
+    ious, accuracies = [], []
+    for place in range(3):
+        hit, row, column = confusion[place, place], confusion[place].sum(), confusion[:, place].sum()
+        ious.append(hit / (row + column - hit))
+        accuracies += [hit / row] if row else []
+    assert found["mIoU"] == pytest.approx(100 * sum(ious) / 3)
+    assert found["mAcc"] == pytest.approx(100 * sum(accuracies) / 2)
+    assert found["aAcc"] == pytest.approx(100 * np.trace(confusion) / confusion.sum())
+    assert recomputed(pd.DataFrame({"image": ["a"]})) == {}
+
+
+def test_the_command_says_what_it_found(record: Make, tmp_path: Path) -> None:
+    path = ResultStore(tmp_path).write(record("moco", KNN, value=70.0))
+    sound = CliRunner().invoke(leaderboard, ["verify", str(tmp_path)])
+    assert sound.exit_code == 0 and "1 record, 0 computed anew" in sound.output
+    path.write_text("{}")
+    wrong = CliRunner().invoke(leaderboard, ["verify", str(tmp_path)])
+    assert wrong.exit_code == 1 and wrong.output.count("\n") == 2
+    assert "1 error, 0 warnings" in wrong.output and path.name in wrong.output
+    with pytest.raises(UserError, match="no folder"):
+        verify([tmp_path / "nowhere"], NOW)
