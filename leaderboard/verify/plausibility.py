@@ -5,19 +5,22 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections.abc import Iterator
-from typing import Literal
 
-from mmbench.leaderboard.verify.problems import ERROR, WARNING
+from mmbench.leaderboard.verify.problems import ERROR, WARNING, Level
 from mmbench.results import Result
 
-Found = Iterator[tuple[Literal["error", "warning"], str]]
+Found = Iterator[tuple[Level, str]]
 
 ROUNDING = 1e-6  # percent; records hold every digit
 PRINTED = 0.0051  # percent; records made by hand hold two decimals
 # Of each pair the first metric never exceeds the second, by definition.
 ORDERED = (("top1", "top5"), ("AP", "AP50"), ("AP75", "AP50"))
 SHARES = ("top1", "top5", "aAcc")  # of images or pixels that are right
-MEANS_OF_CLASSES = {"mean_per_class": ERROR, "mIoU": ERROR, "AP": WARNING}  # AP: classes without objects
+MEANS_OF_CLASSES: dict[str, Level] = {
+    "mean_per_class": ERROR,
+    "mIoU": ERROR,
+    "AP": WARNING,
+}  # AP: classes without objects
 # Release of Python 3.11, the oldest that mmbench runs on (peps.python.org/pep-0664).
 OLDEST = datetime.datetime(2022, 10, 24, tzinfo=datetime.UTC)
 CONTROLS = ("random", "pixels")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from mmbench.results import Result
 
+Level = Literal["error", "warning"]
 ERROR: Literal["error"] = "error"
 WARNING: Literal["warning"] = "warning"
 
@@ -22,7 +23,7 @@ class Problem:
         reason: what was seen.
     """
 
-    level: Literal["error", "warning"]
+    level: Level
     file: str
     reason: str
 
@@ -60,6 +61,6 @@ class Report:
     recomputed: int
     problems: tuple[Problem, ...]
 
-    def of(self, level: Literal["error", "warning"]) -> tuple[Problem, ...]:
+    def of(self, level: Level) -> tuple[Problem, ...]:
         """Return the problems of one level."""
         return tuple(problem for problem in self.problems if problem.level == level)
