@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mmbench.leaderboard.statistics.images import compare_images
 from mmbench.leaderboard.statistics.runs import Runs
-from mmbench.leaderboard.statistics.summaries import CONFIDENCE, Basis, Interval
+from mmbench.leaderboard.statistics.spread import (
+    Spread,
+    compare,
+    crossed_spread,
+    spread_of,
+    t_half_width,
+    t_p_value,
+)
+from mmbench.leaderboard.statistics.summaries import Basis, Interval
 
 SINGLE = "none: a single run against several"
 CONSTANT = "none: runs do not differ by more than rounding"
+LABELS = "none: the rows saw different labels, and each of them only one draw"
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,10 @@ class Difference:
 def difference_of(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
     """Return mean(ours) - mean(theirs), its 95% interval and its p value.
 
+    Over pretrainings where both have two or more, else over the runs of a single pretraining; over images
+    where both have a single run. Pretrainings are paired by their seed where each pair saw the same labels
+    and different pairs saw different ones. Where all pretrainings saw the same labels, these cancel.
+
     Args:
         ours, theirs: runs of two rows in one column; see `Runs`.
     """
@@ -47,28 +60,23 @@ def difference_of(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
 def difference_of_runs(ours: Runs, theirs: Runs) -> Difference:
     """Return the difference of two rows; see `difference_of`."""
     value = ours.mean - theirs.mean
+    if len(ours.values) == len(theirs.values) == 1:
+        on_images = compare_images(ours.frame, theirs.frame, value)
+        p = None if on_images.interval is None else on_images.interval.p
+        return Difference(value, on_images.interval, p, on_images.method, on_images.interval is not None)
     if min(len(ours.units), len(theirs.units)) < 2:
         return Difference(value, None, None, SINGLE, False)
+    if (pairs := _pairs(ours, theirs)) is not None:
+        return _paired(ours, *pairs)
     if not ours.varies and not theirs.varies:
         return Difference(value, None, None, CONSTANT, False)
-    several = min(len(ours.means), len(theirs.means)) > 1
-    basis: Basis = "pretrainings" if several else "runs"
-    interval = _welch(value, ours.units, theirs.units, basis)
-    return Difference(value, interval, interval.p, f"Welch t over {basis}", False)
-
-
-def _welch(value: float, ours: NDArray[np.float64], theirs: NDArray[np.float64], basis: Basis) -> Interval:
-    """Return Welch's t interval of a difference of means."""
-    from scipy.special import stdtr, stdtrit
-
-    shares = [float(np.var(side, ddof=1)) / len(side) for side in (ours, theirs)]
-    degrees = sum(shares) ** 2 / sum(
-        share**2 / (len(side) - 1) for share, side in zip(shares, (ours, theirs), strict=True)
-    )
-    error = math.sqrt(sum(shares))
-    half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
-    p = 2 * float(stdtr(degrees, -abs(value) / error))
-    return Interval(value - half, value + half, degrees, basis, p)
+    spreads = _spreads(ours, theirs)
+    if spreads is None:
+        return Difference(value, None, None, LABELS, False)
+    found = compare(value, *spreads)
+    basis = _basis(ours, theirs)
+    interval = Interval(value - found.half, value + found.half, found.degrees, basis, found.p)
+    return Difference(value, interval, found.p, f"{found.method} over {basis}", False)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -76,3 +84,59 @@ def holm(ps: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(ps, method="holm")[1]] if len(ps) else []
+
+
+def _basis(ours: Runs, theirs: Runs) -> Basis:
+    return "pretrainings" if min(len(ours.means), len(theirs.means)) > 1 else "runs"
+
+
+def _spreads(ours: Runs, theirs: Runs) -> tuple[Spread, Spread] | None:
+    """Return the spreads of both means; None where the draws of labels add one that cannot be known.
+
+    Draws that all pretrainings of both rows saw cancel. Draws of one row that all of its pretrainings saw,
+    and the other row did not, add to its spread.
+    """
+    spreads = []
+    same = bool(ours.draws) and bool(theirs.draws) and set(ours.draws) == set(theirs.draws)
+    for side in (ours, theirs):
+        shared = len(side.means) > 1 and len(set(side.draws)) == 1
+        if same or not shared:
+            spreads.append(spread_of(side.units))
+        elif side.crossed is None:
+            return None
+        else:
+            spreads.append(crossed_spread(side.crossed))
+    return spreads[0], spreads[1]
+
+
+def _pairs(ours: Runs, theirs: Runs) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the values of both rows in an order in which they pair; None where they do not.
+
+    Pretrainings pair by their seed. Runs of one pretraining each pair by the draw of labels.
+    """
+    if not ours.draws or not theirs.draws or len(ours.units) != len(theirs.units):
+        return None
+    if len(ours.means) == len(theirs.means) == 1:
+        keys = [side.draws[0] for side in (ours, theirs)]
+        if keys[0] != keys[1] or len(set(keys[0])) < len(keys[0]):
+            return None
+        orders = [np.argsort(side.frame["labels"].to_numpy(str)) for side in (ours, theirs)]
+        return ours.values[orders[0]], theirs.values[orders[1]]
+    draws = [dict(zip(side.seeds, side.draws, strict=False)) for side in (ours, theirs)]
+    if not draws[0] or draws[0] != draws[1] or len(set(ours.draws)) == 1:
+        return None
+    seeds = [dict(zip(side.seeds, side.means, strict=True)) for side in (ours, theirs)]
+    ordered = [np.array([side[seed] for seed in sorted(side)]) for side in seeds]
+    return ordered[0], ordered[1]
+
+
+def _paired(ours: Runs, first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
+    differences = first - second
+    value = float(differences.mean())
+    if not ours.differ(differences):
+        return Difference(value, None, None, CONSTANT, True)
+    spread = spread_of(differences)
+    half, p = t_half_width(spread), t_p_value(value, spread)
+    basis: Basis = "pretrainings" if len(ours.means) > 1 else "runs"
+    interval = Interval(value - half, value + half, spread.degrees, basis, p)
+    return Difference(value, interval, p, f"paired t over {basis}", True)

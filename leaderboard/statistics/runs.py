@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 ROUNDING = 1e-9  # relative: values closer than this differ by floating-point rounding alone
+SLACK = 1 + 1e-6  # for steps that are themselves rounded
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,69 @@ class Runs:
         """What is taken as independent: the means of pretrainings, or the runs of a single one."""
         return self.means if len(self.means) > 1 else self.values
 
-    @property
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The identities of the weights in the order of `means`."""
         return tuple(dict.fromkeys(self.frame["weights"].tolist()))
 
     @functools.cached_property
     def resolution(self) -> float:
-        """The least difference between two values of `units` that is more than rounding.
+        """The largest difference between two of the `units` that may be rounding alone.
 
-        A percentage of n images moves in steps of 100/n, its mean over k runs in steps of 100/(n k).
+        A share of n images moves in steps of 100/n percent, its mean over k runs in steps of 100/(n k); one
+        step is rounding. Of values that are no such shares it is the rounding of floating-point numbers.
         """
         least = ROUNDING * max(1.0, float(np.abs(self.values).max()))
-        unit = self.frame["unit"].iat[0] if "unit" in self.frame else None
-        if unit != "percent":
+        if "images" not in self.frame:
             return least
-        per_unit = len(self.values) / len(self.units)
-        return max(least, 100 / float(self.frame["images"].max()) / per_unit)
+        images = self.frame["images"].to_numpy(np.float64)
+        counted = self.values * images / 100
+        if np.abs(counted - np.round(counted)).max() > 1e-6 * images.max():
+            return least
+        return max(least, 100 / float(images.max()) * len(self.units) / len(self.values))
+
+    def differ(self, units: NDArray[np.float64]) -> bool:
+        """Whether means of pretrainings, runs or differences of them differ by more than rounding."""
+        return float(np.ptp(units)) > SLACK * self.resolution
 
     @property
     def varies(self) -> bool:
         """Whether the units differ by more than rounding."""
-        return float(np.ptp(self.units)) > 0.999 * self.resolution
+        return self.differ(self.units)
+
+    @functools.cached_property
+    def draws(self) -> tuple[tuple[str, ...], ...]:
+        """By pretraining: digests of the labels that its runs saw, sorted; empty unless all are known."""
+        if "labels" not in self.frame:
+            return ()
+        labels = self.frame["labels"].tolist()
+        if not all(isinstance(digest, str) for digest in labels):
+            return ()
+        found: list[list[str]] = [[] for _ in self.means]
+        for place, digest in zip(self.pretraining, labels, strict=True):
+            found[place].append(digest)
+        return tuple(tuple(sorted(digests)) for digests in found)
+
+    @functools.cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each pretraining; empty unless all are known and different."""
+        if "pretraining_seed" not in self.frame:
+            return ()
+        first = np.unique(self.pretraining, return_index=True)[1]
+        seeds = self.frame["pretraining_seed"].iloc[first]
+        found = () if seeds.isna().any() else tuple(int(seed) for seed in seeds)
+        return found if len(set(found)) == len(found) else ()
+
+    @functools.cached_property
+    def crossed(self) -> NDArray[np.float64] | None:
+        """The values (pretrainings, draws) where two or more pretrainings saw the same two or more draws.
+
+        None otherwise.
+        """
+        draws = self.draws
+        if len(self.means) < 2 or len(set(draws)) != 1 or len(set(draws[0])) < len(draws[0]):
+            return None
+        if len(draws[0]) < 2:
+            return None
+        order = np.lexsort((self.frame["labels"].to_numpy(str), self.pretraining))
+        return self.values[order].reshape(len(self.means), -1)

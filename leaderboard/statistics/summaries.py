@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.spread import row_spread, t_half_width
 
 CONFIDENCE = 0.95
 INTERVAL = ("interval_low", "interval_high")  # columns of the frame of records
@@ -69,7 +70,8 @@ def summarise(runs: pd.DataFrame) -> Summary:
     """Return the summary of one row's runs in one column.
 
     The interval is Student's t interval over the means of pretrainings, from two on; over the runs of a
-    single pretraining, from two on; and of a single run what its record states, which is over images.
+    single pretraining, from two on; and of a single run what its record states, which is over images. Where
+    all pretrainings saw the same draws of labels, it allows for other draws; see `crossed_spread`.
 
     Args:
         runs: columns value and weights; interval_low, interval_high, images and unit where known.
@@ -80,18 +82,14 @@ def summarise(runs: pd.DataFrame) -> Summary:
 
 
 def _interval(runs: Runs) -> Interval | None:
-    from scipy.special import stdtrit
-
-    units = runs.units
-    if len(units) == 1:
+    if len(runs.units) == 1:
         return _over_images(runs.frame)
-    if not runs.varies:
+    spread = row_spread(runs)
+    if spread is None:
         return None
-    degrees = len(units) - 1
-    error = float(np.std(units, ddof=1)) / math.sqrt(len(units))
-    half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
+    half = t_half_width(spread)
     basis: Basis = "pretrainings" if len(runs.means) > 1 else "runs"
-    return Interval(runs.mean - half, runs.mean + half, degrees, basis)
+    return Interval(runs.mean - half, runs.mean + half, spread.degrees, basis)
 
 
 def _over_images(run: pd.DataFrame) -> Interval | None:
