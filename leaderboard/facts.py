@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from mmbench.data.file_names import counted
-from mmbench.leaderboard.board import Cell, Column, ColumnKey, Row
-from mmbench.leaderboard.render.wording import seconds_words
+from mmbench.leaderboard.board import SIGNIFICANCE, Cell, Column, ColumnKey, Ranking, Row
+from mmbench.leaderboard.render.wording import named, seconds_words
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
 
@@ -18,83 +20,183 @@ def footnotes(
     columns: tuple[Column, ...],
     cells: dict[tuple[str, ColumnKey], Cell],
     baseline: str | None,
-    records: pd.DataFrame,
+    frame: pd.DataFrame,
+    ranking: Ranking,
 ) -> tuple[str, ...]:
-    """Return the caveats of a board, the gravest first."""
-    notes = [note for note in (_cost(rows), _architectures(rows)) if note]
+    """Return the caveats of a board, the gravest first.
+
+    Args:
+        frame: of all records; its attributes "warnings" and "skipped" hold what reading and comparing found.
+    """
+    records = frame[frame["primary"]]
+    notes = [
+        _budgets(rows),
+        _architectures(rows),
+        *frame.attrs.get("warnings", ()),
+        _skipped(frame.attrs.get("skipped", ())),
+        *_single_runs(cells),
+        *_differences(rows, cells, baseline),
+        _ranks(rows, ranking),
+        _incomplete(rows, columns, cells),
+        *_times(rows, records),
+        _filtered(rows),
+        _uncommitted(records),
+    ]
+    return tuple(note for note in notes if note)
+
+
+def _skipped(files: Sequence[str]) -> str | None:
+    return f"{counted(len(files), 'file')} left out: {'; '.join(files)}." if files else None
+
+
+def _single_runs(cells: dict[tuple[str, ColumnKey], Cell]) -> Iterator[str]:
     single = [cell for cell in cells.values() if cell.summary.runs == 1]
     if single:
-        notes.append(
-            f"{len(single)} of {len(cells)} cells hold a single run (n=1): their spread is unknown, "
-            "and a difference to them cannot be distinguished from chance."
+        yield (
+            f"{len(single)} of {len(cells)} cells hold a single run (n=1): how much another pretraining "
+            "would differ is unknown, and none of them is marked as best."
         )
+
+
+def _differences(
+    rows: tuple[Row, ...], cells: dict[tuple[str, ColumnKey], Cell], baseline: str | None
+) -> Iterator[str]:
+    """Say how many differences there are, how many are beyond chance, and which have no interval and why."""
+    if baseline is None:
+        return
+    every = [cell.delta for cell in cells.values() if cell.delta is not None]
     pretrained = {row.name for row in rows if not row.control}
-    deltas = [cell.delta for (arm, _), cell in cells.items() if cell.delta is not None and arm in pretrained]
+    deltas = [cell.delta for (row, _), cell in cells.items() if cell.delta is not None and row in pretrained]
     if deltas:
         separable = sum(delta.separable for delta in deltas)
-        missing = sum(delta.interval is None for delta in deltas)
-        without = f"; {missing} have no interval (n=1)" if missing else ""
-        notes.append(
-            f"Of {len(deltas)} differences of pretrained arms to {baseline}, {separable} have a 95% interval "
-            f"(Welch) that excludes zero{without}. No correction for the number of comparisons is made."
+        raw = sum(delta.p is not None and delta.p < SIGNIFICANCE for delta in deltas)
+        yield (
+            f"Of {counted(len(deltas), 'difference')} of pretrained arms to {baseline}, {separable} are "
+            f"beyond chance after Holm's correction over all {len(every)} differences of the board; "
+            f"{raw} would be without it."
         )
-        on_runs = [d for d in deltas if d.interval is not None and d.interval.basis == "runs"]
-        if on_runs:
-            notes.append(
-                f"{len(on_runs)} intervals stand on runs of a single pretraining (marked °): they speak of "
-                "these very weights, not of the method."
-            )
+    methods = Counter(delta.method for delta in every if delta.interval is not None and delta.method)
+    if methods:
+        yield f"How the differences were tested: {_tally(methods)}."
+    reasons = Counter(
+        delta.method.removeprefix("none: ") or "a side has a single run"
+        for delta in every
+        if delta.interval is None
+    )
+    if reasons:
+        yield f"{counted(reasons.total(), 'difference')} without an interval: {_tally(reasons)}."
+    single = sum(delta.interval is not None and delta.interval.basis != "pretrainings" for delta in every)
+    if single:
+        yield (
+            f"{counted(single, 'interval')} of differences (marked °) stand on runs or images of a single "
+            "pretraining: of these very weights, not of the method."
+        )
+
+
+def _tally(counts: Counter[str]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(f"{words} ({count})" for words, count in ordered)
+
+
+def _ranks(rows: tuple[Row, ...], ranking: Ranking) -> str | None:
+    unranked = [row.name for row in rows if not row.ranked]
+    if not ranking.columns or not unranked:
+        return ranking.words or None
+    return f"{ranking.words} Not ranked, hence below the others: {named(unranked)}."
+
+
+def _incomplete(
+    rows: tuple[Row, ...], columns: tuple[Column, ...], cells: dict[tuple[str, ColumnKey], Cell]
+) -> str | None:
     incomplete = [row.name for row in rows if not row.complete]
-    if incomplete:
-        notes.append(
-            "Not measured in every column, hence below the others whatever their ranks: "
-            f"{', '.join(incomplete)}."
+    if not incomplete:
+        return None
+    missing = len(rows) * len(columns) - len(cells)
+    return f"{counted(missing, 'cell')} not measured, in the rows of {named(incomplete)}."
+
+
+def _times(rows: tuple[Row, ...], records: pd.DataFrame) -> Iterator[str]:
+    """Say which costs are known as wall time alone."""
+    timed = [row for row in rows if row.pretrain_seconds is not None and row.pretrain_compute is None]
+    mixed = [row.name for row in timed if row.name in _on_both(records)]
+    walls = [row.name for row in timed if row.name not in mixed]
+    if walls:
+        yield (
+            "Only wall time of the pretraining is known, which depends on what else the machine did: "
+            f"{named(walls)}."
         )
+    if mixed:
+        yield f"Some pretrainings ran on CPUs and some on GPUs, so only wall time is shown: {named(mixed)}."
+    without = int(records["compute"].isna().sum())
+    if without:
+        yield (
+            f"{without} of {counted(len(records), 'record')} state wall time alone; rows with such records "
+            "have no computing time of their transfer runs."
+        )
+
+
+def _on_both(records: pd.DataFrame) -> set[str]:
+    """Return the rows with pretrainings on processors and on GPUs."""
+    kinds = records.groupby("row")["pretrain_compute_kind"].nunique()
+    return set(kinds[kinds > 1].index)
+
+
+def _filtered(rows: tuple[Row, ...]) -> str | None:
     filtered = sorted({f"{row.name} ({row.high_pass})" for row in rows if row.high_pass})
-    if filtered:
-        notes.append(
-            f"Images are high-pass filtered before the backbone, in pretraining and in every task: "
-            f"{', '.join(filtered)}."
-        )
-    skipped = records.attrs.get("skipped", ())
-    if skipped:
-        notes.append(f"{counted(len(skipped), 'file')} left out: {'; '.join(skipped)}.")
-    dirty = records[records["git_dirty"].map(lambda flag: flag is True)]
-    if len(dirty):
-        notes.append(f"{len(dirty)} of {len(records)} records come from a checkout with uncommitted changes.")
-    return tuple(notes)
+    if not filtered:
+        return None
+    return (
+        "Images are high-pass filtered before the backbone, in pretraining and in every task: "
+        f"{named(filtered)}."
+    )
 
 
-def _cost(rows: tuple[Row, ...]) -> str | None:
+def _uncommitted(records: pd.DataFrame) -> str | None:
+    dirty = sum(flag is True for flag in records["git_dirty"].tolist())
+    if not dirty:
+        return None
+    return f"{dirty} of {len(records)} records come from a checkout with uncommitted changes."
+
+
+def _budgets(rows: tuple[Row, ...]) -> str | None:
     """Say whether the pretrained arms had equal epochs and equal time."""
     arms = [row for row in rows if not row.control]
-    epochs = {row.epochs for row in arms}
-    timed = sorted(
-        ((row.pretrain_seconds, row.name) for row in arms if row.pretrain_seconds is not None),
-        key=lambda x: x[0],
-    )
     if len(arms) < 2:
         return None
-    if len(epochs) > 1:
-        listing = ", ".join(f"{row.name} {'unknown' if row.epochs is None else row.epochs}" for row in arms)
+    if len({row.epochs for row in arms}) > 1:
+        listing = [f"{row.name} {'unknown' if row.epochs is None else row.epochs}" for row in arms]
         return (
-            f"The arms had different numbers of pretraining epochs ({listing}): ranks mix method and budget."
+            f"The arms had different numbers of pretraining epochs ({named(listing)}): ranks mix method and "
+            "budget."
         )
+    timed, what = _comparable_times(arms)
     if len(timed) < 2 or timed[-1][0] <= UNEQUAL_TIME * timed[0][0]:
         return None
     (least, fast), (most, slow) = timed[0], timed[-1]
+    factor = f", a factor of {most / least:.1f}" if least > 0 else ""
     return (
         f"Equal epochs, unequal time: every pretrained arm had {arms[0].epochs} epochs, which took "
-        f"{seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}), a factor of {most / least:.1f}. "
+        f"{seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}) of {what}{factor}. "
         "The ranking says nothing about equal time."
     )
+
+
+def _comparable_times(arms: list[Row]) -> tuple[list[tuple[float, str]], str]:
+    """Return (seconds, row) in order, and what they are: computing time if all arms have the same kind."""
+    kinds = {row.compute_kind for row in arms}
+    if len(kinds) == 1 and None not in kinds:
+        times = [(row.pretrain_compute, row.name) for row in arms]
+        what = {"cpu": "processor time", "gpu": "GPU time"}.get(str(kinds.pop()), "computing time")
+    else:
+        times, what = [(row.pretrain_seconds, row.name) for row in arms], "wall time"
+    return sorted((seconds, name) for seconds, name in times if seconds is not None), what
 
 
 def _architectures(rows: tuple[Row, ...]) -> str | None:
     archs = sorted({row.arch for row in rows if row.arch != "pixels"})
     if len(archs) < 2:
         return None
-    return f"The arms have different architectures ({', '.join(archs)}): ranks mix method and architecture."
+    return f"The arms have different architectures ({named(archs)}): ranks mix method and architecture."
 
 
 def environment(records: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -103,9 +205,11 @@ def environment(records: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...
         lambda flag: " + uncommitted changes" if flag is True else ""
     )
     machine = records["processor"] + ", " + records["cpu_count"].astype(str) + " cores"
-    packages = records["packages"].map(
-        lambda text: ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
-    )
+    written = {
+        text: ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
+        for text in records["packages"].unique()
+    }
+    packages = records["packages"].map(written)
     facts = {
         "mmbench": records["mmbench"],
         "git commit": code,

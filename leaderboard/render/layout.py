@@ -219,6 +219,6 @@ def legend(board: Board) -> tuple[str, ...]:
         for cell in board.cells.values()
     ):
         sentences.append(
-            "° marks an interval over runs or images of single weights: of these, not of the method."
+            "° marks an interval over runs or images of single weights, which says nothing about the method."
         )
     return tuple(sentences)

@@ -84,8 +84,8 @@ def _column_plot(board: Board, column: Column) -> Plot:
     axes.set_xlabel(metric_words(column))
     _title(axes, column.label)
     axes.margins(x=0.06)
-    best = next(row.name for row, cell in entries if cell.best)
-    words = f"{column.label}: every run of {len(entries)} arms in {column.metric}; best mean: {best}"
+    first = min(entries, key=lambda entry: entry[1].rank)[0].name
+    words = f"{column.label}: every run of {len(entries)} arms in {column.metric}; best mean: {first}"
     return _save(figure, column.name, words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from mmbench.formatting import difference, measured
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
@@ -99,3 +100,9 @@ def seconds_words(seconds: float | None) -> str:
 def seeds_words(row: Row) -> str:
     """Return the pretraining seeds of an arm, such as "0, 1"."""
     return ", ".join(map(str, row.pretraining_seeds)) or MISSING
+
+
+def named(names: Sequence[str], limit: int = 8) -> str:
+    """Return names separated by commas; of many the first few and the number of the others."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,88 @@
+"""The cells of a board: summaries, ranks within a column, differences to the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Run
+from mmbench.leaderboard.statistics.differences import difference_of, holm
+from mmbench.leaderboard.statistics.groups import leading_group
+from mmbench.leaderboard.statistics.ranking import ranks_of
+from mmbench.leaderboard.statistics.summaries import Summary, summarise
+
+Runs = Mapping[ColumnKey, Mapping[str, pd.DataFrame]]  # by column, then by row
+Cells = dict[tuple[str, ColumnKey], Cell]
+
+
+def cells_of(
+    runs: Runs, columns: tuple[Column, ...], baseline: str | None, details: Mapping[object, Run]
+) -> Cells:
+    """Return the cells of a board by row and column; p values are adjusted by Holm over all differences.
+
+    Args:
+        details: by index of the frame: what is known about a run.
+    """
+    cells: Cells = {}
+    for column in columns:
+        cells |= {(name, column.key): cell for name, cell in _of_column(runs, column, baseline, details)}
+    return _adjusted(cells)
+
+
+def _of_column(
+    runs: Runs, column: Column, baseline: str | None, details: Mapping[object, Run]
+) -> list[tuple[str, Cell]]:
+    by_row = runs[column.key]
+    summaries = {name: summarise(of_row) for name, of_row in by_row.items()}
+    ranks = _ranks(summaries, column.higher_is_better)
+    leading = leading_group(by_row, column.higher_is_better)
+    return [
+        (
+            name,
+            Cell(
+                summary=summaries[name],
+                rank=ranks[name],
+                best=name in leading,
+                delta=None
+                if baseline is None or baseline not in by_row or name == baseline
+                else _delta(of_row, by_row[baseline], column.higher_is_better),
+                runs=tuple(details[index] for index in of_row.index),
+            ),
+        )
+        for name, of_row in by_row.items()
+    ]
+
+
+def _ranks(summaries: Mapping[str, Summary], higher_is_better: bool) -> dict[str, float]:
+    """Return the rank of each row in a column, 1 for the best; equal means share their average rank."""
+    import numpy as np
+
+    sign = 1 if higher_is_better else -1
+    means = np.array([sign * summary.mean for summary in summaries.values()])
+    return dict(zip(summaries, ranks_of(means).tolist(), strict=True))
+
+
+def _delta(ours: pd.DataFrame, theirs: pd.DataFrame, higher_is_better: bool) -> Delta:
+    found = difference_of(ours, theirs)
+    return Delta(
+        value=found.value,
+        better=None if found.value == 0 else (found.value > 0) == higher_is_better,
+        interval=found.interval,
+        p=found.p,
+        method=found.method,
+        paired=found.paired,
+    )
+
+
+def _adjusted(cells: Cells) -> Cells:
+    """Return the cells with the p values of their differences adjusted by Holm over the board."""
+    tested = {
+        key: cell.delta for key, cell in cells.items() if cell.delta is not None and cell.delta.p is not None
+    }
+    adjusted = holm([delta.p for delta in tested.values() if delta.p is not None])
+    return cells | {
+        key: replace(cells[key], delta=replace(delta, adjusted_p=p))
+        for (key, delta), p in zip(tested.items(), adjusted, strict=True)
+    }
