@@ -1,0 +1,411 @@
+// Everything here only adds to the static table: sorting, search, filters, another baseline, drawers, and the
+// state of all of it in the address. Texts of records are set as text, never as HTML.
+const data = JSON.parse(document.getElementById("data").textContent);
+const table = document.getElementById("scores");
+const bar = document.querySelector(".bar");
+const status = document.querySelector(".status");
+const heads = [...table.tHead.rows[0].cells];
+const last = heads.length - 1; // hidden: 0 for rows that are ranked, 1 for those below them
+const firstScore = last - data.columns.length;
+const PERCENT_DECIMALS = 1, DIFFERENCE_DECIMALS = { percent: PERCENT_DECIMALS, nats: 3, count: 0 };
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// Table: gaps come last in both directions; rows that are not ranked stay below the ranked ones.
+const gapsLast = (sign) => (a, b) => (a === "") - (b === "") || sign * (a - b);
+DataTable.type("score", { order: { asc: gapsLast(1), desc: gapsLast(-1) } });
+DataTable.ext.errMode = "throw";
+const paged = data.rows.length > Number(table.dataset.page);
+table.dataset.view = "score";
+const board = new DataTable(table, {
+  autoWidth: false,
+  order: [],
+  orderFixed: { pre: [[last, "asc"]] },
+  paging: paged,
+  pageLength: Number(table.dataset.page),
+  deferRender: true,
+  layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: paged ? "paging" : null },
+  columnDefs: [
+    { targets: last, visible: false, searchable: false },
+    ...heads.slice(1, last).map((head, place) => ({
+      targets: place + 1,
+      type: "score",
+      searchable: false,
+      orderSequence: head.dataset.first === "desc" ? ["desc", "asc"] : ["asc", "desc"],
+    })),
+  ],
+});
+
+// State: what is chosen, as it stands in the address. Names, not positions, so that links outlive a new board.
+const chosen = { rows: new Set(data.rows.keys()), columns: new Set(data.columns.keys()) };
+const fields = bar.elements;
+const start = { base: data.baseline ?? "", view: "score", q: "", arch: "", data: "", task: "" };
+let opened = null; // [row, column] of the drawer; column -1 for the row itself
+
+function writeState() {
+  const state = new URLSearchParams();
+  for (const name of Object.keys(start)) {
+    if (fields[name] && fields[name].value !== start[name]) state.set(name, fields[name].value);
+  }
+  for (const kind of ["rows", "columns"]) {
+    const all = data[kind], kept = all.filter((_, place) => chosen[kind].has(place));
+    if (kept.length === all.length) continue;
+    const without = kept.length > all.length / 2;
+    for (const entry of without ? all.filter((_, place) => !chosen[kind].has(place)) : kept) {
+      state.append(without ? `without-${kind}` : kind, entry.name);
+    }
+    if (!kept.length) state.append(kind, "");
+  }
+  const order = board.order().filter(([place]) => place !== last)[0];
+  if (order && order[1]) state.set("sort", `${order[1]} ${heads[order[0]].dataset.name ?? "arm"}`);
+  if (paged && board.page()) state.set("page", board.page() + 1);
+  if (opened) {
+    state.set("row", data.rows[opened[0]].name);
+    if (opened[1] >= 0) state.set("cell", data.columns[opened[1]].name);
+  }
+  const text = state.toString();
+  if (!text && !location.hash.includes("=")) return;
+  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  bar.querySelector(".permalink").href = text ? `#${text}` : "#measured";
+}
+
+function readState() {
+  if (location.hash && !location.hash.includes("=")) return; // an anchor of a section
+  const state = new URLSearchParams(location.hash.slice(1)), unknown = [];
+  for (const [name, first] of Object.entries(start)) {
+    if (!fields[name]) continue;
+    fields[name].value = state.get(name) ?? first;
+    if (fields[name].value !== (state.get(name) ?? first)) {
+      unknown.push(state.get(name));
+      fields[name].value = first;
+    }
+  }
+  for (const kind of ["rows", "columns"]) {
+    const places = new Map(data[kind].map((entry, place) => [entry.name, place]));
+    const named = (list) => new Set(list.filter(Boolean).flatMap((name) => {
+      if (!places.has(name)) unknown.push(name);
+      return places.has(name) ? [places.get(name)] : [];
+    }));
+    const without = named(state.getAll(`without-${kind}`));
+    chosen[kind] = state.has(kind) ? named(state.getAll(kind)) :
+      new Set([...data[kind].keys()].filter((place) => !without.has(place)));
+  }
+  const [, direction, sorted] = /^(asc|desc) (.*)$/.exec(state.get("sort") ?? "") ?? [];
+  const place = heads.findIndex((head) => (head.dataset.name ?? "arm") === sorted);
+  board.order(place >= 0 ? [[place, direction]] : []);
+  const row = data.rows.findIndex((entry) => entry.name === state.get("row"));
+  const column = data.columns.findIndex((entry) => entry.name === state.get("cell"));
+  if (state.get("row") && row < 0) unknown.push(state.get("row"));
+  if (state.get("cell") && column < 0) unknown.push(state.get("cell"));
+  apply(unknown);
+  if (paged && state.has("page")) board.page(Math.max(0, Number(state.get("page")) - 1) || 0).draw("page");
+  if (row >= 0 && (!state.get("cell") || column >= 0)) open(row, column);
+  else if (drawer.open) drawer.close();
+}
+
+// Filters
+board.search.fixed("bar", (_text, _cells, index) => {
+  const row = data.rows[index];
+  return chosen.rows.has(index) && (!fields.arch?.value || row.arch === fields.arch.value) &&
+    (!fields.data?.value || row.data === fields.data.value);
+});
+
+function apply(unknown = []) {
+  board.search(fields.q.value);
+  data.columns.forEach((column, place) => {
+    const shown = chosen.columns.has(place) && (!fields.task?.value || column.task === fields.task.value);
+    board.column(firstScore + place).visible(shown, false);
+  });
+  table.dataset.view = fields.view.value;
+  compareTo(fields.base.value);
+  board.draw();
+  for (const kind of ["rows", "columns"]) {
+    fields[kind].querySelectorAll("input").forEach((box, place) => { box.checked = chosen[kind].has(place); });
+  }
+  say(unknown);
+  writeState();
+}
+
+function say(unknown) {
+  const rows = board.rows({ search: "applied" }).count();
+  const columns = data.columns.filter((_, place) => board.column(firstScore + place).visible()).length;
+  const words = [`${rows} of ${data.rows.length} rows, ${columns} of ${data.columns.length} columns.`];
+  if (rows < data.rows.length || columns < data.columns.length) {
+    words.push("Ranks, best marks and corrected p values are those of the whole board.");
+  }
+  const base = fields.base.value;
+  if (base && base !== data.baseline) {
+    words.push(`Differences to ${base} are plain differences of means, not tested; ` +
+      "for intervals build the board with it as --baseline.");
+  }
+  status.replaceChildren(words.join(" "));
+  if (unknown.length) {
+    status.append(element("span", { class: "warning" }, ` The address names what this board does not have: ${unknown.join(", ")}.`));
+  }
+}
+
+// Another baseline: differences of the cells' means, without the tests that only the build can do.
+const drawnBase = { name: data.baseline ?? "", originals: new Map() };
+
+function compareTo(name) {
+  if (name === drawnBase.name) return;
+  const base = data.rows.findIndex((row) => row.name === name);
+  board.rows().every(function () {
+    const index = this.index();
+    data.columns.forEach((column, place) => {
+      const cell = data.cells[index][place];
+      if (!cell) return;
+      const node = board.cell(index, firstScore + place).node();
+      let span = node.querySelector("span");
+      const key = index * data.columns.length + place;
+      if (!drawnBase.originals.has(key)) drawnBase.originals.set(key, span ? span.cloneNode(true) : null);
+      const other = base < 0 ? null : data.cells[base][place];
+      const original = drawnBase.originals.get(key);
+      span?.remove();
+      if (name === (data.baseline ?? "")) span = original?.cloneNode(true) ?? null;
+      else if (!other || index === base) span = null;
+      else span = element("span", { class: "even" }, difference(cell[0] - other[0], column.unit));
+      if (span) node.querySelector(":scope > small").before(span, " ");
+    });
+    this.node().classList.toggle("is-base", index === base && name !== (data.baseline ?? ""));
+  });
+  drawnBase.name = name;
+}
+
+// As the build writes differences: the shortest decimal form, halves away from zero, a typographic minus.
+function difference(value, unit) {
+  const decimals = DIFFERENCE_DECIMALS[unit];
+  let text = String(Math.abs(value));
+  if (text.includes("e")) text = Math.abs(value).toFixed(20);
+  const [whole, rest = ""] = text.split(".");
+  const padded = rest.padEnd(decimals + 1, "0");
+  let digits = BigInt(whole + padded.slice(0, decimals));
+  if (padded[decimals] >= "5") digits += 1n;
+  const all = digits.toString().padStart(decimals + 1, "0");
+  const sign = value < 0 && digits ? "−" : "+";
+  return sign + (decimals ? `${all.slice(0, -decimals)}.${all.slice(-decimals)}` : all);
+}
+
+// The filter bar
+for (const kind of ["rows", "columns"]) {
+  const menu = fields[kind].closest("details");
+  const box = (text, checked) => element("label", {}, Object.assign(element("input", { type: "checkbox" }), { checked }), text);
+  menu.addEventListener("toggle", () => {
+    if (!menu.open || fields[kind].querySelector("label")) return;
+    data[kind].forEach((entry, place) => {
+      const label = box(kind === "rows" ? entry.name : `${entry.label} (${entry.protocol}, ${entry.dataset})`, chosen[kind].has(place));
+      label.firstChild.addEventListener("change", (event) => {
+        chosen[kind][event.target.checked ? "add" : "delete"](place);
+        apply();
+      });
+      fields[kind].append(label);
+    });
+    for (const [word, places] of [["all", [...data[kind].keys()]], ["none", []]]) {
+      const button = element("button", { type: "button" }, word);
+      button.addEventListener("click", () => { chosen[kind] = new Set(places); apply(); });
+      fields[kind].querySelector("legend").append(" ", button);
+    }
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}
+document.addEventListener("click", (event) => {
+  bar.querySelectorAll("details[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+});
+bar.addEventListener("submit", (event) => event.preventDefault());
+bar.addEventListener("input", (event) => { if (event.target.name) apply(); });
+bar.addEventListener("reset", () => setTimeout(() => {
+  chosen.rows = new Set(data.rows.keys());
+  chosen.columns = new Set(data.columns.keys());
+  fields.base.value = start.base;
+  board.order([]);
+  apply();
+}));
+board.on("order.dt page.dt", () => setTimeout(writeState));
+
+// Cells: one stop of the tab key, arrow keys within, Enter opens the drawer.
+table.setAttribute("role", "grid");
+let current = null;
+
+function makeCurrent(cell, focus) {
+  current?.setAttribute("tabindex", "-1");
+  current = cell;
+  cell.setAttribute("tabindex", "0");
+  if (focus) cell.focus();
+}
+
+function cellsReady() {
+  for (const row of table.tBodies[0].rows) for (const cell of row.cells) cell.tabIndex = -1;
+  const first = table.tBodies[0].rows[0]?.cells[0];
+  if (first && !table.tBodies[0].contains(current)) current = null;
+  if (first) makeCurrent(current ?? first, false);
+}
+board.on("draw", cellsReady);
+
+function openAt(cell) {
+  const place = board.cell(cell).index();
+  if (!place) return;
+  const column = place.column - firstScore;
+  if (column < 0) open(place.row, -1);
+  else if (data.cells[place.row][column]) open(place.row, column);
+}
+table.tBodies[0].addEventListener("click", (event) => {
+  const cell = event.target.closest("td, th");
+  if (!cell || String(getSelection())) return;
+  makeCurrent(cell, true);
+  openAt(cell);
+});
+table.tBodies[0].addEventListener("keydown", (event) => {
+  const cell = event.target.closest("td, th");
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    openAt(cell);
+    return;
+  }
+  const row = cell.parentNode, at = cell.cellIndex;
+  const next = {
+    ArrowLeft: cell.previousElementSibling, ArrowRight: cell.nextElementSibling,
+    ArrowUp: row.previousElementSibling?.cells[at], ArrowDown: row.nextElementSibling?.cells[at],
+    Home: row.cells[0], End: row.cells[row.cells.length - 1],
+  }[event.key];
+  if (next === undefined && !event.key.startsWith("Arrow")) return;
+  event.preventDefault();
+  if (next) makeCurrent(next, true);
+});
+
+// The drawer
+const drawer = document.querySelector(".drawer");
+drawer.querySelector(".close").addEventListener("click", () => drawer.close());
+drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });
+drawer.addEventListener("close", () => {
+  opened = null;
+  writeState();
+  current?.focus();
+});
+
+function facts(pairs) {
+  const list = element("dl");
+  for (const [term, detail] of pairs) {
+    if (detail !== null && detail !== "") list.append(element("dt", {}, term), element("dd", {}, detail));
+  }
+  return list;
+}
+
+function open(row, column) {
+  opened = [row, column];
+  const body = drawer.querySelector(".drawer-body");
+  const named = data.rows[row].name;
+  document.getElementById("drawer-title").textContent = column < 0 ? named : `${named}: ${data.columns[column].label}`;
+  body.replaceChildren(...(column < 0 ? rowDetails(row) : cellDetails(row, column)));
+  writeState();
+  body.append(element("p", {}, element("a", { href: location.hash }, column < 0 ? "link to this row" : "link to this cell")));
+  if (!drawer.open) drawer.showModal();
+  drawer.scrollTop = 0;
+  document.getElementById("drawer-title").focus();
+}
+
+function rowDetails(row) {
+  const costs = document.querySelector("#costs");
+  const terms = [...costs.tHead.rows[0].cells], values = costs.tBodies[0].rows[row].cells;
+  const inBoard = heads.slice(1, firstScore).map((head, place) =>
+    [head.textContent.trim(), board.cell(row, place + 1).node().textContent.trim()]);
+  const scores = data.columns.map((column, place) => [column.label, data.cells[row][place] &&
+    board.cell(row, firstScore + place).node().textContent.replace(/\s+/g, " ").trim()]);
+  return [facts([...inBoard, ...terms.slice(1).map((term, place) => [term.textContent, values[place + 1].textContent])]),
+    element("h3", {}, "Scores"), facts(scores)];
+}
+
+function cellDetails(row, place) {
+  const column = data.columns[place], [, rank, count, runs, test] = data.cells[row][place];
+  const node = board.cell(row, firstScore + place).node();
+  const part = (selector) => node.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
+  const difference = part(":scope > span"), tested = difference && fields.base.value === (data.baseline ?? "");
+  const shown = [
+    element("p", { class: "value" }, [part(":scope > b"), part(":scope > i:not(.ci)")].join(" ")),
+    facts([
+      ["95% interval", part(".ci") || "none: the runs do not allow one"],
+      ["runs", part(":scope > small")],
+      ["rank in the column", node.classList.contains("best") ? `${rank}, not distinguishable from the best` : String(rank)],
+      [`difference to ${fields.base.value}`, difference],
+      ["how it was tested", tested && test ? `${data.texts[test[2]]}${test[3] ? ", paired" : ""}` : ""],
+      ["p", tested && test ? test[0] : ""],
+      ["p, corrected by Holm", tested && test ? test[1] : ""],
+      ["protocol", column.protocol],
+      ["data set", column.dataset],
+      ["settings", element("a", { href: `#column-${column.name}` }, "how it was measured")],
+    ]),
+    element("h3", {}, count === 1 ? "The run" : `The ${count} runs`),
+  ];
+  if (runs.length < count) shown.push(element("p", { class: "legend" }, `${runs.length} of them are here; runs.csv has all.`));
+  shown.push(...runs.map((run) => runDetails(run, row, place, runs.length <= 3)));
+  return shown;
+}
+
+function runDetails(run, row, place, unfolded) {
+  const [value, interval, pretrained, seed, weights, folder, name, labels, created, commit, device, wall, compute, files] = run;
+  const text = (index) => data.texts[index];
+  const stem = name.replace(/\.json$/, "");
+  const linked = (file, words) => data.records === null ? element("code", {}, words) :
+    element("a", { href: `${data.records}/${(text(folder) + file).split("/").map(encodeURIComponent).join("/")}` }, words);
+  const beside = element("span");
+  files.map((file) => file.replace(/^\*/, stem)).forEach((file) => beside.append(linked(file, file.slice(stem.length + 1) || file), " "));
+  const column = data.columns[place];
+  const command = `mmbench transfer --task ${column.task} --protocol ${column.protocol} --checkpoint ${data.rows[row].checkpoint} ` +
+    `--data ${column.data} --seeds ${seed}`;
+  const details = element("details", { class: "run" },
+    element("summary", {}, element("b", {}, value), [pretrained === null ? null : `pretraining seed ${pretrained}`, `seed ${seed}`].filter(Boolean).join(", ")),
+    facts([
+      ["95% interval", interval && `${interval}, over images`],
+      ["record", name && linked(name, text(folder) + name)],
+      ["beside it", files.length ? beside : ""],
+      ["weights", text(weights)],
+      ["labels", text(labels)],
+      ["measured", text(created)],
+      ["commit", text(commit)],
+      ["machine", text(device)],
+      ["wall time", wall],
+      ["computing time", compute],
+    ]),
+    element("p", { class: "legend" }, data.rows[row].checkpoint === "CHECKPOINT" ?
+      "To run it again, with the file of these weights as CHECKPOINT and the settings of the column:" :
+      "To run it again, with the settings of the column:"),
+    element("pre", {}, command));
+  details.open = unfolded;
+  return details;
+}
+drawer.addEventListener("click", (event) => {
+  const target = event.target.closest("a")?.getAttribute("href") ?? "";
+  if (!target.startsWith("#column-")) return;
+  drawer.close();
+  const details = document.getElementById(target.slice(1));
+  if (details) details.open = true;
+});
+
+// Print: all rows, everything unfolded; afterwards as it was.
+let folded = [];
+addEventListener("beforeprint", () => {
+  if (paged) board.page.len(-1).draw();
+  folded = [...document.querySelectorAll("main details:not([open], .menu)")];
+  folded.forEach((details) => { details.open = true; });
+  data.columns.forEach((column, place) => {
+    board.column(firstScore + place).nodes().each((node) => { node.dataset.label = column.label; });
+  });
+});
+addEventListener("afterprint", () => {
+  if (paged) board.page.len(Number(table.dataset.page)).draw();
+  folded.forEach((details) => { details.open = false; });
+});
+
+bar.hidden = status.hidden = false;
+cellsReady();
+addEventListener("hashchange", readState);
+readState();
+if (!location.hash.includes("=")) apply();

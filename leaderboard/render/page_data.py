@@ -1,0 +1,130 @@
+"""What the drawers of the page show: the runs behind every cell, as JSON inside the page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import PurePosixPath
+from typing import Any
+
+from mmbench.formatting import between
+from mmbench.leaderboard.board import Board, Cell, Column, Row, Run
+from mmbench.leaderboard.render.wording import MISSING, score, seconds_words
+
+CONTROLS = ("random", "random-high-pass", "pixels")  # --checkpoint takes these names
+MOST_RUNS = 12_000  # in the page; beyond that each cell has its first runs, and runs.csv all
+
+
+def page_data(board: Board, records: str | None) -> str:
+    """Return the runs, rows and columns of a board as JSON that is safe inside a script element.
+
+    Texts that repeat (folders, commits, devices) are written once, in `texts`; runs hold their places.
+
+    Args:
+        records: address of the results folder as seen from the page; None if it cannot be linked.
+    """
+    texts = _Texts()
+    most = _most_runs_of_a_cell(board)
+    data = {
+        "baseline": board.baseline,
+        "records": records,
+        "columns": [_column(column) for column in board.columns],
+        "rows": [_row(row) for row in board.rows],
+        "cells": [
+            [_cell(board.cell(row, column), column, texts, most) for column in board.columns]
+            for row in board.rows
+        ],
+        "texts": texts.all,
+    }
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+class _Texts:
+    """A list of different texts, and the place of each."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {"": 0}
+
+    def place(self, text: str | None) -> int:
+        return self._places.setdefault(text or "", len(self._places))
+
+    @property
+    def all(self) -> list[str]:
+        return list(self._places)
+
+
+def _most_runs_of_a_cell(board: Board) -> int:
+    """Return how many runs a cell may show, so that the page has at most about MOST_RUNS of them."""
+    if sum(len(cell.runs) for cell in board.cells.values()) <= MOST_RUNS:
+        return MOST_RUNS
+    return max(1, MOST_RUNS // len(board.cells))
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "label": column.label,
+        "task": column.task,
+        "dataset": column.dataset,
+        "protocol": column.protocol,
+        "unit": column.unit,
+        "higher": column.higher_is_better,
+        "data": shlex.quote(column.dataset),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    checkpoint = row.arm if row.control and row.arm in CONTROLS else "CHECKPOINT"
+    return {
+        "name": row.name,
+        "arch": row.arch,
+        "data": row.pretrain_data or MISSING,
+        "checkpoint": checkpoint,
+        "ranked": row.ranked,
+    }
+
+
+def _cell(cell: Cell | None, column: Column, texts: _Texts, most: int) -> list[Any] | None:
+    if cell is None:
+        return None
+    delta = cell.delta
+    runs = [_run(run, column, texts) for run in cell.runs[:most]]
+    test = None
+    if delta is not None:
+        test = [_p(delta.p), _p(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
+    return [cell.summary.mean, round(cell.rank, 2), len(cell.runs), runs, test]
+
+
+def _p(value: float | None) -> str:
+    """Return a p value with two digits that count; never 0."""
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
+def _run(run: Run, column: Column, texts: _Texts) -> list[Any]:
+    """Return a run as the script expects it, in the order of its `runDetails`."""
+    path = PurePosixPath(run.record)
+    folder = "" if str(path.parent) == "." else f"{path.parent}/"
+    return [
+        score(run.value, column),
+        "" if run.interval is None else between(run.interval, column.unit),
+        None if run.pretraining_seed is None else str(run.pretraining_seed),  # exact beyond 2^53 too
+        str(run.transfer_seed),
+        texts.place(run.weights[:16]),
+        texts.place(folder),
+        path.name,
+        texts.place((run.labels or "")[:16]),
+        texts.place(run.created[:10]),
+        texts.place((run.commit or "")[:12]),
+        texts.place(run.device),
+        "" if run.wall_seconds is None else seconds_words(run.wall_seconds),
+        "" if run.compute_seconds is None else seconds_words(run.compute_seconds),
+        [_beside(file, folder, path.stem) for file in run.files],
+    ]
+
+
+def _beside(file: str, folder: str, stem: str) -> str:
+    """Return a file's name, shortened to "*.losses.png" where it begins like the record's."""
+    name = file.removeprefix(folder)
+    return f"*{name.removeprefix(stem)}" if name.startswith(stem) else name
