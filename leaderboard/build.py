@@ -49,8 +49,8 @@ def build(
     """Write the board of the records below `results` into the folder `out`, and return it.
 
     The folder gets index.html, leaderboard.md, leaderboard.tex, scores.csv, runs.csv, published.csv,
-    board.json and plots/*.png. `out` holds the old board or the new one, never a part of
-    either. The same records give the same bytes.
+    board.json and plots/ with a PNG and an SVG of each. `out` holds the old board or the new one, never a
+    part of either. The same records give the same bytes.
 
     Args:
         results: folder of records, as `ResultStore` writes them.
@@ -73,6 +73,7 @@ def build(
 
     plots = draw_plots(board)
     files: dict[str, bytes] = {f"plots/{plot.name}.png": plot.png for plot in plots}
+    files |= {f"plots/{plot.name}.svg": plot.svg_file for plot in plots}
     texts = {
         "index.html": render_page(board, plots),
         "leaderboard.md": render_markdown(board),
