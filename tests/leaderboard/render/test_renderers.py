@@ -13,12 +13,6 @@ from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.build import build, read_board
 from mmbench.leaderboard.render.latex import escape, render_latex
 from mmbench.leaderboard.render.markdown import render_deltas, render_markdown, render_scores
-<<<<<<< HEAD
-from mmbench.leaderboard.render.plots import Plot, compared_rows, draw_plots
-=======
-from mmbench.leaderboard.render.page import render_page
-from mmbench.leaderboard.render.plots import Plot, draw_plots
->>>>>>> 7f8cca0 (Plots: a module each for columns, differences, critical differences, profiles and cost; PNG and SVG, bounded in size, any name)
 from mmbench.leaderboard.render.terminal import print_board
 from mmbench.leaderboard.render.wording import signed
 from mmbench.results import Result
@@ -31,100 +25,6 @@ def board(board_records: Path) -> Board:
     return read_board(board_records, "mscn")
 
 
-@pytest.fixture(scope="module")
-def plots(board: Board) -> tuple[Plot, ...]:
-    return draw_plots(board)
-
-
-<<<<<<< HEAD
-=======
-@pytest.fixture(scope="module")
-def page(board: Board, plots: tuple[Plot, ...]) -> str:
-    return render_page(board, plots)
-
-
-class Checker(HTMLParser):
-    """Check that tags close in order; collect table cells and everything that would load something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[tuple[str, str, str | None]] = []
-        self.ids: list[str] = []
-        self.rows: list[list[str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("src", "srcset", "data", "poster", "action") or (
-                name == "href" and tag != "a" and not str(value).startswith("#")
-            ):
-                self.loads.append((tag, name, value))
-            if name == "id":
-                self.ids.append(str(value))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1] and {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-
-def parse(page: str) -> Checker:
-    checker = Checker()
-    checker.feed(page)
-    checker.close()
-    assert checker.open == []
-    return checker
-
-
-def test_the_page_is_well_formed_and_loads_nothing(page: str) -> None:
-    checker = parse(page)
-    assert checker.loads == []
-    assert not re.search(r"@import|url\((?!#)", page)
-    assert len(checker.ids) == len(set(checker.ids))
-    assert page.count("<svg") >= 7
-
-
-def test_the_page_shows_every_cell(page: str, board: Board) -> None:
-    rows = {
-        row[0].split("\n")[0].strip(): [" ".join(cell.split()) for cell in row]
-        for row in parse(page).rows[1:7]
-    }
-    assert [name.removesuffix("baseline").removesuffix("control") for name in rows] == [
-        r.arm for r in board.rows
-    ]
-    pixels = rows["pixelscontrol"]
-    assert pixels[2].startswith("38.00 n=1 −") and "±" not in pixels[2]
-    assert pixels[4:] == ["–"] * 4
-    mixmask = rows["mixmask"]
-    assert re.fullmatch(r"37\.13 ± 1\.07 n=6, 2 seeds \+4\.0 \[\+1\.8, \+6\.2\]", mixmask[4]), mixmask[4]
-    assert "[" not in rows["mscnbaseline"][2]
-
-
-def test_deltas_are_coloured_by_favour_and_only_where_told_apart(page: str, board: Board) -> None:
-    deltas = [cell.delta for cell in board.cells.values() if cell.delta is not None]
-    table = page[: page.index("</tbody>")]
-    for better, word in ((True, "gain"), (False, "loss")):
-        sure = sum(delta.better is better and delta.separable for delta in deltas)
-        assert table.count(f'class="delta {word} sure"') == sure > 0
-        assert table.count(f'class="delta {word}"') == sum(d.better is better for d in deltas) - sure
-
-
-def test_published_rows_are_marked_and_below_the_measured(page: str) -> None:
-    measured, _, published = page.partition('<section class="published"')
-    assert "kirill-vish/MixMask" in published and "kirill-vish" not in measured
-    rows = sum(row[0].endswith("published") for row in parse(page).rows if row)
-    assert rows == published.count('<small class="stamp">published</small>') > 30
-
-
->>>>>>> 7f8cca0 (Plots: a module each for columns, differences, critical differences, profiles and cost; PNG and SVG, bounded in size, any name)
 def test_names_are_escaped_everywhere(record: Callable[..., Result], write: Callable[..., Path]) -> None:
     root = write(record("moco", card_changes={"arm": "b&w<script>$x$_"}), record("mscn"))
     board = read_board(root, "mscn", title=NASTY)
