@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from mmbench.record_fields import Duration
 
 
 class ComputeTime(BaseModel):
@@ -16,7 +18,7 @@ class ComputeTime(BaseModel):
         seconds: the time; wall time is recorded beside it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["cpu", "gpu"]
-    seconds: float = Field(ge=0, allow_inf_nan=False)
+    seconds: Duration

@@ -9,8 +9,9 @@ import platform
 import subprocess
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from mmbench.record_fields import MOST_ENTRIES, Count, Flag, Name, Text, Words
 from mmbench.version import __version__
 
 RECORDED_PACKAGES = (
@@ -33,16 +34,16 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mmbench: str
-    git_sha: str | None
-    git_dirty: bool | None
-    python: str
-    packages: dict[str, str]
-    platform: str
-    processor: str
-    cpu_count: int
-    threads: int
-    device: str
+    mmbench: Text
+    git_sha: str | None = Field(pattern=r"^[0-9a-f]{7,64}$")
+    git_dirty: Flag | None
+    python: Text
+    packages: dict[Name, Text] = Field(max_length=MOST_ENTRIES)
+    platform: Words
+    processor: Words
+    cpu_count: Count
+    threads: Count
+    device: Text
 
 
 def package_versions() -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
+from mmbench.record_fields import Count, Digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,10 @@ class ImageOutcomes(BaseModel):
         images: different images that the file has rows of.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    images: int = Field(ge=1)
+    sha256: Digest
+    images: Count
 
 
 def outcomes_path(record: Path) -> Path:

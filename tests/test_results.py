@@ -171,27 +171,51 @@ def test_a_record_on_disk_with_another_value_is_one_line(tmp_path: Path, token: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["../../x", ".hidden", "a/b", "", "/x", "a\nb", "z" * 400, "\0", "..", "CON"]
-)
-def test_names_from_outside_never_leave_the_folder_and_hide_nothing(tmp_path: Path, name: str) -> None:
-    store = ResultStore(tmp_path / "results")
-    first = result()
+UNFIT = [
+    "../../x",
+    "a/b",
+    "",
+    "/x",
+    "a\nb",
+    "z" * 400,
+    "\0",
+    "..",
+    " a",
+    "a\u202eb",
+    "\ud800",
+    "a\u200b",
+    "a\\b",
+]
+
+
+@pytest.mark.parametrize("name", [*UNFIT, ".hidden", "CON", "a:b", "a\\xf1", "ä" * 200])
+def test_names_from_outside_never_leave_the_folder(tmp_path: Path, name: str) -> None:
+    store, first = ResultStore(tmp_path / "results"), result()
     card = first.model.model_copy(update={"arm": name})
-    data = first.dataset.model_copy(update={"name": name})
-    path = store.write(result(model=card, dataset=data))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["results"]
-    assert path.resolve().parents[2] == (tmp_path / "results").resolve()
-    assert not any(part.startswith(".") for part in path.relative_to(store.root).parts)
-    (read,) = store
-    assert (read.model.arm, read.dataset.name) == (name, name)
+    data = first.dataset.model_copy(update={"name": name, "fingerprint": name})
+    path = store.path_of(card, name, data, {}, 0) if "\ud800" not in name else store.root / "a" / "b" / "c"
+    parts = path.relative_to(store.root).parts
+    assert len(parts) == 3 and ".." not in parts and not any(part.startswith(".") for part in parts)
+    for changes in ({"model": card}, {"dataset": data}):
+        copy = first.model_copy(update=changes)
+        if name in UNFIT:
+            with pytest.raises(UserError, match=r"cannot be recorded: (model\.arm|dataset\.)") as caught:
+                store.write(copy)
+            assert "\n" not in str(caught.value)
+        else:
+            store.write(copy)
+    assert [entry.name for entry in tmp_path.iterdir()] == ([] if name in UNFIT else ["results"])
+    found = [(read.model.arm, read.dataset.name) for read in store]
+    assert sorted(found) == ([] if name in UNFIT else sorted([(name, "patterns"), ("moco", name)]))
 
 
 def test_names_that_look_alike_when_made_safe_have_records_of_their_own(tmp_path: Path) -> None:
     store, first = ResultStore(tmp_path), result()
-    for name in ("a/b", "a-b", "a\\b", "a:b"):
+    names = ("a*b", "a-b", "a?b", "a:b", 'a"b', "a<b", "CON", "con.x", ".a", "-a", "a" * 101, "a" * 102)
+    for name in names:
         store.write(result(dataset=first.dataset.model_copy(update={"name": name})))
-    assert len(list(store)) == 4
+        store.write(result(model=first.model.model_copy(update={"arm": name})))
+    assert len(list(store)) == 2 * len(names)
 
 
 def test_ordinary_paths_stay_as_they_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.formatting import between, measured
-from mmbench.results import Result, read_result
+from mmbench.results import Result, ResultStore, read_result
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
 
@@ -73,16 +73,8 @@ def read_records(folder: Path) -> tuple[list[tuple[Path, Result]], list[str]]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the folder that `mmbench transfer` wrote to")
-    records, problems = [], []
-    for path in sorted(folder.rglob("*.json")):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        try:
-            records.append((path, read_result(path)))
-        except UserError as error:
-            problems.append(str(error))
-        except OSError as error:
-            problems.append(f"{path} cannot be read: {error.strerror}")
+    records, invalid = ResultStore(folder).read_all()
+    problems = [str(error) for error in invalid]
     if not records:
         files = "1 file" if len(problems) == 1 else f"{len(problems)} files"
         found = f"; {files} could not be read, the first: {problems[0]}" if problems else ""

@@ -16,6 +16,19 @@ from pydantic import (
 )
 
 from mmbench.compute_time import ComputeTime
+from mmbench.record_fields import (
+    MOST_ENTRIES,
+    Count,
+    CountOrNone,
+    Digest,
+    Duration,
+    Finite,
+    Flag,
+    Name,
+    Seed,
+    Text,
+)
+from mmbench.settings_types import LARGEST_IMAGE
 from mmbench.verification import DIGEST, is_damaged
 
 WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it
@@ -35,8 +48,8 @@ class HighPass(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kernel_size: int = Field(ge=1, le=1001)
-    sigma: float = Field(gt=0, allow_inf_nan=False)
+    kernel_size: Count = Field(le=1001)
+    sigma: Finite = Field(gt=0)
 
     @field_validator("kernel_size")
     @classmethod
@@ -56,11 +69,11 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
+    std: tuple[Finite, Finite, Finite] = IMAGENET_STD
     high_pass: HighPass | None = None
-    image_size: int = 224
-    crop_pct: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    image_size: Count = Field(default=224, le=LARGEST_IMAGE)
+    crop_pct: Finite | None = Field(default=None, gt=0, le=1)
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -99,25 +112,25 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arm: str
-    arch: str
-    arch_options: dict[str, bool | int] = Field(default_factory=dict)
-    method: str | None = None
-    framework: str | None = None
-    masking: str | None = None
-    pretrain_data: str | None = None
-    pretrain_fingerprint: str | None = None
-    epochs: int | None = None
-    seed: int | None = None
-    pretrain_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    arm: Name
+    arch: Text
+    arch_options: dict[Name, Flag | CountOrNone] = Field(default_factory=dict, max_length=MOST_ENTRIES)
+    method: Name | None = None
+    framework: Name | None = None
+    masking: Name | None = None
+    pretrain_data: Text | None = None
+    pretrain_fingerprint: Name | None = None
+    epochs: CountOrNone | None = None
+    seed: Seed | None = None
+    pretrain_seconds: Duration | None = None
     pretrain_compute: ComputeTime | None = None
-    precision: str | None = None
-    recipe: str | None = None
-    recipe_digest: str | None = None
+    precision: Name | None = None
+    recipe: Text | None = None
+    recipe_digest: Digest | None = None
     preprocessing: Preprocessing = Preprocessing()
-    source_format: str | None = None
-    source_sha256: str | None = None
-    origins: dict[str, str] = Field(default_factory=dict)
+    source_format: Text | None = None
+    source_sha256: Digest | None = None
+    origins: dict[Name, Text] = Field(default_factory=dict, max_length=MOST_ENTRIES)
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ import yaml
 from mmbench.cli.commands import main
 from mmbench.results import Result, ResultStore, read_result
 
-GOLDEN = Path(__file__).parents[1] / "leaderboard" / "records"
+GOLDEN = Path(__file__).parents[1] / "leaderboard" / "golden"
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""Which files below a folder are records: by their names, through links, each file once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmbench.errors import one_line
+
+ENDING = ".json"  # in upper case too
+Identity = tuple[int, int]  # of a file or folder: its device and its number there
+
+
+def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield (path, what is wrong with it, if anything is known to be) in the order of the paths.
+
+    A folder behind a symbolic link is entered, and a file that several links lead to comes once: under the
+    path without links, if it has one. Names that begin with a dot are left out.
+    """
+    found: dict[str, str | None] = {}
+    files: list[tuple[bool, str]] = []
+    folders, entered = [(False, os.fspath(root))], set[Identity]()
+    while folders:
+        folders.sort(reverse=True)  # those behind links come last
+        linked, folder = folders.pop()
+        try:
+            if (identity := _identity(folder)) in entered:
+                continue
+            entered.add(identity)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    place = (linked or entry.is_symlink(), entry.path)
+                    if _is_folder(entry):
+                        folders.append(place)
+                    elif entry.name.lower().endswith(ENDING):
+                        files.append(place)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found[folder] = f"folder {one_line(folder)} cannot be read: {error.strerror}"
+    seen = set[Identity]()
+    for linked, name in sorted(files):
+        try:
+            identity = _identity(name)
+        except OSError as error:
+            if linked or not isinstance(error, FileNotFoundError):  # otherwise it has been removed
+                found[name] = f"{one_line(name)} is a link that leads to no file; remove it"
+            continue
+        if identity not in seen:
+            seen.add(identity)
+            found[name] = None
+    for name in sorted(found, key=lambda name: name.split("/")):
+        yield Path(name), found[name]
+
+
+def _identity(path: str) -> Identity:
+    status = Path(path).stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
