@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from mmbench.errors import UserError
-from mmbench.files import sha256_of
+from mmbench.files import atomic_path, sha256_of
 from mmbench.record_fields import Count, Digest
 
 if TYPE_CHECKING:
@@ -34,6 +34,24 @@ class ImageOutcomes(BaseModel):
 def outcomes_path(record: Path) -> Path:
     """Return where the per-image outcomes of the record at this path lie."""
     return record.with_suffix(f".{ENDING}")
+
+
+def write_outcomes(record: Path, outcomes: pd.DataFrame) -> ImageOutcomes:
+    """Write the per-image outcomes of the record at this path, in place of those that were there.
+
+    The same outcomes give the same bytes, as long as pandas and PyArrow are the same versions.
+
+    Args:
+        record: where the record is or will be; it is written afterwards.
+        outcomes: a row or several for each image, with the column "image".
+
+    Returns:
+        What the record says about the file.
+    """
+    path = outcomes_path(record)
+    with atomic_path(path) as temporary:
+        outcomes.to_parquet(temporary, index=False, engine="pyarrow", compression="zstd")
+    return ImageOutcomes(sha256=sha256_of(path), images=outcomes["image"].nunique())
 
 
 def read_outcomes(record: Path, stated: ImageOutcomes) -> pd.DataFrame:

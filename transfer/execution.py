@@ -13,6 +13,7 @@ from mmbench.distributed import on_main
 from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
+from mmbench.image_outcomes import write_outcomes
 from mmbench.results import Result, ResultStore, read_result
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import Measurement, TransferJob
@@ -32,9 +33,9 @@ def silent(done: int, total: int, message: str) -> None:
 def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = silent) -> Result:
     """Measure a run and write its record; if that very record is there already, return it instead.
 
-    Beside the record of a classification lies a plot of its confusion matrix. A long training that is
-    interrupted leaves its state in a hidden folder of the store, and the same call goes on from there.
-    Processes that work together all get the record; the first one writes it.
+    Beside the record lie the per-image outcomes, and a plot of the confusion matrix of a classification.
+    A long training that is interrupted leaves its state in a hidden folder of the store, and the same call
+    goes on from there. Processes that work together all get the record; the first one writes it.
 
     Args:
         work: folder for the task's logs and intermediate files.
@@ -131,7 +132,7 @@ def _record(job: TransferJob, measured: Measurement, seconds: float, reused: boo
 
 
 def _write(result: Result, measured: Measurement, run: TransferRun, store: ResultStore) -> Result:
-    """Put the measurement's files and the confusion matrix beside the record, then write it; return it."""
+    """Put outcomes, files and the confusion matrix beside the record, then write it; return it."""
     path = run.path(store)
     for ending, file in measured.files.items():
         with atomic_path(path.with_suffix(f".{ending}")) as temporary:
@@ -140,5 +141,7 @@ def _write(result: Result, measured: Measurement, run: TransferRun, store: Resul
         title = f"{result.model.arm} on {run.dataset.name}, {result.protocol}, seed {result.seed}"
         target = path.with_suffix(".confusion.png")
         draw_confusion(measured.confusion, run.dataset.classes, title, target)
+    if measured.outcomes is not None:
+        result = result.model_copy(update={"outcomes": write_outcomes(path, measured.outcomes)})
     store.write(result)
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from mmbench.transfer.inputs.images import Images, open_images
 from mmbench.transfer.protocol import Protocol
 from mmbench.transfer.resume import Unfinished
 from mmbench.transfer.run import TransferRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Measurement:
         per_class: class -> percent, where it does not follow from `confusion`.
         labels: which labels were used, where that is less than all.
         from_bank: whether the backbone ran for nothing but features of the bank.
+        outcomes: what is known of each evaluated image, a row or several for each, in the order of the data
+            set; see `mmbench.transfer.outcomes`. None where the task says nothing of single images.
         files: what is put beside the record: ending of its name, such as "losses.png" -> a file in `work`.
     """
 
@@ -122,4 +128,5 @@ class Measurement:
     per_class: Mapping[str, float] | None = None
     labels: LabelSubset | None = None
     from_bank: bool = False
+    outcomes: pd.DataFrame | None = None
     files: Mapping[str, Path] = field(default_factory=dict)

@@ -43,17 +43,16 @@ def classification_metrics(scores: Tensor, labels: Tensor, *, logits: bool = Fal
     """
     require_finite(scores, "check the weights and the settings of the protocol")
     count, classes = scores.shape
-    ranked = scores.argsort(dim=1, descending=True, stable=True)
-    hits = ranked == labels[:, None]
+    places = true_places(scores, labels)
     images = torch.bincount(labels, minlength=classes)
-    right = torch.bincount(labels[hits[:, 0]], minlength=classes)
+    right = torch.bincount(labels[places == 1], minlength=classes)
     per_class = [share for share in _shares(right, images) if share is not None]
     values = {
-        "top1": 100 * int(hits[:, 0].sum()) / count,
+        "top1": 100 * int((places == 1).sum()) / count,
         "mean_per_class": fmean(per_class),
     }
     if classes > 5:
-        values["top5"] = 100 * int(hits[:, :5].sum()) / count
+        values["top5"] = 100 * int((places <= 5).sum()) / count
     found = {name: Metric(value=value, higher_is_better=True, n=count) for name, value in values.items()}
     if logits:
         loss = float(F.cross_entropy(scores.double(), labels))
@@ -61,10 +60,24 @@ def classification_metrics(scores: Tensor, labels: Tensor, *, logits: bool = Fal
     return found
 
 
+def true_places(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the place of the true class among the scores, from 1, int64 (N,).
+
+    Of equal scores that of the first class is the higher one.
+
+    Args:
+        scores: (N, classes), finite, larger is better.
+        labels: (N,) int64.
+    """
+    true = scores.gather(1, labels[:, None])
+    before = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    return 1 + ((scores > true) | ((scores == true) & before)).sum(dim=1)
+
+
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
     """Return counts int64 (classes, classes): row is the true class, column the predicted one."""
     classes = scores.shape[1]
-    predicted = scores.argsort(dim=1, descending=True, stable=True)[:, 0]
+    predicted = scores.argmax(dim=1)  # of equal scores the first
     return torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -49,3 +50,31 @@ def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
     """Return the first few names, printable and comma-separated, with "..." if there are more."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return f"{shown}, ..." if len(names) > limit else shown
+
+
+def stored_name(name: str) -> str:
+    r"""Return a name of any bytes as text that every file can hold, and that no other name has.
+
+    Names in UTF-8 without a backslash, which nearly all are, stay as they are. In others a byte that is not
+    UTF-8 becomes `\xe9`, and a backslash becomes two. `original_name` returns the name itself.
+
+    >>> stored_name("cat/niño 1.jpg"), stored_name("ni\udcf1o.jpg")
+    ('cat/niño 1.jpg', 'ni\\xf1o.jpg')
+    """
+    doubled = name.replace("\\", "\\\\")
+    return "".join(
+        f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff" else letter for letter in doubled
+    )
+
+
+def original_name(stored: str) -> str:
+    r"""Return the name that `stored_name` returned this text for.
+
+    >>> original_name("ni\\xf1o.jpg") == "ni\udcf1o.jpg"
+    True
+    """
+    return re.sub(
+        r"\\(?:\\|x([0-9a-f]{2}))",
+        lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "\\",
+        stored,
+    )

@@ -12,7 +12,8 @@ from torch import Tensor
 from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.metrics import classification_metrics, confusion, percent_correct, require_finite
+from mmbench.transfer.metrics import percent_correct, require_finite
+from mmbench.transfer.outcomes import classified
 from mmbench.transfer.probes.selection import Axis, Choice, Model, search
 
 
@@ -27,9 +28,9 @@ def refit_splits(evaluated: Split) -> tuple[Split, ...]:
 
 
 def measurement(
+    job: TransferJob,
     scores: Tensor,
     labels: Mapping[Split, Tensor],
-    evaluated: Split,
     *,
     logits: bool = True,
     notes: Sequence[str] = (),
@@ -42,13 +43,15 @@ def measurement(
         logits: see `classification_metrics`.
     """
     sizes: dict[str, int] = {split: len(part) for split, part in labels.items()}
+    found = classified(job, scores, logits=logits)
     return Measurement(
-        metrics=classification_metrics(scores, labels[evaluated], logits=logits),
+        metrics=found.metrics,
         split_sizes=sizes,
         images_seen=sum(sizes.values()),
-        notes=tuple(notes),
-        confusion=confusion(scores, labels[evaluated]),
+        notes=(*notes, *found.notes),
+        confusion=found.confusion,
         from_bank=True,
+        outcomes=found.outcomes,
     )
 
 
@@ -131,4 +134,4 @@ class StrengthProbe(ABC, Generic[Model]):
             *choice.edge_notes(self.axis(choice)),
             *self.notes(model),
         ]
-        return measurement(scores, labels, job.evaluated, logits=not self.unseen(model), notes=notes)
+        return measurement(job, scores, labels, logits=not self.unseen(model), notes=notes)

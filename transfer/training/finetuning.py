@@ -21,7 +21,8 @@ from mmbench.preprocessing import Preprocess
 from mmbench.transfer.inputs.batches import Batching, TrainingBatches, training_batches
 from mmbench.transfer.inputs.images import Images
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.metrics import classification_metrics, confusion, require_finite
+from mmbench.transfer.metrics import require_finite
+from mmbench.transfer.outcomes import classified
 from mmbench.transfer.resume import state_of
 from mmbench.transfer.training.schedule import rate_factor
 from mmbench.transfer.training.settings import FinetuneSettings
@@ -166,13 +167,15 @@ def finetune_and_measure(
 ) -> Measurement:
     """Finetune on the labelled images, measure once on `test`, the evaluated split."""
     model, seen, used = finetune(job, labelled, settings)
-    scores = predict(model, test, job)
+    found = classified(job, predict(model, test, job), logits=True)
     return Measurement(
-        metrics=classification_metrics(scores, test.labels, logits=True),
-        confusion=confusion(scores, test.labels),
+        metrics=found.metrics,
+        confusion=found.confusion,
         split_sizes={"train": used, job.evaluated: len(test)},
         effective_lr=settings.backbone_learning_rate,
         images_seen=seen + len(test),
+        notes=found.notes,
+        outcomes=found.outcomes,
     )
 
 

@@ -1,11 +1,10 @@
-"""Exact pixel counts per image and class, the metrics of label maps that follow, and their file."""
+"""Exact pixel counts per image and class, the metrics of label maps that follow, and their table."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmbench.data.file_names import stored_name
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.errors import UserError
-from mmbench.files import atomic_path
 from mmbench.results import Metric
-from mmbench.transfer.dense.common.bootstrap import FEWEST_IMAGES, RESAMPLES, image_intervals
+from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, image_intervals
 from mmbench.transfer.dense.common.processes import gathered
 
 COUNTED = ("intersection", "union", "labelled", "predicted")  # pixels; ignored ones are in none of them
@@ -139,13 +138,14 @@ class PixelOutcomes:
         shape = (len(self), len(COUNTED), len(self.classes))
         return np.array([self._counts[name] for name in self.images], dtype=np.int64).reshape(shape)
 
-    def write(self, path: Path) -> None:
-        """Write the counts as Parquet: a row per image and class, those without a pixel included."""
+    def table(self) -> pd.DataFrame:
+        """Return the counts as outcomes: a row per image and class, those without a pixel included."""
         images, classes, counts = self.images, len(self.classes), self._stacked()
-        table = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "image": pd.Categorical.from_codes(
-                    np.repeat(np.arange(len(images)), classes), pd.Index(images)
+                    np.repeat(np.arange(len(images)), classes),
+                    pd.Index([stored_name(name) for name in images]),
                 ),
                 "class": pd.Categorical.from_codes(
                     np.tile(np.arange(classes), len(images)), pd.Index(self.classes)
@@ -153,8 +153,6 @@ class PixelOutcomes:
                 **{name: counts[:, place].reshape(-1) for place, name in enumerate(COUNTED)},
             }
         )
-        with atomic_path(path) as temporary:
-            table.to_parquet(temporary, index=False)
 
 
 def _as_bytes(name: str, labels: Tensor) -> Tensor:

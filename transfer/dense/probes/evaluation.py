@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmbench.distributed import process_rank
 from mmbench.transfer.dense.common.figures import draw_each, draw_losses
 from mmbench.transfer.dense.common.label_map_figure import draw_predictions, shown_images
 from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
@@ -80,10 +79,6 @@ def measurement(
         losses: the file of a training's losses; None where nothing is trained.
     """
     scores = outcomes.scores(job.seed)
-    files: dict[str, Path] = {}
-    if process_rank() == 0:
-        files["images.parquet"] = job.work / "images.parquet"
-        outcomes.write(files["images.parquet"])
     figures, undrawn = _figures(job, ready, outcomes, losses)
     stored = ready.test.geometry.mode != "slide" and ready.test.equal_sizes() is not None
     return Measurement(
@@ -94,7 +89,8 @@ def measurement(
         notes=(*ready.notes, *notes, *scores.notes, *undrawn),
         per_class=scores.per_class,
         from_bank=from_bank and stored,
-        files=files | figures,
+        outcomes=outcomes.table(),
+        files=figures,
     )
 
 

@@ -21,8 +21,6 @@ from mmbench.transfer.dense.segmentation.runner import QuietRunner
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 from mmbench.transfer.job import Measurement, TransferJob
 
-OUTCOMES_FILE = "images.parquet"
-
 
 def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Measurement:
     """Train a segmentor from the job's backbone and measure it on the protocol's split.
@@ -39,7 +37,7 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
         runner = training.run()
         outcomes = _evaluate(ready, runner, training.divergence)
         scores = outcomes.scores(job.seed)
-        files, undrawn = _files(ready, outcomes)
+        figures, undrawn = _figures(ready, outcomes)
     sizes: dict[str, int] = {"train": len(splits.train.images), splits.name: len(splits.evaluated.images)}
     return Measurement(
         metrics=scores.metrics,
@@ -48,7 +46,8 @@ def train_and_evaluate(job: TransferJob, settings: SegmentationSettings) -> Meas
         images_seen=settings.batch_size * settings.iterations + sizes[splits.name],
         notes=(*ready.notes, *training.notes, *scores.notes, *undrawn, *splits.remarks),
         per_class=scores.per_class,
-        files=files,
+        outcomes=outcomes.table(),
+        files=figures,
     )
 
 
@@ -130,12 +129,11 @@ def _evaluate(ready: Prepared, runner: QuietRunner, divergence: Divergence) -> P
     return outcomes
 
 
-def _files(ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], list[str]]:
-    """Write what lies beside the record; return it, and a note for each figure that is not drawn."""
-    job, splits, counts = ready.job, ready.splits, ready.work / OUTCOMES_FILE
+def _figures(ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], list[str]]:
+    """Draw the figures; return them, and a note for each that is not drawn."""
+    job, splits = ready.job, ready.splits
     title = f"{job.backbone.card.arm} on {job.dataset.name}, {job.run.protocol_id}, seed {job.seed}"
-    outcomes.write(counts)
-    figures, undrawn = draw_each(
+    return draw_each(
         {
             "losses.png": lambda path: draw_losses(ready.work / "metrics.json", title, path),
             "predictions.png": lambda path: draw_predictions(
@@ -144,4 +142,3 @@ def _files(ready: Prepared, outcomes: PixelOutcomes) -> tuple[dict[str, Path], l
         },
         ready.work,
     )
-    return {OUTCOMES_FILE: counts, **figures}, undrawn

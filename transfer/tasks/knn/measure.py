@@ -10,9 +10,10 @@ from torch import Tensor
 from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid
+from mmbench.results import Metric
 from mmbench.transfer.inputs.features import is_pixels
 from mmbench.transfer.job import Measurement, TransferJob
-from mmbench.transfer.metrics import percent_correct, require_finite
+from mmbench.transfer.metrics import classification_metrics, percent_correct, require_finite
 from mmbench.transfer.probes.refit import measurement, split_labels
 from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.knn.settings import SMALLEST_TEMPERATURE, KnnGridSettings, KnnSettings
@@ -64,7 +65,7 @@ def measure_single(job: TransferJob, settings: KnnSettings) -> Measurement:
     def measure() -> Measurement:
         advice = f"a larger temperature by --set temperature={WARM}"
         ((_, scores),) = _votes(job, queries, bank, pair, advice)
-        return measurement(scores, labels, job.evaluated, logits=False)
+        return measurement(job, scores, labels, logits=False)
 
     return on_main(measure)
 
@@ -90,12 +91,12 @@ def measure_grid(job: TransferJob, settings: KnnGridSettings) -> Measurement:
         choice = Choice(list(on_val), list(on_val.values()))
         k, t = choice.chosen
         notes = (f"k {k} and T {t:g} chosen on val among {len(on_val)} pairs", *choice.edge_notes(*axes))
-        measured = {
-            pair: measurement(votes, labels, job.evaluated, logits=False, notes=notes)
-            for pair, votes in _votes(job, queries, bank, settings, advice)
-        }
-        every = {f"top1_k{k}_t{t:g}": found.metrics["top1"] for (k, t), found in measured.items()}
-        chosen = measured[choice.chosen]
+        every: dict[str, Metric] = {}
+        for pair, votes in _votes(job, queries, bank, settings, advice):
+            metrics = classification_metrics(votes, labels[job.evaluated])
+            every[f"top1_k{pair[0]}_t{pair[1]:g}"] = metrics["top1"]
+            if pair == choice.chosen:
+                chosen = measurement(job, votes, labels, logits=False, notes=notes)
         return replace(chosen, metrics={**every, **chosen.metrics})
 
     return on_main(measure)

@@ -87,7 +87,7 @@ def measure_augmented(job: TransferJob, settings: AugmentedProbe) -> Measurement
         scores = head.cpu()(job.features(job.evaluated).float())
     require_finite(scores, _lower_rate(job, settings))
     return replace(
-        measurement(scores, labels, job.evaluated),
+        measurement(job, scores, labels),
         effective_lr=settings.learning_rate,
         images_seen=settings.epochs * len(train) + len(scores),
         from_bank=False,

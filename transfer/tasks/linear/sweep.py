@@ -107,7 +107,7 @@ def measure_sweep(job: TransferJob, settings: SweepProbe) -> Measurement:
         f"(val top-1 {100 * min(choice.scores):.1f} to {100 * best:.1f})",
         *choice.edge_notes(rates, decays),
     )
-    measured = measurement(scores, labels, job.evaluated, notes=notes)
+    measured = measurement(job, scores, labels, notes=notes)
     assert measured.images_seen is not None
     passes = settings.epochs if settings.augmented else 1  # over train
     return replace(

@@ -45,7 +45,8 @@ def measure(job: TransferJob, settings: SemisupSettings) -> Measurement:
     if used > allowed:
         raise RuntimeError(f"{used} labels were used where {100 * settings.fraction:g}% are {allowed}")
     subset = LabelSubset(used=used, available=len(train), source=source, sha256=index_digest(indices))
-    return replace(measured, notes=(f"{used} of {len(train)} labels, {source}",), labels=subset)
+    notes = (f"{used} of {len(train)} labels, {source}", *measured.notes)
+    return replace(measured, notes=notes, labels=subset)
 
 
 def require_every_class(labels: Tensor, job: TransferJob) -> None:

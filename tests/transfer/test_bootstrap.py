@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from mmbench.transfer.dense.common import bootstrap
-from mmbench.transfer.dense.common.bootstrap import image_intervals
+from mmbench.transfer import bootstrap
+from mmbench.transfer.bootstrap import image_intervals
 from mmbench.transfer.dense.common.pixel_outcomes import metrics_of
 
 
@@ -31,7 +31,7 @@ def test_95_percent_of_intervals_hold_the_truth(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(1)
     runs, held = 150, np.zeros(3)
     for seed in range(runs):
-        drawn = everything[rng.integers(len(everything), size=40)]
+        drawn = everything[rng.integers(len(everything), size=100)]
         for place, interval in enumerate(image_intervals(drawn, metrics_of, seed)):
             assert interval is not None
             held[place] += interval[0] <= truth[place] <= interval[1]
@@ -61,7 +61,7 @@ def test_the_interval_is_bca_as_in_efrons_formulas(monkeypatch: pytest.MonkeyPat
 def test_many_images_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = population(50)
     whole = image_intervals(counts, metrics_of, seed=3)
-    monkeypatch.setattr(bootstrap, "IMAGES_AT_ONCE", 50 * 7)
+    monkeypatch.setattr(bootstrap, "KINDS_AT_ONCE", 50 * 7)
     assert image_intervals(counts, metrics_of, seed=3) == whole
 
 

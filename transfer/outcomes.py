@@ -1,0 +1,106 @@
+"""Per-image outcomes of a task, and the measurement of a classification that has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from mmbench.data import Dataset
+from mmbench.data.file_names import printable, stored_name
+from mmbench.data.types import Split
+from mmbench.results import Metric
+from mmbench.transfer.intervals import with_intervals
+from mmbench.transfer.job import TransferJob
+from mmbench.transfer.metrics import classification_metrics, confusion, true_places
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def image_names(dataset: Dataset, split: Split) -> list[str]:
+    """Return what the images of a split are called in outcomes, in the order of the split.
+
+    Files are called by their path below the data set's folder, as `stored_name` writes it; images in memory
+    by their position from 0.
+    """
+    if split not in dataset.files:
+        return [str(position) for position in range(len(dataset.labels(split)))]
+    files = dataset.files[split]()
+    base = dataset.root if dataset.root.is_dir() else dataset.root.parent  # of a list of images
+    above = os.path.relpath(files.root, base)
+    return [stored_name(path if above == "." else f"{above}/{path}") for path in files.paths]
+
+
+def image_table(job: TransferJob, **columns: Any) -> pd.DataFrame:
+    """Return outcomes with one row per evaluated image, in the order of the data set.
+
+    Args:
+        columns: a value per image each, as a sequence or an array.
+    """
+    import pandas as pd
+
+    return pd.DataFrame({"image": image_names(job.dataset, job.evaluated), **columns})
+
+
+def class_column(classes: Sequence[str], labels: Tensor) -> pd.Categorical[str]:
+    """Return labels (N,) as a column of class names, which are stored once."""
+    import pandas as pd
+
+    names = [printable(name) for name in classes]
+    if len(set(names)) < len(names):  # a category must have a name of its own
+        names = [f"{name} ({number})" for number, name in enumerate(names)]
+    return pd.Categorical.from_codes(labels.numpy(), pd.Index(names))
+
+
+def class_outcomes(job: TransferJob, predicted: Tensor) -> pd.DataFrame:
+    """Return the outcomes of a classification: image, label, predicted (class names) and correct.
+
+    Args:
+        predicted: int64, (N,), the predicted label of every image of the evaluated split.
+    """
+    labels, classes = job.dataset.labels(job.evaluated), job.dataset.classes
+    return image_table(
+        job,
+        label=class_column(classes, labels),
+        predicted=class_column(classes, predicted),
+        correct=(predicted == labels).numpy(),
+    )
+
+
+class Classified(NamedTuple):
+    """What follows from the scores of a classifier; the fields of `Measurement` of these names.
+
+    Attributes:
+        metrics: with their intervals.
+        outcomes: those of `class_outcomes`, and "rank", the place of the true class among the scores from 1.
+        confusion: see `confusion`.
+        notes: how the intervals were found.
+    """
+
+    metrics: dict[str, Metric]
+    outcomes: pd.DataFrame
+    confusion: Tensor
+    notes: tuple[str, ...]
+
+
+def classified(job: TransferJob, scores: Tensor, *, logits: bool) -> Classified:
+    """Return metrics, outcomes and confusion of a classifier.
+
+    Args:
+        scores: (N, classes), of the evaluated split, in the order of the data set.
+        logits: see `classification_metrics`.
+
+    Raises:
+        UserError: scores that are not finite.
+    """
+    labels = job.dataset.labels(job.evaluated)
+    values = classification_metrics(scores, labels, logits=logits)
+    places = true_places(scores, labels)
+    metrics, note = with_intervals(values, scores, labels, places, job.seed)
+    outcomes = class_outcomes(job, scores.argmax(dim=1))
+    outcomes["rank"] = places.numpy().astype(np.int32)
+    return Classified(metrics, outcomes, confusion(scores, labels), (note,))
