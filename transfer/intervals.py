@@ -50,6 +50,12 @@ def mean_interval(values: Array) -> Interval | None:
     return mean - reach, mean + reach
 
 
+def percent_interval(values: Array) -> Interval | None:
+    """Return `mean_interval` of percentages, cut at 0 and 100."""
+    found = mean_interval(values)
+    return None if found is None else (max(0.0, found[0]), min(100.0, found[1]))
+
+
 def class_mean_interval(labels: Tensor, shares: Tensor, seed: int) -> Interval | None:
     """Return the interval of the mean over classes of each class's mean over its images, in percent.
 
@@ -101,15 +107,16 @@ def with_intervals(
     return joined, interval_note(joined, images)
 
 
-def interval_note(metrics: Mapping[str, Metric], images: int, how: Mapping[str, str] = HOW) -> str:
+def interval_note(metrics: Mapping[str, Metric], images: int, how: Mapping[str, str] | None = None) -> str:
     """Return the note of a record that says how the intervals of metrics were found.
 
     Args:
         images: how many were evaluated.
-        how: the method of each metric.
+        how: the method of each metric; by default `HOW`.
     """
     if images < FEWEST_IMAGES:
         return f"no intervals: they need {FEWEST_IMAGES} evaluated images"
+    how = HOW if how is None else how
     methods: dict[str, list[str]] = {}
     for name, method in how.items():
         if name in metrics and metrics[name].interval is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mmbench.data import Dataset
@@ -24,15 +26,22 @@ if TYPE_CHECKING:
 def image_names(dataset: Dataset, split: Split) -> list[str]:
     """Return what the images of a split are called in outcomes, in the order of the split.
 
-    Files are called by their path below the data set's folder, as `stored_name` writes it; images in memory
-    by their position from 0.
+    Files are called by their path below the data set's folder, as `stored_name` writes it, and " (2)" is
+    added to one that is listed again; images in memory are called by their position from 0.
     """
     if split not in dataset.files:
         return [str(position) for position in range(len(dataset.labels(split)))]
     files = dataset.files[split]()
     base = dataset.root if dataset.root.is_dir() else dataset.root.parent  # of a list of images
     above = os.path.relpath(files.root, base)
-    return [stored_name(path if above == "." else f"{above}/{path}") for path in files.paths]
+    names = [stored_name(path if above == "." else f"{above}/{path}") for path in files.paths]
+    if len(set(names)) == len(names):
+        return names
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        names[place] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return names
 
 
 def image_table(job: TransferJob, **columns: Any) -> pd.DataFrame:
@@ -68,6 +77,29 @@ def class_outcomes(job: TransferJob, predicted: Tensor) -> pd.DataFrame:
         label=class_column(classes, labels),
         predicted=class_column(classes, predicted),
         correct=(predicted == labels).numpy(),
+    )
+
+
+def several_label_outcomes(job: TransferJob, scores: Tensor) -> pd.DataFrame:
+    """Return the outcomes of images with several labels, a row per image and class.
+
+    The columns are image, class, score, and truth: 1 where the class is present, 0 where it is absent, -1
+    where it is not evaluated.
+
+    Args:
+        scores: float64, (N, classes), of the evaluated split; larger is more likely.
+    """
+    import pandas as pd
+
+    names, classes = image_names(job.dataset, job.evaluated), job.dataset.classes
+    each, places = torch.meshgrid(torch.arange(len(names)), torch.arange(len(classes)), indexing="ij")
+    return pd.DataFrame(
+        {
+            "image": np.asarray(names, dtype=object)[each.flatten().numpy()],
+            "class": class_column(classes, places.flatten()),
+            "score": scores.flatten().numpy(),
+            "truth": job.dataset.labels(job.evaluated).flatten().to(torch.int8).numpy(),
+        }
     )
 
 

@@ -141,7 +141,10 @@ def test_the_grid_chooses_on_val_and_measures_every_pair(
                 hits = votes.argmax(dim=1) == splits[name].labels
                 found[name][k, t] = 100 * float(hits.double().mean())
     best = max(found["val"], key=found["val"].__getitem__)  # of equal ones the first
-    assert result.notes == (f"k {best[0]} and T {best[1]:g} chosen on val among 6 pairs",)
+    assert result.notes[0] == f"k {best[0]} and T {best[1]:g} chosen on val among 6 pairs"
+    assert (
+        result.notes[1].startswith("intervals: 95%, over the 60 evaluated images") and len(result.notes) == 2
+    )
     assert result.metrics["top1"].value == pytest.approx(found["test"][best], abs=1e-4)
     for (k, t), value in found["test"].items():
         assert result.metrics[f"top1_k{k}_t{t:g}"].value == pytest.approx(value, abs=1e-4)

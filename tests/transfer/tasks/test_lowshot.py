@@ -91,7 +91,7 @@ def test_the_mean_over_draws_is_scikit_learns(
     assert result.metrics["top1"].value == pytest.approx(of_all, abs=1e-9)
     assert expected[16] > expected[1] > 20  # chance is 17
     assert result.dataset.split_sizes == {"train": 96, "test": 60}
-    assert len(result.notes) == 1
+    assert len(result.notes) == 2 and result.notes[1].endswith("mean_per_class; for these draws of labels")
 
 
 def test_another_seed_draws_other_images(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:

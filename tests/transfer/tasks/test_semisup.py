@@ -61,7 +61,8 @@ def test_exactly_the_labelled_share_is_trained_on(
     assert len(used) == 12 and len(seen) == 2 * 12
     assert torch.bincount(train.labels[used]).tolist() == [2] * 6
     assert result.dataset.split_sizes == {"train": 12, "test": 60}
-    assert result.notes == (
+    assert result.notes[1].startswith("intervals: 95%, over the 60 evaluated images")
+    assert (result.notes[0], *result.notes[2:]) == (
         "12 of 120 labels, class-balanced, drawn with seed 0",
         "semisup/patterns-10pct@1 is written for 32 px; these weights are fed 16 px",
     )

@@ -27,8 +27,10 @@ from mmbench.errors import UserError
 from mmbench.processes import cores
 from mmbench.results import Metric
 from mmbench.settings_types import legacy_seed
+from mmbench.transfer.average_precision import with_precision_intervals
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import average_precision, average_precision_11_points, require_finite
+from mmbench.transfer.outcomes import several_label_outcomes
 from mmbench.transfer.probes.refit import refit_splits
 from mmbench.transfer.probes.selection import Edge, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
@@ -178,13 +180,15 @@ def _measure(
     if not bool((labels[splits[-1]] > 0).any()):
         raise UserError(f"no image in {evaluated} of '{dataset.name}' shows any class; fix its labels")
     metrics, per_class, missing = _mean_over_classes(scores, labels[splits[-1]], dataset.classes)
+    metrics, note = with_precision_intervals(metrics, scores, labels[splits[-1]], job.seed)
     return Measurement(
         metrics=metrics,
         split_sizes={split: len(labels[split]) for split in splits},
         images_seen=sum(len(part) for part in labels.values()),
-        notes=(*_notes(machines, settings, " and ".join(fitted)), *_missing_note(missing, evaluated)),
+        notes=(*_notes(machines, settings, " and ".join(fitted)), *_missing_note(missing, evaluated), note),
         per_class=per_class,
         from_bank=True,
+        outcomes=several_label_outcomes(job, scores),
     )
 
 

@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mmbench.errors import UserError
+from mmbench.image_outcomes import read_outcomes, write_outcomes
 from mmbench.transfer.dense.common import pixel_outcomes
 from mmbench.transfer.dense.common.pixel_outcomes import COUNTED, PixelOutcomes, metrics_of
 
@@ -126,16 +126,16 @@ def test_the_order_of_images_never_matters(tmp_path: Path) -> None:
     maps = drawn_maps(25)
     first, other = outcomes_of(maps), outcomes_of(dict(reversed(maps.items())))
     assert first.scores(3) == other.scores(3)
-    first.write(tmp_path / "a.parquet"), other.write(tmp_path / "b.parquet")
-    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    stated = [write_outcomes(tmp_path / name, part.table()) for name, part in (("a", first), ("b", other))]
+    assert stated[0] == stated[1]
+    assert (tmp_path / "a.images.parquet").read_bytes() == (tmp_path / "b.images.parquet").read_bytes()
 
 
 def test_the_file_gives_the_metrics_again(tmp_path: Path) -> None:
     maps = drawn_maps(6)
     maps["nothing"] = (np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8))
     outcomes = outcomes_of(maps, (*CLASSES, "in no image"))
-    outcomes.write(tmp_path / "images.parquet")
-    table = pd.read_parquet(tmp_path / "images.parquet")
+    table = read_outcomes(tmp_path / "x", write_outcomes(tmp_path / "x", outcomes.table()))
     assert list(table) == ["image", "class", "intersection", "union", "labelled", "predicted"]
     assert list(table["class"].cat.categories) == [*CLASSES, "in no image"]
     assert set(table["image"]) == set(maps)

@@ -91,7 +91,10 @@ def test_the_cached_probe_refits_on_train_and_val(
     accuracy = 100 * float((reference.predict((test - mean) / deviation) == splits[2].labels.numpy()).mean())
     assert result.metrics["top1"].value == pytest.approx(accuracy, abs=100 / 60 + 1e-6)  # one image at most
     assert result.dataset.split_sizes == {"train": 120, "val": 60, "test": 60}
-    assert result.notes == ("weight decay 0.1 chosen on val among 1, then fitted on train and val",)
+    assert result.notes[0] == "weight decay 0.1 chosen on val among 1, then fitted on train and val"
+    assert (
+        result.notes[1].startswith("intervals: 95%, over the 60 evaluated images") and len(result.notes) == 2
+    )
     assert result.metrics["top1"].value > 40  # chance is 17
 
 

@@ -177,9 +177,9 @@ def test_the_choice_never_sees_test(backbone: Backbone, shades: Dataset, tmp_pat
     right = measured(shades)
     test, train = shades.labels("test"), shades.labels("train")
     wrong = measured(relabelled(shades, "test", test.roll(1, dims=0)))
-    assert wrong.notes == right.notes and wrong.metrics != right.metrics
+    assert wrong.notes[:-1] == right.notes[:-1] and wrong.metrics != right.metrics
     assert right.notes[0].startswith("cost per class by 3-fold cross-validation on train and val, among 5: ")
-    assert measured(relabelled(shades, "train", train.roll(1, dims=0))).notes != right.notes
+    assert measured(relabelled(shades, "train", train.roll(1, dims=0))).notes[:-1] != right.notes[:-1]
 
 
 def test_the_same_seed_gives_the_same_numbers_on_one_core_and_on_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_a_class_that_test_does_not_show_is_left_out_of_the_mean(
     measured = measure_svm(make_job(backbone, relabelled(shades, "test", labels), tmp_path), settings())
     assert measured.per_class is not None and list(measured.per_class) == ["red", "bright corner"]
     assert measured.metrics["mAP"].value == pytest.approx(sum(measured.per_class.values()) / 2)
-    assert measured.notes[-1] == "not in test, and so not in the mean: green"
+    assert measured.notes[-2] == "not in test, and so not in the mean: green"
 
 
 @pytest.mark.parametrize("there", [1, 99])
