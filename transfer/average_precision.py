@@ -10,8 +10,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmbench.results import Metric
-from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, resampled_intervals
-from mmbench.transfer.intervals import interval_note
+from mmbench.transfer.bootstrap import FEWEST_IMAGES, resampled_intervals
+from mmbench.transfer.intervals import BOOTSTRAPPED, interval_note
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -113,7 +113,7 @@ def with_precision_intervals(
         seed: of the draws.
     """
     images, names = len(labels), ("mAP", "mAP_11_points")
-    how = dict.fromkeys(names, f"BCa bootstrap of {RESAMPLES} resamples")
+    how = dict.fromkeys(names, BOOTSTRAPPED)
     if images < FEWEST_IMAGES:
         return dict(metrics), interval_note(metrics, images, how)
     rankings = [ranked_images(scores[:, place], labels[:, place], images) for place in range(labels.shape[1])]

@@ -13,11 +13,12 @@ from mmbench.results import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, Interval, resampled_intervals
 
 Array = npt.NDArray[np.float64]
+BOOTSTRAPPED = f"BCa bootstrap of {RESAMPLES} resamples"
 HOW = {
     "top1": "Wilson's",
     "top5": "Wilson's",
     "loss": "Student's t",
-    "mean_per_class": f"BCa bootstrap of {RESAMPLES} resamples",
+    "mean_per_class": BOOTSTRAPPED,
 }
 
 

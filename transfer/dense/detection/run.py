@@ -28,6 +28,7 @@ from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import wider_than_tall
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
 from mmbench.transfer.dense.detection.weights import check_arrival
+from mmbench.transfer.intervals import BOOTSTRAPPED, interval_note
 from mmbench.transfer.job import Measurement, TransferJob
 
 SMALL, TEST_BATCH = 256, 8  # px: images up to this size are evaluated in batches
@@ -64,13 +65,15 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             ready.work,
         )
     sizes: dict[str, int] = {"train": len(ready.train), splits.name: len(ready.test)}
+    said = interval_note(scores.metrics, sizes[splits.name], dict.fromkeys(scores.metrics, BOOTSTRAPPED))
     return Measurement(
         metrics=scores.metrics,
         split_sizes=sizes,
         effective_lr=ready.cfg.SOLVER.BASE_LR,
         images_seen=ready.cfg.SOLVER.IMS_PER_BATCH * ready.cfg.SOLVER.MAX_ITER + len(ready.test),
-        notes=(*ready.notes, *trained, *scores.notes, *undrawn, *splits.remarks),
+        notes=(*ready.notes, *trained, *scores.notes, said, *undrawn, *splits.remarks),
         per_class=scores.per_class,
+        outcomes=scores.outcomes,
         files=figures,
     )
 

@@ -16,11 +16,20 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
 from mmbench.data.annotated.types import AnnotatedSplit
+from mmbench.data.file_names import stored_name
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.files import write_text
+from mmbench.results import Metric
 from mmbench.transfer.dense.detection.evaluation.ground_truth import Task, write_coco
-from mmbench.transfer.dense.detection.evaluation.scores import DetectionEvaluator, Scores, percent
+from mmbench.transfer.dense.detection.evaluation.matching import coco_parts
+from mmbench.transfer.dense.detection.evaluation.parts import COCO_RECALLS
+from mmbench.transfer.dense.detection.evaluation.scores import (
+    DetectionEvaluator,
+    Scores,
+    joined_tables,
+    percent,
+)
 
 KINDS: dict[Task, str] = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}  # COCO's names
 PREFIXES: dict[Task, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
@@ -43,6 +52,7 @@ class CocoEvaluator(DetectionEvaluator):
         self, split: AnnotatedSplit, classes: Sequence[str], tasks: Sequence[Task], output: Path
     ) -> None:
         self.split, self.classes, self.tasks, self.output = split, tuple(classes), tuple(tasks), output
+        self.names = [stored_name(image.path) for image in split.images]
         self._found: list[tuple[int, list[dict[str, Any]]]] = []
 
     def reset(self) -> None:
@@ -85,13 +95,18 @@ class CocoEvaluator(DetectionEvaluator):
         write_text(self.output / DETECTIONS_FILE, json.dumps(detections))
         truth = write_coco(self.split, self.classes, self.tasks, self.output / GROUND_TRUTH_FILE)
         images = len(self.split.images)
-        values: dict[str, float] = {}
+        metrics: dict[str, Metric] = {}
+        tables = []
         per_class: dict[str, float] = {}
         notes = []
         for task in self.tasks:
             evaluated = coco_eval(truth, detections, task)
             found_values = {name: 100 * value for name, value in summary(evaluated).items() if value >= 0}
-            values |= {PREFIXES[task] + name: value for name, value in found_values.items()}
+            parts = coco_parts(truth, _needed(detections, task), KINDS[task], _tolerances(truth, task))
+            values = {PREFIXES[task] + name: value for name, value in found_values.items()}
+            statistic = parts.statistic(COCO_RECALLS, absent=math.nan)
+            metrics |= parts.with_intervals(percent(values, images), PREFIXES[task], statistic)
+            tables.append(parts.table(f"{PREFIXES[task]}AP", self.names, self.classes))
             if task == "boxes":
                 per_class = class_precisions(evaluated, self.classes)
         if "keypoints" in self.tasks and (count := keypoint_count(truth)) != COCO_KEYPOINTS:
@@ -101,7 +116,7 @@ class CocoEvaluator(DetectionEvaluator):
             )
         if not detections:
             notes.append("nothing was detected, so every average precision is 0")
-        return Scores(percent(values, images), per_class, tuple(notes))
+        return Scores(metrics, per_class, tuple(notes), joined_tables(tables))
 
 
 def coco_eval(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], task: Task) -> Any:
@@ -115,23 +130,30 @@ def coco_eval(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]],
 
     silent: Callable[..., None] = lambda *message: None  # noqa: E731
     annotated = COCO(copy.deepcopy(dict(truth)), print_function=silent)
-    # With a box, COCO takes the box's area as that of the mask, which moves masks between sizes.
-    unwanted = {"segmentation", "keypoints"} if task == "boxes" else {"bbox"} if task == "masks" else set()
-    kept = [{key: value for key, value in item.items() if key not in unwanted} for item in detections]
-    sigmas = None
-    if task == "keypoints":
-        count = keypoint_count(truth)
-        sigmas = None if count == COCO_KEYPOINTS else [1 / count] * count
+    kept = _needed(detections, task)
     with contextlib.redirect_stdout(None):
         evaluated = COCOeval_faster(
             annotated,
             annotated.loadRes(kept),
             KINDS[task],
             print_function=silent,
-            kpt_oks_sigmas=sigmas,
+            kpt_oks_sigmas=_tolerances(truth, task),
         )
         evaluated.run()
     return evaluated
+
+
+def _needed(detections: Sequence[Mapping[str, Any]], task: Task) -> list[dict[str, Any]]:
+    """Return the detections with what a task is scored by."""
+    # With a box, COCO takes the box's area as that of the mask, which moves masks between sizes.
+    unwanted = {"segmentation", "keypoints"} if task == "boxes" else {"bbox"} if task == "masks" else set()
+    return [{key: value for key, value in item.items() if key not in unwanted} for item in detections]
+
+
+def _tolerances(truth: Mapping[str, Any], task: Task) -> list[float] | None:
+    """Return the tolerance of each keypoint; None where they are COCO's, or not needed."""
+    count = keypoint_count(truth) if task == "keypoints" else COCO_KEYPOINTS
+    return None if count == COCO_KEYPOINTS else [1 / count] * count
 
 
 def keypoint_count(truth: Mapping[str, Any]) -> int:

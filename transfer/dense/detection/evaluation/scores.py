@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectron2.evaluation import DatasetEvaluator
 
 from mmbench.results import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class Scores:
             "coco_" where AP is not COCO's.
         per_class: AP of the boxes of each class that has objects, in percent.
         notes: facts that a reader of the record must know.
+        outcomes: what each average precision is computed from, per image; see `PrecisionParts.table`.
     """
 
     metrics: dict[str, Metric]
     per_class: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outcomes: pd.DataFrame | None = None
 
 
 class DetectionEvaluator(DatasetEvaluator):
@@ -52,6 +57,14 @@ class DetectionEvaluator(DatasetEvaluator):
         Raises:
             UserError: a score or a box is not finite.
         """
+
+
+def joined_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return outcomes of several metrics as one table."""
+    import pandas as pd
+
+    table = pd.concat([each.astype({"metric": "str"}) for each in tables], ignore_index=True)
+    return table.astype({"metric": "category"})
 
 
 def percent(values: Mapping[str, float], images: int) -> dict[str, Metric]:

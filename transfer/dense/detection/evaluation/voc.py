@@ -25,7 +25,14 @@ from mmbench.transfer.dense.detection.evaluation.ground_truth import (
     voc_names,
     write_voc,
 )
-from mmbench.transfer.dense.detection.evaluation.scores import DetectionEvaluator, Scores, percent
+from mmbench.transfer.dense.detection.evaluation.matching import voc_parts
+from mmbench.transfer.dense.detection.evaluation.parts import VOC_RECALLS, PrecisionParts
+from mmbench.transfer.dense.detection.evaluation.scores import (
+    DetectionEvaluator,
+    Scores,
+    joined_tables,
+    percent,
+)
 
 THRESHOLDS = range(50, 100, 5)  # IoU in percent
 BESIDE = ("AP", "AP50", "AP75")  # of COCO's boxes, reported as coco_AP, ...
@@ -73,20 +80,20 @@ class VocEvaluator(DetectionEvaluator):
         """Return `{"scores": Scores}` in every process; see `DetectionEvaluator`."""
         beside = self.coco.evaluate()["scores"]
         everyone = comm.gather(dict(self.voc._predictions), dst=0)
-        return {"scores": on_main(lambda: self._joined(self._precisions(everyone), beside))}
+        return {"scores": on_main(lambda: self._joined(*self._precisions(everyone), beside))}
 
-    def _precisions(self, everyone: Sequence[Lines]) -> np.ndarray[Any, Any]:
-        """Write annotations and detections, and return the AP in percent by (class, IoU)."""
+    def _precisions(self, everyone: Sequence[Lines]) -> tuple[np.ndarray[Any, Any], PrecisionParts]:
+        """Write annotations and detections, and return the AP in percent by (class, IoU), and its parts."""
         write_voc(self.split, self.classes, self.folder)
         lines: Lines = defaultdict(list)
         for label, found in itertools.chain.from_iterable(part.items() for part in everyone):
             lines[label] += found
         annotations, images = self.folder / "Annotations", self.folder / "ImageSets" / "Main"
         parse_rec.cache_clear()  # by file name: the files of a run before may have had the same
-        rows = []
-        for label, name in enumerate(voc_names(self.classes)):
+        rows, names = [], voc_names(self.classes)
+        for label, name in enumerate(names):
             # The order of images decides between equal scores, however many processes there were.
-            in_order = sorted(lines[label], key=lambda line: int(line.partition(" ")[0]))
+            in_order = lines[label] = sorted(lines[label], key=lambda line: int(line.partition(" ")[0]))
             path = self.folder / "detections" / f"{label}.txt"
             write_text(path, "\n".join(in_order))
             with np.errstate(invalid="ignore"):  # recall of a class without objects
@@ -104,14 +111,16 @@ class VocEvaluator(DetectionEvaluator):
                         for threshold in THRESHOLDS
                     ]
                 )
+        objects = [parse_rec(f"{annotations}/{number + 1}.xml") for number in range(len(self.split.images))]
         parse_rec.cache_clear()
-        return np.array(rows)
+        return np.array(rows), voc_parts([lines[label] for label in range(len(names))], objects, names)
 
-    def _joined(self, precisions: np.ndarray[Any, Any], beside: Scores) -> Scores:
+    def _joined(self, precisions: np.ndarray[Any, Any], parts: PrecisionParts, beside: Scores) -> Scores:
         """Return VOC's scores with COCO's beside them."""
         by_threshold = dict(zip(THRESHOLDS, precisions.mean(axis=0).tolist(), strict=True))
         values = {"AP": float(precisions.mean()), "AP50": by_threshold[50], "AP75": by_threshold[75]}
         metrics = percent(values, len(self.split.images))
+        metrics = parts.with_intervals(metrics, "", parts.statistic(VOC_RECALLS, absent=0.0))
         metrics |= {f"coco_{name}": beside.metrics[name] for name in BESIDE}
         metrics |= {name: metric for name, metric in beside.metrics.items() if "_" in name}
         present = {
@@ -128,7 +137,10 @@ class VocEvaluator(DetectionEvaluator):
                 f"no object of {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''} counts: as in "
                 f"Detectron2's VOC evaluator, {len(absent)} of {len(self.classes)} classes enter AP with 0"
             )
-        return Scores(metrics, per_class, tuple(notes))
+        assert beside.outcomes is not None
+        renamed = beside.outcomes["metric"].cat.rename_categories({"AP": "coco_AP"})
+        tables = [parts.table("AP", self.coco.names, self.classes), beside.outcomes.assign(metric=renamed)]
+        return Scores(metrics, per_class, tuple(notes), joined_tables(tables))
 
 
 def _literal(path: Path) -> str:
