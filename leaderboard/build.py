@@ -1,50 +1,62 @@
-"""From a folder of records to a folder with the board in every form."""
+"""From folders of records to a folder with the board in every form."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.published.groups import published_groups, published_table
+from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
+from mmbench.leaderboard.records.selection import select
 from mmbench.leaderboard.render.csv_files import csv_text, runs_table, scores_table
 from mmbench.leaderboard.render.latex import render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.table import make_board
-from mmbench.leftovers import replacing_folder
+from mmbench.leftovers import replacing_folder, swapping
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TITLE = "mmbench leaderboard"
 INDEX = "board.json"  # holds the board as data, and the list of files that belong to it
 
 
+class Choices(TypedDict, total=False):
+    """What a board shows.
+
+    Attributes:
+        published: put published numbers beside the measured ones, in tables of their own; True by default.
+        title: heading of the page.
+        skip_invalid: leave out files that are not records; the board says which.
+        where: conditions on the records, such as "arch=resnet50"; see `select`.
+        columns: names of the columns to show, in order; see `select`.
+    """
+
+    published: bool
+    title: str
+    skip_invalid: bool
+    where: Sequence[str]
+    columns: Sequence[str]
+
+
 def read_board(
-    results: Path,
-    baseline: str | None = None,
-    *,
-    published: bool = True,
-    title: str = TITLE,
-    skip_invalid: bool = False,
+    results: Path | Sequence[Path], baseline: str | None = None, **choices: Unpack[Choices]
 ) -> Board:
     """Return the board of the records below `results`, and write nothing; see `build`.
 
     Raises:
         UserError: no records, unknown baseline, or records that do not compare.
     """
-    frame = load_frame(results, skip_invalid=skip_invalid)
-    groups = published_groups(frame["task"].unique()) if published else ()
-    return make_board(frame, baseline, title=title, published=groups)
+    return _read(results, baseline, choices)[0]
 
 
 def build(
-    results: Path,
-    out: Path,
-    baseline: str | None = None,
-    *,
-    published: bool = True,
-    title: str = TITLE,
-    skip_invalid: bool = False,
+    results: Path | Sequence[Path], out: Path, baseline: str | None = None, **choices: Unpack[Choices]
 ) -> Board:
     """Write the board of the records below `results` into the folder `out`, and return it.
 
@@ -53,20 +65,16 @@ def build(
     part of either. The same records give the same bytes.
 
     Args:
-        results: folder of records, as `ResultStore` writes them.
+        results: folders of records, as `ResultStore` writes them.
         out: folder of the board; an older board there is replaced.
-        baseline: the arm that differences refer to; None for a board without differences.
-        published: put published numbers beside the measured ones, in tables of their own.
-        title: heading of the page.
-        skip_invalid: leave out files that are not records; the board says which.
+        baseline: the row that differences refer to; None for a board without differences.
+        choices: see `Choices`.
 
     Raises:
         UserError: no records, unknown baseline, records that do not compare, or `out` holds other things.
     """
-    _require_own_folder(results, out)
-    frame = load_frame(results, skip_invalid=skip_invalid)
-    groups = published_groups(frame["task"].unique()) if published else ()
-    board = make_board(frame, baseline, title=title, published=groups)
+    _require_own_folder([results] if isinstance(results, Path) else results, out)
+    board, frame = _read(results, baseline, choices)
 
     from mmbench.leaderboard.render.page import render_page  # matplotlib and Jinja2 load after the checks
     from mmbench.leaderboard.render.plots import draw_plots
@@ -81,7 +89,7 @@ def build(
         "scores.csv": csv_text(scores_table(board, frame)),
         "runs.csv": csv_text(runs_table(frame)),
     }
-    if published:
+    if choices.get("published", True):
         texts["published.csv"] = csv_text(published_table())
     files |= {name: text.encode() for name, text in texts.items()}
     index = {"files": sorted([*files, INDEX]), **board.as_json()}
@@ -94,19 +102,31 @@ def build(
     return board
 
 
-def _require_own_folder(results: Path, out: Path) -> None:
+def _read(
+    results: Path | Sequence[Path], baseline: str | None, choices: Choices
+) -> tuple[Board, pd.DataFrame]:
+    """Return the board, and the records that it was made from."""
+    frame = load_frame(results, skip_invalid=choices.get("skip_invalid", False))
+    frame = comparable(select(frame, choices.get("where", ()), choices.get("columns", ())))
+    groups = published_groups(frame["task"].unique()) if choices.get("published", True) else ()
+    return make_board(frame, baseline, title=choices.get("title", TITLE), published=groups), frame
+
+
+def _require_own_folder(results: Sequence[Path], out: Path) -> None:
     """Refuse an `out` whose contents a new board must not replace."""
-    if results.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UserError(f"--out {out} lies in the results folder {results}; choose a folder outside it")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; choose a folder")
-    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-    if not present:
-        return
-    try:
-        known = set(json.loads((out / INDEX).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        known = set()
+    for folder in results:
+        if folder.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UserError(f"--out {out} lies in the results folder {folder}; choose a folder outside it")
+    with swapping(out):  # another build must not replace it between the look at its files and at its index
+        if out.exists() and not out.is_dir():
+            raise UserError(f"--out {out} is a file; choose a folder")
+        present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+        if not present:
+            return
+        try:
+            known = set(json.loads((out / INDEX).read_text(encoding="utf-8"))["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            known = set()
     if foreign := sorted(present - known):
         raise UserError(
             f"--out {out} holds files that are not of a board ({foreign[0]}"

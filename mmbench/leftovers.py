@@ -69,9 +69,28 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         new = aside / "new"
         new.mkdir()
         yield new
-        if place.exists():
-            place.rename(aside / OLD)  # moved back if the next line fails
-        new.rename(place)
+        with swapping(place):
+            if place.exists():
+                place.rename(aside / OLD)  # moved back if the next line fails
+            new.rename(place)
+
+
+@contextlib.contextmanager
+def swapping(target: Path) -> Iterator[None]:
+    """Hold a lock under which `replacing_folder` swaps folders beside `target`.
+
+    Of several processes that replace the same folder, the last one's stays. Where nothing is yet, or the
+    file system has no locks, nothing is held.
+    """
+    handle = None
+    with contextlib.suppress(OSError):
+        handle = os.open(target.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def remove_leftovers(target: Path) -> None:

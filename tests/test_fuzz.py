@@ -248,6 +248,7 @@ WHOLE = {
     "results show": {"record": "no-such-record.json"},
     "leaderboard build": {"results": "no-such-results", "--out": "board"},
     "leaderboard show": {"results": "no-such-results"},
+    "leaderboard rank": {"results": "no-such-results"},
     "leaderboard verify": {"results": "no-such-results"},
     "leaderboard add": {"files": "no-such-record.json", "--to": "results"},
     "doctor": None,

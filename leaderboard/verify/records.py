@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.image_outcomes import ENDING
+from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
-from mmbench.leaderboard.records.refusals import refuse_mixtures
 from mmbench.leaderboard.verify.outcomes import check_outcomes, orphans
 from mmbench.leaderboard.verify.plausibility import implausible
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem, Report
@@ -113,9 +113,10 @@ def _path(filed: Filed) -> Iterable[Problem]:
 
 
 def _comparability(results: Sequence[Path]) -> Iterable[Problem]:
-    """Say whether a board of these records would be refused."""
+    """Say whether a board of these records would be refused, and what it would warn about."""
+    shown = ", ".join(map(str, results))
     try:
-        refuse_mixtures(load_frame(results[0], skip_invalid=True))
+        frame = comparable(load_frame(results, skip_invalid=True))
     except UserError as error:
-        return [Problem(ERROR, ", ".join(map(str, results)), f"no board can be built: {error}")]
-    return []
+        return [Problem(ERROR, shown, f"no board can be built: {error}")]
+    return [Problem(WARNING, shown, sentence) for sentence in frame.attrs.get("warnings", ())]

@@ -89,7 +89,7 @@ def test_the_command_builds_and_shows(record: Make, write: Write, tmp_path: Path
         ["build", str(root), "--out", str(out), "--baseline", "mscn", "--no-published", "--title", "T"],
     )
     assert built.exit_code == 0, built.output
-    assert built.output.startswith("2 arms in 1 columns from 2 records: ")
+    assert built.output.startswith("2 rows in 1 column from 2 records: ")
     page = (out / "index.html").read_text()
     assert "<h1>T</h1>" in page and 'class="published"' not in page
     shown = CliRunner().invoke(leaderboard, ["show", str(root), "--baseline", "mscn"])
