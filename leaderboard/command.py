@@ -13,6 +13,7 @@ from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
 from mmbench.data.file_names import counted
 from mmbench.errors import unknown_name
+from mmbench.leaderboard.changes.command import diff
 from mmbench.leaderboard.verify.command import add, verify
 from mmbench.writable import require_writable
 
@@ -125,5 +126,5 @@ def _again(baseline: str | None, choices: dict[str, Any]) -> tuple[str, ...]:
     return (*words, "--skip-invalid") if choices["skip_invalid"] else words
 
 
-for _command in (verify, add):
+for _command in (diff, verify, add):
     leaderboard.add_command(_command)

@@ -249,6 +249,7 @@ WHOLE = {
     "leaderboard build": {"results": "no-such-results", "--out": "board"},
     "leaderboard show": {"results": "no-such-results"},
     "leaderboard rank": {"results": "no-such-results"},
+    "leaderboard diff": {"before": "no-such-board", "after": "no-such-board"},
     "leaderboard verify": {"results": "no-such-results"},
     "leaderboard add": {"files": "no-such-record.json", "--to": "results"},
     "doctor": None,

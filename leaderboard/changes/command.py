@@ -1,0 +1,67 @@
+"""`mmbench leaderboard diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmbench.data.file_names import counted
+from mmbench.errors import one_line
+
+if TYPE_CHECKING:
+    from mmbench.leaderboard.changes.compare import CellChange
+
+DIFFERENT = 1  # exit code
+
+
+@click.command(epilog="Example: mmbench leaderboard diff board-before board")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--baseline", help="Row that others are compared with, where a board is made from records.")
+def diff(before: Path, after: Path, baseline: str | None) -> None:
+    """Show what changed from one board to another, and whether it matters.
+
+    BEFORE and AFTER are folders of boards, files board.json, or folders of records. A change of a cell is
+    "beyond chance" if its runs differ so after Holm's correction over the changed cells. The exit code is 0
+    if the boards are equal, 1 if they differ, 2 for bad input.
+    """
+    from mmbench.leaderboard.changes.compare import compare
+    from mmbench.leaderboard.changes.snapshot import read_snapshot
+
+    changes = compare(read_snapshot(before, baseline), read_snapshot(after, baseline))
+    if not changes:
+        click.echo("equal: rows, columns, runs, settings and versions")
+        return
+    for heading, lines in (
+        ("What the boards say differently", changes.conclusions),
+        ("Values", [_words(change) for change in changes.cells]),
+        ("Rows, columns, settings, versions", changes.facts),
+    ):
+        if lines:
+            click.echo(f"{heading}:")
+        for line in lines:
+            click.echo(one_line(f"  {line}"))
+    beyond = sum(change.beyond_chance is True for change in changes.cells)
+    click.echo(
+        f"{counted(len(changes.conclusions), 'conclusion')} and {counted(len(changes.cells), 'cell')} "
+        f"changed, {beyond} beyond chance; {counted(len(changes.facts), 'other change')}"
+    )
+    click.get_current_context().exit(DIFFERENT)
+
+
+def _words(change: CellChange) -> str:
+    """Return one changed cell in words."""
+    from mmbench.leaderboard.changes.compare import column_words
+
+    runs = f"n {change.n[0]} -> {change.n[1]}, {change.added} added, {change.removed} removed"
+    judged = {True: "beyond chance", False: "within noise", None: "cannot be judged, too few runs"}
+    words = judged[change.beyond_chance]
+    if change.difference is not None and change.interval is not None:
+        low, high = change.interval
+        words += f": {change.basis} {change.difference:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return (
+        f"{change.row} in {column_words(change.column)}: "
+        f"{change.before:.2f} -> {change.after:.2f} ({runs}): {words}"
+    )
