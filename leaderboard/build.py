@@ -55,6 +55,16 @@ def read_board(
     return _read(results, baseline, choices)[0]
 
 
+def read_frame(results: Path | Sequence[Path], **choices: Unpack[Choices]) -> pd.DataFrame:
+    """Return the chosen records below `results` as a tidy table, after the checks of a board.
+
+    Raises:
+        UserError: no records, or records that do not compare.
+    """
+    frame = load_frame(results, skip_invalid=choices.get("skip_invalid", False))
+    return comparable(select(frame, choices.get("where", ()), choices.get("columns", ())))
+
+
 def build(
     results: Path | Sequence[Path], out: Path, baseline: str | None = None, **choices: Unpack[Choices]
 ) -> Board:
@@ -106,8 +116,7 @@ def _read(
     results: Path | Sequence[Path], baseline: str | None, choices: Choices
 ) -> tuple[Board, pd.DataFrame]:
     """Return the board, and the records that it was made from."""
-    frame = load_frame(results, skip_invalid=choices.get("skip_invalid", False))
-    frame = comparable(select(frame, choices.get("where", ()), choices.get("columns", ())))
+    frame = read_frame(results, **choices)
     groups = published_groups(frame["task"].unique()) if choices.get("published", True) else ()
     return make_board(frame, baseline, title=choices.get("title", TITLE), published=groups), frame
 

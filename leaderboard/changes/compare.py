@@ -80,10 +80,11 @@ def compare(old: Snapshot, new: Snapshot) -> Changes:
 def _facts(old: Snapshot, new: Snapshot) -> Iterator[str]:
     if old.baseline != new.baseline:
         yield f"baseline: {old.baseline or 'none'} -> {new.baseline or 'none'}"
-    for kind, before, after, names in (
+    sides: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any], tuple[str, ...]], ...] = (
         ("row", old.rows, new.rows, ROW_FACTS),
         ("column", old.columns, new.columns, COLUMN_FACTS),
-    ):
+    )
+    for kind, before, after, names in sides:
         for key in (key for key in before if key not in after):
             yield f"{kind} {_named(key)}: gone"
         for key in (key for key in after if key not in before):
