@@ -1,9 +1,10 @@
-"""MkDocs hook: adds the generated pages (protocols, command line, project files) to the site."""
+"""MkDocs hook: adds the generated pages (protocols, command line, project files) and parts of pages."""
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-from mmbench.tools.documentation import generated_pages
+from mmbench.tools.documentation import generated_pages, with_generated_parts
 
 PAGES = generated_pages()
 
@@ -22,3 +23,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in PAGES.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put generated parts, such as the table of comparability, into the pages that ask for them."""
+    return with_generated_parts(markdown)

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from mmbench.cli.commands import COMMANDS, root
+from mmbench.leaderboard.records.comparability import markdown_table
 from mmbench.pretrain.recipes.table import recipe_tables
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.protocol import Protocol, protocols
@@ -26,6 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated_pages() -> dict[str, str]:
     """Return every generated page: path below docs/ -> Markdown, in the order of the navigation."""
     return {**protocol_pages(), "recipes.md": recipe_page(), **command_pages(), **project_pages()}
+
+
+def with_generated_parts(page: str) -> str:
+    """Return a page with its generated parts in the place of the comments that ask for them."""
+    for name, part in (("comparability", markdown_table),):
+        mark = f"<!-- generated: {name} -->"
+        page = page.replace(mark, part()) if mark in page else page
+    return page
 
 
 def project_pages() -> dict[str, str]:

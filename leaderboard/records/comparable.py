@@ -1,10 +1,12 @@
-"""Make records comparable: names of rows, identity of weights, refusals and warnings."""
+"""Make records comparable: names of rows, refusals and reservations, by the table of comparability."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from mmbench.leaderboard.records.refusals import refuse_mixtures
+from mmbench.leaderboard.records.refusals import refuse_mixtures, refuse_repeats
+from mmbench.leaderboard.records.reservations import reservations
+from mmbench.leaderboard.records.rows import name_rows
 
 COMPARABLE = "comparable"  # in frame.attrs of a frame that was checked
 
@@ -20,7 +22,10 @@ def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.attrs.get(COMPARABLE):
         return frame
-    refuse_mixtures(frame)
-    found = frame.copy()
-    found.attrs = {**frame.attrs, COMPARABLE: True, "warnings": tuple(frame.attrs.get("warnings", ()))}
+    names, sentences = name_rows(frame)
+    found = frame.assign(row=pd.Series(names, index=frame.index, dtype=object))
+    refuse_mixtures(found)
+    refuse_repeats(found)
+    warnings = (*frame.attrs.get("warnings", ()), *sentences, *reservations(found))
+    found.attrs = {**frame.attrs, COMPARABLE: True, "warnings": warnings}
     return found

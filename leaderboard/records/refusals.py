@@ -2,90 +2,136 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import pandas as pd
 
-from mmbench.errors import UserError
+from mmbench.errors import UserError, one_line, shown
+from mmbench.leaderboard.records.codes import codes_of, groups_of, with_two
+from mmbench.leaderboard.records.comparability import fields_with
+from mmbench.leaderboard.records.effects import COLUMN as COLUMN_KEY
+from mmbench.leaderboard.records.effects import METRIC, Effect, Field
 
+COLUMN = list(COLUMN_KEY)
 NAMED_FILES = 3
-# Facts that one arm must have once per column: else its mean would be over two different things.
-ARM_FACTS = {
-    "arch": "architectures",
-    "method": "methods",
-    "masking": "maskings",
-    "pretrain_data": "pretraining data sets",
-    "pretrain_epochs": "numbers of pretraining epochs",
-    "preprocessing": "preprocessings",
-}
-# Facts that a column must have once: else its rows were not measured alike.
-COLUMN_FACTS = {
-    "fingerprint": "data fingerprints",
-    "config_digest": "settings",
-    "split": "evaluated splits",
-}
-METRIC_FACTS = {"higher_is_better": "directions", "unit": "units"}
-COLUMN = ["task", "dataset", "protocol"]
+LONGEST_LIST = 200  # characters of the values that differ
 
 
 def refuse_mixtures(frame: pd.DataFrame) -> None:
-    """Check that the records of a tidy frame can stand on one board.
+    """Check that the records of a tidy frame can stand on one board, by the table of comparability.
 
     Raises:
-        UserError: one protocol in two versions; one column with two data fingerprints, settings, splits
-            or primary metrics; one arm with two kinds of weights in a column; one run measured twice.
+        UserError: records differ in a field that must be equal, such as two versions of one protocol, or
+            two data fingerprints in one column.
     """
     records = frame[frame["primary"]]
-    for recipe, group in records.groupby("recipe"):
-        if group["version"].nunique() > 1:
-            newest = group["version"].max()
-            versions = ", ".join(f"@{version}" for version in sorted(group["version"].unique()))
-            old = group[group["version"] < newest]
-            raise UserError(
-                f"protocol {recipe} is here in versions {versions}, which do not compare; "
-                + _advice(old, f"to rank by @{newest}")
+    groups = {}
+    for field in fields_with(Effect.REFUSED):
+        compared = frame if field.group == METRIC else records
+        if field.group not in groups:
+            groups[field.group] = groups_of(compared, field.group)
+        mixed = with_two(groups[field.group], codes_of(compared[str(field.fact)])[0])
+        if len(mixed):
+            raise _refusal(compared[groups[field.group] == mixed[0]], field)
+
+
+def _refusal(group: pd.DataFrame, field: Field) -> UserError:
+    """Return the error for records that differ in a field; the rarer or else older ones are to go."""
+    values = group[str(field.fact)]
+    if field.part == "version":
+        newest = values.max()
+        listing = ", ".join(f"@{version}" for version in sorted(values.unique()))
+        return UserError(
+            f"protocol {group['recipe'].iloc[0]} is here in versions {listing}, which do not compare; "
+            + advice(group.loc[values < newest, "file"], f"to rank by @{newest}")
+        )
+    known = values.notna()
+    votes = group[known].groupby(values[known].map(str)).agg(n=("file", "size"), newest=("created", "max"))
+    keep = votes.sort_values(["n", "newest"]).index[-1]
+    return UserError(
+        f"{_where(group, field)} has {len(votes)} different {field.words} ({_listing(group, field)}), "
+        "which do not compare; "
+        + advice(group.loc[known & (values.map(str) != keep), "file"], "to keep the rest")
+    )
+
+
+def _where(group: pd.DataFrame, field: Field) -> str:
+    first = group.iloc[0]
+    metric = f"metric {first['metric']} of " if field.group == METRIC else ""
+    return f"{metric}{first['protocol']} on {first['dataset']}"
+
+
+def _listing(group: pd.DataFrame, field: Field) -> str:
+    """Return the values that differ; of settings those that do."""
+    if field.fact != "config_digest":
+        values = sorted({str(value)[:60] for value in group[str(field.fact)].dropna()})
+        short = [value[:12] if field.fact == "fingerprint" else value for value in values]
+        return one_line(", ".join(short), LONGEST_LIST)
+    configs = [json.loads(config) for config in group["config"].unique()]
+    names = sorted(set[str]().union(*configs))
+    found = []
+    for name in names:
+        different = {json.dumps(config.get(name), sort_keys=True) for config in configs}
+        if len(different) > 1:
+            found.append(
+                f"{name}: {' or '.join(shown(json.loads(value), 40) for value in sorted(different))}"
             )
-    for (_, dataset, protocol), group in records.groupby(COLUMN):
-        where = f"{protocol} on {dataset}"
-        _refuse_two(group, {**COLUMN_FACTS, "metric": "primary metrics"}, where)
-        for arm, rows in group.groupby("row"):
-            _refuse_two(rows, ARM_FACTS, f"arm {arm} in {where}")
-            _refuse_repeats(rows, f"arm {arm} in {where}")
-    for (_, dataset, protocol, metric), group in frame.groupby([*COLUMN, "metric"]):
-        _refuse_two(group, METRIC_FACTS, f"metric {metric} of {protocol} on {dataset}")
+    return one_line("; ".join(found), LONGEST_LIST)
 
 
-def _refuse_two(group: pd.DataFrame, facts: dict[str, str], where: str) -> None:
-    """Refuse a group in which one of `facts` has two values; the rarer or else older one is to go."""
-    for column, words in facts.items():
-        values = group[column].map(str)
-        if values.nunique() == 1:
-            continue
-        votes = group.assign(fact=values).groupby("fact").agg(n=("file", "size"), newest=("created", "max"))
-        keep = votes.sort_values(["n", "newest"]).index[-1]
-        shown = ", ".join(sorted(value[:12] for value in values.unique()))
-        if column == "preprocessing":
-            shown = str(values.nunique())
+def refuse_repeats(frame: pd.DataFrame) -> None:
+    """Check that no run counts twice, and that each row's weights are different pretrainings of one kind.
+
+    Raises:
+        UserError: one run is there twice, or copied under another seed; one pretraining seed has two
+            weights in a cell; or a row has several weights of which no seed is known.
+    """
+    records = frame[frame["primary"]]
+    cell = groups_of(records, ["row", *COLUMN])
+    keyed = records.assign(cell=cell)
+    for columns, words in (
+        (["cell", "weights", "transfer_seed"], "holds one run twice; "),
+        (["cell", "value", "wall_seconds", "created"], "holds one record again under another seed; "),
+    ):
+        again = keyed.duplicated(columns)
+        if again.any():
+            first = keyed[again].iloc[0]
+            same = keyed[again & (keyed["cell"] == first["cell"])]
+            raise UserError(f"{_cell(first)} {words}" + advice(same["file"], "to count it once"))
+    weights = codes_of(records["weights"])[0]
+    seeds = records["pretraining_seed"]
+    seeded = seeds.notna().to_numpy()
+    by_seed = groups_of(records, ["row", *COLUMN, "pretraining_seed"])
+    mixed = with_two(by_seed[seeded], weights[seeded])
+    if len(mixed):
+        group = records[(by_seed == mixed[0]) & seeded]
+        newest = group.sort_values("created")["weights"].iloc[-1]
         raise UserError(
-            f"{where} has {values.nunique()} different {words} ({shown}), which do not compare; "
-            + _advice(group[values != keep], "to keep the rest")
+            f"{_cell(group.iloc[0])} has {group['weights'].nunique()} different weights of pretraining seed "
+            f"{group['pretraining_seed'].iloc[0]}, and a seed counts once; "
+            + advice(group.loc[group["weights"] != newest, "file"], "to keep the newest")
+        )
+    by_row = np.where(records["control"].to_numpy(bool), cell, -1 - groups_of(records, ["row"]))
+    by_row = codes_of(pd.Series(by_row))[0]
+    mixed = with_two(by_row[~seeded], weights[~seeded])
+    if len(mixed):
+        group = records[(by_row == mixed[0]) & ~seeded]
+        newest = group.sort_values("created")["weights"].iloc[-1]
+        raise UserError(
+            f"row {group['row'].iloc[0]} has {group['weights'].nunique()} checkpoints whose pretraining seed "
+            "is not known, which may be of different methods; give each its own row by `mmbench transfer "
+            "--arm NAME`, or " + advice(group.loc[group["weights"] != newest, "file"], "to keep the newest")
         )
 
 
-def _refuse_repeats(rows: pd.DataFrame, where: str) -> None:
-    """Refuse two weights of one pretraining seed: they are one run measured twice, not two seeds."""
-    seeded = rows[rows["pretraining_seed"].notna()]
-    for seed, group in seeded.groupby(seeded["pretraining_seed"].astype(int)):
-        if group["weights"].nunique() > 1:
-            newest = group.sort_values("created")["weights"].iloc[-1]
-            raise UserError(
-                f"{where} has {group['weights'].nunique()} different weights of pretraining seed {seed}, "
-                "and a seed counts once; " + _advice(group[group["weights"] != newest], "to keep the newest")
-            )
-    repeated = rows.duplicated(["weights", "transfer_seed"])
-    if repeated.any():
-        raise UserError(f"{where} holds one run twice; " + _advice(rows[repeated], "to count it once"))
+def _cell(record: pd.Series) -> str:
+    return f"{record['row']} in {record['protocol']} on {record['dataset']}"
 
 
-def _advice(rows: pd.DataFrame, purpose: str) -> str:
-    files = sorted(rows["file"].unique())
-    more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
-    return f"{purpose}, move these out of the results folder: {', '.join(files[:NAMED_FILES])}{more}"
+def advice(files: Iterable[str], purpose: str) -> str:
+    """Return the advice to move files out of the results folder."""
+    names: Sequence[str] = sorted(set(files))
+    more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
+    return f"{purpose}, move these out of the results folder: {', '.join(names[:NAMED_FILES])}{more}"

@@ -8,9 +8,10 @@ import pytest
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
 from mmbench.leaderboard.render.csv_files import csv_text, runs_table
-from mmbench.results import Result, config_digest
+from mmbench.results import Result, ResultStore, config_digest
 
 Make = Callable[..., Result]
 
@@ -25,7 +26,7 @@ def test_a_row_per_record_and_metric(record: Make, write: Callable[..., Path]) -
     assert first["value"] == results[1].metrics["top1"].value
     assert (first["transfer_seed"], first["recipe"], first["version"]) == (7, "linear/patterns", 1)
     assert first["config_digest"] == config_digest(results[1].config)
-    assert first["weights"] == results[1].model.digest
+    assert first["weights"] == results[1].model.source_sha256
     assert json.loads(first["packages"])["torch"] == "2.15.0"
     assert not Path(first["file"]).is_absolute()
 
@@ -78,3 +79,51 @@ def test_a_record_that_is_being_written_is_left_alone(record: Make, write: Calla
     root = write(record("moco"))
     (root / ".moco-partial.json").write_text("{")
     assert len(load_frame(root)) == 2
+
+
+def test_several_folders_keep_their_paths_apart_and_count_a_record_once(record: Make, tmp_path: Path) -> None:
+    ours, theirs = ResultStore(tmp_path / "ours/results"), ResultStore(tmp_path / "theirs/results")
+    for store in (ours, theirs):
+        store.write(record("moco"))
+    path = theirs.write(record("moco", seed=1))
+    frame = load_frame([ours.root, theirs.root])
+    assert sorted(frame["file"].str.partition("/results/")[0].unique()) == ["ours", "theirs"]
+    assert len(frame["file"].unique()) == 2
+    assert set(frame["path"]) == {str(found.absolute()) for found, _ in ours.items()} | {str(path)}
+    (warning,) = frame.attrs["warnings"]
+    assert warning.startswith("1 record of several folders counted once: theirs/results/patterns-abababab/")
+    once_more = load_frame([theirs.root, path.parent, path])
+    assert len(once_more["file"].unique()) == 2
+    assert once_more.attrs["warnings"][0].startswith("3 records")
+
+
+def test_a_run_with_other_content_in_another_folder_is_refused(record: Make, tmp_path: Path) -> None:
+    for name, value in (("a", 70.0), ("b", 71.0)):
+        ResultStore(tmp_path / name).write(record("moco", value=value))
+    with pytest.raises(UserError, match="moco in linear/patterns@1 on patterns holds one run twice"):
+        comparable(load_frame([tmp_path / "a", tmp_path / "b"]))
+
+
+def test_one_file_is_a_board_of_one_record(record: Make, tmp_path: Path) -> None:
+    path = ResultStore(tmp_path).write(record("moco"))
+    assert list(load_frame(path)["file"].unique()) == [path.name]
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(UserError, match=r"broken\.json is not a result record"):
+        load_frame([path, tmp_path / "broken.json"])
+    assert len(load_frame([path, tmp_path / "broken.json"], skip_invalid=True).attrs["skipped"]) == 1
+
+
+def test_a_frame_of_many_metrics_has_every_value_once(board_records: Path) -> None:
+    """Against a plain loop over the records."""
+    frame = load_frame(board_records)
+    expected = [
+        (path.relative_to(board_records).as_posix(), name, metric.value, name == result.primary_metric)
+        for path, result in ResultStore(board_records).items()
+        for name, metric in result.metrics.items()
+    ]
+    columns = frame[["file", "metric", "value", "primary"]]
+    assert sorted(columns.itertuples(index=False, name=None)) == sorted(expected)
+    for path, result in ResultStore(board_records).items():
+        rows = frame[frame["file"] == path.relative_to(board_records).as_posix()]
+        assert set(rows["transfer_seed"]) == {result.seed} and set(rows["arm"]) == {result.model.arm}
+        assert set(rows["config_digest"]) == {config_digest(result.config)}

@@ -1,14 +1,16 @@
 """What a board refuses to mix, and which files it tells the user to move."""
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmbench.checkpoints.card import OWN_IMAGES, Preprocessing
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard.records.comparable import comparable
+from mmbench.leaderboard.records.frame import frame_of
 from mmbench.results import DatasetReference, Metric, Result, ResultStore
 
 Make = Callable[..., Result]
@@ -79,29 +81,6 @@ def test_a_column_measured_in_two_ways(
     assert "linear/patterns@1 on patterns" in message
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"epochs": 100}, "numbers of pretraining epochs (100, 8)"),
-        ({"arch": "mixmask_resnet18"}, "architectures"),
-        ({"pretrain_data": "cifar10"}, "pretraining data sets"),
-        ({"masking": "erase"}, "maskings"),
-    ],
-)
-def test_an_arm_of_two_kinds_of_weights(
-    record: Make, write: Write, changes: dict[str, Any], words: str
-) -> None:
-    odd = record("moco", seed=2, card_changes=changes)
-    message = refused(write(record("moco"), record("moco", seed=1), odd), odd)
-    assert "arm moco in linear/patterns@1 on patterns has 2 different " + words in message
-
-
-def test_an_arm_of_other_epochs_in_another_column(record: Make, write: Write) -> None:
-    root = write(record("moco"), record("moco", "knn/patterns@1", card_changes={"epochs": 9}))
-    with pytest.raises(UserError, match="arm moco has records of 8 and 9 pretraining epochs"):
-        read_board(root)
-
-
 def test_a_pretraining_seed_counts_once(record: Make, write: Write) -> None:
     first = record("moco", card_changes={"source_sha256": "0" * 64})
     again = record("moco", card_changes={"source_sha256": "1" * 64}, created="2027-01-01T00:00:00Z")
@@ -137,20 +116,51 @@ def test_other_data_sets_and_recipes_stand_side_by_side(record: Make, write: Wri
     assert labels == ["Linear, cifar10", "Linear, patterns", "1% labels"]
 
 
-def test_a_crop_share_that_describes_the_pretraining_alone_is_no_difference(
-    record: Make, write: Write
-) -> None:
-    """Older cards do not have it; of weights that state it, it changes what is evaluated."""
-    plain = Preprocessing(image_size=32)
-    stated = plain.model_copy(update={"crop_pct": 0.8})
-    own = {"preprocessing": stated, "origins": {"crop_pct": OWN_IMAGES}}
-    seeds = (
-        record("moco", seed=0, card_changes={"preprocessing": plain}),
-        record("moco", seed=1, card_changes=own),
+def test_a_record_under_another_seed_number_is_a_copy(record: Make, write: Write) -> None:
+    first = record("moco")
+    for changes in ({"transfer_seed": 77}, {"card_changes": {"seed": 5, "source_sha256": "5" * 64}}):
+        copy = record("moco", **changes)
+        with pytest.raises(UserError, match="holds one record again under another seed; to count it once"):
+            comparable(frame_of([("a", first), ("b", copy)]))
+    later = record("moco", transfer_seed=77, created=first.created + datetime.timedelta(seconds=1))
+    found = comparable(frame_of([("a", first), ("b", later)]))
+    assert found.attrs["warnings"] == (
+        "1 record has the value and the seconds of another one of the same cell, to the last digit, "
+        "such as b: is it a copy?",
     )
-    (row,) = read_board(write(*seeds)).rows
-    assert row.arm == "moco"
-    assert "different preprocessings" in refused(
-        write(*seeds, record("moco", seed=2, card_changes={"preprocessing": stated})),
-        record("moco", seed=2, card_changes={"preprocessing": stated}),
+
+
+def test_checkpoints_of_unknown_seed_need_names_of_their_own(record: Make) -> None:
+    unknown = [
+        record(
+            "moco", seed=seed, value=70.0 + seed, card_changes={"seed": None, "source_sha256": f"{seed}" * 64}
+        )
+        for seed in (0, 1)
+    ]
+    with pytest.raises(
+        UserError, match=r"row moco has 2 checkpoints whose pretraining seed is not known.*--arm NAME"
+    ):
+        comparable(frame_of([("a", unknown[0]), ("b", unknown[1])]))
+    elsewhere = record("moco", "knn/patterns@1", seed=1, card_changes=dict(unknown[1].model))
+    with pytest.raises(UserError, match="--arm NAME"):
+        comparable(frame_of([("a", unknown[0]), ("b", elsewhere)]))
+    beside = comparable(frame_of([("a", unknown[0]), ("b", record("moco", seed=1))]))
+    assert beside.attrs["warnings"] == (
+        "Not all pretraining seeds are known, so that one may count twice: moco.",
     )
+
+
+def test_one_checkpoint_under_two_cards_is_one_pretraining(record: Make) -> None:
+    """Older records have the digest of its file, newer ones that of its tensors."""
+
+    def of(seed: int, **changes: Any) -> Result:
+        facts = {"seed": None, "source_sha256": "1" * 64, "origins": {"file": f"/home/{seed}/moco.pth"}}
+        return record("moco", transfer_seed=seed, value=60.0 + seed, card_changes={**facts, **changes})
+
+    newer = of(2).model_copy(update={"weights_sha256": "a" * 64})
+    moved = of(3, source_sha256="2" * 64).model_copy(update={"weights_sha256": "a" * 64})
+    frame = comparable(frame_of([("a", of(0)), ("b", of(1)), ("c", newer), ("d", moved)]))
+    assert set(frame["weights"]) == {"a" * 64}
+    assert frame.attrs["warnings"] == ()
+    with pytest.raises(UserError, match="holds one run twice"):
+        comparable(frame_of([("a", of(0)), ("b", of(0, origins={}))]))

@@ -1,0 +1,226 @@
+"""Records as one tidy table: a row per record and metric."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
+from mmbench.errors import UserError
+from mmbench.leaderboard.records.weights import identities
+from mmbench.results import CUSTOM, Metric, Result, config_digest
+
+CONTROL_FORMATS = ("random", "pixels")
+RECIPE = "recipe "  # begins the origin of the method in cards from before they had a field for the recipe
+FALLBACK = "computed in float32"  # begins the note of a record that could not be computed in bfloat16
+
+# Columns of the frame that each record has once, without those of its identity and metrics.
+FACTS: Mapping[str, Callable[[Result], object]] = MappingProxyType(
+    {
+        "arm": lambda result: result.model.arm,
+        "control": lambda result: result.model.source_format in CONTROL_FORMATS,
+        "task": lambda result: result.task,
+        "dataset": lambda result: result.dataset.name,
+        "fingerprint": lambda result: result.dataset.fingerprint,
+        "split": lambda result: result.dataset.evaluated_split,
+        "split_sizes": lambda result: _json(result.dataset.split_sizes),
+        "protocol": lambda result: result.protocol,
+        "recipe": lambda result: _recipe_and_version(result.protocol)[0],
+        "version": lambda result: _recipe_and_version(result.protocol)[1],
+        "config": lambda result: _json(result.config),
+        "transfer_seed": lambda result: result.seed,
+        "pretraining_seed": lambda result: result.model.seed,
+        "row": lambda result: result.model.arm,
+        "framework": lambda result: result.model.framework,
+        "pretrain_recipe": lambda result: _pretrain_recipe(result.model),
+        "pretrain_recipe_digest": lambda result: result.model.recipe_digest,
+        "pretrain_fingerprint": lambda result: result.model.pretrain_fingerprint,
+        "pretrain_precision": lambda result: result.model.precision,
+        "pretrain_compute_kind": lambda result: _of(result.model.pretrain_compute, "kind"),
+        "pretrain_compute": lambda result: _of(result.model.pretrain_compute, "seconds"),
+        "image_size": lambda result: result.model.preprocessing.image_size,
+        "crop_pct": lambda result: _crop(result.model),
+        "mean": lambda result: _channels(result.model.preprocessing.mean),
+        "std": lambda result: _channels(result.model.preprocessing.std),
+        "high_pass_kernel": lambda result: _of(result.model.preprocessing.high_pass, "kernel_size"),
+        "high_pass_sigma": lambda result: _of(result.model.preprocessing.high_pass, "sigma"),
+        "labels": lambda result: _of(result.labels, "sha256"),
+        "labels_available": lambda result: _of(result.labels, "available"),
+        "framing": lambda result: result.framing,
+        "compute_kind": lambda result: _of(result.compute, "kind"),
+        "compute": lambda result: _of(result.compute, "seconds"),
+        "outcomes": lambda result: _of(result.outcomes, "sha256"),
+        "arch": lambda result: result.model.arch,
+        "arch_options": lambda result: _options(result.model),
+        "method": lambda result: result.model.method,
+        "masking": lambda result: result.model.masking,
+        "pretrain_data": lambda result: result.model.pretrain_data,
+        "pretrain_epochs": lambda result: result.model.epochs,
+        "pretrain_seconds": lambda result: result.model.pretrain_seconds,
+        "high_pass": lambda result: _high_pass(result.model),
+        "preprocessing": lambda result: _preprocessing(result.model),
+        "effective_lr": lambda result: result.effective_lr,
+        "scaled_lr": lambda result: _scaled_rate(result),
+        "wall_seconds": lambda result: result.wall_seconds,
+        "images_per_second": lambda result: result.images_per_second,
+        "created": lambda result: result.created.isoformat(),
+        "mmbench": lambda result: result.provenance.mmbench,
+        "git_sha": lambda result: result.provenance.git_sha,
+        "git_dirty": lambda result: result.provenance.git_dirty,
+        "python": lambda result: result.provenance.python,
+        "packages": lambda result: _json(result.provenance.packages),
+        "platform": lambda result: result.provenance.platform,
+        "processor": lambda result: result.provenance.processor,
+        "cpu_count": lambda result: result.provenance.cpu_count,
+        "threads": lambda result: result.provenance.threads,
+        "device": lambda result: result.provenance.device,
+        "receipt_id": lambda result: result.receipt_id,
+        "fallback": lambda result: _fallback(result.notes),
+        "notes": lambda result: json.dumps(result.notes),
+    }
+)
+METRICS: Mapping[str, Callable[[Metric], object]] = MappingProxyType(
+    {
+        "value": lambda metric: metric.value,
+        "higher_is_better": lambda metric: metric.higher_is_better,
+        "unit": lambda metric: metric.unit,
+        "images": lambda metric: metric.n,
+        "interval_low": lambda metric: None if metric.interval is None else metric.interval[0],
+        "interval_high": lambda metric: None if metric.interval is None else metric.interval[1],
+    }
+)
+DECIMALS = (
+    *("value", "interval_low", "interval_high", "pretrain_compute", "compute", "pretrain_seconds"),
+    *("effective_lr", "scaled_lr", "wall_seconds", "images_per_second", "crop_pct", "high_pass_sigma"),
+)
+MAYBE_WHOLE = ("pretraining_seed", "pretrain_epochs", "high_pass_kernel", "labels_available")
+WHOLE = ("transfer_seed", "version", "image_size", "cpu_count", "threads", "images")
+FLAGS = ("control", "higher_is_better", "primary")
+
+
+def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None] = ()) -> pd.DataFrame:
+    """Return one row per record and metric, from pairs of a name (a path) and a record.
+
+    Columns: file (the name), path (of the file; None in memory), weights (their identity: the SHA-256 of
+    their tensors or else of their file), config_digest, metric, primary, those of `FACTS` and `METRICS`. Of
+    these, recipe is the protocol without its version, images is what the metric was computed on, labels is
+    the digest of the labels used, and row is the name of the row: the arm, until `comparable` finds that an
+    arm has several.
+
+    Args:
+        paths: of the records' files, where they have any.
+
+    Raises:
+        UserError: there are no records.
+    """
+    pairs = list(records)
+    if not pairs:
+        raise UserError("there are no result records to build a leaderboard from")
+    results = [result for _, result in pairs]
+    once: dict[str, Any] = {"file": [name for name, _ in pairs]}
+    once["path"] = [None if path is None else str(path) for path in paths] or [None] * len(pairs)
+    shared: dict[object, object] = {}  # one object for equal texts: most facts of most records are equal
+    for name, fact in FACTS.items():
+        values = [fact(result) for result in results]
+        once[name] = [shared.setdefault(value, value) if type(value) is str else value for value in values]
+    digests: dict[str, str] = {}
+    for text, result in zip(once["config"], results, strict=True):
+        if text not in digests:
+            digests[text] = config_digest(result.config)
+    once["config_digest"] = [digests[text] for text in once["config"]]
+    once["weights"] = identities(results)
+
+    each = [(name, metric) for result in results for name, metric in sorted(result.metrics.items())]
+    place = np.repeat(np.arange(len(results)), [len(result.metrics) for result in results])
+    several: dict[str, Any] = {"metric": [name for name, _ in each]}
+    several["primary"] = [
+        name == results[index].primary_metric for (name, _), index in zip(each, place.tolist(), strict=True)
+    ]
+    several |= {name: [fact(metric) for _, metric in each] for name, fact in METRICS.items()}
+    columns = {name: _series(name, values).take(place) for name, values in once.items()}
+    columns |= {name: _series(name, values) for name, values in several.items()}
+    return pd.DataFrame({name: values.array for name, values in columns.items()})
+
+
+def _series(name: str, values: list[Any]) -> pd.Series[Any]:
+    """Return a column of the frame; texts stay Python's own, of which equal ones share their memory."""
+    if name in DECIMALS:
+        return pd.Series(np.array(values, dtype=np.float64))
+    if name in MAYBE_WHOLE:  # beside a missing one they would become floats
+        return pd.Series(pd.array(values, dtype="Int64"))
+    if name in WHOLE or name in FLAGS:
+        return pd.Series(values)
+    return pd.Series(values, dtype=object)
+
+
+def _of(part: object, name: str) -> object:
+    return None if part is None else getattr(part, name)
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
+
+
+def _recipe_and_version(protocol: str) -> tuple[str, int]:
+    """Return a protocol without its version, and that; keys of a library make it another protocol.
+
+    >>> _recipe_and_version("detection/voc@2+custom")
+    ('detection/voc+custom', 2)
+    """
+    recipe, _, version = protocol.removesuffix(CUSTOM).partition("@")
+    return recipe + (CUSTOM if protocol.endswith(CUSTOM) else ""), int(version)
+
+
+def _pretrain_recipe(card: ModelCard) -> str | None:
+    """Return the recipe of the pretraining; of older cards the one that an origin names."""
+    origin = card.origins.get("method", "")
+    return card.recipe or (origin.removeprefix(RECIPE) if origin.startswith(RECIPE) else None)
+
+
+def _crop(card: ModelCard) -> float | None:
+    """Return the share that evaluation crops to; one that describes the pretraining is left out."""
+    return None if card.origins.get("crop_pct") == OWN_IMAGES else card.preprocessing.crop_pct
+
+
+def _preprocessing(card: ModelCard) -> str:
+    """Return what evaluation does to images, as JSON."""
+    return _preprocessing_text(card.preprocessing, card.origins.get("crop_pct") == OWN_IMAGES)
+
+
+@lru_cache(maxsize=1024)
+def _preprocessing_text(preprocessing: Preprocessing, own: bool) -> str:
+    applied = preprocessing.model_copy(update={"crop_pct": None}) if own else preprocessing
+    return applied.model_dump_json()
+
+
+def _channels(values: tuple[float, float, float]) -> str:
+    return ", ".join(map(repr, values))
+
+
+def _options(card: ModelCard) -> str | None:
+    """Return options of the architecture such as "stem_padding 2"; None where there are none."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(card.arch_options.items())) or None
+
+
+def _high_pass(card: ModelCard) -> str | None:
+    found = card.preprocessing.high_pass
+    return None if found is None else f"kernel {found.kernel_size}, sigma {found.sigma:.2g}"
+
+
+def _scaled_rate(result: Result) -> float | None:
+    """Return the learning rate in force, but not one that was chosen from a list in the settings."""
+    lists = [value for value in result.config.values() if isinstance(value, list | tuple)]
+    chosen = any(result.effective_lr in values for values in lists)
+    return None if chosen else result.effective_lr
+
+
+def _fallback(notes: Sequence[str]) -> str:
+    found = any(note.startswith(FALLBACK) for note in notes)
+    return "float32 for want of bfloat16" if found else "as the protocol says"
