@@ -83,7 +83,7 @@ def summarise(runs: pd.DataFrame) -> Summary:
 
 def _interval(runs: Runs) -> Interval | None:
     if len(runs.units) == 1:
-        return _over_images(runs.frame)
+        return over_images(runs.frame)
     spread = row_spread(runs)
     if spread is None:
         return None
@@ -92,7 +92,7 @@ def _interval(runs: Runs) -> Interval | None:
     return Interval(runs.mean - half, runs.mean + half, spread.degrees, basis)
 
 
-def _over_images(run: pd.DataFrame) -> Interval | None:
+def over_images(run: pd.DataFrame) -> Interval | None:
     """Return the interval that the record of a single run states."""
     if "interval_low" not in run:
         return None
