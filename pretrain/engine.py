@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoints.options import equal_of_ours
+from mmbench.compute_meter import ComputeMeter
 from mmbench.data import Dataset, load_dataset
 from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
@@ -87,7 +88,8 @@ def pretrain(
         )
     with contextlib.ExitStack() as held:
         on_main(lambda: _enter(held, folder, settings))
-        seconds = _resume(trainer, folder, dataset, say)
+        meter = ComputeMeter(trainer.device)
+        seconds = _resume(trainer, folder, dataset, meter, say)
         if is_main:
             list_unreadable(trainer, folder, 0, say)
         if is_main and not trainer.step_number:
@@ -99,13 +101,14 @@ def pretrain(
             trainer,
             folder,
             seconds,
+            meter,
             report=report if is_main else None,
             requests=requests,
             say=say,
             monitor=monitor,
         )
         try:
-            seconds = session.run()
+            spent = session.run()
         finally:
             for tracker in accelerator.trackers:
                 tracker.finish()
@@ -114,7 +117,7 @@ def pretrain(
             title, branches = f"{config.method} on {dataset.name}", trainer.views.masking.branches
             if not draw_curves(folder.metrics, folder.root / "curves.png", title, branches):
                 say(f"{folder.metrics} holds no records any more, so no curves are drawn")
-            card = export(trainer, folder, dataset, seconds)
+            card = export(trainer, folder, dataset, spent)
             if card.preprocessing.high_pass is not None and equal_of_ours(card.arch) is None:
                 say(
                     f"timm's {card.arch} has no place for the high-pass filter of these weights: mmbench "
@@ -160,8 +163,10 @@ def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, ob
     folder.open(settings, runtime=RUNTIME_SETTINGS)
 
 
-def _resume(trainer: Trainer, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> float:
-    """Load the newest state, if any; return the seconds that earlier sessions took.
+def _resume(
+    trainer: Trainer, folder: RunFolder, dataset: Dataset, meter: ComputeMeter, say: Callable[[str], None]
+) -> float:
+    """Load the newest state, if any; return the seconds that earlier sessions took, and go on with the meter.
 
     Raises:
         UserError: the state is of other data, or of another number of processes.
@@ -176,6 +181,7 @@ def _resume(trainer: Trainer, folder: RunFolder, dataset: Dataset, say: Callable
             "(its fingerprint changed); restore the data, or choose another folder by --out"
         )
     trainer.load(state)
+    meter.go_on(state.get("compute"))
     if process_rank() == 0:
         say(f"going on with {folder.root} at step {trainer.step_number} of {trainer.total_steps}")
     return float(state["seconds"])

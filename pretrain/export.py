@@ -15,6 +15,9 @@ from mmbench.checkpoints.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of
 from mmbench.data import Dataset
 from mmbench.files import atomic_path, sha256_of, write_text
+from mmbench.pretrain.recipe_digest import recipe_digest
+from mmbench.pretrain.session import Spent
+from mmbench.pretrain.settings import PRECISIONS
 from mmbench.pretrain.trainer import Trainer
 from mmbench.runs import RunFolder
 
@@ -40,9 +43,9 @@ Measure it with `mmbench transfer --task linear --checkpoint THIS_FOLDER --data 
 """
 
 
-def model_card(trainer: Trainer, dataset: Dataset, seconds: float) -> ModelCard:
+def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
     """Return the card of the finished weights."""
-    config = trainer.config
+    config, precision = trainer.config, trainer.effective()["precision"]
     return ModelCard(
         arm=config.method,
         arch=config.arch,
@@ -53,7 +56,11 @@ def model_card(trainer: Trainer, dataset: Dataset, seconds: float) -> ModelCard:
         pretrain_fingerprint=trainer.source.fingerprint,
         epochs=config.epochs,
         seed=config.seed,
-        pretrain_seconds=round(seconds, 2),
+        pretrain_seconds=round(spent.seconds, 2),
+        pretrain_compute=spent.compute,
+        precision=next(name for name, short in PRECISIONS.items() if short == precision),
+        recipe=config.recipe,
+        recipe_digest=recipe_digest(trainer),
         preprocessing=trainer.views.preprocessing.model_copy(
             update={"crop_pct": round(trainer.source.crop_pct, 4)}
         ),
@@ -94,10 +101,10 @@ def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard) -> N
         json.loads(temporary.read_text(encoding="utf-8"))
 
 
-def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float) -> ModelCard:
+def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, spent: Spent) -> ModelCard:
     """Write config.json, README.md, card.json and, last of all, model.safetensors; return the card."""
     model, config, preprocessing = trainer.framework.backbone, trainer.config, trainer.views.preprocessing
-    card = model_card(trainer, dataset, seconds)
+    card = model_card(trainer, dataset, spent)
     write_timm_config(model, folder, card)
     high_pass = preprocessing.high_pass
     words = README.format(
@@ -106,7 +113,7 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float
         data=dataset.name,
         epochs=config.epochs,
         seed=config.seed,
-        seconds=seconds,
+        seconds=spent.seconds,
         recipe=config.recipe,
         framework=card.framework,
         masking=card.masking,
@@ -120,9 +127,8 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, seconds: float
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(folder.weights) as temporary:
         # The same weights make the same file, however long they took.
-        save_file(
-            tensors, temporary, metadata_of(card.arch, card.model_copy(update={"pretrain_seconds": None}))
-        )
+        timeless = card.model_copy(update={"pretrain_seconds": None, "pretrain_compute": None})
+        save_file(tensors, temporary, metadata_of(card.arch, timeless))
         write_card(folder.card, card, sha256_of(temporary))
     return card
 

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from mmbench.compute_meter import ComputeMeter
+from mmbench.compute_time import ComputeTime
 from mmbench.data.file_names import printable
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
@@ -47,11 +50,24 @@ class Requests:
             raise KeyboardInterrupt
 
 
+class Spent(NamedTuple):
+    """What the sessions of a run took.
+
+    Attributes:
+        seconds: wall time.
+        compute: processor or GPU time; None where a session of an older version did not record it.
+    """
+
+    seconds: float
+    compute: ComputeTime | None
+
+
 class Session:
     """Takes steps, logs them, saves states.
 
     Args:
-        seconds_before: what earlier sessions took.
+        seconds_before: wall time of earlier sessions.
+        meter: began with the session, and knows what earlier ones used.
         monitor: measures the backbone periodically, if wanted.
     """
 
@@ -60,6 +76,7 @@ class Session:
         trainer: Trainer,
         folder: RunFolder,
         seconds_before: float,
+        meter: ComputeMeter,
         *,
         report: Report | None,
         requests: Requests,
@@ -67,7 +84,7 @@ class Session:
         monitor: KnnMonitor | None,
     ) -> None:
         self.trainer, self.folder = trainer, folder
-        self.seconds_before = seconds_before
+        self.seconds_before, self.meter = seconds_before, meter
         self.report, self.requests, self.say, self.monitor = report, requests, say, monitor
         self.first, self.waited, self.hinted, self.knn = trainer.step_number, 0.0, False, ""
         self.listed = recall_unreadable(trainer, folder)
@@ -78,8 +95,8 @@ class Session:
         """Wall time of all sessions so far."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def run(self) -> float:
-        """Take the remaining steps; return the seconds of all sessions.
+    def run(self) -> Spent:
+        """Take the remaining steps; return what all sessions took.
 
         Raises:
             UserError: the loss or a weight is not finite; the disk is full.
@@ -95,7 +112,7 @@ class Session:
             self.requests.idle = True
             if metrics is not None:
                 metrics.close()
-        return self.seconds
+        return Spent(self.seconds, self.meter.read())
 
     def _one_step(self, metrics: MetricsLog | None) -> None:
         trainer, requests = self.trainer, self.requests
@@ -166,6 +183,7 @@ class Session:
         require_finite(trainer, folder)
         fingerprint = trainer.source.fingerprint
         state = {**trainer.state(), "seconds": self.seconds, "fingerprint": fingerprint}
+        state["compute"] = self.meter.stored()
 
         def write() -> None:
             try:

@@ -79,6 +79,12 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
 @options.workers()
 @options.device()
 @options.threads()
+@click.option(
+    "--arm",
+    metavar="NAME",
+    help="Row of the leaderboard that the records are filed under. Default: the one on the card, such as the "
+    "method.",
+)
 @options.overrides(help="Change a setting; repeatable. With several tasks also TASK.NAME=VALUE.")
 @click.option(
     "--dry-run",

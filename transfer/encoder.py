@@ -16,6 +16,7 @@ from mmbench.checkpoints.backbone import Backbone, create_headless, tensors_dige
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.errors import UserError
 from mmbench.files import safe_name
+from mmbench.record_fields import recordable
 
 
 @runtime_checkable
@@ -183,7 +184,7 @@ def model_of_encoder(encoder: Encoder) -> EncodedModel:
     """Return an encoder as tasks take it, with a card that names it."""
     card = ModelCard(
         arm=safe_name(encoder.name),
-        arch=encoder.name,
+        arch=recordable(encoder.name),
         preprocessing=encoder.preprocessing,
         source_format="encoder",
         source_sha256=hashlib.sha256(encoder.identity.encode()).hexdigest(),

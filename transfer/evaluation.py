@@ -37,6 +37,7 @@ def evaluate(
     image_size: int | None = None,
     stated: Stated = NOTHING_STATED,
     name: str | None = None,
+    arm: str | None = None,
     preprocessing: Preprocessing | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -70,6 +71,7 @@ def evaluate(
         arch: timm name, for random weights and files that do not state it.
         image_size: side in pixels that the backbone is fed.
         stated: facts about a checkpoint file that it does not state itself.
+        arm: row of the leaderboard that the records are filed under, instead of the one on the card.
         name, preprocessing: of an `nn.Module`: its row on the leaderboard, and what its images need.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: of the backbone, by autocast: "float32", "bfloat16" or "float16".
@@ -130,6 +132,7 @@ def evaluate(
         None if labels_file is None else Path(labels_file),
         plot,
         layout=layout,
+        arm=arm,
     )
     outcomes = measure(request, report=report, say=say)
     return [outcome.result for outcome in outcomes]

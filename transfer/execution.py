@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +14,9 @@ from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
 from mmbench.image_outcomes import write_outcomes
+from mmbench.record_fields import recordable
 from mmbench.results import Result, ResultStore, read_result
+from mmbench.transfer.inputs.features import weights_digest
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import per_class_accuracy
@@ -62,6 +64,7 @@ def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = s
             seconds = unfinished.seconds_before + time.perf_counter() - started
             reused = run.bank.root is not None and measured.from_bank and run.bank.computed == computed
             result = _record(job, measured, seconds, reused)
+            result = result.model_copy(update={"compute": unfinished.meter.read()})
         except ValidationError as error:
             raise _not_recorded(error, run) from None
         result = on_main(lambda: _write(result, measured, run, store))
@@ -124,11 +127,21 @@ def _record(job: TransferJob, measured: Measurement, seconds: float, reused: boo
         wall_seconds=seconds,
         images_per_second=None if seen is None else seen / seconds,
         receipt_id=run.receipt_id,
-        per_class=None if per_class is None else dict(per_class),
+        per_class=None if per_class is None else _named(per_class),
         labels=measured.labels,
         framing=None if framing is None else str(framing),
-        notes=notes,
+        weights_sha256=run.weights_sha256 or weights_digest(run.backbone),
+        notes=tuple(dict.fromkeys(recordable(note) for note in notes)),
     )
+
+
+def _named(per_class: Mapping[str, float]) -> dict[str, float]:
+    """Return the values under names that a record can hold; two names never become one."""
+    named: dict[str, float] = {}
+    for number, (name, value) in enumerate(per_class.items()):
+        fit = recordable(name)
+        named[fit if fit not in named else f"{fit} (class {number})"] = value
+    return named
 
 
 def _write(result: Result, measured: Measurement, run: TransferRun, store: ResultStore) -> Result:

@@ -30,8 +30,9 @@ from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder, model_of_module
 from mmbench.transfer.execution import Report, draw_features, execute, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.features import weights_digest
 from mmbench.transfer.inputs.framing import FramingRule
-from mmbench.transfer.loading import load_model, receipt_of
+from mmbench.transfer.loading import check_arm, load_model, receipt_of, require_recordable, under_arm
 from mmbench.transfer.resolution import ResolvedTask
 from mmbench.transfer.run import TransferRun, require_labels
 
@@ -58,6 +59,7 @@ class TransferRequest:
         plot: draw features and nearest neighbours beside each record.
         work: stores the logs of detection and segmentation; None removes them.
         layout: of a folder, see `load_dataset`; None recognises it.
+        arm: row that the records are filed under, instead of the card's; see `under_arm`.
     """
 
     tasks: tuple[ResolvedTask, ...]
@@ -77,6 +79,7 @@ class TransferRequest:
     plot: bool = False
     work: Path | None = None
     layout: str | None = None
+    arm: str | None = None
 
     def seeds_of(self, task: ResolvedTask) -> tuple[int, ...]:
         """Return the seeds that a task is run with."""
@@ -155,6 +158,8 @@ def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iter
     Raises:
         UserError: anything about data and weights that the user can fix.
     """
+    if request.arm is not None:
+        check_arm(request.arm, request.model if isinstance(request.model, str) else "")
     device = join_processes(resolve_device(request.device))
     compute = Compute(device, request.precision, request.workers)
     dataset = _opened(request)
@@ -198,7 +203,7 @@ def _runs(
     if bank.root is None and (launched_processes() > 1 or frozen > 1):
         bank = FeatureBank(Path(on_main(_temporary_folder)), bank.stored)
     random = request.model in RANDOM_CONTROLS if isinstance(request.model, str) else False
-    loaded: dict[tuple[int, FramingRule] | None, tuple[Backbone, tuple[str, ...], str | None]] = {}
+    loaded: dict[tuple[int, FramingRule] | None, tuple[Backbone, tuple[str, ...], str | None, str]] = {}
     for seed in dict.fromkeys(seed for task in request.tasks for seed in request.seeds_of(task)):
         for task in (task for task in request.tasks if seed in request.seeds_of(task)):
             rule = task.protocol.framing(None)
@@ -206,10 +211,14 @@ def _runs(
             if key not in loaded:
                 loaded.clear()
                 backbone = _loaded(request, dataset, seed, rule)
+                if request.arm is not None:
+                    backbone = under_arm(backbone, request.arm)
+                require_recordable(backbone.card)
                 open_questions = [] if isinstance(backbone, EncodedModel) else undetermined(backbone.card)
                 assumed = tuple(f"assumed: {phrase}" for phrase in open_questions)
-                loaded[key] = backbone, assumed, _receipt_id(request, backbone)
-            backbone, assumed, receipt_id = loaded[key]
+                receipt_id = _receipt_id(request, backbone)
+                loaded[key] = backbone, assumed, receipt_id, weights_digest(backbone)
+            backbone, assumed, receipt_id, weights_sha256 = loaded[key]
             entry = task.entry
             yield TransferRun(
                 task,
@@ -221,6 +230,7 @@ def _runs(
                 request.labels_file if "labels_file" in entry.uses else None,
                 remarks=(*(() if entry.dense else remarks), *assumed),
                 receipt_id=receipt_id,
+                weights_sha256=weights_sha256,
             )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mmbench.compute_meter import ComputeMeter
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.runs import RunFolder
@@ -44,6 +45,7 @@ class Unfinished:
         self.stop = False
         self._steps = False  # whether the run takes steps, at whose end a stop is obeyed
         self.seconds_before = 0.0  # what earlier sessions took
+        self.meter = ComputeMeter(device)
         self._started = self._saved = time.monotonic()
 
     def state(self) -> dict[str, Any] | None:
@@ -61,6 +63,7 @@ class Unfinished:
             return None
         state = folder.load_state(newest, self.device)
         self.seconds_before = float(state["seconds"])
+        self.meter.go_on(state.get("compute"))
         return state
 
     def restore(self, parts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -77,6 +80,7 @@ class Unfinished:
             return None
         if not parts.keys() <= saved.keys():
             self.seconds_before = 0.0
+            self.meter.start_again()
             self.notes.append(
                 "a training state of another version of mmbench was not used: trained from the start"
             )
@@ -122,6 +126,7 @@ class Unfinished:
             return
         seconds = self.seconds_before + time.monotonic() - self._started
         folder, content = self.folder, {**state(), "seconds": seconds}
+        content["compute"] = self.meter.stored()
 
         def write() -> None:
             try:

@@ -9,8 +9,9 @@ from typing import Any
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import DATASETS, Dataset
-from mmbench.errors import UserError
+from mmbench.errors import UserError, shown
 from mmbench.files import sha256_of
+from mmbench.record_fields import name_problem
 from mmbench.results import CUSTOM, DatasetReference, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute, default_compute
@@ -34,6 +35,7 @@ class TransferRun:
         labels_file: official list of the labelled images, instead of a draw.
         remarks: what a reader of the record must know about the data.
         receipt_id: of the conversion receipt, where the weights were converted.
+        weights_sha256: see `weights_digest`; None computes it when a record is written.
 
     Raises:
         UserError: weights or data that the task cannot use, or no such list of labels.
@@ -48,6 +50,7 @@ class TransferRun:
     labels_file: Path | None = None
     remarks: tuple[str, ...] = ()
     receipt_id: str | None = None
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         entry = self.task.entry
@@ -125,13 +128,22 @@ class TransferRun:
 
     @functools.cached_property
     def reference(self) -> DatasetReference:
-        """Which data; the sizes of the splits are known only after the run."""
+        """Which data; the sizes of the splits are known only after the run.
+
+        Raises:
+            UserError: its name is not one that a record can hold.
+        """
         if self.task.entry.data == "boxes":
             fingerprint = self.dataset.require_annotated().fingerprint()
         elif self.task.entry.dense:
             fingerprint = self.dataset.require_label_maps().fingerprint()
         else:
             fingerprint = self.dataset.fingerprint
+        if problem := name_problem(self.dataset.name):
+            raise UserError(
+                f"the name of the data set, {shown(self.dataset.name)}, {problem}, so no record can hold it; "
+                "rename its folder"
+            )
         return DatasetReference(
             name=self.dataset.name,
             fingerprint=fingerprint,

@@ -29,7 +29,7 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_state
 from mmbench.checkpoints.weight_sets import WHOLE_FILE, Choice, WeightSet
 from mmbench.errors import UserError
-from mmbench.files import sha256_of
+from mmbench.files import safe_name, sha256_of
 
 
 @dataclass(frozen=True)
@@ -272,4 +272,4 @@ def _new_card(path: Path, arch: str, source_format: str, entry: Format, facts: d
         if "pytorch-lightning_version" in facts:
             origins["epochs"] += "; Lightning may count from 0"
     stem = path.name.split(".")[0] or path.resolve().name
-    return ModelCard(arm=stem, arch=arch, source_format=source_format, origins=origins, **fields)
+    return ModelCard(arm=safe_name(stem), arch=arch, source_format=source_format, origins=origins, **fields)

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 from PIL import Image
 from safetensors import safe_open
-from small_runs import same, small, weights
+from small_runs import make_trainer, same, small, weights
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard
@@ -18,10 +19,11 @@ from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess, high_pass_for
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.session import Requests
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.trainer import build_framework
-from mmbench.runs import RunFolder, read_metrics
+from mmbench.runs import RunFolder, read_metrics, read_settings
 
 
 def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: Dataset) -> None:
@@ -32,6 +34,10 @@ def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: D
     assert card.pretrain_fingerprint == tiny.fingerprint
     assert card.pretrain_seconds is not None
     assert card.pretrain_seconds > 0
+    assert card.pretrain_compute is not None and card.pretrain_compute.kind == "cpu"
+    assert card.pretrain_compute.seconds > 0
+    ran_in = read_settings(finished.settings)["effective"]["precision"]
+    assert (card.precision, card.recipe) == ({"fp32": "float32", "bf16": "bfloat16"}[ran_in], "mixmask@1")
     assert card.preprocessing.image_size == 32
     assert card.preprocessing.high_pass is None
     assert card.source_format == "run"
@@ -97,7 +103,7 @@ def test_the_high_pass_filter_travels_with_the_weights(tiny: Dataset, tmp_path: 
     assert "GaussianBlur" in folder.readme.read_text()
     with safe_open(folder.weights, "pt") as stream:  # a copy of the file alone keeps the filter too
         inside = ModelCard.model_validate_json(stream.metadata()["card"])
-    assert inside == card.model_copy(update={"pretrain_seconds": None})
+    assert inside == card.model_copy(update={"pretrain_seconds": None, "pretrain_compute": None})
 
 
 def features_by_timm_alone(folder: RunFolder, images: torch.Tensor) -> torch.Tensor:
@@ -227,11 +233,37 @@ def test_seconds_add_up_over_sittings(tiny: Dataset, tmp_path: Path) -> None:
     path = RunFolder(out).state_paths()[0]
     state = torch.load(path, weights_only=True)
     assert state["seconds"] > 0
-    torch.save({**state, "seconds": 1000.0}, path)
+    assert state["compute"]["kind"] == "cpu" and state["compute"]["seconds"] > 0
+    torch.save({**state, "seconds": 1000.0, "compute": {"kind": "cpu", "seconds": 2000.0}}, path)
     folder = pretrain(small(epochs=1), out, dataset=tiny, say=lambda words: None)
-    seconds = ModelCard.model_validate_json(folder.card.read_text()).pretrain_seconds
-    assert seconds is not None
-    assert 1000 < seconds < 1100
+    card = ModelCard.model_validate_json(folder.card.read_text())
+    assert card.pretrain_seconds is not None and card.pretrain_compute is not None
+    assert 1000 < card.pretrain_seconds < 1100
+    assert 2000 < card.pretrain_compute.seconds < 2100
+
+
+def test_the_time_of_a_state_of_an_older_version_is_unknown(tiny: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(epochs=1), out, dataset=tiny, requests=Requests(stop=True))
+    path = RunFolder(out).state_paths()[0]
+    state = torch.load(path, weights_only=True)
+    del state["compute"]
+    torch.save(state, path)
+    folder = pretrain(small(epochs=1), out, dataset=tiny, say=lambda words: None)
+    assert ModelCard.model_validate_json(folder.card.read_text()).pretrain_compute is None
+
+
+def test_the_digest_of_a_recipe_is_of_what_changes_the_weights(tiny: Dataset) -> None:
+    def digest(method: str = "mixmask", overrides: tuple[str, ...] = (), **changes: Any) -> str:
+        return recipe_digest(make_trainer(small(method, overrides=overrides, **changes), tiny))
+
+    usual = digest()
+    for equal in ({"seed": 5}, {"overrides": ("workers=0", "log_every=1", "keep_states=1", "threads=1")}):
+        assert digest(**equal) == usual
+    others = [digest("moco"), digest(epochs=3)]
+    others += [digest(overrides=(text,)) for text in ("optimiser.lr=0.1", "masking.grid=2", "batch_size=16")]
+    assert len({usual, *others}) == 6
 
 
 def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) -> None:
