@@ -13,6 +13,7 @@ from PIL import Image
 import mmbench
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.cli.commands import main
+from mmbench.files import safe_name
 from mmbench.results import read_result
 from mmbench.transfer.tables import written
 
@@ -489,3 +490,56 @@ def test_a_narrow_terminal_shortens_neither_ids_nor_numbers(
     for path in records(tmp_path / "results"):
         for name, metric in read_result(path).metrics.items():
             assert name in done.out and written(metric) in done.out
+
+
+@pytest.mark.parametrize("spec", ["random", "file"])
+def test_records_are_filed_under_an_arm(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], spec: str
+) -> None:
+    checkpoint = "random"
+    if spec == "file":
+        checkpoint = str(tmp_path / "moco.pth")
+        torch.save(create_headless("mixmask_resnet8").state_dict(), checkpoint)
+    arm = "random again" if spec == "random" else "moco b"
+    arguments = ["--task", "knn", "--checkpoint", checkpoint, "--arch", "mixmask_resnet8"]
+    arguments += ["--data", str(folder), "--out", str(tmp_path / "results"), "--no-bank"]
+    for more in ([], ["--arm", arm], ["--arm", arm]):
+        answer = run(capsys, *arguments, *more)
+        assert answer.code == 0, answer.err
+    assert "reused, measured before" in answer.out
+    paths = sorted((tmp_path / "results").rglob("*.json"))
+    found = {result.model.arm: result for result in map(read_result, paths)}
+    assert set(found) == {"random" if spec == "random" else "moco", arm} and len(paths) == 2
+    renamed, first = found.pop(arm), next(iter(found.values()))
+    assert renamed.model.origins["arm"] == f"asked for by --arm; {first.model.arm} before"
+    assert renamed.model.source_format == first.model.source_format
+    assert renamed.weights_sha256 == first.weights_sha256 is not None
+    assert renamed.metrics == first.metrics
+    assert first.compute is not None and first.compute.kind == "cpu" and first.compute.seconds > 0
+    config = next((tmp_path / "results").rglob(f"{safe_name(arm)}*.config.yaml"))
+    assert yaml.safe_load(config.read_text())["arm"] == arm
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "arm", "message"),
+    [
+        ("x.pth", "random", "--arm random is the row of a control"),
+        ("x.pth", "a/b", "--arm 'a/b' has the separator '/'"),
+        ("x.pth", " a", "--arm ' a' has spaces at its ends"),
+        ("x.pth", "", "--arm '' is empty"),
+        ("x.pth", "a\u202eb", "U+202E, which is not shown"),
+        (
+            "random",
+            "mixmask",
+            "random is a control, and its row says so; use a name such as --arm 'random mix",
+        ),
+        ("random", "random-high-pass", "random is a control, and its row says so"),
+    ],
+)
+def test_an_arm_that_misleads_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], checkpoint: str, arm: str, message: str
+) -> None:
+    arguments = ["--task", "knn", "--arch", "mixmask_resnet8", "--data", str(folder), "--no-bank"]
+    answer = run(capsys, *arguments, "--checkpoint", checkpoint, "--arm", arm)
+    assert answer.code == 2 and message in answer.err and answer.err.count("\n") == 1
+    assert not list(Path().rglob("*.json"))
