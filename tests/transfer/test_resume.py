@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on_to_the_same_last_digit(
     parts = run(protocol, backbone, gratings, tmp_path / "parts", report=rest)
     assert rest.steps[0] > stop.steps[-1]
     assert parts.metrics == whole.metrics and parts.notes == whole.notes
+    assert parts.outcomes == whole.outcomes is not None
     assert not hidden.exists()
 
 

@@ -225,3 +225,21 @@ def test_a_class_with_two_images_gets_two_folds() -> None:
     features = normalise(torch.randn((20, 4), generator=torch.Generator().manual_seed(0)))
     labels = np.where(np.arange(20) < 2, 1, -1)
     assert set(cost_scores(features, labels, settings(), seed=0)) == set(settings().costs)
+
+
+def test_the_outcomes_give_the_metrics_again(backbone: Backbone, shades: Dataset, tmp_path: Path) -> None:
+    measured = measure_svm(make_job(backbone, shades, tmp_path), settings())
+    table = measured.outcomes
+    assert table is not None and len(table) == 50 * 3 and table["image"].nunique() == 50
+    found = {"mAP": [], "mAP_11_points": []}
+    for place, name in enumerate(NAMES):
+        own = table[table["class"] == name]
+        assert own["truth"].tolist() == shades.labels("test")[:, place].tolist()
+        own = own[own["truth"] >= 0]
+        scores, truth = torch.tensor(own["score"].to_numpy()), torch.tensor(own["truth"].to_numpy()) > 0
+        found["mAP"].append(100 * average_precision(scores, truth))
+        found["mAP_11_points"].append(100 * average_precision_11_points(scores, truth))
+    for name, values in found.items():
+        metric = measured.metrics[name]
+        assert metric.value == pytest.approx(sum(values) / 3, rel=1e-12)
+        assert metric.interval is not None and metric.interval[0] < metric.value < metric.interval[1]
