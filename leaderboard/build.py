@@ -83,17 +83,20 @@ def build(
     Raises:
         UserError: no records, unknown baseline, records that do not compare, or `out` holds other things.
     """
-    _require_own_folder([results] if isinstance(results, Path) else results, out)
+    folders = [results] if isinstance(results, Path) else results
+    _require_own_folder(folders, out)
     board, frame = _read(results, baseline, choices)
 
-    from mmbench.leaderboard.render.page import render_page  # matplotlib and Jinja2 load after the checks
+    from mmbench.leaderboard.render.page import (
+        address_of,
+        render_page,
+    )  # matplotlib and Jinja2 load after the checks
     from mmbench.leaderboard.render.plots import draw_plots
 
     plots = draw_plots(board)
     files: dict[str, bytes] = {f"plots/{plot.name}.png": plot.png for plot in plots}
     files |= {f"plots/{plot.name}.svg": plot.svg_file for plot in plots}
     texts = {
-        "index.html": render_page(board, plots),
         "leaderboard.md": render_markdown(board),
         "leaderboard.tex": render_latex(board),
         "scores.csv": csv_text(scores_table(board, frame)),
@@ -102,7 +105,10 @@ def build(
     if choices.get("published", True):
         texts["published.csv"] = csv_text(published_table())
     files |= {name: text.encode() for name, text in texts.items()}
-    index = {"files": sorted([*files, INDEX]), **board.as_json()}
+    names = sorted([*files, "index.html", INDEX])
+    page = render_page(board, plots, files=names, records=address_of(folders, out))
+    files["index.html"] = page.encode()
+    index = {"files": names, **board.as_json()}
     files[INDEX] = (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode()
     with replacing_folder(out) as folder:
         for name, content in files.items():

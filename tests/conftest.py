@@ -15,6 +15,26 @@ for folder in ("annotated", "label_maps"):  # annotated_layouts, published_layou
     sys.path.insert(0, str(Path(__file__).parent / "data" / folder))
 
 
+CHROMIUM = shutil.which("chromium")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the page in a browser where there is none; the summary says so."""
+    if CHROMIUM is None:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that the tests of the page in a browser did not run, if so."""
+    if CHROMIUM is None:
+        terminalreporter.write_line(
+            "The page was NOT tested in a browser: chromium is missing (on Debian: apt-get install chromium)",
+            yellow=True,
+        )
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Write the manifest of a small stand-in and read it, by the real parser, in place of the committed one.

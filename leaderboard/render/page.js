@@ -1,13 +1,13 @@
 // Everything here only adds to the static table: sorting, search, filters, another baseline, drawers, and the
 // state of all of it in the address. Texts of records are set as text, never as HTML.
-const data = JSON.parse(document.getElementById("data").textContent);
+const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (letter) => letter.charCodeAt(0));
+const data = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 const table = document.getElementById("scores");
 const bar = document.querySelector(".bar");
 const status = document.querySelector(".status");
 const heads = [...table.tHead.rows[0].cells];
 const last = heads.length - 1; // hidden: 0 for rows that are ranked, 1 for those below them
 const firstScore = last - data.columns.length;
-const PERCENT_DECIMALS = 1, DIFFERENCE_DECIMALS = { percent: PERCENT_DECIMALS, nats: 3, count: 0 };
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -109,6 +109,7 @@ function readState() {
 }
 
 // Filters
+const visible = data.columns.map(() => true);
 board.search.fixed("bar", (_text, _cells, index) => {
   const row = data.rows[index];
   return chosen.rows.has(index) && (!fields.arch?.value || row.arch === fields.arch.value) &&
@@ -119,10 +120,10 @@ function apply(unknown = []) {
   board.search(fields.q.value);
   data.columns.forEach((column, place) => {
     const shown = chosen.columns.has(place) && (!fields.task?.value || column.task === fields.task.value);
-    board.column(firstScore + place).visible(shown, false);
+    if (shown !== visible[place]) board.column(firstScore + place).visible(shown, false);
+    visible[place] = shown;
   });
   table.dataset.view = fields.view.value;
-  compareTo(fields.base.value);
   board.draw();
   for (const kind of ["rows", "columns"]) {
     fields[kind].querySelectorAll("input").forEach((box, place) => { box.checked = chosen[kind].has(place); });
@@ -133,7 +134,7 @@ function apply(unknown = []) {
 
 function say(unknown) {
   const rows = board.rows({ search: "applied" }).count();
-  const columns = data.columns.filter((_, place) => board.column(firstScore + place).visible()).length;
+  const columns = visible.filter(Boolean).length;
   const words = [`${rows} of ${data.rows.length} rows, ${columns} of ${data.columns.length} columns.`];
   if (rows < data.rows.length || columns < data.columns.length) {
     words.push("Ranks, best marks and corrected p values are those of the whole board.");
@@ -149,37 +150,36 @@ function say(unknown) {
   }
 }
 
-// Another baseline: differences of the cells' means, without the tests that only the build can do.
-const drawnBase = { name: data.baseline ?? "", originals: new Map() };
+// Another baseline: differences of the cells' means, without the tests that only the build can do. Cells are
+// written when they are drawn: `written` knows what a cell shows, `built` what the build wrote there.
+const written = new WeakMap(), built = new WeakMap();
 
-function compareTo(name) {
-  if (name === drawnBase.name) return;
+function showDifferences() {
+  const name = fields.base.value, own = name === (data.baseline ?? "");
   const base = data.rows.findIndex((row) => row.name === name);
-  board.rows().every(function () {
-    const index = this.index();
-    data.columns.forEach((column, place) => {
-      const cell = data.cells[index][place];
-      if (!cell) return;
-      const node = board.cell(index, firstScore + place).node();
-      let span = node.querySelector("span");
-      const key = index * data.columns.length + place;
-      if (!drawnBase.originals.has(key)) drawnBase.originals.set(key, span ? span.cloneNode(true) : null);
+  const shown = [...data.columns.keys()].filter((place) => visible[place]);
+  for (const line of table.tBodies[0].rows) {
+    const row = Number(line.dataset.r);
+    line.classList.toggle("is-base", row === base && !own);
+    shown.forEach((place, at) => {
+      const node = line.cells[firstScore + at];
+      const cell = data.cells[row]?.[place];
+      if (!cell || (written.get(node) ?? data.baseline ?? "") === name) return;
+      let span = node.querySelector(":scope > span");
+      if (!built.has(node)) built.set(node, span);
       const other = base < 0 ? null : data.cells[base][place];
-      const original = drawnBase.originals.get(key);
       span?.remove();
-      if (name === (data.baseline ?? "")) span = original?.cloneNode(true) ?? null;
-      else if (!other || index === base) span = null;
-      else span = element("span", { class: "even" }, difference(cell[0] - other[0], column.unit));
+      span = own ? built.get(node) : element("span", { class: "even" },
+        !other || row === base ? "" : difference(cell[0] - other[0], data.columns[place].unit));
       if (span) node.querySelector(":scope > small").before(span, " ");
+      written.set(node, name);
     });
-    this.node().classList.toggle("is-base", index === base && name !== (data.baseline ?? ""));
-  });
-  drawnBase.name = name;
+  }
 }
 
 // As the build writes differences: the shortest decimal form, halves away from zero, a typographic minus.
 function difference(value, unit) {
-  const decimals = DIFFERENCE_DECIMALS[unit];
+  const decimals = data.decimals[unit];
   let text = String(Math.abs(value));
   if (text.includes("e")) text = Math.abs(value).toFixed(20);
   const [whole, rest = ""] = text.split(".");
@@ -243,6 +243,13 @@ function makeCurrent(cell, focus) {
 }
 
 function cellsReady() {
+  const order = new Map(board.order()); // the order of ranked before unranked rows is no one's choice
+  heads.forEach((head, place) => {
+    const direction = place === last ? undefined : order.get(place);
+    if (direction) head.setAttribute("aria-sort", `${direction}ending`);
+    else head.removeAttribute("aria-sort");
+  });
+  showDifferences();
   for (const row of table.tBodies[0].rows) for (const cell of row.cells) cell.tabIndex = -1;
   const first = table.tBodies[0].rows[0]?.cells[0];
   if (first && !table.tBodies[0].contains(current)) current = null;
@@ -405,7 +412,6 @@ addEventListener("afterprint", () => {
 });
 
 bar.hidden = status.hidden = false;
-cellsReady();
 addEventListener("hashchange", readState);
-readState();
-if (!location.hash.includes("=")) apply();
+if (location.hash.includes("=")) readState();
+else apply();

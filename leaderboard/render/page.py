@@ -80,14 +80,19 @@ def render_page(
     )
 
 
-def address_of(results: Path, page_folder: Path) -> str | None:
-    """Return the results folder's address as seen from a page in `page_folder`.
+def address_of(results: Sequence[Path], page_folder: Path) -> str | None:
+    """Return the address that the paths of records are below, as seen from a page in `page_folder`.
 
-    None where the results are not in the folder that holds the page's folder: two folders that are moved
-    separately would leave dead links.
+    Of one results folder it is that folder; of several, whose names begin the paths, the one that holds
+    them. None where they are not below the folder that holds the page's folder: a link between places that
+    are moved separately would soon be dead.
     """
-    root, found = page_folder.resolve().parent, results.resolve()
-    return f"../{quote(found.relative_to(root).as_posix())}" if found.is_relative_to(root) else None
+    root = page_folder.resolve().parent
+    bases = {folder.resolve() if len(results) == 1 else folder.resolve().parent for folder in results}
+    base = bases.pop()
+    if bases or not base.is_relative_to(root):
+        return None
+    return quote(f"../{base.relative_to(root).as_posix()}")
 
 
 def source_link(source: str) -> str | None:

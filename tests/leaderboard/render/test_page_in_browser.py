@@ -1,0 +1,357 @@
+"""The page in Chromium: sorting, filters, another baseline, drawers, state, print, phone, accessibility."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from mmbench.formatting import difference
+from mmbench.leaderboard.board import Board, Column
+from mmbench.leaderboard.build import build, read_board
+from mmbench.leaderboard.render import page as page_module
+from mmbench.leaderboard.render.page import render_page
+from mmbench.leaderboard.render.wording import score
+from mmbench.results import Result
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "a</script><img src=x onerror='document.title=1'> \"&amp; ' \u2028 {{7*7}} %23=&row=b"
+# Every element of a table, with its right edge, that a page of this width would cut off.
+CUT_OFF = """() => [...document.querySelectorAll("table *, figure, dd, p, li")].filter((part) =>
+  part.getClientRects().length && part.getBoundingClientRect().right > innerWidth + 1)
+  .map((part) => part.outerHTML)"""
+SHOWN = """rows => rows.map(row => [...row.cells].filter(cell => cell.checkVisibility()).length)"""
+LAST_LABEL = """() => { const cells = document.querySelector("#scores tbody tr").cells;
+  const shown = [...cells].filter((cell) => !cell.hidden);
+  return getComputedStyle(shown[shown.length - 1], "::before").content; }"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def built(board_records: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Board, Path]:
+    """Return a board and its folder."""
+    folder = tmp_path_factory.mktemp("page") / "board"
+    return build(board_records, folder, "mscn"), folder
+
+
+@pytest.fixture
+def show(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a page; at the end there were no errors and no requests but for it."""
+    shown, faults, requests = [], [], []
+
+    def open_page(file: Path, address: str = "", **options: Any) -> Page:
+        page = browser.new_page(**{"viewport": {"width": 1400, "height": 900}, **options})
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url.partition("#")[0]))
+        page.goto(file.as_uri() + address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector(".bar:not([hidden])")
+        shown.append(page)
+        return page
+
+    yield open_page
+    expected = len(shown) + sum(getattr(page, "reloads", 0) for page in shown)
+    for page in shown:
+        page.close()
+    assert faults == []
+    assert len(requests) == expected and all(address.startswith("file:") for address in requests), requests
+
+
+def names(page: Page) -> list[str]:
+    """Return the names of the rows in the order in which they are shown."""
+    words = page.locator("#scores tbody th.arm").all_text_contents()
+    return [name.removesuffix("baseline").removesuffix("control") for name in words]
+
+
+def by_mean(board: Board, column: Column, *, descending: bool) -> list[str]:
+    """Return the ranked rows by mean, then those that are not ranked by mean; gaps come last."""
+
+    def key(name: str) -> tuple[bool, bool, float]:
+        row = next(row for row in board.rows if row.name == name)
+        cell = board.cell(row, column)
+        mean = 0.0 if cell is None else cell.summary.mean
+        return not row.ranked, cell is None, -mean if descending else mean
+
+    return sorted((row.name for row in board.rows), key=key)
+
+
+def sort_by(page: Page, label: str) -> None:
+    page.locator("#scores thead th", has_text=label).locator(".dt-column-order").click()
+    page.wait_for_timeout(100)
+
+
+def test_sorting_keeps_unranked_rows_below(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    board, folder = built
+    page = show(folder / "index.html")
+    assert names(page) == [row.name for row in board.rows]
+    for column in (board.columns[0], board.columns[2]):
+        for descending in (True, False):
+            sort_by(page, column.label)
+            assert names(page) == by_mean(board, column, descending=descending)
+            sort = page.locator("#scores thead th", has_text=column.label).get_attribute("aria-sort")
+            assert sort == ("descending" if descending else "ascending")
+    assert names(page)[-1] == "pixels"
+
+
+def test_search_and_filters_and_their_state_survive_a_reload(
+    built: tuple[Board, Path], show: Callable[..., Page]
+) -> None:
+    board, folder = built
+    page = show(folder / "index.html")
+    page.locator("[name=q]").fill("m")
+    assert set(names(page)) == {row.name for row in board.rows if "m" in row.name}
+    page.locator("[name=task]").select_option(board.columns[0].task)
+    heads = page.locator("#scores thead th").all_text_contents()
+    assert sum(column.label in head for head in heads for column in board.columns) == 1
+    sort_by(page, board.columns[0].label)
+    page.locator("summary", has_text="rows").first.click()
+    page.get_by_role("checkbox", name="moco").uncheck()
+    kept, address = names(page), page.evaluate("location.hash")
+    assert "moco" not in kept and "without-rows=moco" in address
+    page.reload()
+    page.reloads = 1  # type: ignore[attr-defined]
+    page.wait_for_selector(".bar:not([hidden])")
+    page.wait_for_timeout(100)
+    assert names(page) == kept and page.evaluate("location.hash") == address
+    assert page.locator("[name=q]").input_value() == "m"
+    page.get_by_role("button", name="reset").click()
+    page.wait_for_timeout(100)
+    assert names(page) == [row.name for row in board.rows] and "=" not in page.evaluate("location.hash")
+
+
+def test_an_address_with_unknown_names_says_so(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    page = show(built[1] / "index.html", "#rows=nobody&rows=moco&arch=vit")
+    assert names(page) == ["moco"]
+    warning = page.locator(".status .warning").text_content()
+    assert warning is not None and "nobody" in warning and "vit" in warning
+
+
+def test_another_baseline_shows_plain_differences_and_says_so(
+    built: tuple[Board, Path], show: Callable[..., Page]
+) -> None:
+    board, folder = built
+    page = show(folder / "index.html")
+    before = page.locator("#scores tbody td").all_inner_texts()
+    colours = page.locator("#scores tbody td > span").evaluate_all("all => all.map(span => span.className)")
+    page.locator("[name=base]").select_option("moco")
+    base = next(row for row in board.rows if row.name == "moco")
+    place = page.locator("#scores thead th", has_text=board.columns[1].label).evaluate("e => e.cellIndex")
+    for line, row in enumerate(board.rows):
+        ours, theirs = board.cell(row, board.columns[1]), board.cell(base, board.columns[1])
+        assert ours is not None and theirs is not None
+        shown = (
+            page.locator("#scores tbody tr").nth(line).locator("td, th").nth(place).locator(":scope > span")
+        )
+        expected = "" if row is base else difference(ours.summary.mean - theirs.summary.mean, "percent")
+        assert shown.text_content() == expected
+        assert shown.get_attribute("class") == "even"
+    assert "not tested" in (page.locator(".status").text_content() or "")
+    page.locator("[name=base]").select_option("mscn")
+    assert page.locator("#scores tbody td").all_inner_texts() == before
+    again = page.locator("#scores tbody td > span").evaluate_all("all => all.map(span => span.className)")
+    assert again == colours
+
+
+def test_differences_are_rounded_as_the_build_rounds_them(
+    built: tuple[Board, Path], show: Callable[..., Page]
+) -> None:
+    board, folder = built
+    pairs = [(row, column) for row in board.rows for column in board.columns]
+    cells = {key: cell for key in pairs if (cell := board.cell(*key)) is not None}
+    page = show(folder / "index.html")
+    for base in board.rows:
+        page.locator("[name=base]").select_option(base.name)
+        for line, row in enumerate(board.rows):
+            shown = page.locator("#scores tbody tr").nth(line).locator("td > span").all_text_contents()
+            both = [c for c in board.columns if (row, c) in cells]
+            expected = [
+                difference(cells[row, c].summary.mean - cells[base, c].summary.mean, c.unit)
+                if (base, c) in cells and row is not base
+                else ""
+                for c in both
+            ]
+            assert [words.split(" ")[0] for words in shown] == expected
+
+
+def test_a_cell_opens_a_drawer_with_its_runs(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    board, folder = built
+    row, column = board.rows[1], board.columns[2]
+    cell = board.cell(row, column)
+    assert cell is not None
+    page = show(folder / "index.html")
+    place = page.locator("#scores thead th", has_text=column.label).evaluate("e => e.cellIndex")
+    target = page.locator("#scores tbody tr").nth(1).locator("td, th").nth(place)
+    target.click()
+    drawer = page.get_by_role("dialog")
+    assert drawer.locator("h2").text_content() == f"{row.name}: {column.label}"
+    assert drawer.locator(".run summary b").all_text_contents() == [
+        score(run.value, column) for run in cell.runs
+    ]
+    drawer.locator(".run summary").first.click()
+    words = drawer.text_content() or ""
+    assert column.protocol in words and cell.runs[0].record in words
+    assert f"--task {column.task} --protocol {column.protocol}" in words
+    assert f"--seeds {cell.runs[0].transfer_seed}" in words
+    link = drawer.locator("dd a", has_text=cell.runs[0].record).first
+    if link.count():
+        assert Path(link.evaluate("e => decodeURIComponent(new URL(e.href).pathname)")).is_file()
+    address = page.evaluate("location.hash")
+    page.keyboard.press("Escape")
+    assert not drawer.is_visible() and target.evaluate("e => e === document.activeElement")
+    again = show(folder / "index.html", address)
+    assert again.get_by_role("dialog").locator("h2").text_content() == f"{row.name}: {column.label}"
+
+
+def test_the_keyboard_reaches_every_cell_and_its_drawer(
+    built: tuple[Board, Path], show: Callable[..., Page]
+) -> None:
+    page = show(built[1] / "index.html")
+    assert page.locator("#scores tbody [tabindex='0']").count() == 1
+    page.locator("#scores tbody [tabindex='0']").focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowUp", "Home", "Enter"):
+        page.keyboard.press(key)
+    assert page.locator(".drawer h2").text_content() == built[0].rows[0].name
+    page.keyboard.press("Escape")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    assert (
+        page.locator(".drawer h2").text_content() == f"{built[0].rows[0].name}: {built[0].columns[-1].label}"
+    )
+
+
+def test_axe_finds_nothing(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    page = show(built[1] / "index.html")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert Axe().run(page).violations_count == 0
+    page.locator("#scores tbody td b").first.click()
+    page.wait_for_timeout(300)
+    assert Axe().run(page).violations_count == 0
+
+
+def test_dark_mode_is_dark(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    page = show(built[1] / "index.html", color_scheme="dark", reduced_motion="reduce")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(part) for part in ground[4:-1].split(",")) < 60
+    page.locator("#scores tbody td b").first.click()
+    assert page.locator(".drawer").evaluate("e => getComputedStyle(e).animationName") == "none"
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_the_body_never_scrolls_sideways(
+    built: tuple[Board, Path], show: Callable[..., Page], width: int
+) -> None:
+    page = show(built[1] / "index.html", viewport={"width": width, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    arm = page.locator("#scores tbody th.arm").first
+    page.locator(".scroll").first.evaluate("e => e.scrollLeft = 300")
+    box = arm.bounding_box()
+    assert box is not None and 0 <= box["x"] < 30, "the first column stays"
+
+
+def test_cells_are_one_line(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    page = show(built[1] / "index.html")
+    for view in ("score", "interval", "difference", "runs"):
+        page.locator("[name=view]").select_option(view)
+        assert (
+            page.evaluate(
+                "Math.max(...[...document.querySelectorAll('#scores tbody td')].map(e => e.offsetHeight))"
+            )
+            < 40
+        )
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("script", [True, False])
+def test_print_loses_nothing(
+    built: tuple[Board, Path],
+    show: Callable[..., Page],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wide: bool,
+    script: bool,
+) -> None:
+    """A board of 42 columns and two pages of rows, and one of 6; A4 in landscape is 1047 CSS pixels wide."""
+    board, file = built[0], built[1] / "index.html"
+    if wide:
+        monkeypatch.setattr(page_module, "PAGE_ROWS", 10)
+        columns = [
+            replace(column, label=f"{column.label} {n}", dataset=f"d{n}")
+            for n in range(7)
+            for column in board.columns
+        ]
+        rows = [replace(row, name=f"{row.name} {n}", baseline=False) for n in range(4) for row in board.rows]
+        first = next(iter(board.cells.values()))
+        cells = {(row.name, column.key): first for row in rows for column in columns}
+        board = replace(board, rows=tuple(rows), columns=tuple(columns), cells=cells, published=())
+        file = tmp_path / "index.html"
+        file.write_text(render_page(board, ()))
+    page = show(file, viewport={"width": 1047, "height": 740}, java_script_enabled=script)
+    page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    page.emulate_media(media="print")
+    if script:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1047
+    assert page.evaluate(CUT_OFF) == []
+    shown = page.locator("#scores tbody tr").evaluate_all(SHOWN)
+    facts = page.locator("#scores thead th.fact").count()
+    assert shown == [1 + facts + len(board.columns)] * len(board.rows)
+    if wide:
+        label = page.evaluate(LAST_LABEL)
+        assert "data-label" in label or board.columns[-1].label in label
+        written = (
+            page.locator("#scores tbody tr")
+            .last.locator("td[data-label]")
+            .evaluate_all("cells => cells.map(cell => cell.dataset.label)")
+        )
+        assert written == ([column.label for column in board.columns] if script else [])
+
+
+def test_without_javascript_the_table_is_whole(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
+    board, folder = built
+    page = show(folder / "index.html", java_script_enabled=False)
+    assert names(page) == [row.name for row in board.rows]
+    assert not page.locator(".bar").is_visible()
+    assert page.locator("#scores td > small").first.is_visible(), "the number of runs"
+
+
+def test_hostile_names_stay_text(
+    record: Callable[..., Result], write: Callable[..., Path], tmp_path: Path, show: Callable[..., Page]
+) -> None:
+    board = read_board(write(record("moco"), record("mscn")), "mscn", published=False)
+    row, column = replace(board.rows[0], name=HOSTILE, arch=HOSTILE), replace(board.columns[0], label=HOSTILE)
+    cell = board.cell(board.rows[0], board.columns[0])
+    assert cell is not None
+    hostile = replace(
+        board,
+        title=HOSTILE,
+        rows=(row, board.rows[1]),
+        columns=(column,),
+        cells={(HOSTILE, column.key): cell},
+    )
+    (tmp_path / "index.html").write_text(render_page(hostile, (), records="../r"))
+    page = show(tmp_path / "index.html")
+    assert page.title() == " ".join(HOSTILE.replace("\u2028", " ").split()) or page.title().startswith(
+        "a</script>"
+    )
+    page.locator("#scores tbody td b").first.click()
+    assert (page.locator(".drawer h2").text_content() or "").startswith("a</script><img")
+    assert page.locator("img").count() == 0
+    again = show(tmp_path / "index.html", page.evaluate("location.hash"))
+    assert (again.locator(".drawer h2").text_content() or "").startswith("a</script><img")
