@@ -43,6 +43,7 @@ __all__ = [
     "config_digest",
     "first_not_finite",
     "read_result",
+    "without_collection",
 ]
 LARGEST_FILE = 2**25  # bytes; a record of 21,841 classes has 1.5 MB
 
@@ -94,7 +95,7 @@ class ResultStore:
         """Return (path, record) for every record, as `items` yields them, and an error per other file."""
         records: list[tuple[Path, Result]] = []
         invalid: list[UserError] = []
-        with _without_collection():
+        with without_collection():
             for path, found in self.each():
                 if isinstance(found, UserError):
                     invalid.append(found)
@@ -127,7 +128,7 @@ class ResultStore:
 
 
 @contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Pause the collector of reference cycles: records have none, and it would visit all of them often."""
     enabled = gc.isenabled()
     gc.disable()

@@ -10,16 +10,19 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
 from mmbench.errors import UserError
 from mmbench.leaderboard.records.weights import identities
-from mmbench.results import CUSTOM, Metric, Result, config_digest
+from mmbench.results import CUSTOM, Metric, Result, config_digest, without_collection
 
 CONTROL_FORMATS = ("random", "pixels")
 RECIPE = "recipe "  # begins the origin of the method in cards from before they had a field for the recipe
 FALLBACK = "computed in float32"  # begins the note of a record that could not be computed in bfloat16
+
+_json = json.JSONEncoder(sort_keys=True, default=str).encode
 
 # Columns of the frame that each record has once, without those of its identity and metrics.
 FACTS: Mapping[str, Callable[[Result], object]] = MappingProxyType(
@@ -83,7 +86,7 @@ FACTS: Mapping[str, Callable[[Result], object]] = MappingProxyType(
         "device": lambda result: result.provenance.device,
         "receipt_id": lambda result: result.receipt_id,
         "fallback": lambda result: _fallback(result.notes),
-        "notes": lambda result: json.dumps(result.notes),
+        "notes": lambda result: _json(result.notes),
     }
 )
 METRICS: Mapping[str, Callable[[Metric], object]] = MappingProxyType(
@@ -123,6 +126,12 @@ def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None]
     pairs = list(records)
     if not pairs:
         raise UserError("there are no result records to build a leaderboard from")
+    with without_collection():
+        return _frame(pairs, paths)
+
+
+def _frame(pairs: Sequence[tuple[str, Result]], paths: Sequence[Path | None]) -> pd.DataFrame:
+    """Return the frame of at least one record."""
     results = [result for _, result in pairs]
     once: dict[str, Any] = {"file": [name for name, _ in pairs]}
     once["path"] = [None if path is None else str(path) for path in paths] or [None] * len(pairs)
@@ -144,9 +153,13 @@ def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None]
         name == results[index].primary_metric for (name, _), index in zip(each, place.tolist(), strict=True)
     ]
     several |= {name: [fact(metric) for _, metric in each] for name, fact in METRICS.items()}
-    columns = {name: _series(name, values).take(place) for name, values in once.items()}
+    columns = {name: _repeated(_series(name, values), place) for name, values in once.items()}
     columns |= {name: _series(name, values) for name, values in several.items()}
-    return pd.DataFrame({name: values.array for name, values in columns.items()})
+    return pd.DataFrame(columns)
+
+
+def _repeated(values: pd.Series[Any], place: npt.NDArray[np.int64]) -> pd.Series[Any]:
+    return pd.Series(values.array.take(place), dtype=values.dtype)
 
 
 def _series(name: str, values: list[Any]) -> pd.Series[Any]:
@@ -162,10 +175,6 @@ def _series(name: str, values: list[Any]) -> pd.Series[Any]:
 
 def _of(part: object, name: str) -> object:
     return None if part is None else getattr(part, name)
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, default=str)
 
 
 def _recipe_and_version(protocol: str) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -14,6 +16,7 @@ from mmbench.errors import UserError, typed, unknown_name
 from mmbench.leaderboard.records.refusals import COLUMN
 from mmbench.tasks import TASKS
 
+CONDITION = re.compile(r"\s*(\w+)\s*(!?=)(.*)", re.DOTALL)
 UNKNOWN = "unknown"  # stands for a fact that a record does not have
 # What a user calls a field, and the column of the tidy frame that has it.
 FIELDS: Mapping[str, str] = MappingProxyType(
@@ -80,16 +83,17 @@ def select(frame: pd.DataFrame, where: Sequence[str] = (), columns: Sequence[str
 
 def _where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     """Return the rows that one condition holds for."""
-    name, sign, listing = condition.partition("!=")
-    if not sign:
-        name, sign, listing = condition.partition("=")
-    name = name.strip()
-    values = [value.strip() for value in next(csv.reader([listing], skipinitialspace=True), [])]
-    if not sign or not name or not values or not all(values):
+    parts = CONDITION.fullmatch(condition)
+    name, sign, listing = parts.groups() if parts else ("", "", "")
+    try:
+        values = [value.strip() for value in next(csv.reader([listing], skipinitialspace=True), [])]
+    except csv.Error:  # a line break outside quotes
+        values = []
+    if not values or not all(values):
         raise UserError(f"--where {typed(condition)} is not a condition; write FIELD=VALUE, such as task=knn")
     if name not in FIELDS:
         raise unknown_name("field of --where", name, FIELDS)
-    present = frame[FIELDS[name]].map(_text, na_action=None)
+    present = frame[FIELDS[name]].astype(object).map(_text)
     known = set(present.unique())
     for value in values:
         if value not in known:
@@ -140,6 +144,4 @@ def _columns(
 
 def _heading(task: str, config: str) -> str:
     """Return the heading of a column as the task declares it."""
-    import json
-
     return TASKS.get(task).column.of(json.loads(config))[0] if task in TASKS.names() else task
