@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.results import Metric, ResultStore
+from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone
 
 ONE_STEP = {"epochs": 1, "batch_size": 120}
@@ -85,11 +87,11 @@ def test_features_that_are_not_finite_leave_no_record(
 
 
 @pytest.mark.parametrize(
-    ("module", "overrides", "advice"),
+    ("task", "overrides", "advice"),
     [
-        ("probes.refit", {}, "check the weights and the data"),
+        ("knn", {}, "check the weights and the data"),
         (
-            "training.finetuning",
+            "finetune",
             {"epochs": 1},
             "lower backbone_learning_rate and head_learning_rate by --set",
         ),
@@ -101,7 +103,7 @@ def test_a_metric_that_no_record_can_hold_is_one_line(
     gratings: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    module: str,
+    task: str,
     overrides: dict[str, Any],
     advice: str,
     value: float,
@@ -111,18 +113,44 @@ def test_a_metric_that_no_record_can_hold_is_one_line(
     def wrong(*arguments: Any, **named: Any) -> dict[str, Metric]:
         return {"top1": Metric(value=value, higher_is_better=True, n=60)}
 
-    monkeypatch.setattr(f"mmbench.transfer.{module}.classification_metrics", wrong)
+    monkeypatch.setattr("mmbench.transfer.outcomes.classification_metrics", wrong)
     store = ResultStore(tmp_path / "results")
     with pytest.raises(UserError, match="gave a result that is not recorded") as caught:
-        run_task(
-            "knn" if "probes" in module else "finetune",
-            backbone,
-            gratings,
-            store,
-            work=tmp_path,
-            overrides=overrides,
-        )
+        run_task(task, backbone, gratings, store, work=tmp_path, overrides=overrides)
     assert advice in str(caught.value) and "\n" not in str(caught.value)
+    assert records(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"per_class": {"first": math.nan}},
+        {"effective_lr": math.inf},
+        {"images_seen": math.nan},
+        {"split_sizes": {"train": -1}},
+        {"metrics": {}},
+        {"metrics": {"top1": Metric.model_construct(value=math.nan, higher_is_better=True, n=60)}},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_whatever_a_task_returns_is_checked_before_it_is_written(
+    backbone: Backbone,
+    gratings: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+) -> None:
+    """The frame is the same for every task."""
+    entry = TASKS.get("knn")
+
+    def measure(job: Any, settings: Any) -> Any:
+        return replace(entry.measure(job, settings), **changes)
+
+    monkeypatch.setitem(TASKS._entries, "knn", replace(entry, measure=measure))
+    store = ResultStore(tmp_path / "results")
+    with pytest.raises(UserError, match="recorded") as caught:
+        run_task("knn", backbone, gratings, store, work=tmp_path)
+    assert "\n" not in str(caught.value)
     assert records(tmp_path / "results") == []
 
 
