@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.board import Board
+from mmbench.leaderboard.published.anchors import with_anchors
 from mmbench.leaderboard.published.groups import published_groups, published_table
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
@@ -123,8 +124,11 @@ def _read(
 ) -> tuple[Board, pd.DataFrame]:
     """Return the board, and the records that it was made from."""
     frame = read_frame(results, **choices)
-    groups = published_groups(frame["task"].unique()) if choices.get("published", True) else ()
-    return make_board(frame, baseline, title=choices.get("title", TITLE), published=groups), frame
+    title = choices.get("title", TITLE)
+    if not choices.get("published", True):
+        return make_board(frame, baseline, title=title), frame
+    groups = published_groups(frame["task"].unique())
+    return with_anchors(make_board(frame, baseline, title=title, published=groups)), frame
 
 
 def _require_own_folder(results: Sequence[Path], out: Path) -> None:

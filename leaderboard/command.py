@@ -14,6 +14,7 @@ from mmbench.cli.options import ListOption
 from mmbench.data.file_names import counted
 from mmbench.errors import unknown_name
 from mmbench.leaderboard.changes.command import diff
+from mmbench.leaderboard.export.command import export
 from mmbench.leaderboard.verify.command import add, verify
 from mmbench.writable import require_writable
 
@@ -126,5 +127,5 @@ def _again(baseline: str | None, choices: dict[str, Any]) -> tuple[str, ...]:
     return (*words, "--skip-invalid") if choices["skip_invalid"] else words
 
 
-for _command in (diff, verify, add):
+for _command in (diff, verify, add, export):
     leaderboard.add_command(_command)

@@ -252,6 +252,9 @@ WHOLE = {
     "leaderboard diff": {"before": "no-such-board", "after": "no-such-board"},
     "leaderboard verify": {"results": "no-such-results"},
     "leaderboard add": {"files": "no-such-record.json", "--to": "results"},
+    "leaderboard export hub": {"results": "no-such-results", "--row": "moco", "--out": "card"},
+    "leaderboard export wandb": {"results": "no-such-results", "--out": "runs"},
+    "leaderboard export mlflow": {"results": "no-such-results", "--out": "runs"},
     "doctor": None,
 }
 

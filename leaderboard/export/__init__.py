@@ -1,0 +1,1 @@
+"""A board or its records in the formats of other tools: model cards of the Hub, Weights & Biases, MLflow."""

@@ -1,0 +1,77 @@
+"""`mmbench leaderboard export`: to model cards of the Hub, to Weights & Biases, to MLflow."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmbench.cli import options
+from mmbench.data.file_names import counted
+from mmbench.writable import require_writable
+
+PROJECT = click.option("--project", default="mmbench", show_default=True, help="Project or experiment.")
+
+
+def _chosen(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose records."""
+    where = click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Take only these records.")
+    skip = click.option("--skip-invalid", is_flag=True, help="Leave out files that are not records.")
+    results = click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+    return results(where(skip(command)))
+
+
+@click.group()
+def export() -> None:
+    """Write results in the formats of other tools. Nothing is sent anywhere."""
+
+
+@export.command(epilog="Example: mmbench leaderboard export hub demo/results --row mixmask --out card")
+@_chosen
+@click.option("--row", required=True, help="Row of the board, such as mixmask.")
+@options.out(required=True, help="Folder that README.md is written into.")
+def hub(results: tuple[Path, ...], row: str, out: Path, **choices: Any) -> None:
+    """Write a row as a model card of the Hugging Face Hub, with the results as its model index.
+
+    A row of several pretrainings gives their mean; --where pretrain_seed=0 takes those of one.
+    """
+    from mmbench.leaderboard.build import read_board
+    from mmbench.leaderboard.export.hub import write_model_card
+
+    require_writable(out, "--out")
+    board = read_board(results, published=False, **choices)
+    click.echo(write_model_card(board, row, out))
+
+
+@export.command(epilog="Example: mmbench leaderboard export wandb demo/results --out wandb-runs")
+@_chosen
+@options.out(required=True, help="New folder of the offline runs.")
+@PROJECT
+def wandb(results: tuple[Path, ...], out: Path, project: str, **choices: Any) -> None:
+    """Write every record as an offline run of Weights & Biases, which must be installed."""
+    number = _export("wandb", results, out, project, choices)
+    click.echo(f"{counted(number, 'run')}: {out}")
+    click.echo(f"next: wandb sync {shlex.quote(str(out))}/wandb/offline-run-*", err=True)
+
+
+@export.command(epilog="Example: mmbench leaderboard export mlflow demo/results --out mlruns")
+@_chosen
+@options.out(required=True, help="New folder of the file store.")
+@PROJECT
+def mlflow(results: tuple[Path, ...], out: Path, project: str, **choices: Any) -> None:
+    """Write every record as a run of an MLflow experiment; MLflow must be installed."""
+    number = _export("mlflow", results, out, project, choices)
+    click.echo(f"{counted(number, 'run')}: {out}")
+    click.echo(f"next: mlflow ui --backend-store-uri {shlex.quote(str(out))}", err=True)
+
+
+def _export(tool: str, results: tuple[Path, ...], out: Path, project: str, choices: dict[str, Any]) -> int:
+    """Export the chosen records, and return their number."""
+    from mmbench.leaderboard.build import read_frame
+    from mmbench.leaderboard.export.tracking import EXPORTS
+
+    require_writable(out, "--out")
+    return EXPORTS[tool](read_frame(results, **choices), out, project)
