@@ -31,7 +31,9 @@ def percent(value: float, n: int = 2000, **facts: Any) -> Metric:
 
 
 def problems_of(root: Path) -> list[tuple[str, str]]:
-    return [(problem.level, problem.reason) for problem in verify([root], NOW).problems]
+    """Return the problems of single records; those of the folder are about what a board would say."""
+    problems = verify([root], NOW).problems
+    return [(problem.level, problem.reason) for problem in problems if problem.file != str(root)]
 
 
 def test_sound_records_have_no_problem(record: Make, tmp_path: Path) -> None:
