@@ -15,7 +15,7 @@ from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
 from mmbench.leaderboard.records.selection import select
 from mmbench.leaderboard.render.csv_files import csv_text, runs_table, scores_table
-from mmbench.leaderboard.render.latex import render_latex
+from mmbench.leaderboard.render.latex import LatexForm, render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.table import make_board
 from mmbench.leftovers import replacing_folder, swapping
@@ -36,6 +36,7 @@ class Choices(TypedDict, total=False):
         skip_invalid: leave out files that are not records; the board says which.
         where: conditions on the records, such as "arch=resnet50"; see `select`.
         columns: names of the columns to show, in order; see `select`.
+        latex: tables per task or over the whole width; see `render_latex`.
     """
 
     published: bool
@@ -43,6 +44,7 @@ class Choices(TypedDict, total=False):
     skip_invalid: bool
     where: Sequence[str]
     columns: Sequence[str]
+    latex: LatexForm
 
 
 def read_board(
@@ -99,7 +101,7 @@ def build(
     files |= {f"plots/{plot.name}.svg": plot.svg_file for plot in plots}
     texts = {
         "leaderboard.md": render_markdown(board),
-        "leaderboard.tex": render_latex(board),
+        "leaderboard.tex": render_latex(board, choices.get("latex", "wide")),
         "scores.csv": csv_text(scores_table(board, frame)),
         "runs.csv": csv_text(runs_table(frame)),
     }

@@ -88,6 +88,13 @@ def show(results: tuple[Path, ...], baseline: str | None, **choices: Any) -> Non
     show_default=True,
     help="Show published numbers beside the measured ones.",
 )
+@click.option(
+    "--latex",
+    type=click.Choice(("wide", "tasks")),
+    default="wide",
+    show_default=True,
+    help="LaTeX tables of the whole width, or for each task tables of one column.",
+)
 @SKIP_INVALID
 @TITLE_OPTION
 def build(results: tuple[Path, ...], out: Path, baseline: str | None, **choices: Any) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.files import write_text
 from mmbench.leaderboard.board import Board, Cell, Column, Row
 from mmbench.leaderboard.render.wording import MISSING, count, metric_words, score, spread
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 # Names of the Hub (huggingface.co/tasks) for our tasks; others keep their own name.
 HUB_TASKS = {
@@ -38,10 +42,10 @@ def write_model_card(board: Board, row_name: str, out: Path) -> Path:
 
 def model_card(board: Board, row: Row) -> str:
     """Return a model card: metadata with a model index, and the same results as a table."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import ModelCardData
 
     cells = [(column, cell) for column in board.columns if (cell := board.cell(row, column)) is not None]
-    results = [_result(column, cell, EvalResult) for column, cell in cells]
+    results = [_result(column, cell) for column, cell in cells]
     facts = ("mmbench", row.arch, row.framework, row.masking)
     data = ModelCardData(
         model_name=row.name,
@@ -71,8 +75,10 @@ def model_card(board: Board, row: Row) -> str:
     )
 
 
-def _result(column: Column, cell: Cell, kind: type) -> object:
-    """Return the `EvalResult` of a cell."""
+def _result(column: Column, cell: Cell) -> EvalResult:
+    """Return a cell as huggingface_hub has it."""
+    from huggingface_hub import EvalResult
+
     summary = cell.summary
     facts: dict[str, object] = {
         "protocol": column.protocol,
@@ -85,7 +91,7 @@ def _result(column: Column, cell: Cell, kind: type) -> object:
         facts["std"] = summary.std
     if summary.interval is not None:
         facts |= {"ci95": [summary.interval.low, summary.interval.high], "ci95_over": summary.interval.basis}
-    return kind(
+    return EvalResult(
         task_type=HUB_TASKS.get(column.task, column.task),
         task_name=column.label,
         dataset_type=column.dataset,

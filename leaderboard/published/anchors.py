@@ -37,7 +37,8 @@ def with_anchors(board: Board) -> Board:
 
 
 def _anchors(board: Board) -> Iterator[Anchor]:
-    for entry in known_anchors().to_dict("records"):
+    for number in known_anchors().to_dict("records"):
+        entry = {str(name): str(value) for name, value in number.items()}
         for column in board.columns:
             if not _same_protocol(entry, column):
                 continue
