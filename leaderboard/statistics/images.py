@@ -77,7 +77,7 @@ def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> ImageComparison:
     if not one + other:
         return ImageComparison(None, NO_DIFFERENCE)
     p = float(mcnemar([[both, one], [other, neither]], exact=True).pvalue)
-    counts = [*np.array([one, other, both + neither]), 0.5, 0.5, 1.0]
+    counts = np.array([one + 0.5, other + 0.5, both + neither + 1.0])
     low, high = DescrStatsW(np.array([100.0, -100.0, 0.0]), weights=counts).zconfint_mean(1 - CONFIDENCE)
     return ImageComparison(Interval(float(low), float(high), math.inf, "images", p), MCNEMAR)
 

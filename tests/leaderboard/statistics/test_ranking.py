@@ -1,0 +1,133 @@
+"""Which columns ranks are over, and how sure ranks are, with known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mmbench.leaderboard.statistics.ranking import mean_ranks, ranked_columns
+
+Key = tuple[str, str, str, str]
+
+
+def key(name: str) -> Key:
+    return name, "data", f"{name}/x@1", "top1"
+
+
+A, B, C = map(key, "abc")
+
+
+def cells(values: np.ndarray, **facts: object) -> dict[Key, dict[str, pd.DataFrame]]:
+    """Return the runs of values (rows, pretrainings, columns)."""
+    rows, pretrainings, columns = values.shape
+    return {
+        key(f"c{column}"): {
+            f"r{row}": pd.DataFrame(
+                {
+                    "value": values[row, :, column],
+                    "weights": [f"w{row}-{place}" for place in range(pretrainings)],
+                    **facts,
+                }
+            )
+            for row in range(rows)
+        }
+        for column in range(columns)
+    }
+
+
+def higher(found: dict[Key, dict[str, pd.DataFrame]]) -> dict[Key, bool]:
+    return dict.fromkeys(found, True)
+
+
+def test_a_stray_record_does_not_change_the_columns_of_the_rank() -> None:
+    measured = {"moco": {A, B}, "mscn": {A, B}, "erase": {A, B, C}, "pixels": {A}}
+    found = ranked_columns(measured, {"pixels"})
+    assert found.columns == (A, B) and found.rows == ("erase", "moco", "mscn")
+    assert "2 of 3 columns" in found.words and "3 of 4 rows" in found.words
+
+
+def test_a_column_of_half_of_the_rows_does_not_count_and_controls_do_not_vote() -> None:
+    found = ranked_columns({"a": {A, B}, "b": {A}, "random": {B}, "pixels": {B}}, {"random", "pixels"})
+    assert found.columns == (A,) and found.rows == ("a", "b")
+    assert ranked_columns({"random": {A, B}, "pixels": {A}}, {"random", "pixels"}).columns == (A,)
+
+
+def test_no_complete_row_means_no_rank() -> None:
+    found = ranked_columns({"a": {A, B}, "b": {B, C}, "c": {A, C}}, set())
+    assert found.columns == () and found.rows == () and found.words.startswith("No overall rank")
+    assert ranked_columns({}, set()).rows == ()
+
+
+def test_mean_ranks_against_a_loop() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 2, 3))
+    found = mean_ranks(cells(values), higher(cells(values)))
+    means = values.mean(axis=1)
+    for row in range(4):
+        ranks = [1 + sum(other > means[row, column] for other in means[:, column]) for column in range(3)]
+        assert found[f"r{row}"].mean == pytest.approx(sum(ranks) / 3)
+    lower = mean_ranks(cells(values), dict.fromkeys(cells(values), False))
+    assert [lower[f"r{row}"].mean for row in range(4)] == pytest.approx(
+        [5 - found[f"r{row}"].mean for row in range(4)]
+    )
+
+
+def test_the_probability_of_two_rows_is_that_of_a_t_distribution() -> None:
+    values = np.array([[[60.0], [61.0], [63.0]], [[59.0], [60.5], [62.0]]])
+    found = mean_ranks(cells(values), higher(cells(values)))
+    pooled = values[..., 0].var(axis=1, ddof=1).mean()
+    t = (values[0].mean() - values[1].mean()) / np.sqrt(2 * pooled / 3)
+    assert found["r0"].p_best == pytest.approx(stats.t.cdf(t, 4), abs=0.03)
+    assert found["r0"].p_best + found["r1"].p_best == pytest.approx(1.0)
+    assert found["r0"].interval == (1.0, 2.0) and found["r0"].basis == "pretrainings"
+
+
+def test_columns_of_one_pretraining_vary_together() -> None:
+    """If two columns are the same, two are no more evidence than one."""
+    values = np.random.default_rng(1).normal(size=(3, 3, 1))
+    once, twice = (cells(np.repeat(values, times, axis=2)) for times in (1, 2))
+    for name, summary in mean_ranks(once, higher(once)).items():
+        assert mean_ranks(twice, higher(twice))[name].p_best == pytest.approx(summary.p_best, abs=0.03)
+
+
+def test_single_runs_have_their_intervals_over_images_or_none() -> None:
+    values = np.array([[[60.0]], [[50.0]]])
+    none = mean_ranks(cells(values), higher(cells(values)))
+    assert none["r0"].mean == 1 and none["r0"].interval is None and none["r0"].p_best is None
+    over = cells(values, interval_low=45.0, interval_high=65.0)
+    found = mean_ranks(over, higher(over))["r0"]
+    assert found.basis == "images"
+    assert found.p_best == pytest.approx(stats.norm.cdf(10 / (np.sqrt(2) * 20 / (2 * 1.96))), abs=0.03)
+
+
+def test_equal_pretrainings_make_no_sure_rank() -> None:
+    values = np.array([[[60.0], [60.0]], [[50.0], [50.0]]])
+    assert mean_ranks(cells(values), higher(cells(values)))["r0"].interval is None
+
+
+def test_the_same_runs_give_the_same_summaries() -> None:
+    values = cells(np.random.default_rng(2).normal(size=(5, 2, 4)))
+    assert mean_ranks(values, higher(values)) == mean_ranks(dict(reversed(values.items())), higher(values))
+    assert mean_ranks({}, {}) == {}
+
+
+def test_intervals_and_probabilities_hold_where_the_truth_is_known() -> None:
+    generator = np.random.default_rng(3)
+    held, rows, stated, leads = 0, 0, 0.0, 0
+    for _ in range(30):
+        truth = generator.normal(0, 1.5, (5, 1)) + generator.normal(0, 1.5, (5, 4))
+        shared = generator.normal(size=(5, 3, 1))
+        values = cells(truth[:, None] + 0.7 * shared + 0.7 * generator.normal(size=(5, 3, 4)))
+        found = mean_ranks(values, higher(values))
+        true_ranks = stats.rankdata(-truth, axis=0).mean(axis=1)
+        for row, rank in enumerate(true_ranks):
+            interval = found[f"r{row}"].interval
+            assert interval is not None
+            held += interval[0] - 1e-9 <= rank <= interval[1] + 1e-9
+            rows += 1
+        leader = max(found, key=lambda name: found[name].p_best or 0)
+        stated += found[leader].p_best or 0
+        leads += true_ranks[int(leader[1:])] == true_ranks.min()
+    assert 0.9 < held / rows <= 1.0
+    assert abs(stated - leads) / 30 < 0.25
