@@ -12,7 +12,7 @@ from mmbench.leaderboard.statistics.runs import Runs
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
-LEAST_P = 1e-300
+LEAST_P = 1e-12  # below, the quantiles of scipy.special.stdtrit are not reliable; smaller p values are this
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ def _cochran(value: float, ours: Spread, theirs: Spread, degrees: float) -> Comp
         return -sum(side.variance * float(stdtrit(side.degrees, p / 2)) for side in (ours, theirs)) / total
 
     t = abs(value) / math.sqrt(total)
-    p = (
-        0.0
-        if quantile(LEAST_P) < t
-        else math.exp(float(brentq(lambda x: quantile(math.exp(x)) - t, math.log(LEAST_P), 0.0)))
-    )
+    p = LEAST_P
+    if quantile(LEAST_P) > t:
+        p = math.exp(float(brentq(lambda x: quantile(math.exp(x)) - t, math.log(LEAST_P), 0.0)))
     return Comparison(quantile(2 * TAIL) * math.sqrt(total), p, degrees, "Cochran's t")
