@@ -1,0 +1,235 @@
+"""Differences of rows against scipy and statsmodels, and their coverage where the truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mmbench.leaderboard.statistics.differences import (
+    CONSTANT,
+    LABELS,
+    SINGLE,
+    difference_of,
+    difference_of_runs,
+    holm,
+)
+from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.spread import Spread, compare, crossed_spread
+
+DRAWS = [["a", "b", "c"], ["d", "e", "f"], ["g", "h", "i"]]
+
+
+def runs_of(
+    *groups: Sequence[float], labels: Sequence[Sequence[str]] | None = None, **facts: object
+) -> pd.DataFrame:
+    """Return runs of several pretrainings; each group holds the values of one, and labels their draws."""
+    rows = [
+        {
+            "value": value,
+            "weights": f"w{place}",
+            "pretraining_seed": place,
+            "labels": None if labels is None else labels[place][run],
+            **facts,
+        }
+        for place, group in enumerate(groups)
+        for run, value in enumerate(group)
+    ]
+    return pd.DataFrame(rows)
+
+
+def singles(*values: float, **facts: object) -> pd.DataFrame:
+    return runs_of(*([value] for value in values), **facts)
+
+
+def test_unequal_numbers_are_scipys_welch_test() -> None:
+    ours, theirs = [60.1, 62.3, 61.7], [58.0, 57.2, 59.5, 58.8, 57.9]
+    found = difference_of(singles(*ours), singles(*theirs))
+    expected = stats.ttest_ind(ours, theirs, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert found.interval is not None and found.interval.basis == "pretrainings" and not found.paired
+    assert (found.p, found.interval.low, found.interval.high) == pytest.approx((expected.pvalue, low, high))
+
+
+def test_equal_numbers_have_welchs_degrees_of_freedom() -> None:
+    ours, theirs = [60.1, 62.3, 61.7], [58.0, 57.2, 59.5]
+    found = difference_of(singles(*ours), singles(*theirs))
+    shares = [stats.sem(side) ** 2 for side in (ours, theirs)]
+    degrees = min(sum(shares) ** 2 / sum(share**2 / 4 for share in shares) - 2, 4)
+    t = (np.mean(ours) - np.mean(theirs)) / math.sqrt(sum(shares))
+    assert found.interval is not None
+    assert found.interval.degrees == pytest.approx(degrees)
+    assert found.p == pytest.approx(2 * stats.t.sf(t, degrees))
+    half = stats.t.ppf(0.975, degrees) * math.sqrt(sum(shares))
+    assert found.interval.high - found.value == pytest.approx(half)
+
+
+def test_two_against_many_have_cochrans_quantiles() -> None:
+    found = compare(3.0, Spread(0.5, 1), Spread(0.1, 9))
+    mean = (0.5 * stats.t.ppf(0.975, 1) + 0.1 * stats.t.ppf(0.975, 9)) / 0.6
+    assert found.half == pytest.approx(mean * math.sqrt(0.6))
+    t = (0.5 * stats.t.isf(found.p / 2, 1) + 0.1 * stats.t.isf(found.p / 2, 9)) / 0.6
+    assert t == pytest.approx(3.0 / math.sqrt(0.6), rel=1e-6)
+    assert compare(found.half, Spread(0.5, 1), Spread(0.1, 9)).p == pytest.approx(0.05)
+    assert compare(0.0, Spread(0.5, 1), Spread(0.1, 9)).p == pytest.approx(1.0)
+
+
+def test_equal_seeds_and_labels_are_paired_as_by_scipy() -> None:
+    ours = runs_of([60.0, 61.0, 62.0], [55.0, 56.0, 55.5], [65.0, 66.0, 64.0], labels=DRAWS)
+    theirs = runs_of([58.0, 60.0, 59.0], [52.0, 54.5, 53.0], [64.0, 64.5, 63.5], labels=DRAWS)
+    expected = stats.ttest_rel([61.0, 55.5, 65.0], [59.0, 159.5 / 3, 64.0])
+    low, high = expected.confidence_interval(0.95)
+    for other in (theirs, theirs.iloc[::-1]):
+        found = difference_of(ours, other)
+        assert found.paired and found.interval is not None and found.method == "paired t over pretrainings"
+        assert (found.p, found.interval.low, found.interval.high) == pytest.approx(
+            (expected.pvalue, low, high)
+        )
+
+
+@pytest.mark.parametrize("labels", [None, [["a", "b", "c"]] * 3])
+def test_labels_that_all_saw_cancel_without_pairs(labels: list[list[str]] | None) -> None:
+    values = [60.0, 61.0, 62.0], [55.0, 56.0, 55.5], [65.0, 66.0, 64.0]
+    found = difference_of(runs_of(*values, labels=labels), runs_of(*reversed(values), labels=labels))
+    assert not found.paired and found.p == pytest.approx(1.0)
+    bare = difference_of(runs_of(*values), runs_of(*reversed(values)))
+    assert found.interval == bare.interval
+
+
+def test_own_draws_that_all_pretrainings_of_a_row_saw_add_their_spread() -> None:
+    values = [60.0, 64.0, 62.0], [55.0, 59.0, 55.5], [65.0, 69.5, 64.0]
+    ours = runs_of(*values, labels=[["a", "b", "c"]] * 3)
+    theirs = runs_of(*values, labels=[["d", "e", "f"]] * 3)
+    found = difference_of(ours, theirs)
+    spread = crossed_spread(np.array(values))
+    assert found.interval is not None
+    assert found.interval.high == pytest.approx(compare(0.0, spread, spread).half)
+    assert spread.variance > np.var([np.mean(group) for group in values], ddof=1) / 3
+    one = difference_of(
+        runs_of([60.0], [61.0], labels=[["a"]] * 2), runs_of([50.0], [52.0], labels=[["b"]] * 2)
+    )
+    assert (one.interval, one.p, one.method) == (None, None, LABELS)
+
+
+def test_crossed_effects_are_statsmodels_mean_squares() -> None:
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    table = np.random.default_rng(0).normal((0.0, 5.0, 1.0), size=(4, 3))
+    frame = pd.DataFrame([{"y": table[i, j], "i": i, "j": j} for i in range(4) for j in range(3)])
+    squares = anova_lm(ols("y ~ C(i) + C(j)", frame).fit())["mean_sq"]
+    expected = squares["C(i)"] + squares["C(j)"] - squares["Residual"]
+    found = crossed_spread(table)
+    assert found.variance == pytest.approx(expected / 12)
+    terms = squares["C(i)"] ** 2 / 3 + squares["C(j)"] ** 2 / 2 + squares["Residual"] ** 2 / 6
+    assert found.degrees == pytest.approx(max(expected**2 / terms, 2))
+
+
+def test_runs_of_single_checkpoints_are_compared_over_runs_and_paired_by_labels() -> None:
+    ours, theirs = runs_of([60.0, 62.5, 61.0], labels=DRAWS), runs_of([58.0, 59.0, 58.5], labels=DRAWS)
+    found = difference_of(ours, theirs.sample(frac=1, random_state=1))
+    expected = stats.ttest_rel([60.0, 62.5, 61.0], [58.0, 59.0, 58.5])
+    assert found.paired and found.interval is not None and found.interval.basis == "runs"
+    assert found.p == pytest.approx(expected.pvalue)
+    several = difference_of(runs_of([60.0, 62.5, 61.0]), runs_of([50.0, 58.0], [60.0, 55.0]))
+    assert several.interval is not None and several.interval.basis == "runs"
+    assert several.p == pytest.approx(
+        stats.ttest_ind([60.0, 62.5, 61.0], [54.0, 57.5], equal_var=False).pvalue
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ([60.0, 60.0], [50.0, 50.0]),
+        ([60.0, np.nextafter(60.0, 61)], [50.0, 50.0]),
+        ([60.0, 60.0], [50.0, np.nextafter(50.0, 51)]),
+        ([60.0, 60.05], [50.0, 50.05]),  # one of 2,000 images
+    ],
+)
+def test_rounding_never_makes_an_interval(ours: list[float], theirs: list[float]) -> None:
+    found = difference_of(singles(*ours, images=2000), singles(*theirs, images=2000))
+    assert (found.interval, found.p, found.method) == (None, None, CONSTANT)
+    paired = [runs_of(*([v] for v in side), labels=[["a"], ["b"]], images=2000) for side in (ours, theirs)]
+    assert difference_of(*paired).interval is None
+
+
+def test_equal_differences_of_pairs_make_no_interval() -> None:
+    labels = [["a"], ["b"]]
+    ours, theirs = runs_of([60.0], [70.0], labels=labels), runs_of([50.0], [60.0], labels=labels)
+    found = difference_of(ours, theirs)
+    assert found.interval is None and found.method == CONSTANT and found.value == 10
+
+
+def test_values_that_are_no_shares_of_images_have_no_steps() -> None:
+    found = difference_of(singles(38.13, 38.42, images=150), singles(33.97, 34.01, images=150))
+    assert found.interval is not None
+
+
+def test_one_run_against_several_has_no_interval() -> None:
+    found = difference_of(singles(60.0), singles(50.0, 51.0))
+    assert (found.interval, found.p, found.method) == (None, None, SINGLE)
+
+
+def test_runs_of_the_same_weights_do_not_narrow_the_interval() -> None:
+    few = difference_of(runs_of([60.0], [62.0]), runs_of([50.0], [51.0]))
+    many = difference_of(runs_of([60.0] * 9, [62.0] * 9), runs_of([50.0] * 9, [51.0] * 9))
+    assert few.interval == many.interval
+
+
+VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=6)
+
+
+@given(VALUES, VALUES)
+def test_swapping_the_sides_mirrors_the_difference(a: list[float], b: list[float]) -> None:
+    there, back = difference_of(singles(*a), singles(*b)), difference_of(singles(*b), singles(*a))
+    assert there.method == back.method and there.value == -back.value
+    if there.interval is not None and back.interval is not None:
+        assert there.p == pytest.approx(back.p)
+        assert (there.interval.low, there.interval.high) == pytest.approx(
+            (-back.interval.high, -back.interval.low), rel=1e-6, abs=1e-9
+        )
+
+
+def test_holm_against_its_definition() -> None:
+    ps = [0.04, 0.001, 0.03, 0.2]
+    expected, largest = {}, 0.0
+    for place, p in enumerate(sorted(ps)):
+        largest = max(largest, min(1.0, p * (len(ps) - place)))
+        expected[p] = largest
+    assert holm(ps) == pytest.approx([expected[p] for p in ps])
+    assert holm([]) == []
+
+
+def simulated(
+    generator: np.random.Generator, shape: tuple[int, int], drawn: np.ndarray, labels: bool
+) -> Runs:
+    """Return runs (pretrainings, draws) around 50, with spread 1 over pretrainings and 0.5 over runs."""
+    n, k = shape
+    values = 50 + generator.normal(size=(n, 1)) + drawn[:n, :k] + generator.normal(0, 0.5, shape)
+    draws = [[f"{seed}-{draw}" for draw in range(k)] for seed in range(n)]
+    return Runs.of(runs_of(*values.tolist(), labels=draws if labels else None))
+
+
+@pytest.mark.parametrize(("numbers", "draws"), [((2, 2), 1), ((3, 3), 3), ((3, 5), 6)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_intervals_hold_the_truth(numbers: tuple[int, int], draws: int, shared: bool) -> None:
+    """The share of 200 intervals, within three standard errors of 95%.
+
+    Rows that share draws, but not the number of pretrainings, are not paired: their intervals hold it more
+    often.
+    """
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        drawn = generator.normal(size=(10, 6)) * shared
+        sides = [simulated(generator, (n, draws), drawn, shared) for n in numbers]
+        interval = difference_of_runs(*sides).interval
+        assert interval is not None
+        held += interval.low < 0 < interval.high
+    assert 0.90 < held / 200 < (1.0 if shared and numbers[0] != numbers[1] else 0.996)
