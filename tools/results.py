@@ -16,7 +16,7 @@ from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
 from mmbench.errors import UserError, one_line, unknown_name
-from mmbench.formatting import between, measured
+from mmbench.formatting import Unit, between, measured
 from mmbench.results import Result, ResultStore, read_result
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
@@ -30,6 +30,7 @@ class Row:
         pretraining_seed: of the weights; None where they have none or it is not known.
         metric, value, unit, n: the primary metric, and the number of images that it was computed on.
         file: path of the record.
+        low, high: of the 95% interval over images, where there is one.
     """
 
     task: str
@@ -44,6 +45,8 @@ class Row:
     n: int
     created: str
     file: str
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, path: Path, result: Result) -> Row:
@@ -62,6 +65,8 @@ class Row:
             n=metric.n,
             created=result.created.isoformat(timespec="seconds"),
             file=str(path),
+            low=None if metric.interval is None else metric.interval[0],
+            high=None if metric.interval is None else metric.interval[1],
         )
 
 
@@ -139,17 +144,20 @@ def list_command(
 
 def _print_table(rows: Iterable[Row]) -> None:
     """Print rows as aligned columns, the numbers to the right."""
-    cells = [("task", "arm", "data", "protocol", "seed", "metric", "value", "n", "file")]
+    header = ("task", "arm", "data", "protocol", "seed", "metric", "value", "95%", "n", "file")
+    cells: list[tuple[str, ...]] = [header]
     for row in rows:
         seed = str(row.seed) if row.pretraining_seed is None else f"{row.pretraining_seed}/{row.seed}"
-        value = measured(row.value, row.unit)  # type: ignore[arg-type]
-        cells.append(
-            (row.task, row.arm, row.data, row.protocol, seed, row.metric, value, str(row.n), row.file)
-        )
+        unit: Unit = row.unit  # type: ignore[assignment]
+        interval = "" if row.low is None or row.high is None else between((row.low, row.high), unit)
+        value = measured(row.value, unit)
+        found = (row.metric, value, interval, str(row.n), row.file)
+        cells.append((row.task, row.arm, row.data, row.protocol, seed, *found))
+    right = {header.index(name) for name in ("seed", "value", "95%", "n")}
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         padded = [
-            cell.rjust(width) if place in (4, 6, 7) else cell.ljust(width)
+            cell.rjust(width) if place in right else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         click.echo(one_line("  ".join(padded).rstrip()))

@@ -85,6 +85,7 @@ def test_every_entry_of_the_package_runs_and_reaches_the_board(
     records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
     assert {record["protocol"] for record in records} == {"retrieval/nearest@1"}
     by_arm = {record["model"]["arm"]: record["metrics"]["precision"]["value"] for record in records}
+    assert all(record["outcomes"]["images"] == record["metrics"]["precision"]["n"] for record in records)
     assert by_arm["pixels"] == 100  # the nearest images are bright on the same side
     assert "uniformity+cutout" in by_arm
     assert "Retrieval" in (tmp_path / "board" / "leaderboard.md").read_text()

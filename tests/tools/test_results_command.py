@@ -158,3 +158,7 @@ def test_an_interval_is_shown_beside_its_metric(tmp_path: Path, capsys: pytest.C
     code, out, _ = run(capsys, "results", "show", path)
     assert code == 0
     assert f"{name}  50.00% (95%: 41.50 to 60.13), n {metric.n}  (primary)" in out
+    code, out, _ = run(capsys, "results", "list", tmp_path)
+    assert code == 0 and f"  50.00  41.50 to 60.13  {metric.n}  " in out
+    code, out, _ = run(capsys, "results", "list", tmp_path, "--json")
+    assert [(row["low"], row["high"]) for row in json.loads(out)] == [(41.5, 60.126)]
