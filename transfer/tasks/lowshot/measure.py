@@ -13,7 +13,14 @@ from torch import Tensor
 from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
 from mmbench.results import Metric
-from mmbench.transfer.intervals import BOOTSTRAPPED, HOW, class_mean_interval, interval_note, percent_interval
+from mmbench.transfer.intervals import (
+    BOOTSTRAPPED,
+    HOW,
+    class_mean_interval,
+    interval_note,
+    percent_interval,
+    rare_classes,
+)
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, require_finite
 from mmbench.transfer.outcomes import class_column, image_table
@@ -115,7 +122,7 @@ def _with_intervals(
         for name, value in values.items()
     }
     how = {"top1": HOW["loss"], "mean_per_class": BOOTSTRAPPED}
-    return found, interval_note(found, len(test), how) + "; for these draws of labels"
+    return found, interval_note(found, len(test), how) + rare_classes(test) + "; for these draws of labels"
 
 
 def _outcomes(job: TransferJob, fits: Sequence[Fit], test: Tensor) -> pd.DataFrame:
