@@ -222,8 +222,9 @@ def model_of_module(
         preprocessing = _of_timm(module)
     source = {"source_format": "timm", "source_sha256": ModuleEncoder(module, arch, preprocessing).identity}
     origins = {"source_sha256": "of the tensors in memory", "arch": "the model's own configuration"}
+    called = arch or type(module).__name__
     card = ModelCard(
-        arm=safe_name(name or arch), arch=arch, preprocessing=preprocessing, **source, origins=origins
+        arm=safe_name(name or called), arch=called, preprocessing=preprocessing, **source, origins=origins
     )
     tensors = _backbone_tensors(arch, module) if timm.is_model(arch) else None
     if tensors is None or not _is_same(Backbone(arch, tensors, card).build(), module, preprocessing):
