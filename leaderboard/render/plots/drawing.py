@@ -23,7 +23,7 @@ from mmbench.leaderboard.render.plots.labels import Labels
 
 # Colours by role. Each is a CSS variable of the same name in the page, with the colour here as its fallback.
 # The series are of Okabe and Ito's palette, which colour-blind readers can distinguish
-# (https://jfly.uni-koeln.de/color).
+# (https://jfly.uni-koeln.de/color), with purple for the orange that the baseline has.
 COLOURS = {
     "ink": "#1c2127",
     "muted": "#66707c",
@@ -34,7 +34,7 @@ COLOURS = {
     "gain": "#13713a",
     "loss": "#b3261e",
     "series-1": "#0072b2",
-    "series-2": "#d55e00",
+    "series-2": "#7b5ea7",
     "series-3": "#009e73",
     "series-4": "#cc79a7",
     "series-5": "#56b4e9",

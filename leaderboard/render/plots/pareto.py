@@ -90,6 +90,7 @@ def front_of(points: dict[str, tuple[float, float]]) -> list[str]:
 
 def _name_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
     """Write names beside their points, each below the one above it where they would overlap."""
+    axes.get_xlim(), axes.get_ylim()  # matplotlib computes the limits when they are asked for
     inches = {
         name: (x * WIDTH, y * HEIGHT)
         for name, (x, y) in zip(

@@ -52,7 +52,7 @@ def profile_plot(board: Board) -> Plot | None:
     labels = Labels()
     shown = [row for place, row in enumerate(rows) if place < LINES or row.baseline]
     names = [labels.of(row.name) for row in shown]
-    left, right = 0.55, drawing.text_width(names) + 0.55
+    left, right = 0.55, drawing.text_width(names) + 0.75
     figure = Figure(figsize=(left + PROFILE_WIDTH + right, drawing.TOP + PROFILE_HEIGHT + drawing.BOTTOM))
     axes = drawing.panel(figure, left, drawing.TOP, PROFILE_WIDTH, PROFILE_HEIGHT)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
