@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from mmbench.files import safe_name
 from mmbench.formatting import Unit
@@ -89,6 +87,17 @@ class Cell:
     best: bool
     delta: Delta | None
     runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class SecondaryCell:
+    """One row in one column, by another metric of the same runs: it neither ranks nor is it corrected for."""
+
+    metric: str
+    higher_is_better: bool
+    unit: Unit
+    summary: Summary
+    delta: Delta | None
 
 
 @dataclass(frozen=True)
@@ -230,6 +239,7 @@ class Board:
         environment: (what, values) pairs: versions, hardware, code.
         created: date of the newest record, so that the same records give the same bytes.
         verdict: whether any pretraining differs from the baseline beyond chance, in a sentence.
+        secondary: by row and column: the metrics that do not rank.
     """
 
     title: str
@@ -246,30 +256,8 @@ class Board:
     overall: Overall | None = None
     anchors: tuple[Anchor, ...] = ()
     verdict: str = ""
+    secondary: dict[tuple[str, ColumnKey], tuple[SecondaryCell, ...]] = field(default_factory=dict)
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """Return what `row` reached in `column`; None if that was not measured."""
         return self.cells.get((row.name, column.key))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the board as plain lists and dictionaries; cells become a list with row, arm and column."""
-        plain = {name: value for name, value in vars(self).items() if name != "cells"}
-        plain = {name: _plain(value) for name, value in plain.items()}
-        plain["cells"] = [
-            {"row": row.name, "arm": row.arm, "column": column.name, **_plain(cell)}
-            for row in self.rows
-            for column in self.columns
-            if (cell := self.cell(row, column)) is not None
-        ]
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses, tuples and dictionaries as JSON has them; keys of two names become a list."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        if any(isinstance(key, tuple) for key in value):
-            return [[*key, _plain(entry)] for key, entry in value.items()]
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

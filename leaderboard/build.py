@@ -14,9 +14,12 @@ from mmbench.leaderboard.published.groups import published_groups, published_tab
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
 from mmbench.leaderboard.records.selection import select
-from mmbench.leaderboard.render.csv_files import csv_text, runs_table, scores_table
+from mmbench.leaderboard.render.board_json import board_json
+from mmbench.leaderboard.render.csv_files import csv_text
+from mmbench.leaderboard.render.data_tables import UNITS, runs_table, scores_table
 from mmbench.leaderboard.render.latex import LatexForm, render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
+from mmbench.leaderboard.render.parquet import parquet_bytes
 from mmbench.leaderboard.table import make_board
 from mmbench.leftovers import replacing_folder, swapping
 
@@ -73,9 +76,9 @@ def build(
 ) -> Board:
     """Write the board of the records below `results` into the folder `out`, and return it.
 
-    The folder gets index.html, leaderboard.md, leaderboard.tex, scores.csv, runs.csv, published.csv,
-    board.json and plots/ with a PNG and an SVG of each. `out` holds the old board or the new one, never a
-    part of either. The same records give the same bytes.
+    The folder gets index.html, leaderboard.md, leaderboard.tex, scores and runs as CSV and Parquet,
+    published.csv, board.json and plots/ with a PNG and an SVG of each. `out` holds the old board or the new one, never a part of
+    either. The same records give the same bytes.
 
     Args:
         results: folders of records, as `ResultStore` writes them.
@@ -99,11 +102,12 @@ def build(
     plots = draw_plots(board)
     files: dict[str, bytes] = {f"plots/{plot.name}.png": plot.png for plot in plots}
     files |= {f"plots/{plot.name}.svg": plot.svg_file for plot in plots}
+    tables = {"scores": scores_table(board), "runs": runs_table(frame)}
+    files |= {f"{name}.parquet": parquet_bytes(table, UNITS) for name, table in tables.items()}
     texts = {
         "leaderboard.md": render_markdown(board),
         "leaderboard.tex": render_latex(board, choices.get("latex", "wide")),
-        "scores.csv": csv_text(scores_table(board, frame)),
-        "runs.csv": csv_text(runs_table(frame)),
+        **{f"{name}.csv": csv_text(table) for name, table in tables.items()},
     }
     if choices.get("published", True):
         texts["published.csv"] = csv_text(published_table())
@@ -111,8 +115,7 @@ def build(
     names = sorted([*files, "index.html", INDEX])
     page = render_page(board, plots, files=names, records=address_of(folders, out))
     files["index.html"] = page.encode()
-    index = {"files": names, **board.as_json()}
-    files[INDEX] = (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode()
+    files[INDEX] = board_json(board, names).encode()
     with replacing_folder(out) as folder:
         for name, content in files.items():
             path = folder / name

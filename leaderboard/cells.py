@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Run
+from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Run, SecondaryCell
+from mmbench.leaderboard.columns import KEY
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.groups import leading_group
 from mmbench.leaderboard.statistics.ranking import ranks_of
@@ -86,3 +87,31 @@ def _adjusted(cells: Cells) -> Cells:
         key: replace(cells[key], delta=replace(delta, adjusted_p=p))
         for (key, delta), p in zip(tested.items(), adjusted, strict=True)
     }
+
+
+def secondary_of(
+    frame: pd.DataFrame, statistics: Sequence[str], columns: tuple[Column, ...], baseline: str | None
+) -> dict[tuple[str, ColumnKey], tuple[SecondaryCell, ...]]:
+    """Return by row and column the metrics that do not rank; their p values are not adjusted.
+
+    Args:
+        frame: of all records.
+        statistics: names of the columns that the statistics read.
+    """
+    others = frame[~frame["primary"].astype(bool)]
+    by_place = {column.key[:3]: column.key for column in columns}
+    parts: dict[tuple[str, str, str, str], dict[str, pd.DataFrame]] = {}
+    grouped = others[list(statistics)].groupby([others[name] for name in (*KEY, "row")], sort=True)
+    for names, part in grouped:
+        task, dataset, protocol, metric, row = map(str, names)
+        parts.setdefault((task, dataset, protocol, metric), {})[row] = part
+    meta = others.drop_duplicates(KEY).set_index(KEY)[["higher_is_better", "unit"]].to_dict("index")
+    found: dict[tuple[str, ColumnKey], list[SecondaryCell]] = {}
+    for key, by_row in parts.items():
+        higher, unit = bool(meta[key]["higher_is_better"]), meta[key]["unit"]
+        theirs = None if baseline is None else by_row.get(baseline)
+        for name, ours in by_row.items():
+            delta = None if theirs is None or name == baseline else _delta(ours, theirs, higher)
+            cell = SecondaryCell(key[3], higher, unit, summarise(ours), delta)
+            found.setdefault((name, by_place[key[:3]]), []).append(cell)
+    return {place: tuple(cells) for place, cells in found.items()}

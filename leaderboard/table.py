@@ -6,7 +6,7 @@ import pandas as pd
 
 from mmbench.errors import unknown_name
 from mmbench.leaderboard.board import Board, ColumnKey, Ranking
-from mmbench.leaderboard.cells import Runs, cells_of
+from mmbench.leaderboard.cells import Runs, cells_of, secondary_of
 from mmbench.leaderboard.columns import KEY, columns_of
 from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.measured_runs import ORDER, runs_of
@@ -19,6 +19,7 @@ from mmbench.leaderboard.verdict import verdict
 
 # What statistics read of a run; see `statistics`.
 STATISTICS = [
+    "metric",
     "value",
     "unit",
     "images",
@@ -78,14 +79,18 @@ def make_board(
         ranking=ranking,
         overall=overall_of(shared, higher, controls),
         verdict=verdict(rows, columns, cells, baseline),
+        secondary=secondary_of(frame, _statistics(frame), columns, baseline),
     )
+
+
+def _statistics(frame: pd.DataFrame) -> list[str]:
+    return [name for name in STATISTICS if name in frame]
 
 
 def _by_cell(records: pd.DataFrame) -> Runs:
     """Return the runs by column and row, each with what statistics read."""
     found: dict[ColumnKey, dict[str, pd.DataFrame]] = {}
-    present = [name for name in STATISTICS if name in records]
-    parts = records[present].groupby([records[name] for name in (*KEY, "row")], sort=False)
+    parts = records[_statistics(records)].groupby([records[name] for name in (*KEY, "row")], sort=False)
     for names, part in parts:
         task, dataset, protocol, metric, row = map(str, names)
         found.setdefault((task, dataset, protocol, metric), {})[row] = part

@@ -10,7 +10,8 @@ from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
-from mmbench.leaderboard.render.csv_files import csv_text, runs_table
+from mmbench.leaderboard.render.csv_files import csv_text
+from mmbench.leaderboard.render.data_tables import runs_table
 from mmbench.results import Result, ResultStore, config_digest
 
 Make = Callable[..., Result]
