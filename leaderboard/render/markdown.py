@@ -1,38 +1,47 @@
-"""Board to Markdown: two tables that fit a README, what they mean, and the published rows apart."""
+"""Board to Markdown: tables that fit a README, what they mean, and the published rows apart."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from mmbench.leaderboard.board import Board, Column, Row
+from mmbench.leaderboard.render.layout import MOST_ROWS, Place, first_rows, legend, row_columns
 from mmbench.leaderboard.render.wording import (
     MISSING,
     count,
     delta_words,
     metric_words,
-    rank_words,
     score,
-    seconds_words,
-    seeds_words,
+    signed,
     spread,
 )
+
+# Characters that Markdown gives a meaning inside a line, here or in a table; a URL needs its colon.
+MEANINGFUL = re.compile(r"[\\`*_{}\[\]|~#!$^]|:(?=\S)|(?<=\bwww)\.", re.IGNORECASE)
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# What begins a list, a heading or a line across at the start of a line.
+BLOCK = re.compile(r"^(\d{1,9})([.)])|^([-+=])")
 
 
 def render_markdown(board: Board) -> str:
     """Return the board as GitHub-flavoured Markdown."""
+    rows, omission = first_rows(board)
     parts = [
         f"# {_escape(board.title)}",
+        _line(board.verdict),
         f"Measured: {board.records} records, the newest of {board.created}.",
         render_scores(board),
-        "Mean ± sample standard deviation over runs (n); best mean of a column in bold; "
-        "rank: mean of the ranks over the columns.",
+        _line(omission),
+        _line(" ".join(legend(board))),
     ]
     if board.baseline is not None:
         parts += [f"## Difference to {_escape(board.baseline)}", render_deltas(board)]
-        parts.append("In brackets: Welch's 95% interval; in bold where it excludes zero.")
+    if board.anchors:
+        parts += ["## Measured beside published, on the same weights and protocol", _anchors(board)]
     if board.footnotes:
-        parts += ["## Read with care", "\n".join(f"- {_escape(note)}" for note in board.footnotes)]
-    parts += ["## Cost", _cost(board), "## Columns", _columns(board)]
+        parts += ["## Read with care", "\n".join(f"- {_line(note)}" for note in board.footnotes)]
+    parts += ["## Cost", _facts(board, rows, "costs"), "## Columns", _columns(board)]
     if board.published:
         parts += [
             "## Published elsewhere, not measured here",
@@ -40,35 +49,45 @@ def render_markdown(board: Board) -> str:
             "measured rows. Numbers compare within one table only.",
             *_published(board),
         ]
-    parts += ["## Environment", _table(("what", "value"), ((w, "; ".join(v)) for w, v in board.environment))]
-    return "\n\n".join(parts) + "\n"
+    lines = ((_escape(what), _escape("; ".join(values))) for what, values in board.environment)
+    parts += ["## Environment", _table(("what", "value"), lines)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def render_scores(board: Board) -> str:
-    """Return the table of scores alone, to paste into a README."""
-    header = ["arm", "rank", *(f"{column.label}, {metric_words(column)}" for column in board.columns)]
+def render_scores(board: Board, limit: int | None = MOST_ROWS) -> str:
+    """Return the table of scores alone, to paste into a README.
+
+    Args:
+        limit: number of rows; None for all.
+    """
+    rows, _ = first_rows(board, limit)
+    about = row_columns(board, "scores")
+    header = ["arm", *(entry.heading for entry in about), *map(_heading, board.columns)]
     lines = [
-        [_arm(row), rank_words(row), *(_score(board, row, column) for column in board.columns)]
-        for row in board.rows
+        [
+            _arm(row),
+            *(_escape(entry.words(row)) for entry in about),
+            *(_score(board, row, column) for column in board.columns),
+        ]
+        for row in rows
     ]
-    return _table(header, lines, right_from=1)
+    return _table(header, lines, "l" + "r" * (len(header) - 1))
 
 
-def render_deltas(board: Board) -> str:
-    """Return the table of differences to the baseline alone."""
-    header = ["arm", *(f"{column.label}, {metric_words(column)}" for column in board.columns)]
-    lines = []
-    for row in board.rows:
-        if row.baseline:
-            continue
-        cells = []
-        for column in board.columns:
-            cell = board.cell(row, column)
-            delta = None if cell is None else cell.delta
-            words = MISSING if delta is None else delta_words(delta, column)
-            cells.append(f"**{words}**" if delta is not None and delta.separable else words)
-        lines.append([_escape(row.name), *cells])
-    return _table(header, lines, right_from=1)
+def render_deltas(board: Board, limit: int | None = MOST_ROWS) -> str:
+    """Return the table of differences to the baseline alone; in bold what is beyond chance."""
+    rows, _ = first_rows(board, limit)
+    header = ["arm", *map(_heading, board.columns)]
+    lines = [
+        [_escape(row.name), *(_delta(board, row, column) for column in board.columns)]
+        for row in rows
+        if not row.baseline
+    ]
+    return _table(header, lines, "l" + "r" * len(board.columns))
+
+
+def _heading(column: Column) -> str:
+    return _escape(f"{column.label}, {metric_words(column)}")
 
 
 def _arm(row: Row) -> str:
@@ -85,65 +104,89 @@ def _score(board: Board, row: Row, column: Column) -> str:
     return " ".join(word for word in words if word)
 
 
-def _cost(board: Board) -> str:
-    header = ("arm", "network", "pretraining data", "epochs", "one pretraining", "all transfer runs", "seeds")
+def _delta(board: Board, row: Row, column: Column) -> str:
+    cell = board.cell(row, column)
+    if cell is None or cell.delta is None:
+        return MISSING
+    words = _escape(delta_words(cell.delta, column))
+    return f"**{words}**" if cell.delta.separable else words
+
+
+def _facts(board: Board, rows: Sequence[Row], place: Place) -> str:
+    about = row_columns(board, place)
+    lines = ([_escape(row.name), *(_escape(entry.words(row)) for entry in about)] for row in rows)
+    forms = "".join("r" if entry.numeric else "l" for entry in about)
+    return _table(["arm", *(entry.heading for entry in about)], lines, f"l{forms}")
+
+
+def _anchors(board: Board) -> str:
+    columns = {column.key: column for column in board.columns}
+    header = ("arm", "column", "measured", "published", "difference", "source", "note")
     lines = (
         (
-            row.name,
-            row.arch,
-            row.pretrain_data or MISSING,
-            MISSING if row.epochs is None else str(row.epochs),
-            seconds_words(row.pretrain_seconds),
-            seconds_words(row.transfer_seconds),
-            seeds_words(row),
+            _escape(anchor.row),
+            _heading(columns[anchor.column]),
+            score(anchor.measured, columns[anchor.column]),
+            score(anchor.published, columns[anchor.column]),
+            signed(anchor.difference, columns[anchor.column]),
+            _escape(anchor.source),
+            _escape(anchor.note) or MISSING,
         )
-        for row in board.rows
+        for anchor in board.anchors
     )
-    return _table(header, ([_escape(word) for word in line] for line in lines))
+    return _table(header, lines, "llrrrll")
 
 
 def _columns(board: Board) -> str:
     header = ("column", "protocol", "data", "fingerprint", "split", "images", "notes")
     lines = (
         (
-            column.label,
-            f"`{column.protocol}`",
+            _escape(column.label),
+            _escape(column.protocol),
             _escape(column.dataset),
-            f"`{column.fingerprint[:12]}`",
-            column.split,
+            _escape(column.fingerprint[:12]),
+            _escape(column.split),
             str(column.images),
             _escape("; ".join(column.notes)) or MISSING,
         )
         for column in board.columns
     )
-    return _table(header, lines)
+    return _table(header, lines, "lllllrl")
 
 
 def _published(board: Board) -> Iterable[str]:
     for group in board.published:
         yield f"**{_escape(group.task)}** · {_escape(group.dataset)} · {_escape(group.protocol)}"
         header = ("published method", "variant", "network", "pretraining data", "epochs", *group.metrics)
-        yield _table(
-            header,
-            (
-                [
-                    _escape(word) or MISSING
-                    for word in (row.method, row.remarks, row.backbone, row.pretrain_data, row.epochs)
-                ]
-                + [value or MISSING for value in row.values]
-                for row in group.rows
-            ),
-            right_from=5,
+        lines = (
+            [
+                _escape(word) or MISSING
+                for word in (row.method, row.remarks, row.backbone, row.pretrain_data, row.epochs)
+            ]
+            + [_escape(value or "") or MISSING for value in row.values]
+            for row in group.rows
         )
-        yield "; ".join(filter(None, (f"Source: {_escape(group.source)}", group.omission)))
+        yield _table(header, lines, "lllll" + "r" * len(group.metrics))
+        yield _line("; ".join(filter(None, (f"Source: {group.source}", group.omission))))
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]], right_from: int | None = None) -> str:
-    rules = ["--:" if right_from is not None and n >= right_from else "---" for n in range(len(header))]
+def _table(header: Sequence[str], lines: Iterable[Sequence[str]], forms: str | None = None) -> str:
+    """Return a table; `forms` has an l or r per column."""
+    rules = ["--:" if form == "r" else "---" for form in forms or "l" * len(header)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rules, *lines))
 
 
+def _line(text: str) -> str:
+    """Return text that begins a line and is nothing but text."""
+    return BLOCK.sub(r"\1\\\2\3" if text[:1].isdigit() else r"\\\3", _escape(text))
+
+
 def _escape(text: str) -> str:
-    for character in "\\|<>*_`":
-        text = text.replace(character, f"\\{character}")
-    return text
+    r"""Return text as Markdown shows it: no emphasis, link, image, HTML or further column; all in one line.
+
+    >>> _escape("a_b|c <i> ![x](http://y) & 5")
+    'a\\_b\\|c &lt;i&gt; \\!\\[x\\](http\\://y) &amp; 5'
+    """
+    text = " ".join(text.split())
+    text = "".join(ENTITIES.get(character, character) for character in text)
+    return MEANINGFUL.sub(lambda found: f"\\{found.group()}", text)

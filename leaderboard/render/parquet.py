@@ -14,8 +14,8 @@ def parquet_bytes(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
     Args:
         units: by the name of the column.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     found = pa.Table.from_pandas(table, preserve_index=False)
     fields = []
