@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmbench.leaderboard.board import Board
-from mmbench.leaderboard.render.layout import ROW_COLUMNS, row_columns
+from mmbench.leaderboard.render.layout import row_columns
 
 DIFFERENT = ("cells", "secondary", "rows", "columns")  # what is not written field by field
 
@@ -36,9 +36,7 @@ def board_json(board: Board, files: Iterable[str]) -> str:
         }
         for column in about
     ]
-    parts["rows"] = [
-        {column.name: column.value(row) for column in ROW_COLUMNS} | _plain(row) for row in board.rows
-    ]
+    parts["rows"] = [{column.name: column.value(row) for column in about} | _plain(row) for row in board.rows]
     parts["columns"] = [{"name": column.name, **_plain(column)} for column in board.columns]
     parts["cells"] = [
         {
