@@ -77,8 +77,8 @@ def build(
     """Write the board of the records below `results` into the folder `out`, and return it.
 
     The folder gets index.html, leaderboard.md, leaderboard.tex, scores and runs as CSV and Parquet,
-    published.csv, board.json and plots/ with a PNG and an SVG of each. `out` holds the old board or the new one, never a part of
-    either. The same records give the same bytes.
+    published.csv, board.json and plots/ with a PNG and an SVG of each. `out` holds the old board or the new
+    one, never a part of either. The same records give the same bytes.
 
     Args:
         results: folders of records, as `ResultStore` writes them.

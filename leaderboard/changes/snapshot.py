@@ -11,6 +11,7 @@ from typing import Any
 from mmbench.errors import UserError
 from mmbench.leaderboard.board import Column, ColumnKey
 from mmbench.leaderboard.build import INDEX, read_board
+from mmbench.leaderboard.render.board_json import board_json
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def read_snapshot(source: Path, baseline: str | None = None) -> Snapshot:
     if path.is_file():
         return _parsed(path, source)
     # board.json is what is compared, so records go the same way: through JSON.
-    board = read_board(source, baseline, published=False).as_json()
-    return _snapshot(json.loads(json.dumps(board)), str(source))
+    board = read_board(source, baseline, published=False)
+    return _snapshot(json.loads(board_json(board, ())), str(source))
 
 
 def _parsed(path: Path, source: Path) -> Snapshot:

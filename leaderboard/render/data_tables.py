@@ -15,14 +15,19 @@ Kind = Literal["text", "number", "integer", "flag"]
 DTYPES: Mapping[Kind, str] = {"text": "object", "number": "float64", "integer": "Int64", "flag": "boolean"}
 PER_METRIC = "see the column unit"
 # Columns that do not hold text, of scores and of runs.
-KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("control", "primary", "best", "paired", "higher_is_better", "git_dirty"), "flag"),
+SCORE_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("primary", "best", "paired", "higher_is_better"), "flag"),
+    **dict.fromkeys(("runs", "pretrainings"), "integer"),
+    **dict.fromkeys(("mean", "std", "mean_low", "mean_high", "rank", "delta", "delta_low"), "number"),
+    **dict.fromkeys(("delta_high", "p", "adjusted_p"), "number"),
+}
+RUN_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("control", "primary", "higher_is_better", "git_dirty"), "flag"),
     **dict.fromkeys(("version", "transfer_seed", "pretraining_seed", "pretrain_epochs"), "integer"),
-    **dict.fromkeys(("image_size", "images", "cpu_count", "threads", "runs", "pretrainings"), "integer"),
-    **dict.fromkeys(("mean", "std", "mean_low", "mean_high", "rank", "value", "interval_low"), "number"),
-    **dict.fromkeys(("delta", "delta_low", "delta_high", "p", "adjusted_p", "interval_high"), "number"),
-    **dict.fromkeys(("effective_lr", "pretrain_seconds", "pretrain_compute", "wall_seconds"), "number"),
-    **dict.fromkeys(("compute", "images_per_second"), "number"),
+    **dict.fromkeys(("image_size", "images", "cpu_count", "threads"), "integer"),
+    **dict.fromkeys(("value", "interval_low", "interval_high", "effective_lr"), "number"),
+    **dict.fromkeys(("pretrain_seconds", "pretrain_compute", "wall_seconds", "compute"), "number"),
+    "images_per_second": "number",
 }
 UNITS: Mapping[str, str] = {
     **dict.fromkeys(("mean", "std", "mean_low", "mean_high", "delta", "delta_low"), PER_METRIC),
@@ -68,7 +73,7 @@ def scores_table(board: Board) -> pd.DataFrame:
                 values = _metric(other.metric, other.unit, other.higher_is_better, other.summary, other.delta)
                 lines.append(first | values | {"primary": False, "rank": None, "best": None} | last)
     kinds = {
-        **KINDS,
+        **SCORE_KINDS,
         **{f"row_{entry.name}": _kind(entry.value(row) for row in board.rows) for entry in about},
     }
     return _typed(pd.DataFrame(lines), kinds)
@@ -112,7 +117,7 @@ def runs_table(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["task", "dataset", "protocol", "row", "pretraining_seed", "transfer_seed", "metric"]
     shown = frame.drop(columns=[name for name in MACHINE_ONLY if name in frame])
     shown.attrs = {}
-    return _typed(shown.sort_values([*keys, "file"]).reset_index(drop=True), KINDS)
+    return _typed(shown.sort_values([*keys, "file"]).reset_index(drop=True), RUN_KINDS)
 
 
 def _kind(values: Iterable[Value]) -> Kind:
@@ -126,5 +131,5 @@ def _kind(values: Iterable[Value]) -> Kind:
 
 
 def _typed(table: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Return the table with a type for every column, also where no value is known; all else is text."""
-    return table.astype({name: DTYPES[kinds.get(name, "text")] for name in table.columns})
+    """Return the table with the types of `kinds`, also where no value is known; others keep their own."""
+    return table.astype({name: DTYPES[kind] for name, kind in kinds.items() if name in table})

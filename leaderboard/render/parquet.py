@@ -24,5 +24,5 @@ def parquet_bytes(table: pd.DataFrame, units: Mapping[str, str]) -> bytes:
         unit = units.get(field.name)
         fields.append(pa.field(field.name, kind, metadata=None if unit is None else {"unit": unit}))
     stream = io.BytesIO()
-    pq.write_table(found.cast(pa.schema(fields)), stream, compression="zstd")
+    pq.write_table(found.cast(pa.schema(fields, metadata=found.schema.metadata)), stream, compression="zstd")
     return stream.getvalue()

@@ -13,6 +13,7 @@ from mmbench.leaderboard.changes.compare import Changes, compare
 from mmbench.leaderboard.changes.snapshot import _snapshot, read_snapshot
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.records.load import frame_of
+from mmbench.leaderboard.render.board_json import board_json
 from mmbench.leaderboard.statistics.differences import holm
 from mmbench.leaderboard.table import make_board
 from mmbench.results import Result, ResultStore
@@ -27,7 +28,7 @@ def board_of(*results: Result, baseline: str | None = "mscn") -> Board:
 
 
 def changes(old: Board, new: Board) -> Changes:
-    boards = [json.loads(json.dumps(board.as_json())) for board in (old, new)]
+    boards = [json.loads(board_json(board, ())) for board in (old, new)]
     return compare(*(_snapshot(board, "board") for board in boards))
 
 
@@ -107,7 +108,7 @@ def test_the_command_reads_boards_and_records(record: Make, tmp_path: Path) -> N
             store.write(result)
         roots.append(str(store.root))
     index = tmp_path / "board.json"
-    index.write_text(json.dumps(board_of(*runs(record, "moco", 70), *runs(record, "mscn", 60)).as_json()))
+    index.write_text(board_json(board_of(*runs(record, "moco", 70), *runs(record, "mscn", 60)), ()))
 
     def run(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(leaderboard, ["diff", *arguments])
