@@ -30,13 +30,8 @@ SHOWN = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
 def test_scores_hold_every_metric_in_full_precision(board_records: Path, tmp_path: Path) -> None:
     board = build(board_records, tmp_path / "board", "mscn", published=False)
     scores = pd.read_csv(tmp_path / "board" / "scores.csv")
-    pd.testing.assert_frame_equal(
-        scores,
-        pd.read_parquet(tmp_path / "board" / "scores.parquet"),
-        check_dtype=False,
-        check_exact=True,
-        check_column_type=False,
-    )
+    typed = pd.read_parquet(tmp_path / "board" / "scores.parquet")
+    pd.testing.assert_frame_equal(scores, pd.read_csv(io.StringIO(csv_text(typed))), check_exact=True)
     assert set(scores[~scores["primary"]]["metric"]) == {"top5", "AP", "AP75", "aAcc"}
     assert scores[~scores["primary"]][["rank", "best", "adjusted_p"]].isna().all(axis=None)
     values: dict[tuple[str, str, str], dict[int | None, list[float]]] = {}
