@@ -12,14 +12,23 @@ from mmbench.leaderboard.columns import KEY
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.groups import leading_group
 from mmbench.leaderboard.statistics.ranking import ranks_of
+from mmbench.leaderboard.statistics.runs import Runs, runs_by_cell
 from mmbench.leaderboard.statistics.summaries import Summary, summarise
 
-Runs = Mapping[ColumnKey, Mapping[str, pd.DataFrame]]  # by column, then by row
+CellRuns = Mapping[ColumnKey, Mapping[str, Runs]]  # by column, then by row
 Cells = dict[tuple[str, ColumnKey], Cell]
 
 
+def by_cell(records: pd.DataFrame, statistics: Sequence[str]) -> dict[ColumnKey, dict[str, Runs]]:
+    """Return the runs by column and row, each with the columns of the frame that statistics read."""
+    found: dict[ColumnKey, dict[str, Runs]] = {}
+    for (task, dataset, protocol, metric, row), runs in runs_by_cell(records, statistics, (*KEY, "row")):
+        found.setdefault((task, dataset, protocol, metric), {})[row] = runs
+    return found
+
+
 def cells_of(
-    runs: Runs, columns: tuple[Column, ...], baseline: str | None, details: Mapping[object, Run]
+    runs: CellRuns, columns: tuple[Column, ...], baseline: str | None, details: Mapping[object, Run]
 ) -> Cells:
     """Return the cells of a board by row and column; p values are adjusted by Holm over all differences.
 
@@ -33,7 +42,7 @@ def cells_of(
 
 
 def _of_column(
-    runs: Runs, column: Column, baseline: str | None, details: Mapping[object, Run]
+    runs: CellRuns, column: Column, baseline: str | None, details: Mapping[object, Run]
 ) -> list[tuple[str, Cell]]:
     by_row = runs[column.key]
     summaries = {name: summarise(of_row) for name, of_row in by_row.items()}
@@ -49,7 +58,7 @@ def _of_column(
                 delta=None
                 if baseline is None or baseline not in by_row or name == baseline
                 else _delta(of_row, by_row[baseline], column.higher_is_better),
-                runs=tuple(details[index] for index in of_row.index),
+                runs=tuple(details[index] for index in of_row.facts["index"]),
             ),
         )
         for name, of_row in by_row.items()
@@ -65,7 +74,7 @@ def _ranks(summaries: Mapping[str, Summary], higher_is_better: bool) -> dict[str
     return dict(zip(summaries, ranks_of(means).tolist(), strict=True))
 
 
-def _delta(ours: pd.DataFrame, theirs: pd.DataFrame, higher_is_better: bool) -> Delta:
+def _delta(ours: Runs, theirs: Runs, higher_is_better: bool) -> Delta:
     found = difference_of(ours, theirs)
     return Delta(
         value=found.value,
@@ -100,14 +109,10 @@ def secondary_of(
     """
     others = frame[~frame["primary"].astype(bool)]
     by_place = {column.key[:3]: column.key for column in columns}
-    parts: dict[tuple[str, str, str, str], dict[str, pd.DataFrame]] = {}
-    grouped = others[list(statistics)].groupby([others[name] for name in (*KEY, "row")], sort=True)
-    for names, part in grouped:
-        task, dataset, protocol, metric, row = map(str, names)
-        parts.setdefault((task, dataset, protocol, metric), {})[row] = part
+    parts = by_cell(others, statistics)
     meta = others.drop_duplicates(KEY).set_index(KEY)[["higher_is_better", "unit"]].to_dict("index")
     found: dict[tuple[str, ColumnKey], list[SecondaryCell]] = {}
-    for key, by_row in parts.items():
+    for key, by_row in sorted(parts.items()):
         higher, unit = bool(meta[key]["higher_is_better"]), meta[key]["unit"]
         theirs = None if baseline is None else by_row.get(baseline)
         for name, ours in by_row.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from mmbench.errors import unknown_name
-from mmbench.leaderboard.board import Board, ColumnKey, Ranking
-from mmbench.leaderboard.cells import Runs, cells_of, secondary_of
-from mmbench.leaderboard.columns import KEY, columns_of
+from mmbench.leaderboard.board import Board, Ranking
+from mmbench.leaderboard.cells import by_cell, cells_of, secondary_of
+from mmbench.leaderboard.columns import columns_of
 from mmbench.leaderboard.facts import environment, footnotes
 from mmbench.leaderboard.measured_runs import ORDER, runs_of
 from mmbench.leaderboard.published.types import PublishedGroup
@@ -56,7 +56,7 @@ def make_board(
     records = frame[frame["primary"]].sort_values(["row", *ORDER], kind="stable")
     records.attrs = {}  # pandas would copy them into every slice
     columns = columns_of(records, frame.attrs.get("columns", ()))
-    runs = _by_cell(records)
+    runs = by_cell(records, _statistics(records))
     measured = {name: frozenset(key for key in runs if name in runs[key]) for name in names}
     controls = frozenset(records.loc[records["control"], "row"].unique())
     ranked = ranked_columns(measured, controls)
@@ -85,13 +85,3 @@ def make_board(
 
 def _statistics(frame: pd.DataFrame) -> list[str]:
     return [name for name in STATISTICS if name in frame]
-
-
-def _by_cell(records: pd.DataFrame) -> Runs:
-    """Return the runs by column and row, each with what statistics read."""
-    found: dict[ColumnKey, dict[str, pd.DataFrame]] = {}
-    parts = records[_statistics(records)].groupby([records[name] for name in (*KEY, "row")], sort=False)
-    for names, part in parts:
-        task, dataset, protocol, metric, row = map(str, names)
-        found.setdefault((task, dataset, protocol, metric), {})[row] = part
-    return found

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.images import compare_images
-from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import (
     Spread,
     compare,
@@ -44,7 +43,7 @@ class Difference:
     paired: bool
 
 
-def difference_of(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
+def difference_of(ours: Measured, theirs: Measured) -> Difference:
     """Return mean(ours) - mean(theirs), its 95% interval and its p value.
 
     Over pretrainings where both have two or more, else over the runs of a single pretraining; over images
@@ -61,7 +60,7 @@ def difference_of_runs(ours: Runs, theirs: Runs) -> Difference:
     """Return the difference of two rows; see `difference_of`."""
     value = ours.mean - theirs.mean
     if len(ours.values) == len(theirs.values) == 1:
-        on_images = compare_images(ours.frame, theirs.frame, value)
+        on_images = compare_images(ours, theirs, value)
         p = None if on_images.interval is None else on_images.interval.p
         return Difference(value, on_images.interval, p, on_images.method, on_images.interval is not None)
     if min(len(ours.units), len(theirs.units)) < 2:
@@ -120,7 +119,7 @@ def _pairs(ours: Runs, theirs: Runs) -> tuple[NDArray[np.float64], NDArray[np.fl
         keys = [side.draws[0] for side in (ours, theirs)]
         if keys[0] != keys[1] or len(set(keys[0])) < len(keys[0]):
             return None
-        orders = [np.argsort(side.frame["labels"].to_numpy(str)) for side in (ours, theirs)]
+        orders = [np.argsort(side.facts["labels"].astype(str)) for side in (ours, theirs)]
         return ours.values[orders[0]], theirs.values[orders[1]]
     draws = [dict(zip(side.seeds, side.draws, strict=False)) for side in (ours, theirs)]
     if not draws[0] or draws[0] != draws[1] or len(set(ours.draws)) == 1:

@@ -1,30 +1,37 @@
-"""Which rows of a column are not distinguishable from its best."""
+"""Which rows of a column may be its best."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pandas as pd
-
 from mmbench.leaderboard.statistics.differences import difference_of_runs, holm
-from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.runs import Measured, Runs
 
 SIGNIFICANCE = 0.05
+LEADERS = 3
 
 
-def leading_group(by_row: Mapping[str, pd.DataFrame], higher_is_better: bool) -> frozenset[str]:
-    """Return the names of the best row of a column and of all that are not distinguishable from it.
+def leading_group(by_row: Mapping[str, Measured], higher_is_better: bool) -> frozenset[str]:
+    """Return the names of the rows of a column that no other row is better than beyond chance.
 
-    The best is that of the rows with two or more runs; a row with a single run is never in the group, since
-    its spread is unknown. The others are compared with it as `difference_of` does, and the p values are
-    adjusted by Holm within the column. A row whose difference has no p value is not distinguishable.
+    Each row is compared with the three of the best means, as `difference_of` does: where the best one varies
+    much, the second may tell more. The p values are adjusted by Holm within the column. A row with a single
+    run is never in the group, since its spread is unknown; nor is it one of the three. A row whose
+    differences have no p value is not distinguishable.
     """
-    runs = {name: Runs.of(by_row[name]) for name in sorted(by_row) if len(by_row[name]) > 1}
-    if not runs:
-        return frozenset()
+    every = {name: Runs.of(by_row[name]) for name in sorted(by_row)}
+    runs = {name: found for name, found in every.items() if len(found.values) > 1}
     sign = 1 if higher_is_better else -1
-    best = max(runs, key=lambda name: sign * runs[name].mean)  # of equal means the first by name
-    ps = {name: difference_of_runs(other, runs[best]).p for name, other in runs.items() if name != best}
-    known = {name: p for name, p in ps.items() if p is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    return frozenset(name for name in runs if adjusted.get(name, 1.0) >= SIGNIFICANCE)
+    by_mean = sorted(runs, key=lambda name: -sign * runs[name].mean)  # of equal means the first by name
+    leaders = by_mean[:LEADERS]
+    pairs = [
+        (leader, name)
+        for place, leader in enumerate(leaders)
+        for name in runs
+        if name not in leaders[: place + 1]
+    ]
+    ps = {pair: difference_of_runs(runs[pair[0]], runs[pair[1]]).p for pair in pairs}
+    known = {pair: p for pair, p in ps.items() if p is not None}
+    adjusted = zip(known, holm(list(known.values())), strict=True)
+    beaten = {min(pair, key=lambda name: sign * runs[name].mean) for pair, p in adjusted if p < SIGNIFICANCE}
+    return frozenset(runs) - beaten

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import UserError
 from mmbench.image_outcomes import ImageOutcomes, read_outcomes
+from mmbench.leaderboard.statistics.runs import Runs
 from mmbench.leaderboard.statistics.summaries import CONFIDENCE, Interval
 
 MISSING = "none: single runs without per-image outcomes"
@@ -35,18 +36,18 @@ class ImageComparison:
     method: str
 
 
-def compare_images(ours: pd.DataFrame, theirs: pd.DataFrame, value: float) -> ImageComparison:
-    """Compare two single runs, each a frame of one row with metric, path, outcomes and images.
+def compare_images(ours: Runs, theirs: Runs, value: float) -> ImageComparison:
+    """Compare two single runs whose facts are metric, path, outcomes and images.
 
     Args:
         value: ours minus theirs, in percent.
     """
-    if any(name not in side for side in (ours, theirs) for name in ("metric", "path", "outcomes")):
+    if any(name not in side.facts for side in (ours, theirs) for name in ("metric", "path", "outcomes")):
         return ImageComparison(None, MISSING)
-    stated = [side[["path", "outcomes"]].iloc[0].tolist() for side in (ours, theirs)]
+    stated = [[side.facts[name][0] for name in ("path", "outcomes")] for side in (ours, theirs)]
     if not all(isinstance(entry, str) for side in stated for entry in side):
         return ImageComparison(None, MISSING)
-    metric = str(ours["metric"].iloc[0])
+    metric = str(ours.facts["metric"][0])
     try:
         found = [read_outcomes(Path(path), ImageOutcomes(sha256=digest, images=1)) for path, digest in stated]
     except (UserError, OSError, ValueError):

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.pooled import Key, Noise, SharedColumns
+from mmbench.leaderboard.statistics.runs import Measured
 from mmbench.leaderboard.statistics.spread import Spread, t_half_width
 
 TRIMMED = 0.25  # of the scores at each end, so that the middle half is left
@@ -43,7 +43,7 @@ class Overall:
 
 
 def overall_of(
-    cells: Mapping[Key, Mapping[str, pd.DataFrame]], higher: Mapping[Key, bool], controls: Set[str]
+    cells: Mapping[Key, Mapping[str, Measured]], higher: Mapping[Key, bool], controls: Set[str]
 ) -> Overall | None:
     """Return how ranked rows compare over all columns of the ranking; None where there is nothing to compare.
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import TAIL
 from mmbench.leaderboard.statistics.summaries import over_images
 
@@ -51,7 +50,7 @@ class SharedColumns:
     runs: tuple[tuple[Runs, ...], ...]
 
     @classmethod
-    def of(cls, cells: Mapping[Key, Mapping[str, pd.DataFrame]], higher: Mapping[Key, bool]) -> SharedColumns:
+    def of(cls, cells: Mapping[Key, Mapping[str, Measured]], higher: Mapping[Key, bool]) -> SharedColumns:
         """Return the rows of `cells`, by column and row; all columns have the same rows."""
         keys = tuple(sorted(cells))
         names = tuple(sorted(cells[keys[0]])) if keys else ()
@@ -93,7 +92,7 @@ class SharedColumns:
     def _over_images(self) -> Noise | None:
         from scipy.special import ndtri
 
-        ends = [over_images(cell.frame) for row in self.runs for cell in row if len(cell.values) == 1]
+        ends = [over_images(cell) for row in self.runs for cell in row if len(cell.values) == 1]
         widths = np.array([end.high - end.low for end in ends if end is not None])
         if len(widths) < self.scores.size or not (widths > 0).all():
             return None

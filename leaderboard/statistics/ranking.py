@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.pooled import Key, Noise, SharedColumns
+from mmbench.leaderboard.statistics.runs import Measured
 from mmbench.leaderboard.statistics.spread import TAIL
 
 DRAWS = 2000
@@ -79,7 +79,7 @@ def ranked_columns(measured: Mapping[str, Set[Key]], controls: Set[str]) -> Rank
 
 
 def mean_ranks(
-    cells: Mapping[Key, Mapping[str, pd.DataFrame]], higher: Mapping[Key, bool]
+    cells: Mapping[Key, Mapping[str, Measured]], higher: Mapping[Key, bool]
 ) -> dict[str, RankSummary]:
     """Return the mean rank of each row with its uncertainty, among these rows.
 

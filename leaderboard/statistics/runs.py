@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,26 +20,33 @@ class Runs:
     """One row in one column.
 
     Attributes:
-        frame: a row per run: value, weights, and where known pretraining_seed, labels, images, unit, ....
+        facts: an array (runs,) each of value, weights, and where known pretraining_seed, labels, images, ....
         values: (runs,).
         pretraining: (runs,), the place of each run's pretraining in `means`.
         means: (pretrainings,), the mean of each one's runs, in the order of first appearance.
     """
 
-    frame: pd.DataFrame
+    facts: Mapping[str, NDArray[Any]]
     values: NDArray[np.float64]
     pretraining: NDArray[np.int64]
     means: NDArray[np.float64]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Runs:
-        """Return the runs of a slice of the frame of records; it has the columns value and weights."""
-        values = frame["value"].to_numpy(np.float64)
+    def of(cls, found: Measured) -> Runs:
+        """Return the runs of a slice of the frame of records, or of arrays; value and weights are there."""
+        if isinstance(found, Runs):
+            return found
+        facts: Mapping[str, NDArray[Any]]
+        if isinstance(found, pd.DataFrame):
+            facts = {str(name): found[name].to_numpy() for name in found}
+        else:
+            facts = found
+        values = np.asarray(facts["value"], dtype=np.float64)
         places: dict[str, int] = {}
-        weights = [places.setdefault(name, len(places)) for name in frame["weights"].tolist()]
+        weights = [places.setdefault(name, len(places)) for name in facts["weights"].tolist()]
         pretraining = np.array(weights, dtype=np.int64)
         means = np.bincount(pretraining, weights=values) / np.bincount(pretraining)
-        return cls(frame, values, pretraining, means)
+        return cls(facts, values, pretraining, means)
 
     @property
     def mean(self) -> float:
@@ -52,7 +61,7 @@ class Runs:
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The identities of the weights in the order of `means`."""
-        return tuple(dict.fromkeys(self.frame["weights"].tolist()))
+        return tuple(dict.fromkeys(self.facts["weights"].tolist()))
 
     @functools.cached_property
     def resolution(self) -> float:
@@ -62,9 +71,9 @@ class Runs:
         step is rounding. Of values that are no such shares it is the rounding of floating-point numbers.
         """
         least = ROUNDING * max(1.0, float(np.abs(self.values).max()))
-        if "images" not in self.frame:
+        if "images" not in self.facts:
             return least
-        images = self.frame["images"].to_numpy(np.float64)
+        images = np.asarray(self.facts["images"], dtype=np.float64)
         counted = self.values * images / 100
         if np.abs(counted - np.round(counted)).max() > 1e-6 * images.max():
             return least
@@ -82,9 +91,9 @@ class Runs:
     @functools.cached_property
     def draws(self) -> tuple[tuple[str, ...], ...]:
         """By pretraining: digests of the labels that its runs saw, sorted; empty unless all are known."""
-        if "labels" not in self.frame:
+        if "labels" not in self.facts:
             return ()
-        labels = self.frame["labels"].tolist()
+        labels = self.facts["labels"].tolist()
         if not all(isinstance(digest, str) for digest in labels):
             return ()
         found: list[list[str]] = [[] for _ in self.means]
@@ -95,11 +104,11 @@ class Runs:
     @functools.cached_property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each pretraining; empty unless all are known and different."""
-        if "pretraining_seed" not in self.frame:
+        if "pretraining_seed" not in self.facts:
             return ()
         first = np.unique(self.pretraining, return_index=True)[1]
-        seeds = self.frame["pretraining_seed"].iloc[first]
-        found = () if seeds.isna().any() else tuple(int(seed) for seed in seeds)
+        seeds = self.facts["pretraining_seed"][first]
+        found = () if pd.isna(seeds).any() else tuple(int(seed) for seed in seeds)
         return found if len(set(found)) == len(found) else ()
 
     @functools.cached_property
@@ -113,5 +122,25 @@ class Runs:
             return None
         if len(draws[0]) < 2:
             return None
-        order = np.lexsort((self.frame["labels"].to_numpy(str), self.pretraining))
+        order = np.lexsort((self.facts["labels"].astype(str), self.pretraining))
         return self.values[order].reshape(len(self.means), -1)
+
+
+Measured = Runs | pd.DataFrame | Mapping[str, NDArray[Any]]
+
+
+def runs_by_cell(
+    records: pd.DataFrame, names: Sequence[str], keys: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], Runs]]:
+    """Yield the runs of every group of records with equal `keys`, in the order of first appearance.
+
+    Args:
+        names: columns that become facts; `index` is added, the index of each run in the frame.
+    """
+    facts = {name: records[name].to_numpy() for name in names} | {"index": records.index.to_numpy()}
+    groups = records.groupby(list(keys), sort=False).indices
+    for key, places in sorted(groups.items(), key=lambda group: int(group[1][0])):
+        yield (
+            tuple(map(str, cast(tuple[object, ...], key))),
+            Runs.of({name: values[places] for name, values in facts.items()}),
+        )

@@ -12,10 +12,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import row_spread, t_half_width
 
 CONFIDENCE = 0.95
@@ -66,7 +65,7 @@ class Summary:
     interval: Interval | None = None
 
 
-def summarise(runs: pd.DataFrame) -> Summary:
+def summarise(runs: Measured) -> Summary:
     """Return the summary of one row's runs in one column.
 
     The interval is Student's t interval over the means of pretrainings, from two on; over the runs of a
@@ -83,7 +82,7 @@ def summarise(runs: pd.DataFrame) -> Summary:
 
 def _interval(runs: Runs) -> Interval | None:
     if len(runs.units) == 1:
-        return over_images(runs.frame)
+        return over_images(runs)
     spread = row_spread(runs)
     if spread is None:
         return None
@@ -92,36 +91,9 @@ def _interval(runs: Runs) -> Interval | None:
     return Interval(runs.mean - half, runs.mean + half, spread.degrees, basis)
 
 
-def over_images(run: pd.DataFrame) -> Interval | None:
+def over_images(run: Runs) -> Interval | None:
     """Return the interval that the record of a single run states."""
-    if "interval_low" not in run:
+    ends = [run.facts[name][0] for name in INTERVAL if name in run.facts]
+    if not ends or pd.isna(ends[0]):
         return None
-    low, high = (float(run[name].to_numpy(np.float64, na_value=np.nan)[0]) for name in INTERVAL)
-    if math.isnan(low):
-        return None
-    return Interval(low, high, math.inf, "images")
-
-
-def welch_interval(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
-    """Return the interval of mean(ours) - mean(theirs), centred on the difference of the cells' means.
-
-    None if a side has fewer than two units, or if neither varies at all (a zero-width interval would claim
-    certainty that two or three equal numbers do not give).
-    """
-    from scipy import stats
-
-    units = Runs.of(ours).means, Runs.of(theirs).means
-    centre = float(np.mean(units[0]) - np.mean(units[1]))
-    basis: Literal["pretrainings", "runs"] = "pretrainings"
-    if min(len(side) for side in units) < 2:
-        units, basis = (ours["value"].to_numpy(), theirs["value"].to_numpy()), "runs"
-    if min(len(side) for side in units) < 2 or sum(np.var(side, ddof=1) ** 2 for side in units) == 0:
-        return None
-    shares = [float(np.var(side, ddof=1)) / len(side) for side in units]
-    degrees = sum(shares) ** 2 / sum(
-        share**2 / (len(side) - 1) for share, side in zip(shares, units, strict=True)
-    )
-    error = math.sqrt(sum(shares))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
-    p = 2 * float(stats.t.sf(abs(centre) / error, degrees))
-    return Interval(centre - half, centre + half, degrees, basis, p)
+    return Interval(float(ends[0]), float(ends[1]), math.inf, "images")

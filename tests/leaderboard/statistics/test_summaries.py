@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from mmbench.leaderboard.statistics.summaries import summarise, welch_interval
+from mmbench.leaderboard.statistics.differences import difference_of
+from mmbench.leaderboard.statistics.summaries import Interval, summarise
 
 
 def runs(*groups: list[float]) -> pd.DataFrame:
@@ -52,6 +53,10 @@ def welch(a: list[float], b: list[float]) -> tuple[float, float, float]:
     return centre - half, centre + half, degrees
 
 
+def interval_of(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
+    return difference_of(ours, theirs).interval
+
+
 def test_a_single_run_has_no_spread() -> None:
     summary = summarise(runs([3.5]))
     assert (summary.mean, summary.std, summary.runs, summary.pretrainings) == (3.5, None, 1, 1)
@@ -66,7 +71,7 @@ def test_every_pretraining_weighs_alike_and_the_spread_is_over_runs() -> None:
 
 def test_the_interval_is_over_pretrainings_where_both_sides_have_two() -> None:
     ours, theirs = runs([60.0, 62.0, 61.0], [64.0, 66.0, 63.0]), runs([58.0], [57.0], [59.5])
-    interval = welch_interval(ours, theirs)
+    interval = interval_of(ours, theirs)
     assert interval is not None
     low, high, degrees = welch([61.0, 193 / 3], [58.0, 57.0, 59.5])
     assert interval.basis == "pretrainings"
@@ -74,7 +79,7 @@ def test_the_interval_is_over_pretrainings_where_both_sides_have_two() -> None:
 
 
 def test_with_one_pretraining_the_interval_is_over_runs_and_says_so() -> None:
-    interval = welch_interval(runs([60.0, 62.0, 61.5]), runs([58.0], [57.0]))
+    interval = interval_of(runs([60.0, 62.0, 61.5]), runs([58.0], [57.0]))
     assert interval is not None
     low, high, degrees = welch([60.0, 62.0, 61.5], [58.0, 57.0])
     assert interval.basis == "runs"
@@ -82,15 +87,15 @@ def test_with_one_pretraining_the_interval_is_over_runs_and_says_so() -> None:
 
 
 def test_no_interval_without_two_units_or_without_variation() -> None:
-    assert welch_interval(runs([1.0]), runs([2.0, 3.0])) is None
-    assert welch_interval(runs([1.0], [1.0]), runs([2.0], [2.0])) is None
-    one_sided = welch_interval(runs([1.0], [1.0]), runs([2.0], [3.0]))
+    assert interval_of(runs([1.0]), runs([2.0, 3.0])) is None
+    assert interval_of(runs([1.0], [1.0]), runs([2.0], [2.0])) is None
+    one_sided = interval_of(runs([1.0], [1.0]), runs([2.0], [3.0]))
     assert one_sided is not None and one_sided.degrees == pytest.approx(1.0)
 
 
 def test_runs_of_the_same_weights_do_not_narrow_the_interval() -> None:
-    few = welch_interval(runs([60.0], [62.0]), runs([50.0], [51.0]))
-    many = welch_interval(runs([60.0] * 9, [62.0] * 9), runs([50.0] * 9, [51.0] * 9))
+    few = interval_of(runs([60.0], [62.0]), runs([50.0], [51.0]))
+    many = interval_of(runs([60.0] * 9, [62.0] * 9), runs([50.0] * 9, [51.0] * 9))
     assert few is not None and many is not None
     assert (many.low, many.high) == pytest.approx((few.low, few.high))
 
@@ -101,7 +106,7 @@ values = st.lists(st.floats(0, 100), min_size=2, max_size=6)
 @given(values, values)
 def test_swapping_the_sides_mirrors_the_interval(a: list[float], b: list[float]) -> None:
     ours, theirs = runs(*([value] for value in a)), runs(*([value] for value in b))
-    there, back = welch_interval(ours, theirs), welch_interval(theirs, ours)
+    there, back = interval_of(ours, theirs), interval_of(theirs, ours)
     assert (there is None) == (back is None)
     if there is not None and back is not None:
         assert there.low <= np.mean(a) - np.mean(b) + 1e-9
