@@ -54,7 +54,7 @@ def test_a_failed_build_leaves_the_old_board(
     with pytest.raises(UserError):
         build(root, out, "nobody")
 
-    def broken(files: object) -> None:
+    def broken(*arguments: object) -> None:
         raise RuntimeError("disk gone")
 
     monkeypatch.setattr(stage, "render_latex", broken)
