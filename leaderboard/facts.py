@@ -118,7 +118,8 @@ def _incomplete(
 def _times(rows: tuple[Row, ...], records: pd.DataFrame) -> Iterator[str]:
     """Say which costs are known as wall time alone."""
     timed = [row for row in rows if row.pretrain_seconds is not None and row.pretrain_compute is None]
-    mixed = [row.name for row in timed if row.name in _on_both(records)]
+    both = _on_both(records)
+    mixed = [row.name for row in timed if row.name in both]
     walls = [row.name for row in timed if row.name not in mixed]
     if walls:
         yield (
