@@ -11,8 +11,8 @@ import click
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
-from mmbench.data.file_names import counted
 from mmbench.errors import unknown_name
+from mmbench.file_names import counted
 from mmbench.leaderboard.changes.command import diff
 from mmbench.leaderboard.export.command import export
 from mmbench.leaderboard.verify.command import add, verify

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 from mmbench.leaderboard.board import SIGNIFICANCE, Cell, Column, ColumnKey, Ranking, Row
 from mmbench.leaderboard.render.wording import named, seconds_words
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 from mmbench.leaderboard.board import SIGNIFICANCE, Cell, Column, ColumnKey, Delta, Row
 
 MOST_ARMS, MOST_COLUMNS = 3, 4  # that the sentence names

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.pretrain.cost import expected_cost
 from mmbench.pretrain.planning import RunPlan
 from mmbench.pretrain.recipes.recipe import flat

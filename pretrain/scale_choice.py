@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmbench.data import Dataset
-from mmbench.data.file_names import printable
 from mmbench.data.manifest import manifest
 from mmbench.data.sides import sides
+from mmbench.file_names import printable
 from mmbench.pretrain.recipes.files import DEFAULT_SCALE, Scale, scales
 from mmbench.pretrain.sources.opening import open_images
 

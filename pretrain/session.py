@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from mmbench.compute_meter import ComputeMeter
 from mmbench.compute_time import ComputeTime
-from mmbench.data.file_names import printable
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.files import write_text
 from mmbench.finite import first_not_finite
 from mmbench.pretrain.knn_monitor import KnnMonitor

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from mmbench.batch_norm import BatchNormSettings
-from mmbench.data.file_names import printable
+from mmbench.file_names import printable
 from mmbench.pretrain.augment import AugmentationSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.shared import equal_images
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
-from mmbench.data.file_names import counted, printable
 from mmbench.data.label_maps.checks import label_totals
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.data.types import SPLITS, Split
+from mmbench.file_names import counted, printable
 
 EXAMPLES = 5  # of each finding
 MOST_SHARES = 24  # classes whose share of pixels is said

@@ -15,10 +15,10 @@ from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.data import DATASETS, download_dataset, load_dataset
 from mmbench.data.dataset import GENERATORS, PREPARERS
-from mmbench.data.file_names import counted
 from mmbench.data.manifest import require_manifest
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 from mmbench.tasks import TASKS
 from mmbench.tools.annotated_sheet import draw_annotated
 from mmbench.tools.contact_sheet import draw_images, draw_scenes

@@ -16,13 +16,13 @@ from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
 from mmbench.data.annotated.layout import find_own, require_layout
 from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
-from mmbench.data.file_names import counted
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.quick_check import images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 from mmbench.tools.annotated_check import check_annotated, distinct_splits, finding_line
 from mmbench.tools.contact_sheet import read_coco
 

@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage
 from mmbench.data.decoding import open_rgb
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import IGNORED, LabelMaps
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.tools.contact_sheet import GAP, MARGIN, PAGE, TEXT, save_sheet, write_heading
 
 SIDE = 288  # of the longer side of an image on the sheet, px

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset, load_images
-from mmbench.data.file_names import printable
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.plain_images import plain_images
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.files import atomic_path, write_json, write_text
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute

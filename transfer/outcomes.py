@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mmbench.data import Dataset
-from mmbench.data.file_names import printable, stored_name
 from mmbench.data.types import Split
+from mmbench.file_names import printable, stored_name
 from mmbench.results import Metric
 from mmbench.transfer.intervals import with_intervals
 from mmbench.transfer.job import TransferJob

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmbench.data.file_names import counted
 from mmbench.errors import one_line
+from mmbench.file_names import counted
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.changes.compare import CellChange

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mmbench.cli import options
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 from mmbench.writable import require_writable
 
 PROJECT = click.option("--project", default="mmbench", show_default=True, help="Project or experiment.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 
 
 @dataclass(frozen=True)

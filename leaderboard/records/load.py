@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmbench.data.file_names import counted, listed
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.frame import CONTROL_FORMATS, frame_of
 from mmbench.results import Result, ResultStore, read_result
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mmbench.data.file_names import counted, listed
+from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.codes import Codes, codes_of, groups_of, together, with_two
 from mmbench.leaderboard.records.comparability import fields_with
 from mmbench.leaderboard.records.effects import COLUMN, Effect, Field

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mmbench.data.file_names import counted, listed
+from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.codes import ABSENT, Codes, codes_of, groups_of, together
 from mmbench.leaderboard.records.comparability import fields_with
 from mmbench.leaderboard.records.effects import COLUMN, Effect, Field

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from mmbench.data.file_names import counted
 from mmbench.errors import UserError, typed, unknown_name
+from mmbench.file_names import counted
 from mmbench.leaderboard.records.refusals import COLUMN
 from mmbench.tasks import TASKS
 

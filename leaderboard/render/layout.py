@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 from mmbench.leaderboard.board import Board, Row
 from mmbench.leaderboard.render.wording import (
     MISSING,

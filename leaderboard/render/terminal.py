@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmbench.data.file_names import printable
+from mmbench.file_names import printable
 from mmbench.leaderboard.board import Board, Column, Row
 from mmbench.leaderboard.render.layout import MOST_ROWS, RowColumn, first_rows, legend, row_columns
 from mmbench.leaderboard.render.wording import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from mmbench.cli.next_step import next_step
-from mmbench.data.file_names import counted
 from mmbench.errors import one_line
+from mmbench.file_names import counted
 
 FOUND = 1  # exit code where a record is wrong
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmbench.data.file_names import printable
 from mmbench.data.pixel_modes import orientation, to_rgb
 from mmbench.data.types import ImageFiles, ImageSplit
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.processes import cores
 
 LARGEST_RESIZED = (

@@ -17,8 +17,8 @@ from io import FileIO
 from pathlib import Path
 
 from mmbench.data.fact_database import FactDatabase
-from mmbench.data.file_names import printable
 from mmbench.distributed import launched_rank
+from mmbench.file_names import printable
 from mmbench.processes import cores
 
 CHUNK = 500  # files between two commits at most; SQLite before 3.32 takes 999 parameters

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 IMAGE_SIZE = 32
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmbench.data.file_names import composed, printable
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
+from mmbench.file_names import composed, printable
 
 UNKNOWN = -1
 

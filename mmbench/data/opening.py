@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
-from mmbench.data.file_names import printable
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
 from mmbench.data.official import PUBLISHED
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 
 def download_dataset(name: str, root: Path = Path("data")) -> None:

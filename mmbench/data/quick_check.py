@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
+from mmbench.file_names import counted, listed, printable
 
 LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data check` reads all
 

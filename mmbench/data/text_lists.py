@@ -7,8 +7,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 # A BOM of UTF-32 begins with that of UTF-16, so it is looked for first.
 MARKS = (

@@ -13,9 +13,9 @@ from mmbench.data import ImageFiles
 from mmbench.data.ahead import read_batches
 from mmbench.data.decoding import read_image
 from mmbench.data.file_crops import generator_of, random_crops
-from mmbench.data.file_names import listed
 from mmbench.data.sides import sides_of_files
 from mmbench.errors import UserError
+from mmbench.file_names import listed
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import ImageSource, Part, spread
 

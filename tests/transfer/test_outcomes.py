@@ -16,8 +16,8 @@ from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageFiles
-from mmbench.data.file_names import original_name, stored_name
 from mmbench.errors import UserError
+from mmbench.file_names import original_name, stored_name
 from mmbench.image_outcomes import outcomes_path, read_outcomes
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.outcomes import class_column, image_names

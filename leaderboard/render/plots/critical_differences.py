@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmbench.data.file_names import counted
+from mmbench.file_names import counted
 from mmbench.leaderboard.board import SIGNIFICANCE, Board, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot

@@ -19,9 +19,9 @@ from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.image_files import image_facts
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.file_names import printable
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mmbench.data.file_names import listed, printable
 from mmbench.data.folder.scan import is_system_name
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import listed, printable
 
 ENDS_BYTES = 2**17  # looked at on both ends of a file to recognise its kind
 NAMES_LOOKED_FOR = 8

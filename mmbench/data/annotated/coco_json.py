@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.split_checks import require_distinct
-from mmbench.data.file_names import composed, printable
 from mmbench.errors import UserError, shown, unknown_name
+from mmbench.file_names import composed, printable
 
 ROOT_MARKS = ("", "none", "null", "root")  # what exporters state as the supercategory of a root
 

@@ -6,7 +6,7 @@ import functools
 import os
 from pathlib import Path
 
-from mmbench.data.file_names import composed
+from mmbench.file_names import composed
 
 
 class ImagePaths:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mmbench.data.file_names import listed
 from mmbench.errors import UserError
+from mmbench.file_names import listed
 
 # kept: used as it is. converted: read with a meaning that is clear. dropped: not used. refused: nothing runs.
 Action = Literal["kept", "converted", "dropped", "refused"]

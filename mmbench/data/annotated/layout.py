@@ -13,7 +13,6 @@ from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.annotated.voc_folder import find_voc
 from mmbench.data.annotated.walking import is_image_name
 from mmbench.data.annotated.yolo_folder import find_yolo
-from mmbench.data.file_names import listed, printable
 from mmbench.data.folder.classes import IMAGES, LABEL_MAPS
 from mmbench.data.folder.scan import is_system_name
 from mmbench.data.folder.split_names import splits_among
@@ -22,6 +21,7 @@ from mmbench.data.label_maps.own_files import may_hold_label_maps, read_files
 from mmbench.data.label_maps.own_folder import LabelMapFolder, find_label_maps
 from mmbench.data.label_maps.own_words import Meaning, Style, meaning
 from mmbench.errors import UserError, unknown_name
+from mmbench.file_names import listed, printable
 
 Layout = Literal["coco", "voc", "yolo", "mmseg", "masks", "folder"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -14,10 +14,10 @@ from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
 from mmbench.data.annotated.voc_folder import LISTS, devkit_entries
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.file_names import printable
 from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 CLASSES = (
     "aeroplane",

@@ -18,9 +18,9 @@ from mmbench.data.annotated.voc_folder import VocFolder
 from mmbench.data.annotated.walking import read_names
 from mmbench.data.annotated.yolo import YoloPart, read_yolo
 from mmbench.data.annotated.yolo_folder import YoloFolder
-from mmbench.data.file_names import counted, printable
 from mmbench.data.folder.split_names import require_one_each
 from mmbench.data.types import SPLITS, Split
+from mmbench.file_names import counted, printable
 
 VOC_NAME_LISTS = ("labels.txt", "classes.txt", "labelmap.txt")
 NO_CLASSES = frozenset({"background", "_background_", "__background__", "__ignore__"})

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 OWN, DETECTRON2 = "MMBENCH_DATA", "DETECTRON2_DATASETS"  # variables that name a folder of data sets
 

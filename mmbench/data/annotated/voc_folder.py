@@ -16,11 +16,11 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from mmbench.data.annotated.walking import files_below, is_image_name
-from mmbench.data.file_names import listed, printable
 from mmbench.data.folder.split_names import WORDS, splits_among
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import listed, printable
 
 LISTS = "ImageSets/Main"
 OTHER_LISTS = "ImageSets"  # where some tools put the lists

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from mmbench.data.file_names import printable
 from mmbench.data.folder.scan import is_system_name
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 LEVELS = 6  # folders below the first that are looked into
 

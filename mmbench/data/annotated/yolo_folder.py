@@ -14,11 +14,11 @@ from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name, read_names
 from mmbench.data.annotated.yolo_settings import class_names, read_settings, settings_file
-from mmbench.data.file_names import printable
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import Split
 from mmbench.errors import UserError, shown
+from mmbench.file_names import printable
 
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from mmbench.data.annotated.walking import read_names
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError, shown
+from mmbench.file_names import printable
 
 SETTINGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_CLASSES = 100_000

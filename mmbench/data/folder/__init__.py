@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.file_names import counted, printable
 from mmbench.data.folder.classes import LABEL_MAPS
 from mmbench.data.folder.layout import (
     FolderLayout,
@@ -21,6 +20,7 @@ from mmbench.data.folder.scan import Folder, is_system_name, scan
 from mmbench.data.subsets import split_by_class
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
+from mmbench.file_names import counted, printable
 
 IMAGE_SIZE = 32
 HELD_OUT_SHARE = 0.15

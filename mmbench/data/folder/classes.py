@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from mmbench.data.file_names import composed, counted, listed, printable
 from mmbench.data.folder.scan import Folder, LeftOut
 from mmbench.errors import UserError
+from mmbench.file_names import composed, counted, listed, printable
 
 LOOSE = "images beside folders"
 # Folders that hold something about images and not images of a class, in lower case.

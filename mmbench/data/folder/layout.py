@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.folder.classes import ClassFolders, Reading, class_folders, require_same_classes
 from mmbench.data.folder.scan import Folder, LeftOut
 from mmbench.data.folder.split_names import splits_among
@@ -30,6 +29,7 @@ from mmbench.data.folder.splits import (
 )
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 __all__ = ["FolderLayout", "SplitFolders", "recognise", "training_folders"]
 

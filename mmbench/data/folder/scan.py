@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from mmbench.data.content_hashes import DATABASE
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 # Formats that are looked for in files whose names do not end like an image's: those with a signature of
 # their own, without vector graphics, video and the scientific containers that Pillow only recognises.

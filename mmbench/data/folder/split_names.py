@@ -6,9 +6,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from mmbench.data.file_names import printable
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 # "eval" is the test split beside a val split or alone, and the val split beside a test split.
 WORDS = {

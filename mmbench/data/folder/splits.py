@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.folder.classes import LOOSE, ClassFolders, Reading
 from mmbench.data.folder.scan import Folder
 from mmbench.data.folder.split_names import AmbiguousSplits, require_one_each, splits_among
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 
 def count_loose(folder: Folder, reading: Reading) -> None:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from mmbench.data.annotated.cityscapes import find_home
 from mmbench.data.dataset import PREPARERS
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.cityscapes import (
     IDS_CODING,
     IDS_END,
@@ -23,6 +22,7 @@ from mmbench.data.label_maps.cityscapes import (
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.writing import MaskFile, write_masks
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.progress import Report
 
 BYTES_EACH = 40_000  # of a mask file, with room

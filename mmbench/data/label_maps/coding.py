@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.colour_coding import by_colours, needs_colours
 from mmbench.data.label_maps.mask_files import MaskFacts
 from mmbench.data.label_maps.meaning import Meaning, is_background, label_maps, stated_classes
 from mmbench.data.label_maps.seen import seen
 from mmbench.data.label_maps.types import Stated
 from mmbench.data.label_maps.value_coding import by_values
+from mmbench.file_names import printable
 
 
 def meaning_of(root: Path, facts: Mapping[str, MaskFacts | None], stated: Stated) -> Meaning:

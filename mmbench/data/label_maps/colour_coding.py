@@ -8,7 +8,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.meaning import (
     BACKGROUND,
     Meaning,
@@ -23,6 +22,7 @@ from mmbench.data.label_maps.seen import Seen
 from mmbench.data.label_maps.types import IGNORED, Coding, Stated
 from mmbench.data.label_maps.value_coding import counted_classes, listed_classes
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 VOC_LABELS = 21  # background and VOC's classes
 VOC_BORDER = 0xE0E0C0  # label 255

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmbench.data.annotated.split_checks import require_distinct
-from mmbench.data.file_names import counted, printable
 from mmbench.data.label_maps.palettes import unpacked, voc_palette
 from mmbench.data.label_maps.seen import Seen
 from mmbench.data.label_maps.types import MOST_CLASSES, Coding, Colour, LabelMaps, Stated
 from mmbench.errors import UserError
+from mmbench.file_names import counted, printable
 
 BACKGROUND = "background"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.split_checks import require_distinct
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.label_maps.types import Colour, Stated
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 BACKGROUND = frozenset({"background", "_background_", "__background__", "unlabeled", "unlabelled"})
 IGNORE = frozenset({"__ignore__", "_ignore_", "ignore", "ignored"})

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.label_maps.own_files import File, divided, look_like_label_maps
 from mmbench.data.label_maps.own_splits import Matched, divide, match
 from mmbench.data.label_maps.own_words import MMSEG, Style, style_of
 from mmbench.data.label_maps.types import Pair
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 LARGER = "segmentationclassaug"  # VOC's label maps with those of SBD
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mmbench.data.file_names import listed, printable
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.label_maps.own_words import is_label_map_name
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import listed, printable
 
 # Where lists lie, the most usual first; "" is the folder itself, in which other text files lie too.
 PLACES = ("ImageSets/Segmentation", "ImageSets", "splits", "")

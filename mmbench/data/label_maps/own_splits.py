@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.label_maps.own_files import File
 from mmbench.data.label_maps.own_lists import Lists, find_lists, listed_names
@@ -14,6 +13,7 @@ from mmbench.data.label_maps.own_pairs import Naming, SeveralNamings, find_namin
 from mmbench.data.label_maps.types import Pair
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 Key = tuple[tuple[str, ...], str]  # where an image and its label map lie, and what both are called
 

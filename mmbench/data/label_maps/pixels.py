@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.palettes import unpacked
 from mmbench.data.label_maps.types import Coding
 from mmbench.data.pixel_modes import orientation
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 # How mask files store pixels, in words.
 Storage = Literal["1-bit", "8-bit grey", "16-bit grey", "palette", "colour"]

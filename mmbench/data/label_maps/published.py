@@ -9,12 +9,12 @@ from pathlib import Path
 
 from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.reading import label_map_data
 from mmbench.data.label_maps.types import Part, Stated
 from mmbench.data.official import Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 
 def published_data(

@@ -10,7 +10,6 @@ from pathlib import Path
 from mmbench.data.annotated.findings import Findings, refused_first
 from mmbench.data.annotated.image_files import image_facts
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.checks import MaskFactsByPath, check_labels, checked_images, recheck_labels
 from mmbench.data.label_maps.coding import meaning_of
 from mmbench.data.label_maps.mask_files import mask_facts
@@ -18,6 +17,7 @@ from mmbench.data.label_maps.meaning import Meaning
 from mmbench.data.label_maps.types import IGNORED, Coding, LabelMaps, Part, Stated
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 
 def label_map_data(

@@ -13,9 +13,9 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from mmbench.data.file_names import printable
 from mmbench.data.text_lists import read_items
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 ARCHIVE = "benchmark.tgz"
 MASKS = "cls"

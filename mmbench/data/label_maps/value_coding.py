@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmbench.data.file_names import counted, listed, printable
 from mmbench.data.label_maps.meaning import (
     BACKGROUND,
     Meaning,
@@ -16,6 +15,7 @@ from mmbench.data.label_maps.meaning import (
 from mmbench.data.label_maps.seen import Seen
 from mmbench.data.label_maps.types import IGNORED, Coding, Stated
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 WIDE_IGNORED = 65535  # the largest value of 16-bit files, as 255 is of 8-bit ones
 BRIGHT = 128  # a class above it beside 255 is doubtful: greys of a blurred mask look like that

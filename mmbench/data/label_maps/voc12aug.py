@@ -15,7 +15,6 @@ from mmbench.data.annotated.named_voc import ARCHIVES
 from mmbench.data.annotated.named_voc import CLASSES as OBJECTS
 from mmbench.data.annotated.places import find_place
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.published import published_data
 from mmbench.data.label_maps.sbd import ARCHIVE
@@ -24,6 +23,7 @@ from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.text_lists import read_items
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 NAME, BACKGROUND = "voc12aug", "background"
 CLASSES = (BACKGROUND, *OBJECTS)

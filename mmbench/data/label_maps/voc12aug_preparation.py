@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 
 from mmbench.data.dataset import PREPARERS
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.sbd import ARCHIVE, MASKS, find_sbd, read_sbd, sbd_names
 from mmbench.data.label_maps.voc12aug import (
@@ -29,6 +28,7 @@ from mmbench.data.label_maps.voc12aug import (
 )
 from mmbench.data.label_maps.writing import MaskFile, write_masks
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.files import write_text
 from mmbench.progress import Report
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmbench.data.file_names import printable
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.files import atomic_path, require_free_space
 from mmbench.processes import cores
 from mmbench.progress import Report

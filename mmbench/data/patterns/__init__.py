@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.decoding import decode
-from mmbench.data.file_names import printable
 from mmbench.data.folder import image_files
 from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.patterns.images import STORED_SIZE
@@ -16,6 +15,7 @@ from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.data.types import ImageSplit, Scenes
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 FED_SIZE = 32
 SCENES = PatternsConfig().scenes()

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmbench.data.file_names import stored_name
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.errors import UserError
+from mmbench.file_names import stored_name
 from mmbench.results import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, image_intervals
 from mmbench.transfer.dense.common.processes import gathered

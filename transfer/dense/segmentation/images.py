@@ -16,10 +16,10 @@ from mmseg.registry import TRANSFORMS
 
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.data.decoding import open_rgb
-from mmbench.data.file_names import printable
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import Coding
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.transfer.dense.common.reading import Item
 
 

@@ -16,9 +16,9 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
 from mmbench.data.annotated.types import AnnotatedSplit
-from mmbench.data.file_names import stored_name
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
+from mmbench.file_names import stored_name
 from mmbench.files import write_text
 from mmbench.results import Metric
 from mmbench.transfer.dense.detection.evaluation.ground_truth import Task, write_coco
