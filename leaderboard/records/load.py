@@ -34,17 +34,18 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
     paths: list[Path] = []
     invalid: list[UserError] = []
     again: list[str] = []
-    seen: dict[Path, Result] = {}
+    seen: set[Path] = set()
     first: dict[str, Result] = {}  # by the path below its folder, which is the identity of a record
     for place, prefix in zip(places, _prefixes(places), strict=True):
         found, faulty = _read(place)
         invalid += faulty
         for inside, path, record in found:
-            if path.resolve() in seen or (len(places) > 1 and first.get(inside) == record):
-                again.append(prefix + inside)
-                continue
-            seen[path.resolve()] = record
-            first.setdefault(inside, record)
+            if len(places) > 1:  # one folder gives each file once
+                if path.resolve() in seen or first.get(inside) == record:
+                    again.append(prefix + inside)
+                    continue
+                seen.add(path.resolve())
+                first.setdefault(inside, record)
             pairs.append((prefix + inside, record))
             paths.append(path)
     if invalid and not skip_invalid:

@@ -32,6 +32,7 @@ def reservations(frame: pd.DataFrame) -> list[str]:
             found += _labels(records, places)
         else:
             found += _different(records, field, places, cells)
+            found += _unstated(records, field, places)
     pretrained = records[~records["control"].to_numpy(bool)]
     for field in fields_with(Effect.ROWS):
         if field.between and len(pretrained):
@@ -54,6 +55,24 @@ def _different(records: pd.DataFrame, field: Field, places: Codes, cells: Codes)
         where += f", and within {counted(len(inside), 'cell')}, such as that of {first['row']}"
     values = affected[str(field.fact)].dropna()
     return [f"Different {field.words} in {where}: {_counts(field, values)}."]
+
+
+def _unstated(records: pd.DataFrame, field: Field, places: Codes) -> list[str]:
+    """Say in which columns some records state a fact and others do not."""
+    fact = "effective_lr" if field.fact == "scaled_lr" else str(field.fact)  # a chosen rate is stated too
+    unsaid = records[fact].isna().to_numpy(bool)
+    if fact.startswith("pretrain"):  # a control was not pretrained
+        trained = ~records["control"].to_numpy(bool)
+        records, places, unsaid = records[trained], places[trained], unsaid[trained]
+    columns = with_two(places, unsaid.astype(np.int64))
+    if not len(columns):
+        return []
+    silent = unsaid & np.isin(places, columns)
+    first = records.iloc[int(np.argmax(silent))]
+    return [
+        f"{counted(int(silent.sum()), 'record')} of {counted(len(columns), 'column')} do not state what others "
+        f"do ({field.words}), such as that of {first['row']} in {_place(first)}."
+    ]
 
 
 def _counts(field: Field, values: pd.Series) -> str:

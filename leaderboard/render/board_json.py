@@ -66,8 +66,10 @@ def _line(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: dataclasses as dictionaries; dictionaries by pairs of rows as lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if value is None or isinstance(value, str | int):
+        return value
+    if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
+        return {name: _plain(getattr(value, name)) for name in fields}
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value):
             return {key: _plain(entry) for key, entry in value.items()}

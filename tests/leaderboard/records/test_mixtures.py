@@ -90,7 +90,7 @@ MIXTURES = [
     Mixture("train size", {"dataset.split_sizes": {"train": 40, "val": 2000}}, (), says=("split sizes",)),
     Mixture("images", {"metrics.top1.n": 10}, (), says=("numbers of evaluated images (10, 2000)",)),
     Mixture("settings", {"config": {"weight_decays": [9]}}, (), says=("weight_decays: [0.1] or [9]",)),
-    Mixture("learning rate", {"effective_lr": 123.0}),  # the others have none
+    Mixture("learning rate", {"effective_lr": 123.0}, says=("4 records of 1 column do not state",)),
     Mixture(
         "fallback",
         {"notes": ["computed in float32: this CPU has no bfloat16"]},
