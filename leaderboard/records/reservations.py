@@ -70,8 +70,8 @@ def _unstated(records: pd.DataFrame, field: Field, places: Codes) -> list[str]:
     silent = unsaid & np.isin(places, columns)
     first = records.iloc[int(np.argmax(silent))]
     return [
-        f"{counted(int(silent.sum()), 'record')} of {counted(len(columns), 'column')} do not state what others "
-        f"do ({field.words}), such as that of {first['row']} in {_place(first)}."
+        f"{counted(int(silent.sum()), 'record')} of {counted(len(columns), 'column')} do not state their "
+        f"{field.words}, and others there do, such as that of {first['row']} in {_place(first)}."
     ]
 
 
