@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.dataframe import LEVELS, Statistic, build_leaderboard
@@ -59,6 +61,35 @@ def test_differences_to_a_baseline(record: Callable[..., Result]) -> None:
     assert table.iloc[:, 0].to_dict() == {"mixmask": 10.0, "moco": 0.0}
     with pytest.raises(UserError, match=r"baseline 'mco'.*moco"):
         build_leaderboard(records, baseline="mco")
+
+
+def test_intervals_and_p_values_against_scipy(record: Callable[..., Result]) -> None:
+    ours, theirs = [60.0, 61.0, 63.5], [50.0, 52.0, 51.5, 50.5]
+    records = [record("mixmask", seed=seed, value=value) for seed, value in enumerate(ours)]
+    records += [record("moco", seed=seed, value=value) for seed, value in enumerate(theirs)]
+
+    def of_mixmask(statistic: Statistic) -> float:
+        table = build_leaderboard(records, baseline="moco", statistic=statistic)
+        return float(table.iloc[:, 0]["mixmask"])
+
+    alone = stats.t.interval(0.95, 2, np.mean(ours), stats.sem(ours))
+    assert (of_mixmask("low"), of_mixmask("high")) == pytest.approx(alone)
+    assert of_mixmask("p") == pytest.approx(stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
+    low, high = of_mixmask("delta_low"), of_mixmask("delta_high")
+    assert low < of_mixmask("delta") < high and low + high == pytest.approx(2 * of_mixmask("delta"))
+    assert pd.isna(build_leaderboard(records, statistic="p")).all(axis=None)
+
+
+def test_several_folders_and_conditions(board_records: Path, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    for result in ResultStore(board_records):
+        if result.model.arm == "moco":
+            arm = result.model.model_copy(update={"arm": "copied"})
+            store.write(result.model_copy(update={"model": arm}))
+    table = build_leaderboard([board_records, tmp_path], where=["arm=moco,copied"])
+    assert list(table.index) == ["copied", "moco"] and (table.loc["moco"] == table.loc["copied"]).all()
+    with pytest.raises(UserError, match="folders or records, not both"):
+        build_leaderboard([tmp_path, next(iter(store))])  # type: ignore[list-item]
 
 
 def test_records_that_do_not_compare_are_refused(record: Callable[..., Result]) -> None:
