@@ -77,7 +77,7 @@ class Cell:
 
     Attributes:
         rank: 1 is best; equal means share their average rank; over all rows of the column.
-        best: in the group of rows that the best one is not distinguishable from; never for a single run.
+        best: no other row of the column is better beyond chance; never for a single run.
         delta: to the baseline; None on the baseline's own row, without a baseline, or where it is missing.
         runs: every measured value.
     """

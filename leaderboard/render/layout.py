@@ -203,7 +203,7 @@ def legend(board: Board) -> tuple[str, ...]:
     """Return what the marks of the table mean, a sentence each."""
     sentences = [
         "Mean over pretrainings ± sample standard deviation over runs; n is their number.",
-        "Best: not distinguishable from the best row of the column; never a single run.",
+        "Best: no other row of the column is better beyond chance; never a single run.",
     ]
     if board.ranking.columns:
         sentences.append("Rank: mean of the ranks over the columns of the ranking, with its 95% interval.")

@@ -341,7 +341,7 @@ function cellDetails(row, place) {
     facts([
       ["95% interval", part(".ci") || "none: the runs do not allow one"],
       ["runs", part(":scope > small")],
-      ["rank in the column", node.classList.contains("best") ? `${rank}, not distinguishable from the best` : String(rank)],
+      ["rank in the column", node.classList.contains("best") ? `${rank}, none is better beyond chance` : String(rank)],
       [`difference to ${fields.base.value}`, difference],
       ["how it was tested", tested && test ? `${data.texts[test[2]]}${test[3] ? ", paired" : ""}` : ""],
       ["p", tested && test ? test[0] : ""],
