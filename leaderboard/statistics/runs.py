@@ -48,12 +48,12 @@ class Runs:
         means = np.bincount(pretraining, weights=values) / np.bincount(pretraining)
         return cls(facts, values, pretraining, means)
 
-    @property
+    @functools.cached_property
     def mean(self) -> float:
         """The mean over pretrainings, each of the same weight."""
         return float(self.means.mean())
 
-    @property
+    @functools.cached_property
     def units(self) -> NDArray[np.float64]:
         """What is taken as independent: the means of pretrainings, or the runs of a single one."""
         return self.means if len(self.means) > 1 else self.values
@@ -83,7 +83,7 @@ class Runs:
         """Whether means of pretrainings, runs or differences of them differ by more than rounding."""
         return float(np.ptp(units)) > SLACK * self.resolution
 
-    @property
+    @functools.cached_property
     def varies(self) -> bool:
         """Whether the units differ by more than rounding."""
         return self.differ(self.units)
