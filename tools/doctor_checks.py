@@ -25,7 +25,13 @@ Status = Literal["ok", "absent", "problem"]
 LEAST_PYTHON = (3, 11)
 LEAST_FREE_GIB = 1.0
 # Distribution -> module, where the names differ.
-MODULES = {"PyYAML": "yaml", "Jinja2": "jinja2", "scikit-learn": "sklearn", "pillow": "PIL"}
+MODULES = {
+    "PyYAML": "yaml",
+    "Jinja2": "jinja2",
+    "scikit-learn": "sklearn",
+    "scikit-posthocs": "scikit_posthocs",
+    "pillow": "PIL",
+}
 CHECKED_ALONE = ("torch", "torchvision", "timm")
 DETECTION_FIX = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
 SEGMENTATION_FIX = "pip install 'mmbench[segmentation]'"

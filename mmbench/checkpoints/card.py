@@ -18,7 +18,6 @@ from pydantic import (
 from mmbench.compute_time import ComputeTime
 from mmbench.record_fields import (
     MOST_ENTRIES,
-    Count,
     CountOrNone,
     Digest,
     Duration,
@@ -48,7 +47,7 @@ class HighPass(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kernel_size: Count = Field(le=1001)
+    kernel_size: int = Field(strict=True, ge=1, le=1001)
     sigma: Finite = Field(gt=0)
 
     @field_validator("kernel_size")
@@ -72,7 +71,7 @@ class Preprocessing(BaseModel):
     mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
     std: tuple[Finite, Finite, Finite] = IMAGENET_STD
     high_pass: HighPass | None = None
-    image_size: Count = Field(default=224, le=LARGEST_IMAGE)
+    image_size: int = Field(default=224, strict=True, ge=1, le=LARGEST_IMAGE)
     crop_pct: Finite | None = Field(default=None, gt=0, le=1)
 
     @model_serializer(mode="wrap")
