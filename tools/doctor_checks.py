@@ -25,13 +25,7 @@ Status = Literal["ok", "absent", "problem"]
 LEAST_PYTHON = (3, 11)
 LEAST_FREE_GIB = 1.0
 # Distribution -> module, where the names differ.
-MODULES = {
-    "PyYAML": "yaml",
-    "Jinja2": "jinja2",
-    "scikit-learn": "sklearn",
-    "scikit-posthocs": "scikit_posthocs",
-    "pillow": "PIL",
-}
+MODULES = {"PyYAML": "yaml", "Jinja2": "jinja2", "scikit-learn": "sklearn", "pillow": "PIL"}
 CHECKED_ALONE = ("torch", "torchvision", "timm")
 DETECTION_FIX = "pip install 'mmbench[detection]' && python -m mmbench.tools.install_detectron2"
 SEGMENTATION_FIX = "pip install 'mmbench[segmentation]'"
@@ -134,7 +128,7 @@ def check_libraries() -> Finding:
                 raise ImportError("not installed")
             if not parsed.specifier.contains(version, prereleases=True):
                 raise ImportError(f"{version} does not satisfy {parsed.specifier}")
-            importlib.import_module(MODULES.get(parsed.name, parsed.name))
+            importlib.import_module(MODULES.get(parsed.name, parsed.name.replace("-", "_")))
             found.append(f"{parsed.name} {version}")
         except Exception as error:  # a broken library may raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
