@@ -53,8 +53,7 @@ def add_records(sources: Sequence[Path], to: Path, now: datetime.datetime | None
     new: dict[Path, Filed] = {}
     known, problems = 0, list[Problem]()
     for filed in _read(sources):
-        result = filed.result
-        target = store.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
+        target = store.place_of(filed.result)
         problems += (
             problem
             for problem in check_record(filed, present)[1]

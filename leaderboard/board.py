@@ -10,9 +10,8 @@ from mmbench.files import safe_name
 from mmbench.formatting import Unit
 from mmbench.leaderboard.published.types import PublishedGroup
 from mmbench.leaderboard.statistics.overall import Overall
-from mmbench.leaderboard.statistics.summaries import Interval, Summary
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE, Interval, Summary
 
-SIGNIFICANCE = 0.05  # of adjusted p values
 # Task, data set, protocol and primary metric: what makes a column.
 ColumnKey = tuple[str, str, str, str]
 

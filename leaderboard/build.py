@@ -93,10 +93,8 @@ def build(
     _require_own_folder(folders, out)
     board, frame = _read(results, baseline, choices)
 
-    from mmbench.leaderboard.render.page import (
-        address_of,
-        render_page,
-    )  # matplotlib and Jinja2 load after the checks
+    # matplotlib and Jinja2 load after the checks
+    from mmbench.leaderboard.render.page import address_of, render_page
     from mmbench.leaderboard.render.plots import draw_plots
 
     plots = draw_plots(board)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from mmbench.leaderboard.columns import KEY
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.groups import leading_group
 from mmbench.leaderboard.statistics.ranking import ranks_of
-from mmbench.leaderboard.statistics.runs import Runs, runs_by_cell
+from mmbench.leaderboard.statistics.runs import Runs
 from mmbench.leaderboard.statistics.summaries import Summary, summarise
 
 CellRuns = Mapping[ColumnKey, Mapping[str, Runs]]  # by column, then by row
@@ -20,9 +21,16 @@ Cells = dict[tuple[str, ColumnKey], Cell]
 
 
 def by_cell(records: pd.DataFrame, statistics: Sequence[str]) -> dict[ColumnKey, dict[str, Runs]]:
-    """Return the runs by column and row, each with the columns of the frame that statistics read."""
+    """Return the runs by column and row, each with the columns of the frame that statistics read.
+
+    The fact "index" is added: the index of each run in the frame.
+    """
+    facts = {name: records[name].to_numpy() for name in statistics} | {"index": records.index.to_numpy()}
+    groups = records.groupby([*KEY, "row"], sort=False).indices
     found: dict[ColumnKey, dict[str, Runs]] = {}
-    for (task, dataset, protocol, metric, row), runs in runs_by_cell(records, statistics, (*KEY, "row")):
+    for names, places in sorted(groups.items(), key=lambda group: int(group[1][0])):
+        task, dataset, protocol, metric, row = map(str, cast(tuple[object, ...], names))
+        runs = Runs.of({name: values[places] for name, values in facts.items()})
         found.setdefault((task, dataset, protocol, metric), {})[row] = runs
     return found
 

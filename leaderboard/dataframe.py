@@ -74,10 +74,7 @@ def build_leaderboard(
 
 def _path(result: Result) -> str:
     """Return the path that the record has in a folder of results, for error messages."""
-    path = ResultStore(Path()).path_of(
-        result.model, result.protocol, result.dataset, result.config, result.seed
-    )
-    return path.as_posix()
+    return ResultStore(Path()).place_of(result).as_posix()
 
 
 def _value(cell: Cell | None, is_baseline: bool, statistic: Statistic) -> float | None:

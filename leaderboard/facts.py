@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from mmbench.file_names import counted
-from mmbench.leaderboard.board import SIGNIFICANCE, Cell, Column, ColumnKey, Ranking, Row
+from mmbench.leaderboard.board import Cell, Column, ColumnKey, Ranking, Row
 from mmbench.leaderboard.render.wording import named, seconds_words
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmbench.file_names import counted
-from mmbench.leaderboard.board import SIGNIFICANCE, Cell, Column, ColumnKey, Delta, Row
+from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Row
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 MOST_ARMS, MOST_COLUMNS = 3, 4  # that the sentence names
 

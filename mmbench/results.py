@@ -65,6 +65,10 @@ class ResultStore:
         identity = f"{safe_name(card.arm)}-{card.digest}-{config_digest(config)}-seed{seed}{ENDING}"
         return self.root / f"{safe_name(dataset.name)}-{safe_name(dataset.fingerprint[:8])}" / slug / identity
 
+    def place_of(self, result: Result) -> Path:
+        """Return where a record lives; see `path_of`."""
+        return self.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
+
     def write(self, result: Result) -> Path:
         """Write the record atomically, with a digest of its content, and return its path.
 
@@ -76,7 +80,7 @@ class ResultStore:
             values = json.loads(result.model_dump_json())
         except ValueError as error:
             raise UserError(f"this result cannot be recorded: {_first_reason(error)}") from None
-        path = self.path_of(result.model, result.protocol, result.dataset, result.config, result.seed)
+        path = self.place_of(result)
         write_json(path, with_digest(values))
         return path
 

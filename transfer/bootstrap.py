@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
-FEWEST_IMAGES = (
-    20  # in simulations 95% intervals of 8 to 10 images held the truth in 86% of cases, of 20 in 95%
-)
+# In simulations 95% intervals of 8 to 10 images held the truth in 86% of cases, of 20 in 95%.
+FEWEST_IMAGES = 20
 KINDS_AT_ONCE = 4_000_000  # numbers of drawn images in memory: 32 MB
 GROUPS = 200  # of images, each left out once; up to so many images every one is a group
 

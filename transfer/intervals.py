@@ -12,7 +12,7 @@ from torch import Tensor
 from mmbench.results import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, Interval, resampled_intervals
 
-FEW_IMAGES = 10  # of a class
+FEW_IMAGES = 10  # of a class; in simulations fewer gave intervals that are too narrow
 Array = npt.NDArray[np.float64]
 BOOTSTRAPPED = f"BCa bootstrap of {RESAMPLES} resamples"
 HOW = {

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from mmbench.leaderboard.board import SIGNIFICANCE, ColumnKey
+from mmbench.leaderboard.board import ColumnKey
 from mmbench.leaderboard.changes.snapshot import Snapshot
 from mmbench.leaderboard.statistics.differences import difference_of, holm
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 ROW_FACTS = (
     *("arm", "arch", "method", "masking", "framework", "recipe", "pretrain_data", "pretrain_fingerprint"),

@@ -18,7 +18,6 @@ from mmbench.errors import UserError
 from mmbench.leaderboard.records.weights import identities
 from mmbench.results import CUSTOM, Metric, Result, config_digest, without_collection
 
-CONTROL_FORMATS = ("random", "pixels")
 RECIPE = "recipe "  # begins the origin of the method in cards from before they had a field for the recipe
 FALLBACK = "computed in float32"  # begins the note of a record that could not be computed in bfloat16
 
@@ -28,7 +27,7 @@ _json = json.JSONEncoder(sort_keys=True, default=str).encode
 FACTS: Mapping[str, Callable[[Result], object]] = MappingProxyType(
     {
         "arm": lambda result: result.model.arm,
-        "control": lambda result: result.model.source_format in CONTROL_FORMATS,
+        "control": lambda result: result.model.control,
         "task": lambda result: result.task,
         "dataset": lambda result: result.dataset.name,
         "fingerprint": lambda result: result.dataset.fingerprint,

@@ -9,10 +9,10 @@ import pandas as pd
 
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed
-from mmbench.leaderboard.records.frame import CONTROL_FORMATS, frame_of
+from mmbench.leaderboard.records.frame import frame_of
 from mmbench.results import Result, ResultStore, read_result
 
-__all__ = ["CONTROL_FORMATS", "frame_of", "load_frame"]
+__all__ = ["frame_of", "load_frame"]
 
 
 def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) -> pd.DataFrame:

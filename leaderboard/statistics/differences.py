@@ -53,11 +53,10 @@ def difference_of(ours: Measured, theirs: Measured) -> Difference:
     Args:
         ours, theirs: runs of two rows in one column; see `Runs`.
     """
-    return difference_of_runs(Runs.of(ours), Runs.of(theirs))
+    return _difference(Runs.of(ours), Runs.of(theirs))
 
 
-def difference_of_runs(ours: Runs, theirs: Runs) -> Difference:
-    """Return the difference of two rows; see `difference_of`."""
+def _difference(ours: Runs, theirs: Runs) -> Difference:
     value = ours.mean - theirs.mean
     if len(ours.values) == len(theirs.values) == 1:
         on_images = compare_images(ours, theirs, value)

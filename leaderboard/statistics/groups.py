@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmbench.leaderboard.statistics.differences import difference_of_runs, holm
+from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.runs import Measured, Runs
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
-SIGNIFICANCE = 0.05
 LEADERS = 3
 
 
@@ -30,7 +30,7 @@ def leading_group(by_row: Mapping[str, Measured], higher_is_better: bool) -> fro
         for name in runs
         if name not in leaders[: place + 1]
     ]
-    ps = {pair: difference_of_runs(runs[pair[0]], runs[pair[1]]).p for pair in pairs}
+    ps = {pair: difference_of(runs[pair[0]], runs[pair[1]]).p for pair in pairs}
     known = {pair: p for pair, p in ps.items() if p is not None}
     adjusted = zip(known, holm(list(known.values())), strict=True)
     beaten = {min(pair, key=lambda name: sign * runs[name].mean) for pair, p in adjusted if p < SIGNIFICANCE}

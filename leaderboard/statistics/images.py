@@ -24,6 +24,7 @@ MCNEMAR = "McNemar's exact test over images"
 BOOTSTRAP = "paired bootstrap over images"
 
 PIXELS = ["intersection", "union", "labelled"]
+LABEL_MAP_METRICS = ("mIoU", "mAcc", "aAcc")
 RESAMPLES = 1000
 FEWEST_IMAGES = 20  # as for the intervals of single runs
 
@@ -54,7 +55,7 @@ def compare_images(ours: Runs, theirs: Runs, value: float) -> ImageComparison:
         return ImageComparison(None, UNREADABLE)
     if metric == "top1" and all("correct" in side for side in found):
         return _mcnemar(found[0], found[1])
-    if metric in ("mIoU", "mAcc", "aAcc") and all(set(PIXELS) <= set(side) for side in found):
+    if metric in LABEL_MAP_METRICS and all(set(PIXELS) <= set(side) for side in found):
         return _bootstrap(found[0], found[1], metric, value)
     return ImageComparison(None, OTHER_METRIC)
 
@@ -99,7 +100,7 @@ def _bootstrap(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, value: flo
     counts = np.stack([side.to_numpy(np.float64).reshape(images, -1, len(PIXELS)) for side in parts])
     draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLES)
     sums = np.einsum("ri,sick->srck", draws.astype(np.float64), counts, optimize=True)
-    resampled = _label_map_metric(sums[0], metric) - _label_map_metric(sums[1], metric)
+    resampled = label_map_metric(sums[0], metric) - label_map_metric(sums[1], metric)
     error = float(np.std(resampled, ddof=1))
     if not error:
         return ImageComparison(None, NO_DIFFERENCE)
@@ -108,7 +109,7 @@ def _bootstrap(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, value: flo
     return ImageComparison(Interval(value - half, value + half, math.inf, "images", p), BOOTSTRAP)
 
 
-def _label_map_metric(sums: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+def label_map_metric(sums: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """Return the metric in percent (...) from pixels (..., classes, PIXELS); as it is measured in records."""
     right, either, labelled = np.moveaxis(sums, -1, 0)
     if metric == "aAcc":

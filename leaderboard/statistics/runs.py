@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,20 +127,3 @@ class Runs:
 
 
 Measured = Runs | pd.DataFrame | Mapping[str, NDArray[Any]]
-
-
-def runs_by_cell(
-    records: pd.DataFrame, names: Sequence[str], keys: Sequence[str]
-) -> Iterator[tuple[tuple[str, ...], Runs]]:
-    """Yield the runs of every group of records with equal `keys`, in the order of first appearance.
-
-    Args:
-        names: columns that become facts; `index` is added, the index of each run in the frame.
-    """
-    facts = {name: records[name].to_numpy() for name in names} | {"index": records.index.to_numpy()}
-    groups = records.groupby(list(keys), sort=False).indices
-    for key, places in sorted(groups.items(), key=lambda group: int(group[1][0])):
-        yield (
-            tuple(map(str, cast(tuple[object, ...], key))),
-            Runs.of({name: values[places] for name, values in facts.items()}),
-        )

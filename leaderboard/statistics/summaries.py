@@ -18,6 +18,7 @@ from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import row_spread, t_half_width
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05  # of p values, adjusted ones where there are several
 INTERVAL = ("interval_low", "interval_high")  # columns of the frame of records
 Basis = Literal["pretrainings", "runs", "images"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import UserError
 from mmbench.image_outcomes import ENDING, outcomes_path, read_outcomes
+from mmbench.leaderboard.statistics.images import LABEL_MAP_METRICS, PIXELS, label_map_metric
 from mmbench.leaderboard.verify.plausibility import ROUNDING
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = {"label", "predicted", "correct"}  # of classification
-PIXELS = {"class", "intersection", "union", "labelled"}  # of label maps
 
 
 def check_outcomes(filed: Filed) -> tuple[bool, list[Problem]]:
@@ -74,14 +74,9 @@ def recomputed(table: pd.DataFrame) -> dict[str, float]:
             "top1": 100 * float(right.mean()),
             "mean_per_class": 100 * float(right.groupby(table["label"].astype(str)).mean().mean()),
         }
-    if set(table.columns) >= PIXELS:
-        sums = table.groupby(table["class"].astype(str))[["intersection", "union", "labelled"]].sum()
-        seen, labelled = sums[sums["union"] > 0], sums[sums["labelled"] > 0]
-        return {
-            "mIoU": 100 * float((seen["intersection"] / seen["union"]).mean()),
-            "mAcc": 100 * float((labelled["intersection"] / labelled["labelled"]).mean()),
-            "aAcc": 100 * float(sums["intersection"].sum() / sums["labelled"].sum()),
-        }
+    if set(table.columns) >= {"class", *PIXELS}:
+        sums = table.groupby(table["class"].astype(str))[PIXELS].sum().to_numpy(float)
+        return {name: float(label_map_metric(sums, name)) for name in LABEL_MAP_METRICS}
     return {}
 
 

@@ -16,17 +16,12 @@ PRINTED = 0.0051  # percent; records made by hand hold two decimals
 # Of each pair the first metric never exceeds the second, by definition.
 ORDERED = (("top1", "top5"), ("AP", "AP50"), ("AP75", "AP50"))
 SHARES = ("top1", "top5", "aAcc")  # of images or pixels that are right
-MEANS_OF_CLASSES: dict[str, Level] = {
-    "mean_per_class": ERROR,
-    "mIoU": ERROR,
-    "AP": WARNING,
-}  # AP: classes without objects
+# Classes without objects are left out of AP.
+MEANS_OF_CLASSES: dict[str, Level] = {"mean_per_class": ERROR, "mIoU": ERROR, "AP": WARNING}
 # Release of Python 3.11, the oldest that mmbench runs on (peps.python.org/pep-0664).
 OLDEST = datetime.datetime(2022, 10, 24, tzinfo=datetime.UTC)
-CONTROLS = ("random", "pixels")
-LEAST_OF_CHANCE = (
-    0.5  # a classifier that is right less often than this share of chance has its labels mixed up
-)
+# A classifier that is right less often than this share of chance has its labels mixed up.
+LEAST_OF_CHANCE = 0.5
 
 
 def implausible(result: Result, now: datetime.datetime) -> Found:
@@ -118,10 +113,10 @@ def _times(result: Result, now: datetime.datetime) -> Found:
 
 def _card(result: Result) -> Found:
     card = result.model
-    if card.source_format in CONTROLS and card.epochs:
+    if card.control and card.epochs:
         yield (
             ERROR,
             f"weights of the control {card.source_format} cannot have {card.epochs} pretraining epochs",
         )
-    if card.source_format not in CONTROLS and card.epochs == 0:
+    if not card.control and card.epochs == 0:
         yield WARNING, "0 pretraining epochs, but not a control"

@@ -96,10 +96,7 @@ def _digest(filed: Filed) -> Iterable[Problem]:
 
 def _path(filed: Filed) -> Iterable[Problem]:
     """Compare the path of a record with its content."""
-    result = filed.result
-    proper = ResultStore(Path()).path_of(
-        result.model, result.protocol, result.dataset, result.config, result.seed
-    )
+    proper = ResultStore(Path()).place_of(filed.result)
     if filed.path.parts[-3:] == proper.parts[-3:]:
         return []
     stated, wanted = NAME.search(filed.path.name), NAME.search(proper.name)

@@ -6,7 +6,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from mmbench.leaderboard.verify.plausibility import CONTROLS
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem
 
 FRACTION = 1.0  # a percentage below this, where others are far above, is a share of 1
@@ -78,7 +77,7 @@ def _below_control(column: Sequence[Filed]) -> Iterator[Problem]:
     level = statistics.fmean(control)
     for filed in column:
         result = filed.result
-        if result.model.source_format in CONTROLS:
+        if result.model.control:
             continue
         higher = result.metrics[result.primary_metric].higher_is_better
         if (_value(filed) <= level) if higher else (_value(filed) >= level):

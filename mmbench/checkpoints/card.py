@@ -35,6 +35,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Origin of a crop_pct that describes the pretraining's own images; it says nothing about other images.
 OWN_IMAGES = "the pretraining's own images"
+CONTROL_FORMATS = ("random", "pixels")
 LATER_FACTS = ("pretrain_compute", "precision", "recipe", "recipe_digest")  # older cards do not have them
 
 
@@ -151,6 +152,11 @@ class ModelCard(BaseModel):
             if values.get(name) is None:
                 values.pop(name, None)
         return values
+
+    @property
+    def control(self) -> bool:
+        """Whether nothing was pretrained: random weights or raw pixels."""
+        return self.source_format in CONTROL_FORMATS
 
     @property
     def digest(self) -> str:

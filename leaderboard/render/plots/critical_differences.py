@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmbench.file_names import counted
-from mmbench.leaderboard.board import SIGNIFICANCE, Board, Row
+from mmbench.leaderboard.board import Board, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot
 from mmbench.leaderboard.render.plots.labels import Labels
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 LINE = 0.21  # inches per name or bar
 AXIS = 2.6  # inches

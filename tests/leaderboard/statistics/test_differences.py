@@ -17,7 +17,6 @@ from mmbench.leaderboard.statistics.differences import (
     LABELS,
     SINGLE,
     difference_of,
-    difference_of_runs,
     holm,
 )
 from mmbench.leaderboard.statistics.runs import Runs
@@ -229,7 +228,7 @@ def test_intervals_hold_the_truth(numbers: tuple[int, int], draws: int, shared: 
     for _ in range(200):
         drawn = generator.normal(size=(10, 6)) * shared
         sides = [simulated(generator, (n, draws), drawn, shared) for n in numbers]
-        interval = difference_of_runs(*sides).interval
+        interval = difference_of(*sides).interval
         assert interval is not None
         held += interval.low < 0 < interval.high
     assert 0.90 < held / 200 < (1.0 if shared and numbers[0] != numbers[1] else 0.996)

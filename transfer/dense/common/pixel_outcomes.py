@@ -18,12 +18,12 @@ from mmbench.file_names import stored_name
 from mmbench.results import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, image_intervals
 from mmbench.transfer.dense.common.processes import gathered
+from mmbench.transfer.intervals import FEW_IMAGES
 
 COUNTED = ("intersection", "union", "labelled", "predicted")  # pixels; ignored ones are in none of them
 METRICS = ("mIoU", "mAcc", "aAcc")
 LABELS = 256  # that 8 bits hold
 NAMED_CLASSES = 10  # at most, in a note
-FEW_IMAGES = 10  # of a class; in simulations fewer gave intervals that are too narrow
 
 
 @dataclass(frozen=True)
