@@ -8,7 +8,7 @@ from mmbench.results import Metric, Result, read_result
 from mmbench.transfer.request import Outcome
 from mmbench.transfer.tables import class_line, interval_lines
 
-GOLDEN = Path(__file__).parents[1] / "leaderboard" / "records" / "knn-pixels-schema1.json"
+GOLDEN = Path(__file__).parents[1] / "leaderboard" / "golden" / "knn-pixels-schema1.json"
 
 
 def record(seed: int, per_class: dict[str, float], interval: tuple[float, float] | None) -> Outcome:
