@@ -33,7 +33,7 @@ def test_intervals_of_each_seed_are_a_line_with_the_primary_metric_first() -> No
 
 
 def test_the_iou_per_class_is_a_mean_over_seeds_that_know_it() -> None:
-    first, second = record(0, {"a": 10, "b\nc": 20}, None), record(1, {"a": 20}, None)
+    first, second = record(0, {"a": 10, "b c": 20}, None), record(1, {"a": 20}, None)
     assert class_line([first]) == "IoU per class: a 10.00, b c 20.00"
     assert class_line([first, second]) == "IoU per class, mean of 2 seeds: a 15.00, b c 20.00"
     assert class_line([record(0, {}, None)]) is None
