@@ -7,7 +7,7 @@ results/        result records
 leaderboard/    the board
 cells/          ID.json: the state of a cell; ID.lock: held while a process works on it
 logs/           ID.log: what a cell printed; parsl/: the engine's logs, pruned
-driver.json     the process that runs the suite, and what it started
+drivers/        HOST-PID.json: a process that runs the suite, and the jobs that it submitted
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class SuiteFolder(NamedTuple):
         return self.root / "logs"
 
     @property
-    def driver(self) -> Path:
-        """The process that runs the suite."""
-        return self.root / "driver.json"
+    def drivers(self) -> Path:
+        """The processes that run the suite, a file each."""
+        return self.root / "drivers"
 
     def state_path(self, cell: str) -> Path:
         """Return the state file of the cell with this id."""
