@@ -35,8 +35,8 @@ def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
                     place = (linked or entry.is_symlink(), entry.path)
                     if _is_folder(entry):
                         folders.append(place)
-                    elif entry.name.lower().endswith(ENDING):
-                        files.append(place)
+                    elif entry.name.lower().endswith(ENDING) or _leads_nowhere(entry):
+                        files.append(place)  # a dead link may have led to a folder of records
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -47,7 +47,7 @@ def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
             identity = _identity(name)
         except OSError as error:
             if linked or not isinstance(error, FileNotFoundError):  # otherwise it has been removed
-                found[name] = f"{one_line(name)} is a link that leads to no file; remove it"
+                found[name] = f"{one_line(name)} is a link that leads to nothing; remove it"
             continue
         if identity not in seen:
             seen.add(identity)
@@ -59,6 +59,10 @@ def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
 def _identity(path: str) -> Identity:
     status = Path(path).stat()
     return status.st_dev, status.st_ino
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

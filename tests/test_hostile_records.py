@@ -251,6 +251,11 @@ def test_links_are_followed_and_each_file_is_read_once(tmp_path: Path) -> None:
     (root / ".folder" / "x.json").write_text("{")
     found = [path.relative_to(root).as_posix() for path, _ in ResultStore(root).items()]
     assert found == ["a/one.json", "lab/TWO.JSON"]
+    (root / "elsewhere").symlink_to(tmp_path / "not-mounted")  # perhaps a folder of records
+    _, invalid = ResultStore(root).read_all()
+    assert [str(error).rpartition("/")[2] for error in invalid] == [
+        "elsewhere is a link that leads to nothing; remove it"
+    ]
 
 
 def test_a_file_that_vanishes_is_no_fault(tmp_path: Path) -> None:

@@ -84,6 +84,13 @@ def test_an_encoder_is_all_that_frozen_tasks_need(gratings: Dataset, tmp_path: P
     features = {split: Means().encode(central(gratings, split)) for split in ("train", "test")}
     assert result.metrics["top1"].value == pytest.approx(expected_knn(features, gratings))
     assert (result.model.arm, result.model.source_format) == ("means", "encoder")
+    (named,) = mmbench.evaluate(
+        Means(), "knn", gratings, out=tmp_path / "b", device="cpu", arm="means, again"
+    )
+    assert named.model.arm == "means, again" and named.metrics == result.metrics
+    assert "means before" in named.model.origins["arm"]
+    with pytest.raises(UserError, match="--arm random is the row of a control"):
+        mmbench.evaluate(Means(), "knn", gratings, out=tmp_path / "results", device="cpu", arm="random")
     with pytest.raises(UserError, match="an encoder only gives features; use knn, linear, logreg or lowshot"):
         mmbench.evaluate(Means(), "finetune", gratings, out=tmp_path / "results", device="cpu")
 
