@@ -16,8 +16,6 @@ from mmbench.processes import cores
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
 from mmbench.transfer.inputs.images import framing_of, open_images
 
-RANDOM_CONTROLS = ("random", "random-high-pass")
-CONTROLS = (*RANDOM_CONTROLS, "pixels")
 RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 1024, 128
 
 

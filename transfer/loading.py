@@ -14,9 +14,9 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError, shown
-from mmbench.record_fields import name_problem
 from mmbench.settings_types import first_problem
-from mmbench.transfer.controls import CONTROLS, RANDOM_CONTROLS, pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS
+from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
 
 
@@ -62,25 +62,6 @@ def load_model(
 
     backbone = read_checkpoint(spec, arch, stated=stated).backbone
     return backbone if image_size is None else _fed(backbone, image_size)
-
-
-def check_arm(arm: str, spec: str) -> None:
-    """Check a name for the row that records are filed under.
-
-    A control keeps its own word at the start, so that its row is never taken for a pretraining.
-
-    Args:
-        spec: what `load_model` is given; empty for a model in memory.
-
-    Raises:
-        UserError: it is not a valid name, is that of a control, or hides one.
-    """
-    if problem := name_problem(arm):
-        raise UserError(f"--arm {shown(arm)} {problem}; name a row of the leaderboard, such as --arm moco-b")
-    if spec in CONTROLS and not (arm == spec or (arm.startswith(f"{spec} ") and arm not in CONTROLS)):
-        raise UserError(f"{spec} is a control, and its row says so; use a name such as --arm '{spec} {arm}'")
-    if spec not in CONTROLS and arm in CONTROLS:
-        raise UserError(f"--arm {arm} is the row of a control; choose another name")
 
 
 def under_arm(backbone: Backbone, arm: str) -> Backbone:

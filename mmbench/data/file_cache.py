@@ -17,7 +17,6 @@ from io import FileIO
 from pathlib import Path
 
 from mmbench.data.fact_database import FactDatabase
-from mmbench.distributed import launched_rank
 from mmbench.file_names import printable
 from mmbench.processes import cores
 
@@ -95,6 +94,8 @@ def facts_of_files(root: Path, paths: Sequence[str], reading: Reading) -> list[b
 
 def _report(root: Path, activity: str, done: int, total: int) -> None:
     """Report the progress; of processes that work together only the first does."""
+    from mmbench.distributed import launched_rank  # imports torch
+
     if launched_rank() == 0:
         line = f"{activity} in {printable(root)} (once): {done} of {total} files"
         print(line, file=sys.stderr, flush=True)

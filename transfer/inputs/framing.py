@@ -8,13 +8,14 @@ crop of an enlarged image discards part of the little it shows (36% of its area 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
-from mmbench.data import Dataset
-from mmbench.data.decoding import STORED_OVER_FED
-from mmbench.data.sides import Sides, sides
 from mmbench.data.types import Split
+
+if TYPE_CHECKING:
+    from mmbench.data import Dataset
+    from mmbench.data.sides import Sides
 
 RESIZED_OVER_FED = 256 / 224  # evaluation resizes the short side to 256 px and cuts the middle 224
 
@@ -82,6 +83,9 @@ class FramingRule(NamedTuple):
         Args:
             from_files: read from files one by one, as opposed to kept in memory.
         """
+        from mmbench.data.decoding import STORED_OVER_FED
+        from mmbench.data.sides import sides
+
         if split not in dataset.files:
             return Framing(fed, None, sides(dataset, split))
         images = sides(dataset, "train" if "train" in dataset.files else split)
