@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "embed": ("mmbench.transfer.embed_command:embed_command", "Write the features of images to a file."),
     "results": ("mmbench.tools.results:results", "List and show result records."),
     "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Build a leaderboard from result records."),
+    "suite": (
+        "mmbench.tools.suite.command:suite",
+        "Plan and run a whole benchmark.",
+    ),
     "doctor": ("mmbench.tools.doctor:doctor", "Check your installation and suggest fixes."),
 }
 

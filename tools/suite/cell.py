@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from mmbench.files import safe_name
 from mmbench.settings_types import STRICT
 
 
@@ -47,7 +48,7 @@ class PretrainWork(BaseModel):
     @property
     def folder(self) -> str:
         """Name of its run folder, below `runs/` of the suite's folder."""
-        return f"{self.arm}-seed{self.seed}"
+        return safe_name(f"{self.arm}-seed{self.seed}")
 
 
 class TransferWork(BaseModel):

@@ -2,34 +2,174 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from mmbench.tools.suite.cell import Cell
-from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.errors import UserError
+from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork, Work
+from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.resolve import Column, Resolved, Row, measured_seeds, resolve
 from mmbench.tools.suite.suite import Suite
+
+MOST_CELLS = 100_000
 
 
 class Plan(NamedTuple):
-    """The cells of a suite in the order of their dependencies."""
+    """The cells of a suite in the order of their dependencies.
+
+    Attributes:
+        notes: what is left out, and why.
+    """
 
     suite: Suite
     cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
 
 
-def plan_of(suite: Suite) -> Plan:
-    """Return the cells of a suite.
+Estimate = Callable[[Work], float]
+
+
+def plan_of(suite: Suite, estimate: Estimate | None = None) -> Plan:
+    """Return the cells of a suite: data, then pretrainings, then transfers column by column.
+
+    Args:
+        estimate: seconds of a piece of work; None takes the rough costs.
 
     Raises:
-        UserError: the suite cannot be meant.
+        UserError: the suite cannot be meant, or has too many cells.
     """
-    raise NotImplementedError
+    if estimate is None:
+        from mmbench.tools.suite.estimate import rough_seconds
+
+        estimate = rough_seconds
+    resolved = resolve(suite)
+    columns = [column for column in resolved.columns if not column.stated.optional]
+    measured = {name for column in columns for name in column.rows}
+    rows = [row for row in resolved.rows.values() if row.name in measured]
+    count = sum(
+        column.draws * len(measured_seeds(column.stated, resolved.rows[name]))
+        for column in columns
+        for name in column.rows
+    )
+    if count > MOST_CELLS:
+        raise UserError(f"suite {suite.name} has {count:,} transfers, more than {MOST_CELLS:,}; split it")
+    cells: list[Cell] = []
+    ids: dict[str, str] = {}  # name of a cell -> its id
+
+    def add(name: str, work: Work, *after: str) -> None:
+        cell = Cell(name=name, work=work, after=tuple(ids[one] for one in after), seconds=estimate(work))
+        ids[name] = cell.id
+        cells.append(cell)
+
+    for data in dict.fromkeys((*(row.data for row in rows if row.recipe), *(c.data.name for c in columns))):
+        add(_data_name(data), DataWork(data=data))
+    pretrainings: dict[tuple[str, int], PretrainWork] = {}
+    for _, seed, row in _by_position(rows):
+        if row.kind == "pretrain":
+            work = pretrainings[row.name, seed] = _pretraining(row, seed)
+            add(_weights_name(row, seed), work, _data_name(row.data))
+    for column in columns:
+        for name, row, transfer in _transfers(column, resolved, pretrainings):
+            after = [_weights_name(row, transfer.weights_seed)] if row.kind == "pretrain" else []
+            if row.kind != "pretrain" or row.data != column.data.name:
+                after.append(_data_name(column.data.name))
+            add(name, transfer, *after)
+    return Plan(suite, tuple(cells), tuple(_notes(resolved)))
+
+
+def _data_name(data: str) -> str:
+    return f"data {data}"
+
+
+def _weights_name(row: Row, seed: int) -> str:
+    """Return what the weights of a row are called in the names of cells: files have no seeds."""
+    return f"{row.name}-seed{seed}" if row.kind != "fixed" or row.arm.checkpoint == "pixels" else row.name
+
+
+def _by_position(rows: Iterable[Row]) -> Iterator[tuple[int, int, Row]]:
+    """Yield (position, seed, row), the first seed of every row before the second of any."""
+    rows = list(rows)
+    for position in range(max((len(row.seeds) for row in rows), default=0)):
+        for row in rows:
+            if position < len(row.seeds):
+                yield position, row.seeds[position], row
+
+
+def _pretraining(row: Row, seed: int) -> PretrainWork:
+    stated = row.arm.pretrain
+    assert stated is not None
+    return PretrainWork(
+        arm=row.name,
+        seed=seed,
+        data=row.data,
+        method=stated.method,
+        scale=stated.scale,
+        arch=row.arch,
+        epochs=stated.epochs,
+        settings=stated.settings,
+    )
+
+
+def _transfers(
+    column: Column, resolved: Resolved, pretrainings: Mapping[tuple[str, int], PretrainWork]
+) -> Iterator[tuple[str, Row, TransferWork]]:
+    """Yield (name, row, work) of a column.
+
+    The seed of a transfer is the position of the pretraining seed x draws + draw: all rows share label
+    subsets, and different pretraining seeds have different ones.
+    """
+    named = f"{column.task.named}{_settings_words(column)}"
+    on = f" on {column.data.name}" if len({other.data.name for other in resolved.columns}) > 1 else ""
+    rows = [resolved.rows[name] for name in column.rows]
+    for position, seed, row in _by_position(rows):
+        if (position, seed) not in measured_seeds(column.stated, row):
+            continue
+        for draw in range(column.draws):
+            transfer_seed = position * column.draws + draw
+            work = TransferWork(
+                arm=row.name,
+                weights=pretrainings[row.name, seed] if row.kind == "pretrain" else str(row.arm.checkpoint),
+                weights_seed=seed,
+                arch=None if row.kind == "pretrain" else row.arch,
+                data=column.data.name,
+                task=column.task.entry.name,
+                protocol=column.task.named,
+                settings=column.stated.settings,
+                seed=transfer_seed,
+            )
+            yield f"{_weights_name(row, seed)} {named}{on} seed{transfer_seed}", row, work
+
+
+def _settings_words(column: Column) -> str:
+    settings = column.stated.settings
+    return "".join(f" {name}={json.dumps(value)}" for name, value in settings.items())
+
+
+def _notes(resolved: Resolved) -> Iterator[str]:
+    """Yield what is left out, once per reason."""
+    for name, reason in dict.fromkeys(one for column in resolved.columns for one in column.left_out):
+        yield f"{name}: {reason}"
+    optional = dict.fromkeys(c.task.entry.name for c in resolved.columns if c.stated.optional)
+    if optional:
+        yield f"optional tasks are left out: {', '.join(optional)}"
 
 
 def is_done(cell: Cell, folder: SuiteFolder) -> bool:
     """Return whether a cell is done: its state says so, and what it left is there and fits."""
-    state = folder.state(cell.id)
-    return (
-        state is not None
-        and state.status == "done"
-        and (not state.left or (folder.root / state.left).exists())
-    )
+    return _is_done(cell, folder.state(cell.id), folder)
+
+
+def done_cells(plan: Plan, folder: SuiteFolder) -> frozenset[str]:
+    """Return the ids of those cells that are done."""
+    states = {state.id: state for state in folder.states()}
+    return frozenset(cell.id for cell in plan.cells if _is_done(cell, states.get(cell.id), folder))
+
+
+def _is_done(cell: Cell, state: CellState | None, folder: SuiteFolder) -> bool:
+    if state is None or state.status != "done":
+        return False
+    left = folder.root / state.left
+    if cell.work.kind == "pretrain":
+        return all((left / name).is_file() for name in ("model.safetensors", "card.json"))
+    return not state.left or left.exists()

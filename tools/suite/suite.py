@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from mmbench.settings_types import MOST_WORKERS, STRICT, Within
+from mmbench.settings_types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
 
-Workers = Literal["auto"] | Annotated[int, Within(1, MOST_WORKERS)]
+MOST = 1000  # arms, tasks, data sets or seeds of a suite
+MOST_DRAWS = 100
+SLURM_TIME = "^([0-9]{1,3}-)?[0-9]{1,3}(:[0-5][0-9]){1,2}$"
+
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST)]
+Texts = Annotated[tuple[Text, ...], Field(max_length=MOST)]
+SomeTexts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST)]
+
+
+def _either(words: str, *kinds: Any) -> Callable[[Any], Any]:
+    """Return a validator that takes any of several kinds of values and says in words what they are."""
+    adapters = [TypeAdapter(kind) for kind in kinds]
+
+    def check(value: Any) -> Any:
+        for adapter in adapters:
+            try:
+                return adapter.validate_python(value)
+            except ValidationError:
+                continue
+        raise PydanticCustomError("kind", "must be {words}", {"words": words})
+
+    return check
+
+
+Workers = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(
+        _either(
+            f"auto or a whole number from 1 to {MOST_WORKERS}",
+            Literal["auto"],
+            Annotated[int, Within(1, MOST_WORKERS)],
+        )
+    ),
+]
+SomeSeeds = Annotated[
+    int | tuple[int, ...] | None,
+    BeforeValidator(
+        _either(
+            f"how many of the seeds, from 1 to {MOST}, or a list of seeds",
+            None,
+            Annotated[int, Within(1, MOST)],
+            Seeds,
+        )
+    ),
+]
 
 
 class Pretraining(BaseModel):
@@ -22,11 +68,11 @@ class Pretraining(BaseModel):
 
     model_config = STRICT
 
-    method: str
-    scale: str | None = None
-    arch: str | None = None
-    epochs: int | None = None
-    data: str | None = None
+    method: Text
+    scale: Text | None = None
+    arch: Text | None = None
+    epochs: Epochs | None = None
+    data: Text | None = None
     settings: dict[str, Any] = {}
 
 
@@ -43,11 +89,11 @@ class Arm(BaseModel):
 
     model_config = STRICT
 
-    name: str | None = None
+    name: Text | None = None
     pretrain: Pretraining | None = None
-    checkpoint: str | None = None
-    arch: str | None = None
-    seeds: tuple[int, ...] | None = None
+    checkpoint: Text | None = None
+    arch: Text | None = None
+    seeds: Seeds | None = None
 
 
 class SuiteTask(BaseModel):
@@ -62,25 +108,27 @@ class SuiteTask(BaseModel):
             trials.
         arms: names of the arms that are measured; None means all that the task can take.
         without: names of arms that are left out.
+        optional: measured only where the task is asked for by name, as `mmbench demo --task` does.
     """
 
     model_config = STRICT
 
-    task: str
-    protocol: str | None = None
+    task: Text
+    protocol: Text | None = None
     settings: dict[str, Any] = {}
-    data: tuple[str, ...] | None = None
-    seeds: int | tuple[int, ...] | None = None
-    draws: Annotated[int, Within(1, 100)] | None = None
-    arms: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
+    data: SomeTexts | None = None
+    seeds: SomeSeeds = None
+    draws: Annotated[int, Within(1, MOST_DRAWS)] | None = None
+    arms: SomeTexts | None = None
+    without: Texts = ()
+    optional: Flag = False
 
 
 class Slurm(BaseModel):
     """How pilot jobs are asked for.
 
     Attributes:
-        time: of a pilot job, HH:MM:SS.
+        time: of a pilot job, HH:MM:SS or D-HH:MM:SS.
         nodes: of a pilot job.
         jobs: pilot jobs at a time.
         workers_per_node: cells at a time on a node.
@@ -90,14 +138,14 @@ class Slurm(BaseModel):
 
     model_config = STRICT
 
-    partition: str | None = None
-    account: str | None = None
-    time: str = "01:00:00"
+    partition: Text | None = None
+    account: Text | None = None
+    time: Annotated[Text, Field(pattern=SLURM_TIME)] = "01:00:00"
     nodes: Annotated[int, Within(1, 1024)] = 1
     jobs: Annotated[int, Within(1, 1024)] = 1
     workers_per_node: Annotated[int, Within(1, MOST_WORKERS)] = 1
-    options: tuple[str, ...] = ()
-    prepare: tuple[str, ...] = ()
+    options: Texts = ()
+    prepare: Texts = ()
 
 
 class RunSettings(BaseModel):
@@ -107,7 +155,8 @@ class RunSettings(BaseModel):
         workers: cells at a time; "auto" means one per GPU, else one per core.
         threads: of a cell on the CPU.
         gpus_per_cell: GPUs that a cell is pinned to.
-        executor: "local", "slurm", or the path of a Parsl configuration file (Python) of the user's own.
+        executor: "local", "slurm", or the path of a Parsl configuration file (*.py) of the user's own. It is
+            "slurm" where a section `slurm` is stated and no executor is.
         retries: attempts after a worker or a node was lost.
     """
 
@@ -116,9 +165,21 @@ class RunSettings(BaseModel):
     workers: Workers = "auto"
     threads: Annotated[int, Within(1, 1024)] = 1
     gpus_per_cell: Annotated[int, Within(0, 64)] = 1
-    executor: str = "local"
+    executor: Text = "local"
     slurm: Slurm = Slurm()
     retries: Annotated[int, Within(0, 100)] = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slurm_is_meant(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("slurm") is not None and "executor" not in values:
+            return {**values, "executor": "slurm"}
+        return values
+
+
+def _named_task(value: Any) -> Any:
+    """Return {"task": NAME} for the bare name of a task."""
+    return {"task": value} if isinstance(value, str) else value
 
 
 class Suite(BaseModel):
@@ -134,13 +195,15 @@ class Suite(BaseModel):
 
     model_config = STRICT
 
-    name: str
-    title: str = ""
-    data: tuple[str, ...]
+    name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    title: Text | None = None
+    data: SomeTexts
     data_root: Path | None = None
-    arch: str | None = None
-    arms: tuple[Arm, ...]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    tasks: tuple[SuiteTask | str, ...]
-    baseline: str | None = None
+    arch: Text | None = None
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST)]
+    seeds: Seeds = (0,)
+    tasks: Annotated[
+        tuple[Annotated[SuiteTask, BeforeValidator(_named_task)], ...], Field(min_length=1, max_length=MOST)
+    ]
+    baseline: Text | None = None
     run: RunSettings = RunSettings()

@@ -1,0 +1,71 @@
+"""What is known of data sets without opening them, and without torch: their names, labels and sizes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from mmbench.data.manifest import FOLDER, manifest
+from mmbench.errors import unknown_name
+from mmbench.plugins import load_plugins
+from mmbench.tasks import ANY_DATA, TASKS
+
+OWN_FOLDER = "folder"  # `mmbench data` calls the data root's own folder so
+
+
+class DataFacts(NamedTuple):
+    """What a data set offers.
+
+    Attributes:
+        name: of a data set of mmbench, or path of a folder.
+        kinds: which of "labels", "boxes" and "label maps" it has; None of a folder, which must be opened.
+        multilabel: whether an image has several labels; None if that is not known.
+        train_images: in the train split; None if that depends on the files.
+        image_size: side in pixels that a small backbone is fed; None if that is not known.
+    """
+
+    name: str
+    kinds: frozenset[str] | None
+    multilabel: bool | None = None
+    train_images: int | None = None
+    image_size: int | None = None
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """Return the names of all data sets."""
+    named = {name for task in TASKS.names() for name in TASKS.get(task).by_data if name != ANY_DATA}
+    names = {OWN_FOLDER, *named, *(path.stem for path in FOLDER.glob("*.yaml"))}
+    if load_plugins():  # only they can add more
+        from mmbench.data import DATASETS
+
+        names |= set(DATASETS.names())
+    return frozenset(names)
+
+
+def is_path(data: str) -> bool:
+    """Return whether a data set is named by a path, as in `mmbench.data.load_dataset`."""
+    return data not in known_names() and ("/" in data or Path(data).exists())
+
+
+@cache
+def facts_of(data: str) -> DataFacts:
+    """Return what is known of a data set.
+
+    Raises:
+        UserError: neither a data set (near match named) nor a path.
+    """
+    if data == OWN_FOLDER or is_path(data):
+        return DataFacts(data, None)
+    if data not in known_names():
+        raise unknown_name("data set", data, known_names())
+    known = manifest(data)
+    entries = [TASKS.get(task) for task in TASKS.names()]
+    kinds = {entry.data for entry in entries if entry.dense and data in entry.by_data}
+    if known is None:
+        # A plugin's data set may have anything.
+        return DataFacts(data, frozenset(kinds) or None)
+    train = known.splits["train"]
+    images = train.images or known.official.get(train.part)
+    return DataFacts(data, frozenset({"labels", *kinds}), known.multilabel, images, known.image_size)
