@@ -9,7 +9,8 @@ from typing import NamedTuple
 from mmbench.errors import UserError
 from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.resolve import Column, Resolved, Row, measured_seeds, resolve
+from mmbench.tools.suite.resolve import Column, Resolved, measured_seeds, resolve
+from mmbench.tools.suite.rows import Row
 from mmbench.tools.suite.suite import Suite
 
 MOST_CELLS = 100_000

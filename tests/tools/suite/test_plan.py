@@ -1,7 +1,7 @@
 """The plan of a suite: cells, names, seeds and dependencies."""
 
 from mmbench.tools.demo import plan as old
-from mmbench.tools.suite.cell import DataWork, PretrainWork, TransferWork
+from mmbench.tools.suite.cell import DataWork, PretrainWork
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.suite_file import read_suite
 
