@@ -1,8 +1,9 @@
 """What tests of data and of transfer share: manifests of small stand-ins, and images."""
 
+import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "The page was NOT tested in a browser: chromium is missing (on Debian: apt-get install chromium)",
             yellow=True,
         )
+
+
+@pytest.fixture(autouse=True)
+def threads_of_torch() -> Iterator[None]:
+    """Undo a test's choice of threads: with the 700 of one, all later tests of the process would crawl."""
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    yield
+    if "torch" in sys.modules:
+        import torch
+
+        usual = before or int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+        if torch.get_num_threads() != usual:
+            torch.set_num_threads(usual)
 
 
 @pytest.fixture
