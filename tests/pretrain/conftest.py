@@ -1,11 +1,9 @@
 """A small data set of coloured stripes in memory, a finished run, and threads that tests may change."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmbench.data import Dataset
 from mmbench.pretrain.engine import pretrain
@@ -19,13 +17,6 @@ def tiny() -> Dataset:
     from small_runs import make_tiny_dataset
 
     return make_tiny_dataset()
-
-
-@pytest.fixture(autouse=True)
-def same_threads_after() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
