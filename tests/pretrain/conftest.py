@@ -1,4 +1,4 @@
-"""A small data set of coloured stripes in memory, a finished run, and threads that tests may change."""
+"""A small data set of coloured stripes in memory, and a finished run."""
 
 import sys
 from pathlib import Path
