@@ -36,6 +36,7 @@ def test_size_and_count_decide(side: int | None, images: int, scale: str) -> Non
     ("data", "scale"),
     [
         ("patterns", "small-images"),
+        ("fashion-mnist", "small-images"),
         ("cifar100", "cifar100"),
         ("cifar10", "cifar100"),
         ("tiny-imagenet", "tiny-imagenet"),

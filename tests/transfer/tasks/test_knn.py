@@ -17,6 +17,7 @@ from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.results import ResultStore
 from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.resolution import resolve_task
 
 
 def cosines(queries: Tensor, bank: Tensor) -> list[list[float]]:
@@ -148,3 +149,25 @@ def test_the_grid_chooses_on_val_and_measures_every_pair(
     assert result.metrics["top1"].value == pytest.approx(found["test"][best], abs=1e-4)
     for (k, t), value in found["test"].items():
         assert result.metrics[f"top1_k{k}_t{t:g}"].value == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_val_may_vote_too(control: bool, backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
+    model = pixels_backbone(8) if control else backbone
+    store, asked = ResultStore(tmp_path), {"protocol_id": "knn/fashion-mnist@1"}
+    result = run_task("knn", model, gratings, store, work=tmp_path / "work", **asked)
+    splits = [gratings.split(name) for name in ("train", "val", "test")]
+    train, val, queries = (extract(model, split.images, torch.device("cpu")) for split in splits)
+    bank, labels = torch.cat([train, val]), torch.cat([splits[0].labels, splits[1].labels])
+    if control:
+        queries, bank = queries - bank.mean(dim=0), bank - bank.mean(dim=0)
+    votes = brute_force(queries, bank, labels, 6, 20, 0.1)
+    expected = 100 * float((votes.argmax(dim=1) == splits[2].labels).double().mean())
+    assert result.metrics["top1"].value == pytest.approx(expected, abs=1e-4)
+    assert result.dataset.split_sizes == {"train": 120, "val": 60, "test": 60}
+    assert result.config["neighbours_from"] == "train and val"
+
+
+def test_train_alone_is_recorded_as_before() -> None:
+    task = resolve_task("knn", "knn/patterns@2")
+    assert task.settings.recorded() == {"neighbours": 20, "temperature": 0.1, "chunk": 512}

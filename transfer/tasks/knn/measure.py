@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from mmbench.data.types import Split
@@ -14,7 +16,7 @@ from mmbench.results import Metric
 from mmbench.transfer.inputs.features import is_pixels
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, percent_correct, require_finite
-from mmbench.transfer.probes.refit import measurement, split_labels
+from mmbench.transfer.probes.refit import measurement, refit_splits, split_labels
 from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.knn.settings import SMALLEST_TEMPERATURE, KnnGridSettings, KnnSettings
 
@@ -22,9 +24,20 @@ WARM = 0.1  # a temperature at which votes cannot overflow; Wu et al. 2018 take 
 Pair = tuple[int, float]  # k and T
 
 
+class Bank(NamedTuple):
+    """The images that vote: features (B, C) and labels (B,)."""
+
+    features: Tensor
+    labels: Tensor
+
+
 def _features(job: TransferJob, *splits: Split) -> list[Tensor]:
     """Return the features of splits; for raw pixels, less the mean image of the first."""
-    found = [job.features(split) for split in splits]
+    return _centred(job, [job.features(split) for split in splits])
+
+
+def _centred(job: TransferJob, found: list[Tensor]) -> list[Tensor]:
+    """Return features; those of raw pixels less the mean image of the first, which is the bank."""
     if is_pixels(job.backbone):
         mean = found[0].float().mean(dim=0)
         found = [features - mean for features in found]
@@ -32,7 +45,7 @@ def _features(job: TransferJob, *splits: Split) -> list[Tensor]:
 
 
 def _votes(
-    job: TransferJob, queries: Tensor, bank: Tensor, settings: KnnGridSettings, advice: str
+    job: TransferJob, queries: Tensor, bank: Bank, settings: KnnGridSettings, advice: str
 ) -> Iterator[tuple[Pair, Tensor]]:
     """Yield every pair of k and T with the votes (Q, classes) of its classifier.
 
@@ -41,8 +54,8 @@ def _votes(
     """
     found = knn_grid(
         queries.to(job.device),
-        bank,
-        job.dataset.labels("train"),
+        bank.features,
+        bank.labels,
         len(job.dataset.classes),
         neighbours=settings.neighbours,
         temperatures=settings.temperatures,
@@ -56,8 +69,13 @@ def _votes(
 
 def measure_single(job: TransferJob, settings: KnnSettings) -> Measurement:
     """Measure one pair of k and T on the evaluated split."""
-    labels = split_labels(job, "train")
-    bank, queries = _features(job, "train", job.evaluated)
+    splits = refit_splits(job.evaluated) if settings.neighbours_from == "train and val" else ("train",)
+    labels = split_labels(job, *splits)
+    parts = [job.features(split) for split in splits]
+    features, queries = _centred(
+        job, [parts[0] if len(parts) == 1 else torch.cat(parts), job.features(job.evaluated)]
+    )
+    bank = Bank(features, torch.cat([labels[split] for split in splits]))
     pair = KnnGridSettings(
         neighbours=(settings.neighbours,), temperatures=(settings.temperature,), chunk=settings.chunk
     )
@@ -73,7 +91,8 @@ def measure_single(job: TransferJob, settings: KnnSettings) -> Measurement:
 def measure_grid(job: TransferJob, settings: KnnGridSettings) -> Measurement:
     """Choose k and T by top-1 on val, measure every pair on the evaluated split, report the chosen one."""
     labels = split_labels(job, "train", "val")
-    bank, val, queries = _features(job, "train", "val", job.evaluated)
+    features, val, queries = _features(job, "train", "val", job.evaluated)
+    bank = Bank(features, labels["train"])
     axes: tuple[Axis[Pair], ...] = (
         # k ranges from 1 to all images.
         Axis(

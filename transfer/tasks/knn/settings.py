@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -22,17 +22,26 @@ class KnnSettings(TaskSettings):
         neighbours: how many vote (k).
         temperature: a vote weighs exp(cosine / temperature).
         chunk: queries that are compared with the bank at a time, to bound the memory.
+        neighbours_from: the splits whose images vote; where val is evaluated, those of train alone.
     """
 
     neighbours: Count
     temperature: VotingTemperature
     chunk: Count = 512
+    neighbours_from: Literal["train", "train and val"] = "train"
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings of a grid where several k or temperatures are given."""
         lists = any(isinstance(values.get(name), list | tuple) for name in ("neighbours", "temperatures"))
         return KnnGridSettings if lists else cls
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as a record holds them; records before `neighbours_from` are of train alone."""
+        settings = super().recorded()
+        if self.neighbours_from == "train":
+            del settings["neighbours_from"]
+        return settings
 
 
 class KnnGridSettings(TaskSettings):
