@@ -1,10 +1,15 @@
-"""Worker processes: how many, and ending them with their parent."""
+"""Processes: how many workers, ending them with their parent, and whether a recorded one still lives."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
+import socket
 import threading
+from pathlib import Path
+
+INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # linux/proc_ns.h, PROC_PID_INIT_INO
 
 
 def cores() -> int:
@@ -22,3 +27,51 @@ def _leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@functools.cache
+def host_name() -> str:
+    """Return the name of this host; in a container with its PID namespace, as ids differ between those."""
+    name = socket.gethostname() or "localhost"
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return name
+    return name if namespace == INITIAL_PID_NAMESPACE else f"{name}-{namespace:x}"
+
+
+def began(pid: int) -> str | None:
+    """Return when a process of this host began: with its id, no other process ever has the same.
+
+    None if there is no such process, or only what a process leaves until its parent asks after it.
+    """
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (OSError, ValueError):
+        return None if Path("/proc/self/stat").exists() else _began_elsewhere(pid)
+    return None if state in (b"Z", b"X") else f"{_boot()}-{int(fields[18])}"
+
+
+@functools.cache
+def _boot() -> str:
+    """Return a few digits that differ between the boots of this host, where they can be read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return "boot"
+
+
+def _began_elsewhere(pid: int) -> str | None:
+    """Return the same on a system without /proc."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
+    except psutil.Error:
+        return None
+
+
+def is_alive(pid: int, start: str) -> bool:
+    """Return whether the process of this host with this id is still the one that began at `start`."""
+    return began(pid) == start

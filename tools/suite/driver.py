@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
-from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan
+from mmbench.tools.suite.drivers import Driver, stop_what_dead_drivers_left
+from mmbench.tools.suite.executor import prune_logs
+from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.plan import Plan, done_cells
+from mmbench.tools.suite.running import Observer, Running
+from mmbench.tools.suite.schedule import Schedule
+from mmbench.tools.suite.work import Place
+
+__all__ = ["Observer", "Only", "run_cells"]
 
 Only = Literal["missing", "failed", "all"]
 
 
-class Observer(Protocol):
-    """Who watches a run; called in the driver's main thread."""
-
-    def update(self, states: Mapping[str, CellState]) -> None:
-        """Take note of the states, by the id of the cell, that changed; at most 4 times a second."""
-
-    def say(self, line: str) -> None:
-        """Show a line to the user."""
-
-
 def run_cells(
-    plan: Plan, folder: SuiteFolder, *, only: Only = "missing", fail_fast: bool = False, observer: Observer
+    plan: Plan,
+    folder: SuiteFolder,
+    *,
+    only: Only = "missing",
+    fail_fast: bool = False,
+    observer: Observer,
+    perform: str | None = None,
 ) -> None:
     """Run the cells of a plan; afterwards the states of the folder tell what failed.
 
@@ -31,9 +33,54 @@ def run_cells(
             looks at every cell again and reuses what is there.
         fail_fast: stop at the first cell that fails.
         observer: is shown what changes.
+        perform: see `Place`; another one for benchmarks and tests.
 
     Raises:
         UserError: the engine cannot be started, or is lost again and again.
         KeyboardInterrupt: Ctrl-C or SIGTERM; trainings are saved, and the same call goes on.
     """
-    raise NotImplementedError
+    folder = SuiteFolder(folder.root.absolute())
+    stop_what_dead_drivers_left(folder, observer.say)
+    done = frozenset() if only == "all" else done_cells(plan, folder)
+    schedule = Schedule(plan.cells, _chosen(plan, folder, only, done), done)
+    if not schedule.left:
+        return
+    place = Place(
+        folder.root,
+        (plan.suite.data_root or folder.data).absolute(),
+        plan.suite.run.threads,
+        again=only == "all",
+    )
+    if perform is not None:
+        place = place._replace(perform=perform)
+    prune_logs(folder)
+    driver = Driver(folder)
+    try:
+        run = Running(plan.suite.run, folder, place, schedule, driver, observer)
+        run.until_done(fail_fast)
+    finally:
+        driver.close()
+    _say_what_waits(schedule, folder, observer)
+
+
+def _chosen(plan: Plan, folder: SuiteFolder, only: Only, done: frozenset[str]) -> set[str]:
+    """Return the ids of the cells that are to be run."""
+    missing = {cell.id for cell in plan.cells} - done
+    if only != "failed":
+        return missing
+    failed: set[str] = set()
+    for cell in plan.cells:
+        if cell.id in missing:
+            state = folder.state(cell.id)
+            if (state is not None and state.status == "failed") or failed.intersection(cell.after):
+                failed.add(cell.id)
+    return failed
+
+
+def _say_what_waits(schedule: Schedule, folder: SuiteFolder, observer: Observer) -> None:
+    """Say which cells were not run because what they wait for is not done."""
+    for id, cells in schedule.blocked().items():
+        waited_for, state = schedule.cell(id), folder.state(id)
+        why = "failed" if state is not None and state.status == "failed" else "is not done"
+        name = id if waited_for is None else waited_for.name
+        observer.say(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} not run: {name} {why}")

@@ -131,6 +131,13 @@ class SuiteFolder(NamedTuple):
         """Write the state of a cell atomically."""
         write_json(self.state_path(state.id), state.model_dump(mode="json"))
 
+    def write_progress(self, state: CellState) -> None:
+        """Write the state of a running cell whole, without waiting for the disk; one process may do so."""
+        path = self.state_path(state.id)
+        part = path.with_name(f".{state.id}.part")
+        part.write_text(state.model_dump_json(indent=2), encoding="utf-8")
+        part.replace(path)
+
 
 def _read(path: Path) -> CellState | None:
     """Return a cell's state; a damaged one counts as none, so its cell is looked at again."""
