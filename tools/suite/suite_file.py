@@ -35,7 +35,7 @@ def read_suite(spec: str) -> Suite:
         return suite_of(_text(SHIPPED / f"{spec}.yaml"), f"suite {spec}")
     path = Path(spec)
     try:
-        named = "/" in spec or path.suffix.lower() in ENDINGS or path.exists()
+        named = bool(spec) and ("/" in spec or path.suffix.lower() in ENDINGS or path.exists())
     except (OSError, ValueError):  # a name that no file can have
         named = False
     if not named:

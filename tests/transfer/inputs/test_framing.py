@@ -20,7 +20,6 @@ from mmbench.data.sides import Sides
 from mmbench.results import Result, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
-from mmbench.transfer.inputs import framing
 from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, Framing, FramingRule, rule_for
 from mmbench.transfer.inputs.images import FileImages, open_images
@@ -147,7 +146,7 @@ def test_files_that_are_read_one_by_one_follow_the_same_rule(
 def fixed(short: int, fed: int, rule: FramingRule, monkeypatch: pytest.MonkeyPatch, **more: bool) -> Framing:
     files = {"train": lambda: None}
     data = Dataset("x", Path("x"), ("a",), {}, 32, files=files)  # type: ignore[arg-type]
-    monkeypatch.setattr(framing, "sides", lambda *_: Sides(short, short, short, True, True))
+    monkeypatch.setattr("mmbench.data.sides.sides", lambda *_: Sides(short, short, short, True, True))
     return rule.framing(data, "train", fed, from_files=more.get("from_files", fed > 64))
 
 
