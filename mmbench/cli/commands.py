@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and verify the result."),
     "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to tasks."),
     "embed": ("mmbench.transfer.embed_command:embed_command", "Write the features of images to a file."),
+    "reproduce": ("mmbench.tools.reproduce:reproduce", "Run a record again and compare."),
     "results": ("mmbench.tools.results:results", "List and show result records."),
     "leaderboard": ("mmbench.leaderboard.command:leaderboard", "Build a leaderboard from result records."),
     "suite": (

@@ -149,7 +149,10 @@ def test_what_is_not_idx(tmp_path: Path) -> None:
 
 
 def test_torchvision_downloads_to_where_it_is_read(
-    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, serve: Callable[..., tuple]
+    tmp_path: Path,
+    files: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[..., tuple[str, str]],
 ) -> None:
     write(tmp_path / "served", files, packed=True)  # the folder that `serve` serves
     write(tmp_path / "any", {"any": b""})
