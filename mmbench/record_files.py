@@ -19,32 +19,32 @@ def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
     path without links, if it has one. Names that begin with a dot are left out.
     """
     found: dict[str, str | None] = {}
-    files: list[tuple[bool, str]] = []
+    files: list[tuple[bool, str, os.DirEntry[str]]] = []
     folders, entered = [(False, os.fspath(root))], set[Identity]()
     while folders:
         folders.sort(reverse=True)  # those behind links come last
         linked, folder = folders.pop()
         try:
-            if (identity := _identity(folder)) in entered:
+            if (identity := _identity(Path(folder).stat())) in entered:
                 continue
             entered.add(identity)
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    place = (linked or entry.is_symlink(), entry.path)
+                    through = linked or entry.is_symlink()
                     if _is_folder(entry):
-                        folders.append(place)
+                        folders.append((through, entry.path))
                     elif entry.name.lower().endswith(ENDING) or _leads_nowhere(entry):
-                        files.append(place)  # a dead link may have led to a folder of records
+                        files.append((through, entry.path, entry))  # a dead link may have led to records
         except FileNotFoundError:
             continue
         except OSError as error:
             found[folder] = f"folder {one_line(folder)} cannot be read: {error.strerror}"
     seen = set[Identity]()
-    for linked, name in sorted(files):
+    for linked, name, entry in sorted(files, key=lambda file: file[:2]):
         try:
-            identity = _identity(name)
+            identity = _identity(entry.stat())
         except OSError as error:
             if linked or not isinstance(error, FileNotFoundError):  # otherwise it has been removed
                 found[name] = f"{one_line(name)} is a link that leads to nothing; remove it"
@@ -56,8 +56,7 @@ def record_files(root: Path) -> Iterator[tuple[Path, str | None]]:
         yield Path(name), found[name]
 
 
-def _identity(path: str) -> Identity:
-    status = Path(path).stat()
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 

@@ -4,88 +4,120 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
+from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.leaderboard.records.weights import identities
-from mmbench.results import CUSTOM, Metric, Result, config_digest, without_collection
+from mmbench.results import CUSTOM, DatasetReference, Metric, Result, config_digest, without_collection
 
 RECIPE = "recipe "  # begins the origin of the method in cards from before they had a field for the recipe
 FALLBACK = "computed in float32"  # begins the note of a record that could not be computed in bfloat16
 
 _json = json.JSONEncoder(sort_keys=True, default=str).encode
 
+
+@dataclass(frozen=True)
+class Fact:
+    """A column of the frame that each record has once.
+
+    Attributes:
+        part: the field of the record that it is read from, once for all records that share it; empty where
+            it is read from the record itself.
+        value: what it is, of that part.
+    """
+
+    part: Literal["model", "dataset", "provenance", ""]
+    value: Callable[[Any], object]
+
+
+def _card(value: Callable[[ModelCard], object]) -> Fact:
+    return Fact("model", value)
+
+
+def _data(value: Callable[[DatasetReference], object]) -> Fact:
+    return Fact("dataset", value)
+
+
+def _made(value: Callable[[Provenance], object]) -> Fact:
+    return Fact("provenance", value)
+
+
+def _run(value: Callable[[Result], object]) -> Fact:
+    return Fact("", value)
+
+
 # Columns of the frame that each record has once, without those of its identity and metrics.
-FACTS: Mapping[str, Callable[[Result], object]] = MappingProxyType(
+FACTS: Mapping[str, Fact] = MappingProxyType(
     {
-        "arm": lambda result: result.model.arm,
-        "control": lambda result: result.model.control,
-        "task": lambda result: result.task,
-        "dataset": lambda result: result.dataset.name,
-        "fingerprint": lambda result: result.dataset.fingerprint,
-        "split": lambda result: result.dataset.evaluated_split,
-        "split_sizes": lambda result: _json(result.dataset.split_sizes),
-        "protocol": lambda result: result.protocol,
-        "recipe": lambda result: _recipe_and_version(result.protocol)[0],
-        "version": lambda result: _recipe_and_version(result.protocol)[1],
-        "config": lambda result: _json(result.config),
-        "transfer_seed": lambda result: result.seed,
-        "pretraining_seed": lambda result: result.model.seed,
-        "row": lambda result: result.model.arm,
-        "framework": lambda result: result.model.framework,
-        "pretrain_recipe": lambda result: _pretrain_recipe(result.model),
-        "pretrain_recipe_digest": lambda result: result.model.recipe_digest,
-        "pretrain_fingerprint": lambda result: result.model.pretrain_fingerprint,
-        "pretrain_precision": lambda result: result.model.precision,
-        "pretrain_compute_kind": lambda result: _of(result.model.pretrain_compute, "kind"),
-        "pretrain_compute": lambda result: _of(result.model.pretrain_compute, "seconds"),
-        "image_size": lambda result: result.model.preprocessing.image_size,
-        "crop_pct": lambda result: _crop(result.model),
-        "mean": lambda result: _channels(result.model.preprocessing.mean),
-        "std": lambda result: _channels(result.model.preprocessing.std),
-        "high_pass_kernel": lambda result: _of(result.model.preprocessing.high_pass, "kernel_size"),
-        "high_pass_sigma": lambda result: _of(result.model.preprocessing.high_pass, "sigma"),
-        "labels": lambda result: _of(result.labels, "sha256"),
-        "labels_available": lambda result: _of(result.labels, "available"),
-        "framing": lambda result: result.framing,
-        "compute_kind": lambda result: _of(result.compute, "kind"),
-        "compute": lambda result: _of(result.compute, "seconds"),
-        "outcomes": lambda result: _of(result.outcomes, "sha256"),
-        "arch": lambda result: result.model.arch,
-        "arch_options": lambda result: _options(result.model),
-        "method": lambda result: result.model.method,
-        "masking": lambda result: result.model.masking,
-        "pretrain_data": lambda result: result.model.pretrain_data,
-        "pretrain_epochs": lambda result: result.model.epochs,
-        "pretrain_seconds": lambda result: result.model.pretrain_seconds,
-        "high_pass": lambda result: _high_pass(result.model),
-        "preprocessing": lambda result: _preprocessing(result.model),
-        "effective_lr": lambda result: result.effective_lr,
-        "scaled_lr": lambda result: _scaled_rate(result),
-        "wall_seconds": lambda result: result.wall_seconds,
-        "images_per_second": lambda result: result.images_per_second,
-        "created": lambda result: result.created.isoformat(),
-        "mmbench": lambda result: result.provenance.mmbench,
-        "git_sha": lambda result: result.provenance.git_sha,
-        "git_dirty": lambda result: result.provenance.git_dirty,
-        "python": lambda result: result.provenance.python,
-        "packages": lambda result: _json(result.provenance.packages),
-        "platform": lambda result: result.provenance.platform,
-        "processor": lambda result: result.provenance.processor,
-        "cpu_count": lambda result: result.provenance.cpu_count,
-        "threads": lambda result: result.provenance.threads,
-        "device": lambda result: result.provenance.device,
-        "receipt_id": lambda result: result.receipt_id,
-        "fallback": lambda result: _fallback(result.notes),
-        "notes": lambda result: _json(result.notes),
+        "arm": _card(lambda card: card.arm),
+        "control": _card(lambda card: card.control),
+        "task": _run(lambda result: result.task),
+        "dataset": _data(lambda data: data.name),
+        "fingerprint": _data(lambda data: data.fingerprint),
+        "split": _data(lambda data: data.evaluated_split),
+        "split_sizes": _data(lambda data: _json(data.split_sizes)),
+        "protocol": _run(lambda result: result.protocol),
+        "recipe": _run(lambda result: _recipe_and_version(result.protocol)[0]),
+        "version": _run(lambda result: _recipe_and_version(result.protocol)[1]),
+        "config": _run(lambda result: _json(result.config)),
+        "transfer_seed": _run(lambda result: result.seed),
+        "pretraining_seed": _card(lambda card: card.seed),
+        "row": _card(lambda card: card.arm),
+        "framework": _card(lambda card: card.framework),
+        "pretrain_recipe": _card(lambda card: _pretrain_recipe(card)),
+        "pretrain_recipe_digest": _card(lambda card: card.recipe_digest),
+        "pretrain_fingerprint": _card(lambda card: card.pretrain_fingerprint),
+        "pretrain_precision": _card(lambda card: card.precision),
+        "pretrain_compute_kind": _card(lambda card: _of(card.pretrain_compute, "kind")),
+        "pretrain_compute": _card(lambda card: _of(card.pretrain_compute, "seconds")),
+        "image_size": _card(lambda card: card.preprocessing.image_size),
+        "crop_pct": _card(lambda card: _crop(card)),
+        "mean": _card(lambda card: _channels(card.preprocessing.mean)),
+        "std": _card(lambda card: _channels(card.preprocessing.std)),
+        "high_pass_kernel": _card(lambda card: _of(card.preprocessing.high_pass, "kernel_size")),
+        "high_pass_sigma": _card(lambda card: _of(card.preprocessing.high_pass, "sigma")),
+        "labels": _run(lambda result: _of(result.labels, "sha256")),
+        "labels_available": _run(lambda result: _of(result.labels, "available")),
+        "framing": _run(lambda result: result.framing),
+        "compute_kind": _run(lambda result: _of(result.compute, "kind")),
+        "compute": _run(lambda result: _of(result.compute, "seconds")),
+        "outcomes": _run(lambda result: _of(result.outcomes, "sha256")),
+        "arch": _card(lambda card: card.arch),
+        "arch_options": _card(lambda card: _options(card)),
+        "method": _card(lambda card: card.method),
+        "masking": _card(lambda card: card.masking),
+        "pretrain_data": _card(lambda card: card.pretrain_data),
+        "pretrain_epochs": _card(lambda card: card.epochs),
+        "pretrain_seconds": _card(lambda card: card.pretrain_seconds),
+        "high_pass": _card(lambda card: _high_pass(card)),
+        "preprocessing": _card(lambda card: _preprocessing(card)),
+        "effective_lr": _run(lambda result: result.effective_lr),
+        "scaled_lr": _run(lambda result: _scaled_rate(result)),
+        "wall_seconds": _run(lambda result: result.wall_seconds),
+        "images_per_second": _run(lambda result: result.images_per_second),
+        "created": _run(lambda result: result.created.isoformat()),
+        "mmbench": _made(lambda made: made.mmbench),
+        "git_sha": _made(lambda made: made.git_sha),
+        "git_dirty": _made(lambda made: made.git_dirty),
+        "python": _made(lambda made: made.python),
+        "packages": _made(lambda made: _json(made.packages)),
+        "platform": _made(lambda made: made.platform),
+        "processor": _made(lambda made: made.processor),
+        "cpu_count": _made(lambda made: made.cpu_count),
+        "threads": _made(lambda made: made.threads),
+        "device": _made(lambda made: made.device),
+        "receipt_id": _run(lambda result: result.receipt_id),
+        "fallback": _run(lambda result: _fallback(result.notes)),
+        "notes": _run(lambda result: _json(result.notes)),
     }
 )
 METRICS: Mapping[str, Callable[[Metric], object]] = MappingProxyType(
@@ -107,7 +139,7 @@ WHOLE = ("transfer_seed", "version", "image_size", "cpu_count", "threads", "imag
 FLAGS = ("control", "higher_is_better", "primary")
 
 
-def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None] = ()) -> pd.DataFrame:
+def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per record and metric, from pairs of a name (a path) and a record.
 
     Columns: file (the name), path (of the file; None in memory), weights (their identity: the SHA-256 of
@@ -129,21 +161,26 @@ def frame_of(records: Iterable[tuple[str, Result]], paths: Sequence[Path | None]
         return _frame(pairs, paths)
 
 
-def _frame(pairs: Sequence[tuple[str, Result]], paths: Sequence[Path | None]) -> pd.DataFrame:
+def _frame(pairs: Sequence[tuple[str, Result]], paths: Sequence[str]) -> pd.DataFrame:
     """Return the frame of at least one record."""
     results = [result for _, result in pairs]
-    once: dict[str, Any] = {"file": [name for name, _ in pairs]}
-    once["path"] = [None if path is None else str(path) for path in paths] or [None] * len(pairs)
+    once: dict[str, pd.Series[Any]] = {
+        "file": _series("file", [name for name, _ in pairs]),
+        "path": _series("path", list(paths) or [None] * len(pairs)),
+    }
     shared: dict[object, object] = {}  # one object for equal texts: most facts of most records are equal
+    parts = {part: _different(results, part) for part in dict.fromkeys(fact.part for fact in FACTS.values())}
     for name, fact in FACTS.items():
-        values = [fact(result) for result in results]
-        once[name] = [shared.setdefault(value, value) if type(value) is str else value for value in values]
+        different, numbers = parts[fact.part]
+        values = [fact.value(part) for part in different]
+        texts = [shared.setdefault(value, value) if type(value) is str else value for value in values]
+        once[name] = _repeated(_series(name, texts), numbers)
     digests: dict[str, str] = {}
     for text, result in zip(once["config"], results, strict=True):
         if text not in digests:
             digests[text] = config_digest(result.config)
-    once["config_digest"] = [digests[text] for text in once["config"]]
-    once["weights"] = identities(results)
+    once["config_digest"] = _series("config_digest", [digests[text] for text in once["config"]])
+    once["weights"] = _series("weights", identities(results))
 
     each = [(name, metric) for result in results for name, metric in sorted(result.metrics.items())]
     place = np.repeat(np.arange(len(results)), [len(result.metrics) for result in results])
@@ -152,9 +189,25 @@ def _frame(pairs: Sequence[tuple[str, Result]], paths: Sequence[Path | None]) ->
         name == results[index].primary_metric for (name, _), index in zip(each, place.tolist(), strict=True)
     ]
     several |= {name: [fact(metric) for _, metric in each] for name, fact in METRICS.items()}
-    columns = {name: _repeated(_series(name, values), place) for name, values in once.items()}
+    columns = {name: _repeated(values, place) for name, values in once.items()}
     columns |= {name: _series(name, values) for name, values in several.items()}
     return pd.DataFrame(columns)
+
+
+def _different(results: Sequence[Result], part: str) -> tuple[Sequence[Any], npt.NDArray[np.int64]]:
+    """Return the different objects that are this part of records, and the number of each record's own."""
+    if not part:
+        return results, np.arange(len(results))
+    places: dict[int, int] = {}
+    found: list[Any] = []
+    numbers: list[int] = []
+    for result in results:
+        own = getattr(result, part)
+        number = places.setdefault(id(own), len(places))
+        if number == len(found):
+            found.append(own)
+        numbers.append(number)
+    return found, np.array(numbers, dtype=np.int64)
 
 
 def _repeated(values: pd.Series[Any], place: npt.NDArray[np.int64]) -> pd.Series[Any]:

@@ -31,7 +31,7 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
     if not places:
         raise UserError("no folder of result records is named; `mmbench transfer` writes them")
     pairs: list[tuple[str, Result]] = []
-    paths: list[Path] = []
+    paths: list[str] = []
     invalid: list[UserError] = []
     again: list[str] = []
     seen: set[Path] = set()
@@ -41,10 +41,10 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
         invalid += faulty
         for inside, path, record in found:
             if len(places) > 1:  # one folder gives each file once
-                if path.resolve() in seen or first.get(inside) == record:
+                if (real := Path(path).resolve()) in seen or first.get(inside) == record:
                     again.append(prefix + inside)
                     continue
-                seen.add(path.resolve())
+                seen.add(real)
                 first.setdefault(inside, record)
             pairs.append((prefix + inside, record))
             paths.append(path)
@@ -64,7 +64,7 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
     return frame
 
 
-def _read(place: Path) -> tuple[list[tuple[str, Path, Result]], list[UserError]]:
+def _read(place: Path) -> tuple[list[tuple[str, str, Result]], list[UserError]]:
     """Return (path below the folder, absolute path, record) of every record at a place, and other files."""
     if not place.exists():
         raise UserError(f"no folder {place}; `mmbench transfer` writes records, into results/ by default")
@@ -72,13 +72,16 @@ def _read(place: Path) -> tuple[list[tuple[str, Path, Result]], list[UserError]]
         records, invalid = ResultStore(place).read_all()
         if not records and not invalid:
             raise UserError(f"no result records below {place}; `mmbench transfer` writes them")
+        above = "" if place == Path() else f"{place}/".replace("//", "/")
+        absolute = f"{place.absolute()}/".replace("//", "/")
+        inside = [str(path).removeprefix(above) for path, _ in records]
         return [
-            (path.relative_to(place).as_posix(), path.absolute(), found) for path, found in records
+            (name, absolute + name, found) for name, (_, found) in zip(inside, records, strict=True)
         ], invalid
     if place.suffix.lower() != ".json":
         raise UserError(f"{place} is a file, but not of a result record; name a folder of them")
     try:
-        return [(place.name, place.absolute(), read_result(place))], []
+        return [(place.name, str(place.absolute()), read_result(place))], []
     except UserError as error:
         return [], [error]
 

@@ -17,6 +17,7 @@ from mmbench.leaderboard.statistics.spread import (
     spread_of,
     t_half_width,
     t_p_value,
+    unit_spread,
 )
 from mmbench.leaderboard.statistics.summaries import Basis, Interval
 
@@ -78,10 +79,19 @@ def _difference(ours: Runs, theirs: Runs) -> Difference:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Return p values adjusted by Holm's procedure, which bounds the family-wise error."""
-    from statsmodels.stats.multitest import multipletests
+    """Return p values adjusted by Holm's procedure, which bounds the family-wise error.
 
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if len(ps) else []
+    The numbers are those of `statsmodels.stats.multitest.multipletests`, which takes a second to load and
+    searches the whole memory for garbage at each call.
+
+    Source: Holm, Scandinavian Journal of Statistics 6, 1979.
+    """
+    order = np.argsort(ps)
+    raised = np.asarray(ps, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty_like(raised)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1)
+    found: list[float] = adjusted.tolist()
+    return found
 
 
 def _basis(ours: Runs, theirs: Runs) -> Basis:
@@ -99,7 +109,7 @@ def _spreads(ours: Runs, theirs: Runs) -> tuple[Spread, Spread] | None:
     for side in (ours, theirs):
         shared = len(side.means) > 1 and len(set(side.draws)) == 1
         if same or not shared:
-            spreads.append(spread_of(side.units))
+            spreads.append(unit_spread(side))
         elif side.crossed is None:
             return None
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.pooled import Key, Noise, SharedColumns
@@ -124,19 +125,18 @@ def _drawn_mean_ranks(scores: NDArray[np.float64], noise: Noise) -> NDArray[np.f
     scale = np.ones((DRAWS, 1, 1))
     if np.isfinite(noise.degrees):
         scale = np.sqrt(noise.degrees / generator.chisquare(noise.degrees, (DRAWS, 1, 1)))
-    sums = []
+    sums, places = [], np.arange(1, rows + 1).reshape(1, -1, 1)
     for part in np.array_split(scale, max(1, DRAWS * rows * columns // DRAWN_AT_ONCE)):
         normal = generator.standard_normal((len(part), rows, columns))
         drawn = scores + part * (normal @ root.T) / np.sqrt(noise.counts)
         # Ranks without ties, several times faster than rankdata; only rows without any spread can tie.
-        ranks = np.argsort(np.argsort(-drawn, axis=1, kind="stable"), axis=1) + 1
+        ranks = np.empty(drawn.shape, dtype=np.int64)
+        np.put_along_axis(ranks, np.argsort(-drawn, axis=1, kind="stable"), places, axis=1)
         sums.append(ranks.mean(axis=2))
     return np.concatenate(sums)
 
 
 def ranks_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ranks along the first dimension, 1 for the highest; equal scores share their mean rank."""
-    from scipy.stats import rankdata
-
-    ranks: NDArray[np.float64] = rankdata(-scores, axis=0)
-    return ranks
+    ranks: NDArray[np.float64] = pd.DataFrame(scores).rank(ascending=False).to_numpy()
+    return ranks.reshape(scores.shape)

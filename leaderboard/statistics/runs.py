@@ -59,6 +59,11 @@ class Runs:
         return self.means if len(self.means) > 1 else self.values
 
     @functools.cached_property
+    def variance(self) -> float:
+        """The sample variance of the `units`, of which there are two or more."""
+        return float(np.var(self.units, ddof=1))
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The identities of the weights in the order of `means`."""
         return tuple(dict.fromkeys(self.facts["weights"].tolist()))

@@ -33,6 +33,11 @@ def spread_of(units: NDArray[np.float64]) -> Spread:
     return Spread(float(np.var(units, ddof=1)) / len(units), len(units) - 1)
 
 
+def unit_spread(runs: Runs) -> Spread:
+    """Return the spread of a row's mean over its units, of which there are two or more."""
+    return Spread(runs.variance / len(runs.units), len(runs.units) - 1)
+
+
 def crossed_spread(table: NDArray[np.float64]) -> Spread:
     """Return the spread of the mean of values (pretrainings, draws), over new pretrainings and new draws.
 
@@ -56,7 +61,7 @@ def row_spread(runs: Runs) -> Spread | None:
     """Return the spread of a row's mean; None for a single run, or where runs differ by rounding alone."""
     if len(runs.units) < 2 or not runs.varies:
         return None
-    return spread_of(runs.units) if runs.crossed is None else crossed_spread(runs.crossed)
+    return unit_spread(runs) if runs.crossed is None else crossed_spread(runs.crossed)
 
 
 def t_half_width(spread: Spread) -> float:

@@ -77,7 +77,10 @@ def summarise(runs: Measured) -> Summary:
         runs: columns value and weights; interval_low, interval_high, images and unit where known.
     """
     found = Runs.of(runs)
-    std = float(found.values.std(ddof=1)) if len(found.values) > 1 else None
+    std = None
+    if len(found.values) > 1:
+        alike = len(found.units) == len(found.values)
+        std = math.sqrt(found.variance) if alike else float(found.values.std(ddof=1))
     return Summary(found.mean, std, len(found.values), len(found.means), _interval(found))
 
 

@@ -72,7 +72,7 @@ def _draw(axes: Axes, ranks: pd.Series[float], p: pd.DataFrame, rows: list[Row])
         name: COLOURS["baseline" if row.baseline else "ink"]
         for name, row in zip(ranks.index, rows, strict=True)
     }
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         ranks,
         p,
         alpha=SIGNIFICANCE,
@@ -85,6 +85,10 @@ def _draw(axes: Axes, ranks: pd.Series[float], p: pd.DataFrame, rows: list[Row])
         crossbar_props={"color": COLOURS["arm"], "linewidth": 3, "solid_capstyle": "round"},
         color_palette=colours,
     )
+    for bar, *_ in drawn[
+        "crossbars"
+    ]:  # its points come in the order of a set, which differs between processes
+        bar.set_xdata(np.sort(bar.get_xdata()))
 
 
 def _matrix(pairs: dict[tuple[str, str], float], rows: list[Row], names: list[str]) -> pd.DataFrame:

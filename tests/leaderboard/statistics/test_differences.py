@@ -206,6 +206,16 @@ def test_holm_against_its_definition() -> None:
     assert holm([]) == []
 
 
+def test_holm_is_that_of_statsmodels_to_the_last_digit() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    generator = np.random.default_rng(0)
+    for number in (1, 2, 7, 60):
+        ps = (generator.random(number) ** 4).tolist()
+        ps += ps[:3]  # equal ones
+        assert holm(ps) == multipletests(ps, method="holm")[1].tolist()
+
+
 def simulated(
     generator: np.random.Generator, shape: tuple[int, int], drawn: np.ndarray, labels: bool
 ) -> Runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -51,6 +52,21 @@ def test_a_board_has_every_plot_and_they_hold_its_names(make_board_of: Callable[
         shown = [name for name in names if plot.name != "differences" or name != "mscn"]
         assert all(name in plot.svg for name in shown), plot.name
     assert [row.name for row in compared_rows(board)] == ["mixmask", "erase", "moco", "simclr"]
+
+
+def test_the_bar_over_rows_is_drawn_from_left_to_right(make_board_of: Callable[..., Board]) -> None:
+    """scikit-posthocs draws it through a set of names, whose order is another one in every process."""
+    names = [f"row {place}" for place in range(12)]
+    board = make_board_of(names)
+    assert board.overall is not None
+    alike = dict.fromkeys(itertools.combinations(names, 2), 0.9)
+    board = replace(board, overall=replace(board.overall, critical_difference=alike))
+    svg = next(plot.svg for plot in draw_plots(board) if plot.name == "critical-differences")
+    lines = [re.findall(r"[ML] ([\d.]+) ([\d.]+)", path) for path in re.findall(r'd="(M [^"]*)"', svg)]
+    bars = [line for line in lines if len(line) == len(names) and len({y for _, y in line}) == 1]
+    assert len(bars) == 1
+    places = [float(x) for x, _ in bars[0]]
+    assert places == sorted(places)
 
 
 def test_only_differences_beyond_chance_are_coloured(make_board_of: Callable[..., Board]) -> None:
