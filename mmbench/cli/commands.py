@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("mmbench.tools.inspect_checkpoint:inspect", "Describe a checkpoint."),
     "convert": ("mmbench.tools.convert:convert", "Convert a checkpoint and verify the result."),
     "transfer": ("mmbench.transfer.command:transfer", "Measure how a checkpoint transfers to tasks."),
+    "watch": ("mmbench.tools.watch:watch", "Measure a pretraining while it runs."),
     "embed": ("mmbench.transfer.embed_command:embed_command", "Write the features of images to a file."),
     "reproduce": ("mmbench.tools.reproduce:reproduce", "Run a record again and compare."),
     "results": ("mmbench.tools.results:results", "List and show result records."),

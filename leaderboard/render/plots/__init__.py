@@ -1,4 +1,4 @@
-"""Board to plots, each as PNG and SVG: columns, differences, ranks, profiles, and scores against cost."""
+"""Board to plots, each as PNG and SVG: columns, differences, ranks, profiles, cost, epochs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from mmbench.leaderboard.render.plots.columns import column_plot
 from mmbench.leaderboard.render.plots.critical_differences import critical_difference_plot
 from mmbench.leaderboard.render.plots.differences import difference_plots
 from mmbench.leaderboard.render.plots.drawing import Plot, style
+from mmbench.leaderboard.render.plots.epochs import epoch_plots
 from mmbench.leaderboard.render.plots.pareto import pareto_plots
 from mmbench.leaderboard.render.plots.profiles import iqm_plot, profile_plot
 
@@ -26,4 +27,5 @@ def draw_plots(board: Board) -> tuple[Plot, ...]:
         overall = (critical_difference_plot(board), iqm_plot(board), profile_plot(board))
         plots += [plot for plot in overall if plot is not None]
         plots += pareto_plots(board)
+        plots += epoch_plots(board)
     return tuple(plots)

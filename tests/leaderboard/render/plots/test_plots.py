@@ -20,6 +20,7 @@ from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.render.plots import Plot, draw_plots
 from mmbench.leaderboard.render.plots.differences import compared_rows
 from mmbench.leaderboard.render.plots.drawing import COLOURS
+from mmbench.leaderboard.render.plots.epochs import curves_of
 from mmbench.leaderboard.render.plots.labels import LONGEST, Labels, drawable, shortened
 from mmbench.leaderboard.render.plots.pareto import front_of
 
@@ -67,6 +68,26 @@ def test_the_bar_over_rows_is_drawn_from_left_to_right(make_board_of: Callable[.
     assert len(bars) == 1
     places = [float(x) for x, _ in bars[0]]
     assert places == sorted(places)
+
+
+def test_arms_at_several_epochs_are_curves(make_board_of: Callable[..., Board]) -> None:
+    names = ["moco @ epoch 10", "moco @ epoch 2", "moco", "mixmask @ epoch 2 (b)", "x @ epoch 1 @ epoch 2"]
+    names += [f"arm {place} @ epoch {epoch}" for epoch in (1, 3, 5) for place in range(7)]
+    board = make_board_of([*names, "random"], columns=2)
+    entries = [(row, board.cells[row.name, board.columns[0].key]) for row in board.rows]
+    curves = curves_of(entries)
+    assert list(curves) == [*(f"arm {place}" for place in range(7)), "moco"]
+    assert list(curves["moco"]) == [2, 10] and list(curves["arm 3"]) == [1, 3, 5]
+    assert curves["moco"][10] is board.cells["moco @ epoch 10", board.columns[0].key]
+    plots = [plot for plot in draw_plots(board) if plot.name.startswith("epochs-")]
+    assert [plot.name for plot in plots] == [f"epochs-{column.name}" for column in board.columns]
+    for plot in plots:
+        bare = re.sub(r"var\(--[\w-]+, #[0-9a-f]{6}\)", "", plot.svg)
+        assert not re.search(r"#[0-9a-f]{6}", bare), "a colour that no theme defines"
+        assert "arm 5" in plot.svg and "arm 6" not in plot.svg and "2 more arms left out" in plot.svg
+        assert "arm 0 from" in plot.words and "at epoch 1 to" in plot.words
+    few = draw_plots(make_board_of(["moco @ epoch 1", "mixmask @ epoch 2", "random"]))
+    assert not [plot for plot in few if plot.name.startswith("epochs-")]
 
 
 def test_only_differences_beyond_chance_are_coloured(make_board_of: Callable[..., Board]) -> None:
