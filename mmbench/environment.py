@@ -71,7 +71,7 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return the processor's name from Linux' /proc/cpuinfo, or else from Python."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -95,7 +95,7 @@ def provenance(device: str = "cpu") -> Provenance:
         python=platform.python_version(),
         packages=package_versions(),
         platform=platform.platform(),
-        processor=_processor(),
+        processor=processor_name(),
         cpu_count=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         device=name,

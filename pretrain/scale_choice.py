@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mmbench.data import Dataset
 from mmbench.data.manifest import manifest
-from mmbench.data.sides import sides
 from mmbench.file_names import printable
 from mmbench.pretrain.recipes.files import DEFAULT_SCALE, Scale, scales
-from mmbench.pretrain.sources.opening import open_images
+
+if TYPE_CHECKING:
+    from mmbench.data import Dataset
 
 
 class Choice(NamedTuple):
@@ -64,6 +64,8 @@ def known_facts(data: str) -> ImageFacts | None:
 
 def facts_of(dataset: Dataset) -> ImageFacts:
     """Return size and number of the training images of a data set that is open."""
+    from mmbench.data.sides import sides  # imports torch
+
     found = sides(dataset, "train")
     images = len(dataset.files["train"]()) if "train" in dataset.files else len(dataset.split("train"))
     return ImageFacts(None if found is None else found.median, images)
@@ -85,6 +87,8 @@ def scale_for(data: str, root: Path, dataset: Dataset | None = None) -> tuple[Ch
         return by_name, dataset
     facts = known_facts(data) if dataset is None else None
     if facts is None:
+        from mmbench.pretrain.sources.opening import open_images
+
         dataset = dataset or open_images(data, root)
         facts = facts_of(dataset)
     return scale_for_images(facts), dataset

@@ -142,12 +142,24 @@ def broken_protocols() -> tuple[str, ...]:
     return _files().broken
 
 
+@functools.cache
+def _of_own_file(name: str) -> dict[str, Protocol]:
+    """Return the versions in the file of ours that is called as a protocol is; reading all takes longer."""
+    file = resources.files("mmbench.transfer.protocols") / f"{name.replace('/', '-')}.yaml"
+    try:
+        return {version.id: version for version in _read(file.read_bytes(), file.name)}
+    except (OSError, ValueError, UserError):  # no such file, or no file can be called so
+        return {}
+
+
 def get_protocol(protocol_id: str) -> Protocol:
     """Return the protocol with this id.
 
     Raises:
         UserError: there is none (near match named); files that could not be read are named too.
     """
+    if protocol_id in (own := _of_own_file(protocol_id.partition("@")[0])):
+        return own[protocol_id]
     if protocol_id not in protocols():
         unknown = unknown_name("protocol", protocol_id, protocols())
         raise UserError("; skipped: ".join([str(unknown), *broken_protocols()]))

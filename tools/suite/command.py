@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 
-from mmbench.tools.suite.plan import plan_of
-from mmbench.tools.suite.suite_file import read_suite
+from mmbench.cli import options
+from mmbench.cli.next_step import next_step
 
 
 @click.group()
@@ -18,7 +21,31 @@ def suite() -> None:
 
 @suite.command(epilog="Example: mmbench suite plan demo")
 @click.argument("spec", metavar="SUITE")
-def plan(spec: str) -> None:
-    """Print what a suite runs."""
-    found = plan_of(read_suite(spec))
-    click.echo(f"suite {found.suite.name}: {len(found.cells)} cells")
+@options.out(default=None, help="Folder of the suite. Default: the suite's name.")
+@click.option(
+    "--results",
+    "records",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of earlier records, for the estimate of the time; may be given again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) -> None:
+    """Print what a suite runs, what of it is done, how long the rest takes and what is missing.
+
+    Nothing is started or written.
+    """
+    from mmbench.tools.suite import planning
+    from mmbench.tools.suite.folder import SuiteFolder
+    from mmbench.tools.suite.suite_file import read_suite
+
+    read = read_suite(spec)
+    found = planning.overview(read, SuiteFolder(out or Path(read.name)), records)
+    if as_json:
+        click.echo(json.dumps(planning.as_json(found)))
+        return
+    from mmbench.tools.suite.plan_table import print_plan
+
+    print_plan(found)
+    where = () if out is None else ("--out", out)
+    next_step("suite", "run", spec, *where)

@@ -11,6 +11,50 @@ from mmbench.errors import unknown_name
 from mmbench.plugins import load_plugins
 from mmbench.tasks import ANY_DATA, TASKS
 
+# Size of the unpacked files in GB, as their authors publish the archives.
+DATA_GB = {
+    "ade20k": 1.0,
+    "caltech101": 0.14,
+    "cars": 1.9,
+    "cifar10": 0.18,
+    "cifar100": 0.18,
+    "cityscapes": 12.0,
+    "coco": 20.0,
+    "coco-keypoints": 20.0,
+    "dtd": 0.6,
+    "fashion-mnist": 0.06,
+    "fgvc-aircraft": 2.7,
+    "flowers102": 0.35,
+    "food101": 5.0,
+    "imagenet": 145.0,
+    "imagenet-100": 14.0,
+    "oxford-pets": 0.8,
+    "patterns": 0.05,
+    "stl10": 2.9,
+    "sun397": 37.0,
+    "tiny-imagenet": 0.25,
+    "voc": 2.8,
+    "voc12aug": 2.1,
+    "voc2007": 0.9,
+}
+# What `mmbench data prepare NAME --download` can fetch.
+DOWNLOADABLE = (
+    "caltech101",
+    "cifar10",
+    "cifar100",
+    "dtd",
+    "fashion-mnist",
+    "fgvc-aircraft",
+    "flowers102",
+    "food101",
+    "oxford-pets",
+    "stl10",
+    "sun397",
+    "tiny-imagenet",
+    "voc2007",
+)
+RENDERED = ("patterns",)
+
 OWN_FOLDER = "folder"  # `mmbench data` calls the data root's own folder so
 
 

@@ -1,11 +1,35 @@
-"""How long the cells of a suite take: measured where records of this machine tell, else a rough guess."""
+"""How long the cells of a suite take: from earlier records of this machine, else a rough guess.
+
+The guess counts multiplications and divides by the rate of a known machine: for one core the rate of the
+demo's pretraining, for a GPU that of MoCo v2 as its authors published it.
+"""
 
 from __future__ import annotations
 
-from mmbench.tools.suite.cell import DataWork, PretrainWork, Work
+import heapq
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mmbench.environment import processor_name
+from mmbench.pretrain.recipes.recipe import Recipe, get_recipe, split_name
+from mmbench.pretrain.scale_choice import known_facts, scale_for_images, scale_for_name
+from mmbench.record_files import record_files
+from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork, Work
+from mmbench.tools.suite.data_facts import DATA_GB, facts_of
+from mmbench.tools.suite.schedule import Schedule
+from mmbench.transfer.resolution import ResolvedTask, resolve_task
+
+Kind = Literal["measured", "rough"]
+MOST_RECORDS = 2000  # files that are read; of more, evenly spread ones
 
 # Seconds on one core of a 2-core machine, at the sizes of the demo.
-PATTERNS_SECONDS = 25.0
+PATTERNS_SECONDS, FIND_SECONDS = 25.0, 2.0
+READ_MB_PER_SECOND = 200.0  # of files that are identified by their contents, once
+DEMO_ARCH, DEMO_DATA = "mixmask_resnet8", "patterns"
 EPOCH_SECONDS = {"mixmask": 7.0, "moco": 4.5, "erase": 7.0, "mscn": 5.0}
 PROTOCOL_SECONDS = {
     "knn/patterns@2": 3.0,
@@ -20,11 +44,207 @@ PROTOCOL_SECONDS = {
     "segmentation/patterns@1": 19.0,
 }
 
+# Multiplications per second, in thousands of millions. Core: the demo's MoCo, 4,000 images of 32 px through
+# mixmask_resnet8 four times in 4.5 s. GPU: MoCo v2 took 53 h on 8 V100 for 200 epochs of ImageNet
+# (facebookresearch/moco, README), which is four passes of 1.28 million images through a ResNet-50.
+CORE_RATE, GPU_RATE = 43.0, 2750.0
+# Multiplications of one pass of one image, in thousands of millions, at the side in pixels (He et al. 2016).
+NETWORKS: dict[str, tuple[float, int]] = {
+    DEMO_ARCH: (0.012, 32),
+    "resnet18_cifar": (0.56, 32),
+    "resnet34_cifar": (1.16, 32),
+    "resnet50_cifar": (1.31, 32),
+    "resnet101_cifar": (2.52, 32),
+    "wide_resnet50_2": (11.4, 224),
+    "wide_resnet101_2": (22.8, 224),
+    "resnet18": (1.8, 224),
+    "resnet34": (3.7, 224),
+    "resnet101": (7.8, 224),
+    "resnet152": (11.5, 224),
+}
+USUAL_NETWORK = (4.1, 224)  # ResNet-50, also for what is not listed
+FORWARD, TRAINING = 1.0, 3.0  # a backward pass costs two forward ones
+# Passes of one image per step: the key's forward pass, and a training pass for each branch of the query.
+BRANCHES = {"none": 1, "mscn": 1, "unmix+mixmask": 3}
+TWO_SIDED = ("simclr", "byol", "simsiam")
+USUAL_IMAGES, USUAL_SIDE = 50_000, 224  # of folders, which are not opened
+SCENE_PASSES = 1.5 * TRAINING  # heads of detectors and segmentors cost about half as much again
 
-def rough_seconds(work: Work) -> float:
-    """Return a rough guess of the wall time of a piece of work."""
+
+class Estimates(NamedTuple):
+    """Seconds that were measured on this machine.
+
+    Attributes:
+        transfers: (protocol, data, length, architecture or "") -> median wall time.
+        epochs: (method, data, architecture) -> median wall time of an epoch of pretraining.
+        on_gpu: whether cells run on GPUs.
+    """
+
+    transfers: Mapping[tuple[str, str, str, str], float] = {}
+    epochs: Mapping[tuple[str, str, str], float] = {}
+    on_gpu: bool = False
+
+    def of(self, work: Work) -> tuple[float, Kind]:
+        """Return the seconds that a piece of work is expected to take, and how that is known."""
+        found: float | None = None
+        if isinstance(work, PretrainWork):
+            recipe = recipe_of(work.method, work.scale, work.data)
+            arch, epochs = _arch_of(work, recipe), _epochs(work, recipe)
+            found = self.epochs.get((recipe.arm, Path(work.data).name, arch))
+            found = None if found is None else found * epochs
+        elif isinstance(work, TransferWork):
+            found = self.transfers.get((*_measured_key(*_key_of(work)), _network_of(work) or ""))
+        return (rough_seconds(work, on_gpu=self.on_gpu), "rough") if found is None else (found, "measured")
+
+
+def estimates(folders: Iterable[Path], *, on_gpu: bool) -> Estimates:
+    """Return what earlier records below some folders, made on this kind of machine, tell of times."""
+    transfers: dict[tuple[str, str, str, str], list[float]] = {}
+    epochs: dict[tuple[str, str, str], list[float]] = {}
+    for record in _records(folders):
+        try:
+            made, card, seconds = record["provenance"], record["model"], float(record["wall_seconds"])
+            same = made["processor"] == processor_name() and (made["device"] != "cpu") == on_gpu
+            key = (record["protocol"].partition("+")[0], record["dataset"]["name"])
+            if not same or any("feature bank" in note for note in record.get("notes", ())):
+                continue
+            for arch in (card["arch"], ""):
+                transfers.setdefault((*key, _length(record["config"]), arch), []).append(seconds)
+            if card.get("source_format") == "run" and card.get("pretrain_seconds") and card.get("epochs"):
+                trained = (card["method"], card["pretrain_data"], card["arch"])
+                epochs.setdefault(trained, []).append(card["pretrain_seconds"] / card["epochs"])
+        except (KeyError, TypeError, ValueError, AttributeError):  # not a record, or not one of ours
+            continue
+    return Estimates(_medians(transfers), _medians(epochs), on_gpu)
+
+
+def _medians(found: Mapping[Any, list[float]]) -> dict[Any, float]:
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def _records(folders: Iterable[Path]) -> Iterator[Any]:
+    """Yield the JSON values of records, at most `MOST_RECORDS`."""
+    paths = [path for folder in folders for path, problem in record_files(folder) if problem is None]
+    for path in paths[:: max(1, len(paths) // MOST_RECORDS)]:
+        try:
+            yield json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+
+
+def _length(config: Mapping[str, Any]) -> str:
+    """Return how long a run is, by its settings."""
+    return f"{config.get('epochs')} {config.get('iterations')}"
+
+
+@cache
+def recipe_of(method: str, scale: str | None, data: str) -> Recipe:
+    """Return the recipe of a pretraining; without a scale that which fits what is known of the data."""
+    if scale is None and split_name(method)[1] is None:
+        if (choice := scale_for_name(data)) is not None:
+            scale = choice.scale.name
+        elif (facts := known_facts(data)) is not None:
+            scale = scale_for_images(facts).scale.name
+    return get_recipe(method, scale)
+
+
+def _key_of(work: TransferWork) -> tuple[str, str, str, str]:
+    """Return what decides how long a transfer takes, besides its weights: task, protocol, settings, data."""
+    settings = json.dumps(work.settings, sort_keys=True) if work.settings else "{}"
+    return work.task, work.protocol, settings, work.data
+
+
+@cache
+def _task(name: str, protocol: str, settings: str, data: str) -> ResolvedTask:
+    return resolve_task(name, protocol, json.loads(settings), data)
+
+
+@cache
+def _measured_key(name: str, protocol: str, settings: str, data: str) -> tuple[str, str, str]:
+    task = _task(name, protocol, settings, data)
+    return task.protocol.id, Path(data).name, _length(task.settings.recorded())
+
+
+def _arch_of(work: PretrainWork, recipe: Recipe) -> str:
+    return work.arch or str(recipe.settings["arch"])
+
+
+def _epochs(work: PretrainWork, recipe: Recipe) -> int:
+    return work.epochs or int(recipe.settings["epochs"])
+
+
+def _network_of(work: TransferWork) -> str | None:
+    """Return the architecture that is measured; None where only the file states it."""
+    if isinstance(work.weights, PretrainWork):
+        return _arch_of(work.weights, recipe_of(work.weights.method, work.weights.scale, work.weights.data))
+    return "pixels" if work.weights == "pixels" else work.arch
+
+
+def _pass(arch: str | None, side: int) -> float:
+    """Return the multiplications of one pass of one image of this side, in thousands of millions."""
+    name = (arch or "").removeprefix("mixmask_").removeprefix("msra_")
+    cost, usual = NETWORKS.get(arch or "", NETWORKS.get(name, USUAL_NETWORK))
+    return cost * (side / usual) ** 2
+
+
+def rough_seconds(work: Work, *, on_gpu: bool = False) -> float:
+    """Return a rough guess of the wall time of a piece of work, on one core or one GPU."""
     if isinstance(work, DataWork):
-        return PATTERNS_SECONDS
+        found = FIND_SECONDS + DATA_GB.get(work.data, 0) * 1000 / READ_MB_PER_SECOND
+        return PATTERNS_SECONDS if work.data == DEMO_DATA else found
+    rate = GPU_RATE if on_gpu else CORE_RATE
+    facts = facts_of(work.data)
+    images = facts.train_images or USUAL_IMAGES
     if isinstance(work, PretrainWork):
-        return EPOCH_SECONDS.get(work.method, 6.0) * (work.epochs or 8)
-    return PROTOCOL_SECONDS.get(work.protocol, 10.0)
+        recipe = recipe_of(work.method, work.scale, work.data)
+        arch, epochs = _arch_of(work, recipe), _epochs(work, recipe)
+        if arch == DEMO_ARCH and work.data == DEMO_DATA and not on_gpu:
+            return EPOCH_SECONDS.get(work.method, 6.0) * epochs
+        side = int(recipe.settings.get("image_size") or facts.image_size or USUAL_SIDE)
+        framework, masking = (recipe.settings[axis]["name"] for axis in ("framework", "masking"))
+        passes = FORWARD + TRAINING * BRANCHES.get(masking, 2)
+        passes *= 2 if framework in TWO_SIDED else 1
+        return images * epochs * passes * _pass(arch, side) / rate
+    return _rough_transfer(*_key_of(work), _network_of(work), on_gpu)
+
+
+@cache
+def _rough_transfer(
+    name: str, protocol: str, stated: str, data: str, network: str | None, on_gpu: bool
+) -> float:
+    task = _task(name, protocol, stated, data)
+    rate = GPU_RATE if on_gpu else CORE_RATE
+    facts = facts_of(data)
+    images = facts.train_images or USUAL_IMAGES
+    if network in (DEMO_ARCH, "pixels") and data == DEMO_DATA and task.protocol.id in PROTOCOL_SECONDS:
+        return PROTOCOL_SECONDS[task.protocol.id]
+    settings = task.settings.recorded()
+    if task.entry.dense and not task.entry.frozen:
+        sides = settings.get("train_sizes") or settings.get("crop") or USUAL_SIDE
+        side = max(sides) if isinstance(sides, list | tuple) else int(sides)
+        seen = settings.get("iterations", 1000) * settings.get("batch_size", 16)
+        return float(seen * SCENE_PASSES * _pass(network, side) / rate)
+    side = task.protocol.image_size or facts.image_size or USUAL_SIDE
+    length = settings.get("epochs", 1) if settings.get("features") == "augmented" else 1
+    passes = FORWARD * length
+    if not task.entry.frozen:
+        passes = TRAINING * settings.get("epochs", 1) * settings.get("fraction", 1.0)
+    # Every task sees the evaluated images once; they are about a fifth as many.
+    return float(1 + images * (passes + FORWARD / 5) * _pass(network, side) / rate)
+
+
+def wall_seconds(cells: Iterable[Cell], done: Iterable[str], workers: int) -> float:
+    """Return the wall time of those cells that are not done, on so many workers."""
+    cells, finished = tuple(cells), set(done)
+    schedule = Schedule(cells, {cell.id for cell in cells} - finished, finished)
+    running: list[tuple[float, int, Cell]] = []
+    now, number = 0.0, 0
+    while True:
+        while schedule.ready and len(running) < workers:
+            cell = schedule.take()
+            number += 1
+            heapq.heappush(running, (now + cell.seconds, number, cell))
+        if not running:
+            return now
+        now, _, cell = heapq.heappop(running)
+        schedule.finish(cell)

@@ -149,11 +149,15 @@ def _settings_words(column: Column) -> str:
 
 def _notes(resolved: Resolved) -> Iterator[str]:
     """Yield what is left out, once per reason."""
-    for name, reason in dict.fromkeys(one for column in resolved.columns for one in column.left_out):
-        yield f"{name}: {reason}"
+    left_out: dict[tuple[str, str], dict[str, None]] = {}
+    for column in resolved.columns:
+        for name, reason in () if column.stated.optional else column.left_out:
+            left_out.setdefault((name, reason), {})[column.task.entry.name] = None
+    for (name, reason), tasks in left_out.items():
+        yield f"left out: {name} on {', '.join(tasks)} ({reason})"
     optional = dict.fromkeys(c.task.entry.name for c in resolved.columns if c.stated.optional)
     if optional:
-        yield f"optional tasks are left out: {', '.join(optional)}"
+        yield f"left out: optional tasks ({', '.join(optional)})"
 
 
 def is_done(cell: Cell, folder: SuiteFolder) -> bool:

@@ -143,7 +143,7 @@ def _column(stated: SuiteTask, task: ResolvedTask, data: DataFacts, rows: dict[s
         if row.name in stated.without or (stated.arms is not None and row.name not in stated.arms):
             continue
         if row.arm.checkpoint == "pixels" and not task.entry.frozen:
-            left_out.append((row.name, f"{task.entry.name} trains a backbone, and raw pixels have none"))
+            left_out.append((row.name, "the task trains a backbone, and raw pixels have none"))
             continue
         measured.append(row.name)
         if row.kind != "fixed":

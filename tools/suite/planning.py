@@ -1,0 +1,213 @@
+"""`mmbench suite plan`: what would run, what is done, how long the rest takes, and what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmbench.processes import cores
+from mmbench.tools.doctor_checks import Finding
+from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
+from mmbench.tools.suite.configuration import gpus
+from mmbench.tools.suite.estimate import Kind, estimates, wall_seconds
+from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.plan import Plan, done_cells, plan_of
+from mmbench.tools.suite.requirements import missing, requirements
+from mmbench.tools.suite.suite import Suite
+
+FORMAT = 1  # of the JSON; a change that readers would notice is a new number
+
+
+class Overview(NamedTuple):
+    """A plan and what is known of it on this machine.
+
+    Attributes:
+        done: ids of the cells that are done.
+        kinds: id of a cell -> whether its seconds were measured.
+        workers: cells at a time.
+        seconds: wall time of what is not done.
+        findings: what the plan needs of this machine.
+        on_gpu: whether the estimates are for GPUs.
+    """
+
+    plan: Plan
+    folder: SuiteFolder
+    done: frozenset[str]
+    kinds: dict[str, Kind]
+    workers: int
+    seconds: float
+    findings: list[Finding]
+    on_gpu: bool
+
+
+def workers_of(suite: Suite) -> int:
+    """Return how many cells run at a time, as far as that is known before the run."""
+    run = suite.run
+    if run.executor == "slurm":
+        return run.slurm.nodes * run.slurm.jobs * run.slurm.workers_per_node
+    if run.workers != "auto":
+        return run.workers
+    found = len(gpus()) // run.gpus_per_cell if run.gpus_per_cell else 0
+    return found or max(1, cores() // run.threads)
+
+
+def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) -> Overview:
+    """Return the plan of a suite with what is done and missing, and how long the rest takes.
+
+    Args:
+        folder: of the suite, which need not exist.
+        records: folders of earlier records, beside the suite's own, for the estimates.
+    """
+    run = suite.run
+    elsewhere = run.executor != "local" and "gpus_per_cell" in run.model_fields_set
+    on_gpu = bool(run.gpus_per_cell) and (elsewhere or bool(gpus()))
+    known = estimates((folder.results, *records), on_gpu=on_gpu)
+    found: list[Kind] = []  # in the order of the cells
+
+    def seconds_of(work: Work) -> float:
+        seconds, kind = known.of(work)
+        found.append(kind)
+        return seconds
+
+    plan = plan_of(suite, seconds_of)
+    kinds = {cell.id: kind for cell, kind in zip(plan.cells, found, strict=True)}
+    done = done_cells(plan, folder)
+    workers = workers_of(suite)
+    seconds = wall_seconds(plan.cells, done, workers)
+    findings = requirements(plan, folder, workers)
+    return Overview(plan, folder, done, kinds, workers, seconds, findings, on_gpu)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, such as "3 min" or "12 days".
+
+    >>> duration(4), duration(200), duration(9000), duration(10**6)
+    ('4 s', '3 min', '2.5 hours', '12 days')
+    """
+    for unit, length in (("days", 86400), ("hours", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            number = seconds / length
+            return f"{number:,.0f} {unit}" if unit == "min" or number >= 10 else f"{number:.1f} {unit}"
+    return f"{math.ceil(seconds)} s"
+
+
+def column_of(cell: Cell) -> str:
+    """Return the column that a cell belongs to; pretrainings and data have one each."""
+    work = cell.work
+    if isinstance(work, TransferWork):
+        settings = "".join(f" {name}={value}" for name, value in work.settings.items())
+        return f"{work.protocol}{settings} on {work.data}"
+    return "pretraining" if isinstance(work, PretrainWork) else "data"
+
+
+def row_of(cell: Cell) -> str:
+    """Return the row that a cell belongs to; empty for data."""
+    return "" if cell.work.kind == "data" else cell.work.arm
+
+
+class Counts(NamedTuple):
+    """Cells per (row, column), those that are done, and seconds of the rest per column."""
+
+    cells: Counter[tuple[str, str]]
+    done: Counter[tuple[str, str]]
+    seconds: dict[str, float]
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows, in the order of the plan."""
+        return list(dict.fromkeys(row for row, _ in self.cells if row))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns, in the order of the plan."""
+        return list(dict.fromkeys(column for _, column in self.cells))
+
+
+def counts(found: Overview) -> Counts:
+    """Count the cells of a plan by row and column."""
+    cells, done, seconds = Counter[tuple[str, str]](), Counter[tuple[str, str]](), dict[str, float]()
+    for cell in found.plan.cells:
+        key = (row_of(cell), column_of(cell))
+        cells[key] += 1
+        done[key] += cell.id in found.done
+        seconds[key[1]] = seconds.get(key[1], 0.0) + (0 if cell.id in found.done else cell.seconds)
+    return Counts(cells, done, seconds)
+
+
+def estimate_words(found: Overview) -> str:
+    """Return the estimate in words, and what it is from."""
+    left = [cell.id for cell in found.plan.cells if cell.id not in found.done]
+    if not left:
+        return "everything is done"
+    measured = sum(found.kinds[id] == "measured" for id in left)
+    machine = "GPUs like a V100" if found.on_gpu else "CPU cores"
+    if measured == len(left):
+        source = "from earlier records on this hardware"
+    elif not measured:
+        source = f"a rough guess, for {machine}"
+    else:
+        source = f"{measured} of {len(left)} cells from earlier records on this hardware, the rest a guess"
+    many = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    return f"about {duration(found.seconds)} left on {many} ({source})"
+
+
+def as_json(found: Overview) -> dict[str, Any]:
+    """Return everything of a plan as JSON values; docs/suite.md says what each field means."""
+    counted, plan = counts(found), found.plan
+    left = [cell for cell in plan.cells if cell.id not in found.done]
+    return {
+        "format": FORMAT,
+        "suite": plan.suite.name,
+        "title": plan.suite.title,
+        "folder": str(found.folder.root),
+        "cells": len(plan.cells),
+        "done": len(found.done),
+        "seconds_left": round(found.seconds, 1),
+        "cell_seconds_left": round(sum(cell.seconds for cell in left), 1),
+        "measured": sum(found.kinds[cell.id] == "measured" for cell in left),
+        "rough": sum(found.kinds[cell.id] == "rough" for cell in left),
+        "workers": found.workers,
+        "missing": [
+            {"what": one.name, "detail": one.detail, "fix": one.fix} for one in missing(found.findings)
+        ],
+        "notes": list(plan.notes),
+        "counts": [
+            {
+                "row": row,
+                "column": column,
+                "cells": counted.cells[row, column],
+                "done": counted.done[row, column],
+            }
+            for row, column in counted.cells
+        ],
+        "work": [
+            {
+                "id": cell.id,
+                "name": cell.name,
+                "kind": cell.work.kind,
+                "after": list(cell.after),
+                "seconds": round(cell.seconds, 1),
+                "estimate": found.kinds[cell.id],
+                "done": cell.id in found.done,
+            }
+            for cell in plan.cells
+        ],
+    }
+
+
+def lines(found: Overview) -> Iterator[str]:
+    """Yield the lines below the table: estimate, notes, and what is missing."""
+    yield estimate_words(found)
+    yield from found.plan.notes
+    lacking = missing(found.findings)
+    if lacking:
+        yield f"missing on this machine ({len(lacking)}):"
+        for one in lacking:
+            yield f"  {one.name}: {one.detail}"
+            if one.fix:
+                yield f"    -> {one.fix}"
+    else:
+        yield "nothing is missing on this machine"
