@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
+from mmbench.cli import options
 from mmbench.cli.next_step import next_step
+from mmbench.errors import UserError
 from mmbench.tools.doctor_checks import CHECKS, Finding, run_check
 
 MARKS = {"ok": ("ok", "green"), "absent": ("absent", "yellow"), "problem": ("PROBLEM", "bold red")}
@@ -16,6 +19,28 @@ MARKS = {"ok": ("ok", "green"), "absent": ("absent", "yellow"), "problem": ("PRO
 def diagnose() -> list[Finding]:
     """Run every check and return the findings; a check that raises is a finding, too."""
     return [run_check(name, fix, check) for name, fix, check in CHECKS]
+
+
+def suite_findings(spec: str, out: Path | None = None) -> list[Finding]:
+    """Return what a suite needs of this machine, its data opened.
+
+    Args:
+        spec: a shipped name or a YAML file.
+        out: the suite's folder; None means one of its name.
+
+    Raises:
+        UserError: no such suite, or one that cannot be meant.
+    """
+    from mmbench.tools.suite.folder import SuiteFolder
+    from mmbench.tools.suite.plan import plan_of
+    from mmbench.tools.suite.planning import workers_of
+    from mmbench.tools.suite.requirements import opened, requirements
+    from mmbench.tools.suite.suite_file import read_suite
+
+    suite = read_suite(spec)
+    folder = SuiteFolder(out or Path(suite.name))
+    found = requirements(plan_of(suite), folder, workers_of(suite))
+    return opened(found, suite.data_root or folder.data)
 
 
 def print_table(findings: list[Finding]) -> None:
@@ -45,14 +70,20 @@ def print_table(findings: list[Finding]) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(as_json: bool) -> int:
+@click.option("--suite", "spec", metavar="SUITE", help="Check as well what a suite needs of this machine.")
+@options.out(default=None, help="Folder of the suite. Default: the suite's name.")
+def doctor(as_json: bool, spec: str | None, out: Path | None) -> int:
     """Check your installation and suggest fixes.
 
     Each check runs the real thing: torch's gradients, torchvision's operators, our backbones, and a forward
     pass of a tiny model in Detectron2 and in mmsegmentation. Exit code 1 if something that is installed does
-    not work; a missing optional library is only noted.
+    not work; a missing optional library is only noted. With --suite also if something that the suite needs
+    is missing: its data are opened, and disk and memory are compared with its plan.
     """
-    findings = diagnose()
+    if out is not None and spec is None:
+        raise UserError("--out is the folder of a suite; add --suite, or omit it")
+    needed = [] if spec is None else suite_findings(spec, out)  # an unknown suite ends before the checks
+    findings = [*diagnose(), *needed]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -63,6 +94,8 @@ def doctor(as_json: bool) -> int:
             f"{problems} to fix, with the commands above."
             if problems
             else "Everything that is installed works."
+            if spec is None
+            else f"Everything that is installed works, and nothing is missing for suite {spec}."
         )
         if not problems:
             next_step("demo", "--out", "demo")

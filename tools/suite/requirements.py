@@ -34,6 +34,7 @@ RECORD_BYTES = 500_000  # a record with outcomes and plots
 CELL_BYTES, SCENES_BYTES = 10**9, 2.5 * 10**9  # memory of a worker with its libraries
 LARGEST_SIDE_IN_MEMORY = 64  # pixels; larger images are read as files
 GB = 10**9
+DATA = "data "  # begins the name of a finding about a data set
 
 
 def requirements(plan: Plan, folder: SuiteFolder, workers: int) -> list[Finding]:
@@ -73,13 +74,37 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def opened(findings: Iterable[Finding], root: Path) -> list[Finding]:
+    """Return the findings with those about data replaced by what opening the data set shows."""
+    return [
+        _opened(finding, root) if finding.name.startswith(DATA) and finding.status == "ok" else finding
+        for finding in findings
+    ]
+
+
+def _opened(finding: Finding, root: Path) -> Finding:
+    name = finding.name.removeprefix(DATA)
+    if not _is_there(data_path(name, root)):
+        return finding  # the run renders it
+    from mmbench.data import load_dataset
+    from mmbench.data.quick_check import quick_check
+
+    try:
+        dataset = load_dataset(name, root)
+        remarks = (*dataset.remarks, *(quick_check(dataset) if dataset.splits else ()))
+    except UserError as error:
+        return Finding(finding.name, "problem", str(error), f"mmbench data check {name} --data-root {root}")
+    words = "; ".join((f"{len(dataset.classes)} classes in {dataset.root}", *remarks))
+    return Finding(finding.name, "ok", words)
+
+
 def _data(cells: Iterable[Cell], root: Path) -> Iterator[Finding]:
     for name in dict.fromkeys(cell.work.data for cell in cells if cell.work.kind == "data"):
         path = data_path(name, root)
         if _is_there(path):
-            yield Finding(f"data {name}", "ok", f"found in {path}")
+            yield Finding(f"{DATA}{name}", "ok", f"found in {path}")
         elif name in RENDERED:
-            yield Finding(f"data {name}", "ok", "rendered by the run")
+            yield Finding(f"{DATA}{name}", "ok", "rendered by the run")
         else:
             where = "" if root == Path("data") else f" --data-root {root}"
             if name in DOWNLOADABLE:
@@ -90,7 +115,7 @@ def _data(cells: Iterable[Cell], root: Path) -> Iterator[Finding]:
                 known = manifest(name)
                 what = "its files, as docs/data.md says," if known is None else known.obtain
                 fix = f"put {what} into {path}, then: mmbench data check {name}{where}"
-            yield Finding(f"data {name}", "problem", f"not found in {path}", fix)
+            yield Finding(f"{DATA}{name}", "problem", f"not found in {path}", fix)
 
 
 def _checkpoints(cells: Iterable[Cell]) -> Iterator[Finding]:

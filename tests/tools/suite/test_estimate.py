@@ -1,0 +1,112 @@
+"""Estimates: records of this machine first, else a guess that grows with the work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmbench.environment import processor_name
+from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork
+from mmbench.tools.suite.estimate import Estimates, estimates, recipe_of, rough_seconds, wall_seconds
+
+MOCO = PretrainWork(arm="moco", seed=0, data="patterns", method="moco", arch="mixmask_resnet8", epochs=8)
+KNN = TransferWork(
+    arm="moco", weights=MOCO, weights_seed=0, data="patterns", task="knn", protocol="knn/patterns@2", seed=0
+)
+
+
+def record(seconds: float, **changes: Any) -> dict[str, Any]:
+    """Return what an estimate reads of a record."""
+    values: dict[str, Any] = {
+        "protocol": "knn/patterns@2",
+        "dataset": {"name": "patterns"},
+        "config": {"neighbours": 20},
+        "wall_seconds": seconds,
+        "provenance": {"processor": processor_name(), "device": "cpu"},
+        "model": {
+            "arch": "mixmask_resnet8",
+            "method": "moco",
+            "pretrain_data": "patterns",
+            "source_format": "run",
+            "pretrain_seconds": 40.0,
+            "epochs": 4,
+        },
+        "notes": [],
+    }
+    return values | changes
+
+
+def written(folder: Path, *records: dict[str, Any]) -> Estimates:
+    for number, values in enumerate(records):
+        path = folder / "patterns" / "knn" / f"{number}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    return estimates([folder], on_gpu=False)
+
+
+def test_without_records_everything_is_a_rough_guess(tmp_path: Path) -> None:
+    known = estimates([tmp_path, tmp_path / "nowhere"], on_gpu=False)
+    assert known.of(KNN) == (3.0, "rough") and known.of(MOCO) == (8 * 4.5, "rough")
+    assert known.of(DataWork(data="patterns")) == (25.0, "rough")
+
+
+def test_the_median_of_records_of_this_machine_counts(tmp_path: Path) -> None:
+    known = written(tmp_path, record(11.0), record(13.0), record(90.0))
+    assert known.of(KNN) == (13.0, "measured")
+    assert known.of(MOCO) == (8 * 40 / 4, "measured")  # 10 s an epoch
+    longer = MOCO.model_copy(update={"epochs": 20})
+    assert known.of(longer) == (200.0, "measured")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provenance": {"processor": "another", "device": "cpu"}},
+        {"provenance": {"processor": processor_name(), "device": "NVIDIA V100"}},
+        {"protocol": "knn/patterns@1"},
+        {"dataset": {"name": "cifar10"}},
+        {"config": {"epochs": 3}},
+        {"notes": ["features came from the feature bank; seconds are without their pass"]},
+        {"model": None},
+        {"wall_seconds": "long"},
+    ],
+)
+def test_records_of_other_work_or_machines_do_not_count(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert written(tmp_path, record(11.0, **changes)).of(KNN) == (3.0, "rough")
+
+
+def test_a_damaged_record_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "list.json").write_text("[1]")
+    assert written(tmp_path, record(11.0)).of(KNN) == (11.0, "measured")
+
+
+def test_the_guess_for_imagenet_on_gpus_is_what_the_authors_of_moco_report() -> None:
+    moco = PretrainWork(arm="moco", seed=0, data="imagenet", method="moco", scale="imagenet")
+    hours = rough_seconds(moco, on_gpu=True) / 3600
+    assert hours == pytest.approx(53 * 8, rel=0.05)  # 53 h on 8 V100
+    mixmask = moco.model_copy(update={"method": "mixmask"})
+    assert rough_seconds(mixmask, on_gpu=True) == pytest.approx(7 / 4 * rough_seconds(moco, on_gpu=True))
+
+
+def test_the_scale_is_that_of_the_run() -> None:
+    assert recipe_of("moco", None, "cifar100").scale.name == "cifar100"
+    assert recipe_of("moco", None, "patterns").scale.name == "small-images"
+    assert recipe_of("moco-imagenet", None, "cifar100").scale.name == "imagenet"
+    assert recipe_of("moco", None, "some/folder").scale.name == "small-images"
+
+
+def test_wall_time_respects_what_cells_wait_for_and_how_many_run() -> None:
+    def cell(name: str, seconds: float, *after: Cell) -> Cell:
+        work = KNN.model_copy(update={"arm": name})
+        return Cell(name=name, work=work, after=tuple(one.id for one in after), seconds=seconds)
+
+    first = cell("a", 10)
+    rest = [cell(f"b{number}", 4, first) for number in range(3)]
+    cells = [first, *rest]
+    assert wall_seconds(cells, (), 1) == 22 and wall_seconds(cells, (), 2) == 18
+    assert wall_seconds(cells, (), 8) == 14
+    assert wall_seconds(cells, {first.id}, 3) == 4 and wall_seconds(cells, {one.id for one in cells}, 2) == 0
