@@ -8,49 +8,17 @@ blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import BaseModel
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.crops import Crops, draw_crops, resized_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.mask_generators import uniform
+from mmbench.pretrain.section_settings import AugmentationSettings
 from mmbench.resample import apply_matrices, blur_matrix
-from mmbench.settings_types import STRICT, AspectRange, CropScale, Share, SigmaRange, Within
 
 CPU_CHUNK = 64  # images at a time that stay in a core's cache: a third faster than 256
-
-
-class AugmentationSettings(BaseModel):
-    """The numbers of the augmentation.
-
-    Attributes:
-        crop_scale: range of the crop's area as a share of the image's.
-        crop_aspect: range of the crop's width / height, log-uniform.
-        flip: probability of a horizontal flip.
-        jitter: probability that an image's colours are changed.
-        brightness, contrast, saturation, hue: strengths, as in torchvision's ColorJitter.
-        grayscale: probability.
-        blur: probability.
-        blur_sigma: range of sigma in pixels.
-    """
-
-    model_config = STRICT
-
-    crop_scale: CropScale = (0.2, 1.0)
-    crop_aspect: AspectRange = (3 / 4, 4 / 3)
-    flip: Share = 0.5
-    jitter: Share = 0.8
-    brightness: Share = 0.4
-    contrast: Share = 0.4
-    saturation: Share = 0.4
-    hue: Annotated[float, Within(0, 0.5)] = 0.1
-    grayscale: Share = 0.2
-    blur: Share = 0.5
-    blur_sigma: SigmaRange = (0.1, 2.0)
 
 
 def blur_kernel_size(image_size: int) -> int:

@@ -3,56 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel
 from timm.optim.lars import Lars
 
 from mmbench.pretrain.framework import Framework
-from mmbench.settings_types import (
-    MOST_EPOCHS,
-    STRICT,
-    BatchSize,
-    LearningRate,
-    ShareBelowOne,
-    WeightDecay,
-    Within,
-)
+from mmbench.pretrain.section_settings import OptimiserSettings
 
 TRUST = 1e-3  # LARS's trust coefficient, as in the code of SimCLR and of BYOL
-
-
-class OptimiserSettings(BaseModel):
-    """The optimiser and its schedule: linear warm-up, then a cosine to zero.
-
-    Attributes:
-        lr: peak learning rate at `reference_batch`, or at any batch where that is None.
-        reference_batch: images per step that `lr` is meant for.
-        name: "lars" (You et al. 2017, arXiv 1708.03888) leaves biases and norms without adaptation and
-            without weight decay, as SimCLR and BYOL do.
-        scaling: how the rate follows the batch: "linear" for SGD and LARS (Goyal et al. 2017, arXiv
-            1706.02677), "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
-        momentum: of SGD and LARS.
-        warmup_epochs: may be a fraction; 0 starts at the peak.
-    """
-
-    model_config = STRICT
-
-    name: Literal["adamw", "sgd", "lars"] = "adamw"
-    lr: LearningRate = 2e-3
-    reference_batch: BatchSize | None = None
-    scaling: Literal["linear", "sqrt"] = "linear"
-    weight_decay: WeightDecay = 1e-4
-    momentum: ShareBelowOne = 0.9
-    warmup_epochs: Annotated[float, Within(0, MOST_EPOCHS)] = 1.0
-
-    def effective_lr(self, batch_size: int) -> float:
-        """Return the peak learning rate at `batch_size` images per step."""
-        if self.reference_batch is None or batch_size == self.reference_batch:
-            return self.lr
-        ratio = batch_size / self.reference_batch
-        return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
 
 
 def learning_rate(step: int, steps_per_epoch: int, epochs: int, settings: OptimiserSettings) -> float:

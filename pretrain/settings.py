@@ -20,10 +20,9 @@ from pydantic import (
 
 from mmbench.batch_norm import BatchNormSettings
 from mmbench.file_names import printable
-from mmbench.pretrain.augment import AugmentationSettings
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
-from mmbench.pretrain.optimiser import OptimiserSettings
+from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
 from mmbench.settings_types import (
     STRICT,
     Count,

@@ -9,7 +9,8 @@ from torchvision.transforms.v2 import functional as reference
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.crops import Crops, draw_crops
 from mmbench.pretrain import colour
-from mmbench.pretrain.augment import Augment, AugmentationSettings, blur_kernel_size
+from mmbench.pretrain.augment import Augment, blur_kernel_size
+from mmbench.pretrain.section_settings import AugmentationSettings
 from mmbench.resample import apply_matrices, blur_matrix, resize_matrix
 
 CPU = torch.device("cpu")

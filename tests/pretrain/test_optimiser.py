@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from mmbench.data import Dataset
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.frameworks.simclr import Simclr, SimclrSettings
-from mmbench.pretrain.optimiser import TRUST, OptimiserSettings, make_optimiser, set_learning_rate
+from mmbench.pretrain.optimiser import TRUST, make_optimiser, set_learning_rate
+from mmbench.pretrain.section_settings import OptimiserSettings
 
 SETTINGS = OptimiserSettings(name="lars", lr=0.5, weight_decay=0.1, momentum=0.9)
 

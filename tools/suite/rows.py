@@ -6,15 +6,22 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ValidationError
 
 from mmbench.backbone_names import OUR_BACKBONES, PREFIXES
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe
+from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
 from mmbench.tools.suite.data_facts import facts_of
 from mmbench.tools.suite.suite import Arm, Pretraining, Suite
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 
+LIGHT_SECTIONS: dict[str, type[BaseModel]] = {
+    "optimiser": OptimiserSettings,
+    "augmentation": AugmentationSettings,
+}
 NAMED_WEIGHTS = ("timm", "hf-hub", "hf_hub", "local-dir", "torchvision")
 # Fields of `Pretraining`, or what the suite decides.
 NOT_SETTINGS = (
@@ -152,7 +159,7 @@ def _pretrained(suite: Suite, arm: Arm, stated: Pretraining) -> Row:
         if setting in NOT_SETTINGS:
             raise UserError(f"settings: '{setting}' has a field of its own, in the suite or beside `method`")
     warmup = recipe.settings.get("optimiser", {}).get("warmup_epochs", 0)
-    if stated.settings:
+    if stated.settings and not _plainly_valid(recipe, stated):
         from mmbench.pretrain.config import resolve_config  # imports torch
 
         resolve_config(
@@ -169,6 +176,24 @@ def _pretrained(suite: Suite, arm: Arm, stated: Pretraining) -> Row:
             "settings: {optimiser.warmup_epochs: 0}"
         )
     return Row(name, arm, "pretrain", recipe, data, arch, arm.seeds or suite.seeds)
+
+
+def _plainly_valid(recipe: Recipe, stated: Pretraining) -> bool:
+    """Return whether settings are valid for sure; all others are checked with the whole configuration."""
+    changed: dict[str, dict[str, Any]] = {}
+    for name, value in stated.settings.items():
+        section, _, field = name.partition(".")
+        if section not in LIGHT_SECTIONS or field not in LIGHT_SECTIONS[section].model_fields:
+            return False
+        changed.setdefault(section, {})[field] = value
+    try:
+        for section, values in changed.items():
+            LIGHT_SECTIONS[section].model_validate({**recipe.settings.get(section, {}), **values})
+    except ValidationError:
+        return False
+    optimiser = {**recipe.settings.get("optimiser", {}), **changed.get("optimiser", {})}
+    epochs = stated.epochs or recipe.settings.get("epochs", 0)
+    return float(optimiser.get("warmup_epochs", 1)) <= epochs
 
 
 def require_arch(arch: str | None) -> None:

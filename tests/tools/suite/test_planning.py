@@ -88,7 +88,9 @@ def test_workers_follow_the_run_section() -> None:
     assert workers("run: {gpus_per_cell: 0, threads: 1024}") == 1
 
 
-@pytest.mark.parametrize("arguments", [["suite", "--help"], ["suite", "plan", "demo"]])
+@pytest.mark.parametrize(
+    "arguments", [["suite", "--help"], *(["suite", "plan", name] for name in ("demo", "fashion-mnist"))]
+)
 def test_planning_imports_no_heavy_library(arguments: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from mmbench.cli.commands import root; "

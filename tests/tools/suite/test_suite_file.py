@@ -123,6 +123,11 @@ BAD = {
     "unknown data of a task": (tasks({"task": "knn", "data": ["cifar10"]}), "unknown data set of this suite"),
     "unknown baseline": (changed(baseline="mscn"), "unknown arm 'mscn'"),
     "unknown setting of a pretraining": (pretrain(settings={"optimiser.rl": 1}), "did you mean 'lr'"),
+    "a warm-up longer than the run": (
+        pretrain(epochs=1, settings={"optimiser.warmup_epochs": 2}),
+        "must not be longer than the run",
+    ),
+    "NaN in a setting of a pretraining": (pretrain(settings={"optimiser.lr": float("nan")}), "optimiser.lr"),
     "setting of a pretraining out of range": (pretrain(settings={"optimiser.lr": -1}), "-1"),
     "setting with a field of its own": (pretrain(settings={"seed": 1}), "has a field of its own"),
     # twice

@@ -1,0 +1,83 @@
+"""Settings of the augmentation and of the optimiser; light, so that plans are checked without torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel
+
+from mmbench.settings_types import (
+    MOST_EPOCHS,
+    STRICT,
+    AspectRange,
+    BatchSize,
+    CropScale,
+    LearningRate,
+    Share,
+    ShareBelowOne,
+    SigmaRange,
+    WeightDecay,
+    Within,
+)
+
+
+class AugmentationSettings(BaseModel):
+    """The numbers of the augmentation.
+
+    Attributes:
+        crop_scale: range of the crop's area as a share of the image's.
+        crop_aspect: range of the crop's width / height, log-uniform.
+        flip: probability of a horizontal flip.
+        jitter: probability that an image's colours are changed.
+        brightness, contrast, saturation, hue: strengths, as in torchvision's ColorJitter.
+        grayscale: probability.
+        blur: probability.
+        blur_sigma: range of sigma in pixels.
+    """
+
+    model_config = STRICT
+
+    crop_scale: CropScale = (0.2, 1.0)
+    crop_aspect: AspectRange = (3 / 4, 4 / 3)
+    flip: Share = 0.5
+    jitter: Share = 0.8
+    brightness: Share = 0.4
+    contrast: Share = 0.4
+    saturation: Share = 0.4
+    hue: Annotated[float, Within(0, 0.5)] = 0.1
+    grayscale: Share = 0.2
+    blur: Share = 0.5
+    blur_sigma: SigmaRange = (0.1, 2.0)
+
+
+class OptimiserSettings(BaseModel):
+    """The optimiser and its schedule: linear warm-up, then a cosine to zero.
+
+    Attributes:
+        lr: peak learning rate at `reference_batch`, or at any batch where that is None.
+        reference_batch: images per step that `lr` is meant for.
+        name: "lars" (You et al. 2017, arXiv 1708.03888) leaves biases and norms without adaptation and
+            without weight decay, as SimCLR and BYOL do.
+        scaling: how the rate follows the batch: "linear" for SGD and LARS (Goyal et al. 2017, arXiv
+            1706.02677), "sqrt" for Adam (Malladi et al. 2022, arXiv 2205.10287).
+        momentum: of SGD and LARS.
+        warmup_epochs: may be a fraction; 0 starts at the peak.
+    """
+
+    model_config = STRICT
+
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    lr: LearningRate = 2e-3
+    reference_batch: BatchSize | None = None
+    scaling: Literal["linear", "sqrt"] = "linear"
+    weight_decay: WeightDecay = 1e-4
+    momentum: ShareBelowOne = 0.9
+    warmup_epochs: Annotated[float, Within(0, MOST_EPOCHS)] = 1.0
+
+    def effective_lr(self, batch_size: int) -> float:
+        """Return the peak learning rate at `batch_size` images per step."""
+        if self.reference_batch is None or batch_size == self.reference_batch:
+            return self.lr
+        ratio = batch_size / self.reference_batch
+        return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
