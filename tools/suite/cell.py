@@ -104,7 +104,10 @@ class Cell(BaseModel):
         return work_id(self.work)
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def work_id(work: Work) -> str:
     """Return the digest of a piece of work, 16 hex digits."""
-    content = json.dumps(work.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    content = _ENCODER.encode(work.model_dump(mode="json"))
     return hashlib.sha256(content.encode()).hexdigest()[:16]

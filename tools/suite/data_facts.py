@@ -90,7 +90,15 @@ def known_names() -> frozenset[str]:
 
 def is_path(data: str) -> bool:
     """Return whether a data set is named by a path, as in `mmbench.data.load_dataset`."""
-    return data not in known_names() and ("/" in data or Path(data).exists())
+    return data not in known_names() and ("/" in data or exists(Path(data)))
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is something at a path; a name that no file can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 @cache

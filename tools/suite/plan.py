@@ -123,8 +123,9 @@ def _transfers(
     named = f"{column.task.named}{_settings_words(column)}"
     on = f" on {column.data.name}" if len({other.data.name for other in resolved.columns}) > 1 else ""
     rows = [resolved.rows[name] for name in column.rows]
+    measured = {row.name: frozenset(measured_seeds(column.stated, row)) for row in rows}
     for position, seed, row in _by_position(rows):
-        if (position, seed) not in measured_seeds(column.stated, row):
+        if (position, seed) not in measured[row.name]:
             continue
         for draw in range(column.draws):
             transfer_seed = position * column.draws + draw

@@ -13,7 +13,15 @@ from mmbench.errors import UserError
 from mmbench.tools.doctor_checks import DETECTION_FIX, SEGMENTATION_FIX, Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.configuration import gpus
-from mmbench.tools.suite.data_facts import DATA_GB, DOWNLOADABLE, OWN_FOLDER, RENDERED, facts_of, is_path
+from mmbench.tools.suite.data_facts import (
+    DATA_GB,
+    DOWNLOADABLE,
+    OWN_FOLDER,
+    RENDERED,
+    exists,
+    facts_of,
+    is_path,
+)
 from mmbench.tools.suite.estimate import recipe_of
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan
@@ -131,7 +139,7 @@ def _checkpoints(cells: Iterable[Cell]) -> Iterator[Finding]:
             continue
         path = Path(spec.partition(":")[2] if source == "local-dir" else spec)
         name = f"weights of {arm}"
-        if path.exists():
+        if exists(path):
             yield Finding(name, "ok", f"found in {path}")
         else:
             fix = f"put the file there, or name another in the suite (arm {arm})"
@@ -198,7 +206,7 @@ def disk_bytes(cells: Iterable[Cell], root: Path) -> tuple[float, float]:
 def _free(folder: Path) -> tuple[int, int]:
     """Return (device, free bytes) of the disk that holds a folder, which need not exist."""
     existing = folder.absolute()
-    while not existing.exists():
+    while not exists(existing):
         existing = existing.parent
     return existing.stat().st_dev, shutil.disk_usage(existing).free
 

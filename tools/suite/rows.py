@@ -14,7 +14,7 @@ from mmbench.backbone_names import OUR_BACKBONES, PREFIXES
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
-from mmbench.tools.suite.data_facts import facts_of
+from mmbench.tools.suite.data_facts import exists, facts_of
 from mmbench.tools.suite.suite import Arm, Pretraining, Suite
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 
@@ -94,7 +94,7 @@ def rows_of(suite: Suite) -> dict[str, Row]:
         rows[row.name] = row
     for row in rows.values():
         spec = str(row.arm.checkpoint)
-        if row.kind == "fixed" and spec in rows and spec not in CONTROLS and not Path(spec).exists():
+        if row.kind == "fixed" and spec in rows and spec not in CONTROLS and not exists(Path(spec)):
             raise UserError(
                 f"arm '{row.name}': its checkpoint '{spec}' is "
                 + ("the arm itself" if spec == row.name else "another arm")

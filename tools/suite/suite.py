@@ -198,7 +198,7 @@ class Suite(BaseModel):
     name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     title: Text | None = None
     data: SomeTexts
-    data_root: Path | None = None
+    data_root: Annotated[Path | None, BeforeValidator(_either("the path of a folder", None, Text))] = None
     arch: Text | None = None
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST)]
     seeds: Seeds = (0,)

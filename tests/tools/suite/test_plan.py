@@ -1,29 +1,29 @@
 """The plan of a suite: cells, names, seeds and dependencies."""
 
 import json
+from pathlib import Path
 
-from mmbench.tools.demo import plan as old
-from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork
+from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.suite_file import read_suite, shipped_suites, suite_of
 
 
 def test_the_demo_is_planned_as_it_always_was() -> None:
-    before = old.plan(old.ARMS, None, (0, 1), 8)
-    now = plan_of(read_suite("demo")).cells
-    names = {cell.id: cell.name for cell in now}
-    assert [cell.name for cell in now] == [cell.name for cell in before]
-    for cell, was in zip(now, before, strict=True):
-        assert tuple(names[one] for one in cell.after) == was.after
-        work = cell.work
-        if isinstance(work, DataWork):
-            assert work.data == old.DATA
-        elif isinstance(work, PretrainWork):
-            assert (work.arm, work.method, work.seed) == (was.arm, was.arm, was.pretraining_seed)
-            assert (work.arch, work.epochs, work.data) == (old.ARCH, 8, old.DATA)
-        else:
-            assert (work.arm, work.task, work.protocol) == (was.arm, was.task, was.protocol)
-            assert (work.weights_seed, work.seed) == (was.pretraining_seed, was.transfer_seed)
+    """The file has the plan of the demo's first scheduler: name | after | task | both seeds."""
+    cells = plan_of(read_suite("demo")).cells
+    names = {cell.id: cell.name for cell in cells}
+    lines = []
+    for cell in cells:
+        task, weights_seed, seed, work = "-", 0, 0, cell.work
+        if isinstance(work, PretrainWork):
+            weights_seed = work.seed
+            assert (work.arm, work.arch, work.epochs) == (work.method, "mixmask_resnet8", 8)
+        elif isinstance(work, TransferWork):
+            task, weights_seed, seed = work.task, work.weights_seed, work.seed
+        assert work.data == "patterns" and len(cell.after) <= 1
+        after = names[cell.after[0]] if cell.after else "-"
+        lines.append(f"{cell.name} | {after} | {task} | {weights_seed} | {seed}")
+    assert lines == (Path(__file__).parent / "demo_cells.txt").read_text().splitlines()
 
 
 def planned(**fields: object) -> list[Cell]:
