@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -75,13 +75,15 @@ def _files_beside(records: pd.DataFrame) -> Mapping[str, tuple[str, ...]]:
     """
     if "path" not in records:
         return {}
-    folders: dict[Path, dict[str, str]] = {}
-    for name, path in records[["file", "path"]].dropna().drop_duplicates().itertuples(index=False, name=None):
-        folders.setdefault(Path(path).parent, {})[Path(path).stem] = name
+    folders: dict[str, dict[str, str]] = {}
+    for name, path in zip(records["file"], records["path"], strict=True):
+        if path is not None:
+            folder, _, file = path.rpartition("/")
+            folders.setdefault(folder, {})[file.rpartition(".")[0]] = name
     found: dict[str, list[str]] = {}
     for folder, by_stem in folders.items():
         try:
-            present = sorted(entry.name for entry in os.scandir(folder))
+            present = sorted(entry.name for entry in os.scandir(folder or "/"))
         except OSError:
             continue  # gone since it was read
         for file in present:

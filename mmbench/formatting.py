@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
@@ -13,6 +14,7 @@ DECIMALS: dict[Unit, int] = {"percent": 2, "nats": 3, "count": 0}
 DIFFERENCE_DECIMALS: dict[Unit, int] = {"percent": 1, "nats": 3, "count": 0}
 
 
+@functools.lru_cache(maxsize=2**14)  # a page shows the same number in several places
 def rounded(value: float, decimals: int) -> str:
     """Return a finite number with `decimals` decimals, halves rounded away from zero; never "-0.00".
 

@@ -27,11 +27,11 @@ from mmbench.record import DAMAGED, SCHEMA_VERSION, DatasetReference, LabelSubse
 from mmbench.verification import DIGEST, content_digest
 
 LARGEST_FILE = 2**25  # bytes; a record of 21,841 classes has 1.5 MB
-# Parts that many records share; those that are models of their own are checked once too.
+# Models within a record. Many records share them, so they are checked once too.
 SHARED_MODELS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {"model": ModelCard, "dataset": DatasetReference, "provenance": Provenance, "labels": LabelSubset}
 )
-SHARED = tuple(f'{name}": ' for name in (*SHARED_MODELS, "config", "protocol", "task", "framing", "notes"))
+OWN = tuple(f'{name}": ' for name in ("created", "metrics", "wall_seconds", "digest"))  # not shared
 LONGEST_SHARED = 10_000  # characters
 MOST_SHARED = 2**14  # different texts that are kept
 BEGIN, BETWEEN, END = '{\n  "', ',\n  "', "\n}"  # around the parts of a JSON object with an indent of 2
@@ -89,7 +89,7 @@ def written_record(content: bytes) -> Result | None:
             return None
         pieces = text[len(BEGIN) : -len(END)].split(BETWEEN)
         parts = [
-            _shared(piece) if piece.startswith(SHARED) and len(piece) < LONGEST_SHARED else _part(piece)
+            _part(piece) if piece.startswith(OWN) or len(piece) > LONGEST_SHARED else _shared(piece)
             for piece in pieces
         ]
         fields = {part.name: part for part in parts}

@@ -43,8 +43,8 @@ def board_json(board: Board, files: Iterable[str]) -> str:
             "row": row.name,
             "arm": row.arm,
             "column": column.name,
-            **_plain(cell),
-            "secondary": _plain(board.secondary.get((row.name, column.key), ())),
+            **_fields(cell),
+            "secondary": board.secondary.get((row.name, column.key), ()),
         }
         for row in board.rows
         for column in board.columns
@@ -60,8 +60,16 @@ def _lines(part: Any) -> str:
     return _line(part)
 
 
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass of numbers, texts and other dataclasses, as JSON has them."""
+    found = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    for name, part in found.items():
+        if isinstance(part, float) and math.isinf(part):
+            found[name] = None  # JSON has no infinity: degrees of freedom of a normal distribution
+    return found
+
+
+_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_fields).encode
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,9 @@ def csv_text(table: pd.DataFrame) -> str:
     safe = table.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(_no_formula)
+            changed = {value: _no_formula(value) for value in safe[name].unique()}
+            if any(new is not value for value, new in changed.items()):
+                safe[name] = safe[name].map(changed.get)
     safe.columns = pd.Index([_no_formula(name) for name in safe.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
     return text

@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import shlex
-from pathlib import PurePosixPath
 from typing import Any
 
 from mmbench.formatting import DIFFERENCE_DECIMALS, between
@@ -109,8 +108,8 @@ def _p(value: float | None) -> str:
 
 def _run(run: Run, column: Column, texts: _Texts) -> list[Any]:
     """Return a run as the script expects it, in the order of its `runDetails`."""
-    path = PurePosixPath(run.record)
-    folder = "" if str(path.parent) == "." else f"{path.parent}/"
+    above, slash, name = run.record.rpartition("/")
+    folder = above + slash
     return [
         score(run.value, column),
         "" if run.interval is None else between(run.interval, column.unit),
@@ -118,14 +117,14 @@ def _run(run: Run, column: Column, texts: _Texts) -> list[Any]:
         str(run.transfer_seed),
         texts.place(run.weights[:16]),
         texts.place(folder),
-        path.name,
+        name,
         texts.place((run.labels or "")[:16]),
         texts.place(run.created[:10]),
         texts.place((run.commit or "")[:12]),
         texts.place(run.device),
         "" if run.wall_seconds is None else seconds_words(run.wall_seconds),
         "" if run.compute_seconds is None else seconds_words(run.compute_seconds),
-        [_beside(file, folder, path.stem) for file in run.files],
+        [_beside(file, folder, name.rpartition(".")[0]) for file in run.files],
     ]
 
 
