@@ -14,22 +14,22 @@ from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder
 
-SMALL = ("batch_size=32", "framework.queue=100", "log_every=2")  # 6 steps per epoch; 100 is no multiple of 32
+SMALL = ("batch_size=16", "framework.queue=50", "log_every=2")  # 6 steps per epoch; 50 is no multiple of 16
 
 
-def make_tiny_dataset(count: int = 192) -> Dataset:
-    """Two classes: horizontal and vertical stripes of random colours, 40 px, fed at 32 px."""
+def make_tiny_dataset(count: int = 96) -> Dataset:
+    """Two classes: horizontal and vertical stripes of random colours, 20 px, fed at 16 px."""
 
     def render() -> ImageSplit:
         generator = torch.Generator().manual_seed(7)
-        stripes = (torch.arange(40) // 4 % 2).float().expand(40, 40)
+        stripes = (torch.arange(20) // 4 % 2).float().expand(20, 20)
         labels = torch.arange(count) % 2
         pattern = torch.where(labels.view(-1, 1, 1, 1) == 0, stripes, stripes.T)
         ink, paper = torch.rand((2, count, 3, 1, 1), generator=generator)
         images = (pattern * ink + (1 - pattern) * paper) * 255
         return ImageSplit(images.to(torch.uint8), labels)
 
-    return Dataset("stripes", Path("stripes"), ("horizontal", "vertical"), {"train": render}, 32)
+    return Dataset("stripes", Path("stripes"), ("horizontal", "vertical"), {"train": render}, 16)
 
 
 def small(method: str = "mixmask", epochs: int = 2, **more: Any) -> PretrainConfig:

@@ -27,7 +27,7 @@ def test_pretrain_runs_and_a_second_call_says_so(
     loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(tmp_path / "run")]
+    arguments += ["--set", "batch_size=32", "--set", "framework.queue=32", "--out", str(tmp_path / "run")]
     for words in ("moco: 3 of 3", "is finished already"):
         with pytest.raises(SystemExit) as left:
             main(arguments)
@@ -57,7 +57,7 @@ def test_sigterm_saves_and_asks_to_be_submitted_again(
         "--device",
         "cpu",
     ]
-    arguments += ["--threads", "1", "--set", "batch_size=64", "--out", str(tmp_path / "run")]
+    arguments += ["--threads", "1", "--set", "batch_size=32", "--out", str(tmp_path / "run")]
     monkeypatch.setattr(Trainer, "step", terminated)
     for code, words in ((75, "the same command goes on"), (0, "at step 2 of 3")):
         with pytest.raises(SystemExit) as left:
@@ -161,7 +161,7 @@ def test_a_stop_before_or_after_the_steps_ends_the_run_and_the_same_command_goes
     place: str,
 ) -> None:
     arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(tmp_path / "run")]
+    arguments += ["--set", "batch_size=32", "--set", "framework.queue=32", "--out", str(tmp_path / "run")]
     with monkeypatch.context() as patched:
         patched.setattr(place, lambda *_, **__: os.kill(os.getpid(), number))
         with pytest.raises(SystemExit) as left:
@@ -184,7 +184,7 @@ def test_a_run_at_its_last_step_finishes_without_its_metrics(
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    arguments += ["--set", "batch_size=64", "--set", "framework.queue=64", "--out", str(folder.root)]
+    arguments += ["--set", "batch_size=32", "--set", "framework.queue=32", "--out", str(folder.root)]
     with monkeypatch.context() as patched:
         patched.setattr("mmbench.pretrain.engine.export", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(SystemExit):

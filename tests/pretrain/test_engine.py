@@ -38,7 +38,7 @@ def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: D
     assert card.pretrain_compute.seconds > 0
     ran_in = read_settings(finished.settings)["effective"]["precision"]
     assert (card.precision, card.recipe) == ({"fp32": "float32", "bf16": "bfloat16"}[ran_in], "mixmask@1")
-    assert card.preprocessing.image_size == 32
+    assert card.preprocessing.image_size == 16
     assert card.preprocessing.high_pass is None
     assert card.source_format == "run"
     for image in ("views.png", "curves.png"):
@@ -62,12 +62,12 @@ def test_the_weights_load_into_timm_as_they_are(finished: RunFolder) -> None:
     by_path = timm.create_model("mixmask_resnet8", checkpoint_path=str(finished.weights)).eval()
     stored = weights(finished)
     assert local.state_dict().keys() == stored.keys()
-    images = torch.rand(2, 3, 32, 32)
+    images = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(local(images), by_path(images))
     for name, tensor in local.state_dict().items():
         assert torch.equal(tensor, stored[name])
-    assert local.pretrained_cfg["input_size"] == (3, 32, 32)
+    assert local.pretrained_cfg["input_size"] == (3, 16, 16)
     assert local.pretrained_cfg["crop_pct"] == 0.8
 
 
@@ -97,7 +97,7 @@ def test_changed_settings_are_refused_by_name(finished: RunFolder, tiny: Dataset
 def test_the_high_pass_filter_travels_with_the_weights(tiny: Dataset, tmp_path: Path) -> None:
     folder = pretrain(small("mscn", epochs=1), tmp_path / "mscn", dataset=tiny)
     card = ModelCard.model_validate_json(folder.card.read_text())
-    assert card.preprocessing.high_pass == high_pass_for(32)
+    assert card.preprocessing.high_pass == high_pass_for(16)
     recorded = json.loads(folder.hub_config.read_text())["mmbench"]["preprocessing"]
     assert recorded == card.preprocessing.model_dump(mode="json")
     assert "GaussianBlur" in folder.readme.read_text()
@@ -115,8 +115,9 @@ def features_by_timm_alone(folder: RunFolder, images: torch.Tensor) -> torch.Ten
 
 @pytest.mark.parametrize("arch", ["mixmask_resnet8", "resnet18"])
 def test_timm_alone_gives_the_features_that_we_measure(arch: str, tiny: Dataset, tmp_path: Path) -> None:
-    folder = pretrain(small("mscn", epochs=1, arch=arch), tmp_path / "mscn", dataset=tiny)
-    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    config = small("mscn", epochs=1, arch=arch, overrides=("batch_size=48",))
+    folder = pretrain(config, tmp_path / "mscn", dataset=tiny)
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     backbone = load_backbone(folder.root)
     with torch.inference_mode():
         expected = backbone.build().eval()(Preprocess(backbone.card.preprocessing)(images))
@@ -133,13 +134,13 @@ def test_timm_alone_gives_the_features_that_we_measure(arch: str, tiny: Dataset,
 
 def test_timm_alone_refuses_a_network_that_has_no_place_for_the_filter(tiny: Dataset, tmp_path: Path) -> None:
     said: list[str] = []
-    config = small("mscn", epochs=1, arch="resnet10t")
+    config = small("mscn", epochs=1, arch="resnet10t", overrides=("batch_size=48",))
     folder = pretrain(config, tmp_path / "mscn", dataset=tiny, say=said.append)
     assert any("resnet10t has no place for the high-pass filter" in line for line in said)
     with pytest.raises(TypeError, match="high_pass"):
         timm.create_model(f"local-dir:{folder.root}", pretrained=True)
     assert "timm alone refuses this folder" in folder.readme.read_text()
-    assert load_backbone(folder.root).card.preprocessing.high_pass == high_pass_for(32)
+    assert load_backbone(folder.root).card.preprocessing.high_pass == high_pass_for(16)
 
 
 @pytest.mark.parametrize("stop_after", [6, 8])
@@ -158,7 +159,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert int(RunFolder(out).state_paths()[0].stem.removeprefix("step-")) == stop_after
     said: list[str] = []
     folder = pretrain(small(), out, dataset=tiny, say=said.append)
-    assert "192 images, 12 steps of 32" in said[0]
+    assert "96 images, 12 steps of 16" in said[0]
     assert f"at step {stop_after} of 12" in said[1]
     assert same(folder, finished)
     steps = [record["step"] for record in read_metrics(folder.metrics)]
@@ -172,7 +173,7 @@ def test_every_framework_trains_on_mixed_views_and_goes_on_in_mid_epoch(
     tiny: Dataset, tmp_path: Path, framework: str
 ) -> None:
     def config() -> PretrainConfig:
-        overrides = ("masking.name=unmix+mixmask", "batch_size=32", "log_every=2")
+        overrides = ("masking.name=unmix+mixmask", "batch_size=16", "log_every=2")
         return resolve_config(framework, epochs=2, device="cpu", threads=1, overrides=overrides)
 
     requests = Requests()
@@ -262,7 +263,7 @@ def test_the_digest_of_a_recipe_is_of_what_changes_the_weights(tiny: Dataset) ->
     for equal in ({"seed": 5}, {"overrides": ("workers=0", "log_every=1", "keep_states=1", "threads=1")}):
         assert digest(**equal) == usual
     others = [digest("moco"), digest(epochs=3)]
-    others += [digest(overrides=(text,)) for text in ("optimiser.lr=0.1", "masking.grid=2", "batch_size=16")]
+    others += [digest(overrides=(text,)) for text in ("optimiser.lr=0.1", "masking.grid=2", "batch_size=8")]
     assert len({usual, *others}) == 6
 
 
@@ -270,7 +271,7 @@ def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) 
     requests = Requests(stop=True)
     with pytest.raises(KeyboardInterrupt):
         pretrain(small(), tmp_path / "run", dataset=tiny, requests=requests)
-    other = Dataset("stripes", tiny.root, tiny.classes, {"train": lambda: other_split}, 32)
+    other = Dataset("stripes", tiny.root, tiny.classes, {"train": lambda: other_split}, 16)
     split = tiny.split("train")
     other_split = type(split)(255 - split.images, split.labels)
     with pytest.raises(UserError, match="its fingerprint changed"):
@@ -294,11 +295,11 @@ def test_bad_input_leaves_nothing_behind(
 ) -> None:
     out = tmp_path / "run"
     cases = [
-        (small(overrides=("batch_size=193",)), r"larger than the train split of 'stripes' \(192 images\)"),
+        (small(overrides=("batch_size=97",)), r"larger than the train split of 'stripes' \(96 images\)"),
         (small(arch="mixmask_resnet19"), "did you mean 'mixmask_resnet"),
         (small().model_copy(update={"device": "cuda:77"}), "device 'cuda:77' cannot be used"),
-        (small(arch="vit_tiny_patch16_224"), "vit_tiny_patch16_224 does not take images of 32 px"),
-        (small(overrides=("masking.grid=64",)), r"64 x 64 cells does not fit .* 32 px; .*masking\.grid=4"),
+        (small(arch="vit_tiny_patch16_224"), "vit_tiny_patch16_224 does not take images of 16 px"),
+        (small(overrides=("masking.grid=64",)), r"64 x 64 cells does not fit .* 16 px; .*masking\.grid=2"),
     ]
     for config, words in cases:
         with pytest.raises(UserError, match=words):

@@ -81,7 +81,7 @@ def test_lars_goes_on_from_a_saved_state(tiny: Dataset) -> None:
         epochs=2,
         device="cpu",
         threads=1,
-        overrides=("optimiser.name=lars", "optimiser.lr=1", "batch_size=32", "precision=fp32"),
+        overrides=("optimiser.name=lars", "optimiser.lr=1", "batch_size=16", "precision=fp32"),
     )
     whole, first = make_trainer(chosen, tiny), make_trainer(chosen, tiny)
     for _ in range(2):

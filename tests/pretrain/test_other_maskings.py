@@ -74,7 +74,7 @@ def test_it_is_listed_pretrained_and_drawn(
         device="cpu",
         threads=1,
         dataset=loaded,
-        overrides={"batch_size": 64, "framework.queue": 64, "masking.bands": 8},
+        overrides={"batch_size": 32, "framework.queue": 32, "masking.bands": 8},
     )
     for record in read_metrics(folder.metrics):
         terms = record["loss_clean"] + record["loss_emptied"] + record["loss_filled"]
@@ -98,7 +98,7 @@ def test_it_is_previewed(loaded: Dataset, tmp_path: Path) -> None:
 
 
 def test_its_cells_must_fit_the_image(loaded: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"64 x 64 cells does not fit .* 32 px; use --set masking\.bands=4"):
+    with pytest.raises(UserError, match=r"64 x 64 cells does not fit .* 16 px; use --set masking\.bands=2"):
         run_pretraining(
             "moco",
             "stripes-data",
@@ -106,7 +106,7 @@ def test_its_cells_must_fit_the_image(loaded: Dataset, tmp_path: Path) -> None:
             masking="stripes",
             dataset=loaded,
             device="cpu",
-            overrides=["masking.bands=64"],
+            overrides=["batch_size=32", "masking.bands=64"],
         )
 
 

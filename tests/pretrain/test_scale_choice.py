@@ -59,7 +59,7 @@ def test_facts_of_a_manifest() -> None:
 def test_other_data_are_looked_at(tiny: Dataset, tmp_path: Path) -> None:
     choice, dataset = scale_for("stripes", tmp_path, tiny)
     assert choice.scale.name == "small-images" and dataset is tiny
-    assert choice.reason == "it fits 192 images of 40 px"
+    assert choice.reason == "it fits 96 images of 20 px"
 
 
 def first_lines(method: str, scale: str | None = None, **given: str) -> tuple[str, ...]:

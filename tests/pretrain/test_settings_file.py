@@ -34,7 +34,7 @@ def test_the_settings_of_a_run_repeat_it(loaded: Dataset, tmp_path: Path) -> Non
     options = ["--framework", "simclr", "--epochs", "1", "--threads", "1", "--device", "cpu", "--seed", "3"]
     changes = [
         "--set",
-        "batch_size=64",
+        "batch_size=32",
         "--set",
         "optimizer.learning_rate=0.001",
         "--set",
@@ -48,9 +48,9 @@ def test_the_settings_of_a_run_repeat_it(loaded: Dataset, tmp_path: Path) -> Non
     assert (recorded["method"], recorded["seed"], recorded["precision"]) == ("simclr+mixmask", 3, "fp32")
     assert recorded["optimiser"]["lr"] == 0.001 and recorded["recipe"] == "mixmask@1"
     third = tmp_path / "z"
-    assert run("--config", str(first), "--seed", "4", "--set", "batch_size=32", "--out", str(third)) == 0
+    assert run("--config", str(first), "--seed", "4", "--set", "batch_size=16", "--out", str(third)) == 0
     changed = read_settings(third / "settings.yaml")
-    assert (changed["seed"], changed["batch_size"], changed["optimiser"]) == (4, 32, recorded["optimiser"])
+    assert (changed["seed"], changed["batch_size"], changed["optimiser"]) == (4, 16, recorded["optimiser"])
 
 
 def test_python_runs_the_same(loaded: Dataset, tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_python_runs_the_same(loaded: Dataset, tmp_path: Path) -> None:
         device="cpu",
         threads=1,
         dataset=loaded,
-        overrides={"batch_size": 64, "framework.queue": 64, "precision": "fp32"},
+        overrides={"batch_size": 32, "framework.queue": 32, "precision": "fp32"},
         say=said.append,
     )
-    assert said[0] == "recipe moco@1, scale small-images: it fits 192 images of 40 px"
+    assert said[0] == "recipe moco@1, scale small-images: it fits 96 images of 20 px"
     second = run_pretraining(config=first.settings, out=tmp_path / "second", dataset=loaded, say=said.append)
     assert "recipe moco@1, scale small-images: stated by the settings" in said
     assert same(first, second)
@@ -136,13 +136,13 @@ def test_list_and_dry_run_write_nothing(
     monkeypatch.chdir(tmp_path)
     assert run("--list") == 0
     assert "unmix-mixmask  tried" in capsys.readouterr().out
-    arguments = ["--method", "mixmask", "--data", "patterns", "--set", "batch_size=64", "--dry-run"]
+    arguments = ["--method", "mixmask", "--data", "patterns", "--set", "batch_size=32", "--dry-run"]
     assert run(*arguments, "--set", "precision=fp32", "--device", "cpu") == 0
     out = capsys.readouterr().out
-    assert "batch_size = 64  [yours]" in out
+    assert "batch_size = 32  [yours]" in out
     assert "masking.grid = 4  [ours: cells of 8 px" in out
     assert "masking.ratio = 0.5  [MixMask, arXiv 2210.11456" in out
-    assert "192 images, 24 steps of 64 (3 per epoch)" in out
+    assert "96 images, 24 steps of 32 (3 per epoch)" in out
     assert "s per step on this CPU" in out and "MiB on disk" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -161,8 +161,8 @@ def test_the_environment_names_the_data_folder(
         "--device",
         "cpu",
         "--set",
-        "batch_size=64",
+        "batch_size=32",
     ]
-    assert run(*options, "--set", "framework.queue=64", "--out", str(tmp_path / "run")) == 0
+    assert run(*options, "--set", "framework.queue=32", "--out", str(tmp_path / "run")) == 0
     recorded = yaml.safe_load((tmp_path / "run" / "settings.yaml").read_text())
     assert recorded["data_root"] == str(tmp_path / "there")

@@ -113,7 +113,7 @@ def test_a_run_that_was_begun_with_null_goes_on(tiny: Dataset, tmp_path: Path) -
         pretrain(small(), tmp_path / "run", stop, dataset=tiny, requests=requests)
     path = RunFolder(tmp_path / "run").settings
     settings = read_settings(path)
-    assert settings["image_size"] == 32
+    assert settings["image_size"] == 16
     settings["image_size"] = None
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     assert pretrain(small(), tmp_path / "run", dataset=tiny).finished

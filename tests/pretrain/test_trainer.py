@@ -1,8 +1,11 @@
 """Single steps against loops, and the plan of a run."""
 
+import functools
+
 import pytest
 import torch
 from small_runs import SMALL, make_trainer, small
+from torch import nn
 
 from mmbench.data import Dataset
 from mmbench.errors import UserError
@@ -15,15 +18,15 @@ def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
     trainer = make_trainer(config, tiny)
     epochs: list[list[int]] = [[], []]
     for part in trainer.plan():
-        assert len(part.indices) == 32
+        assert len(part.indices) == 16
         epochs[part.epoch] += part.indices.tolist()
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(192))
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(96))
     assert epochs[0] != epochs[1]
     trainer.step_number = 8
     rest = [index for part in trainer.plan() for index in part.indices.tolist()]
-    assert rest == epochs[1][64:]
+    assert rest == epochs[1][32:]
     first = next(trainer.source.batches(trainer.plan()))
-    assert torch.equal(first, tiny.split("train").images[rest[:32]])
+    assert torch.equal(first, tiny.split("train").images[rest[:16]])
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
@@ -37,16 +40,16 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
 
 
 def test_an_accumulated_step_is_the_mean_of_its_parts(tiny: Dataset) -> None:
-    """Against a loop: SimCLR, plain SGD, two parts of 16, each with batch statistics of its own."""
+    """Against a loop: SimCLR, plain SGD, two parts of 8, each with batch statistics of its own."""
     sgd = ("optimiser.name=sgd", "optimiser.momentum=0", "optimiser.weight_decay=0", "precision=fp32")
     chosen = resolve_config(
-        "simclr", epochs=2, device="cpu", threads=1, overrides=(*sgd, "batch_size=32", "accumulation=2")
+        "simclr", epochs=2, device="cpu", threads=1, overrides=(*sgd, "batch_size=16", "accumulation=2")
     )
     trainer, other = make_trainer(chosen, tiny), make_trainer(chosen, tiny)
     before = [parameter.clone() for parameter in other.framework.parameters()]
     report = trainer.step()
     losses = []
-    for images in tiny.split("train").images[trainer.orders.of(0)[:32]].chunk(2):
+    for images in tiny.split("train").images[trainer.orders.of(0)[:16]].chunk(2):
         loss, _ = other.framework.loss(other.views(images, other.view_generator))
         losses.append(loss)
     (sum(losses) / 2).backward()  # type: ignore[union-attr]
@@ -62,7 +65,7 @@ def test_accumulated_keys_enter_the_queue_once_each(tiny: Dataset) -> None:
     config = small("moco", overrides=("accumulation=4",))
     trainer = make_trainer(config, tiny)
     trainer.step()
-    assert int(trainer.framework.queue_position) == 32
+    assert int(trainer.framework.queue_position) == 16
     with pytest.raises(UserError, match="cannot be shared out among 1 processes x 3 accumulated parts"):
         make_trainer(small(overrides=("accumulation=3",)), tiny)
     with pytest.raises(UserError, match="use --set batch_size=64"):
@@ -80,7 +83,11 @@ def test_the_predictor_of_simsiam_keeps_its_rate(tiny: Dataset) -> None:
     assert {id(parameter) for parameter in constant["params"]} == predictor
 
 
-def test_compiled_encoders_learn_what_plain_ones_learn(tiny: Dataset) -> None:
+def test_compiled_encoders_learn_what_plain_ones_learn(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced, differentiated and run as graphs, without the C++ code that takes minutes to compile."""
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend="aot_eager"))
     plain, compiled = (
         make_trainer(small("moco", overrides=("precision=fp32", f"compile={value}")), tiny)
         for value in ("false", "true")

@@ -48,7 +48,7 @@ def joined(parts: list[Views], key_order: Tensor | None) -> Views:
             torch.cat([a.images, b.images]),
             torch.cat([a.mask, b.mask]),
             torch.cat([a.lam, b.lam]),
-            None if a.partner is None or b.partner is None else torch.cat([a.partner, b.partner + 16]),
+            None if a.partner is None or b.partner is None else torch.cat([a.partner, b.partner + 8]),
             a.name,
         )
         for a, b in zip(first.masked, second.masked, strict=True)
@@ -72,16 +72,16 @@ def one_process(config: PretrainConfig, dataset: Dataset, key_orders: bool = Fal
         momentum=0.9,
         weight_decay=1e-4,
     )
-    order = torch.randperm(192, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(96, generator=torch.Generator().manual_seed(0))
     generators = [torch.Generator().manual_seed(seed) for seed in (0, PROCESS_SEEDS)]
     losses = []
     for step in range(two_processes.STEPS):
         shuffle = torch.Generator().manual_seed(SHUFFLE_SEEDS * (step + 1))
-        key_order = torch.randperm(32, generator=shuffle) if key_orders else None
+        key_order = torch.randperm(16, generator=shuffle) if key_orders else None
         rate = 0.05 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / 12)).item())
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = images[order[32 * step : 32 * (step + 1)]]
+        batch = images[order[16 * step : 16 * (step + 1)]]
         views = [
             trainer.views(part, generator) for part, generator in zip(batch.chunk(2), generators, strict=True)
         ]

@@ -40,14 +40,14 @@ def configuration(framework: str, *more: str) -> PretrainConfig:
     """MixMask on a framework, without autocast, with SGD."""
     overrides = [
         f"framework.name={framework}",
-        "batch_size=32",
+        "batch_size=16",
         "precision=fp32",
         "optimiser.name=sgd",
         "optimiser.lr=0.05",
         "optimiser.reference_batch=null",
         "optimiser.warmup_epochs=0",
         "log_every=1",
-        *(["framework.queue=100"] if framework == "moco" else []),
+        *(["framework.queue=50"] if framework == "moco" else []),
         *(["framework.constant_predictor=false"] if framework == "simsiam" else []),
         *more,
     ]
