@@ -12,8 +12,9 @@ from PIL import Image
 
 from mmbench.data import manifest
 
-for folder in ("annotated", "label_maps"):  # annotated_layouts, published_layouts
-    sys.path.insert(0, str(Path(__file__).parent / "data" / folder))
+# annotated_layouts, published_layouts, forked
+for folder in ("data/annotated", "data/label_maps", "processes"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
 CHROMIUM = shutil.which("chromium")

@@ -1,6 +1,6 @@
 """Runs that are killed at random moments and go on: what the tests of each kind share.
 
-Each session is a process of its own, forked from a server that has imported torch to save seconds.
+Each session is a forked process of its own.
 """
 
 import multiprocessing
@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from forked import SERVER
 from safetensors.torch import load_file
 from small_runs import make_tiny_dataset
 
@@ -19,15 +20,13 @@ from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder, read_metrics
 
 EPOCHS, STEPS_PER_EPOCH = 8, 6
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["mmbench.pretrain.engine", "mmbench.pretrain.config", "mmbench.backbones"])
 
 
 def configuration(framework: str, images: Path | None) -> PretrainConfig:
     """The settings; `images` is a folder that data workers read, else the data are in memory."""
-    overrides = [f"framework.name={framework}", "batch_size=32", "log_every=1"]
+    overrides = [f"framework.name={framework}", "batch_size=16", "log_every=1"]
     if framework == "moco":
-        overrides.append("framework.queue=100")  # no multiple of the batch
+        overrides.append("framework.queue=50")  # no multiple of the batch
     data = None
     if images is not None:
         overrides += ["loading=files", "workers=2"]

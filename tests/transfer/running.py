@@ -1,8 +1,5 @@
 """One transfer run in one call, for tests."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,24 +73,3 @@ def extract(backbone: Backbone, images: Tensor, device: torch.device, batch: int
     split = ImageSplit(images, torch.zeros(len(images), dtype=torch.int64))
     network = FrozenNetwork(backbone, Compute(device))
     return torch.cat(list(pass_over(network, MemoryImages(split, size), 0, len(images), batch)))
-
-
-def run_in_two_processes(script: str, folder: Path) -> None:
-    """Run a script with a folder as its argument in two processes that torchrun starts, one thread each."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            "2",
-            script,
-            folder,
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]

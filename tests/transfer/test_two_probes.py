@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import two_probes
+from forked import run_in_two_processes
 from PIL import Image
-from running import run_in_two_processes
 
 from mmbench.data import load_dataset
 from mmbench.results import Result

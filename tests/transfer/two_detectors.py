@@ -20,7 +20,7 @@ from mmbench.results import Result, ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.dense.common import history
 
-ITERATIONS = 16  # of the command
+ITERATIONS = 12  # of the command
 CPU = torch.device("cpu")
 # Everything is taken and nothing sampled: all anchors, all proposals, and as many of them for each image.
 # SGD, since AdamW's first steps turn the sign of a vanishing gradient into a step; a low rate, since networks

@@ -22,7 +22,7 @@ from mmbench.transfer import resume
 from mmbench.transfer.dense.common import history
 from mmbench.transfer.dense.common.pixel_outcomes import PixelOutcomes
 
-ITERATIONS = 16  # of the command
+ITERATIONS = 12  # of the command
 CPU = torch.device("cpu")
 # Without dropout, whose draws differ between processes; a low rate, since networks at random with batch norm
 # over four images amplify the rounding of each step.

@@ -1,23 +1,21 @@
 """A command that is killed with SIGKILL, and started again until it is done."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import small_detectors as small
 import two_detectors
+from forked import start_script
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+def start(folder: Path) -> BaseProcess:
+    return start_script([two_detectors.__file__, "command", str(folder)], folder / "output.txt")
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    script = [sys.executable, two_detectors.__file__, "command", str(folder)]
-    return subprocess.Popen(
-        script, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+def output_of(folder: Path) -> str:
+    return (folder / "output.txt").read_text()
 
 
 def newest_step(folder: Path) -> int:
@@ -36,18 +34,19 @@ def test_a_command_that_is_killed_twice_goes_on_to_the_same_detections(tmp_path:
         small.write_boxes(tmp_path / name / "boxes", {"train": 10, "test": 4}, most=2)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     undisturbed = start(whole)
-    for reached in (4, 9):
+    for reached in (2, 4):
         running = start(killed)
         while newest_step(killed) < reached:
-            assert running.poll() is None, running.communicate()[0][-2000:]
+            assert running.is_alive(), output_of(killed)[-2000:]
             time.sleep(0.02)
-        os.kill(running.pid, signal.SIGKILL)
-        running.communicate()
+        running.kill()
+        running.join()
+        assert running.exitcode == -signal.SIGKILL
         assert 1 <= len(list(killed.rglob("step-*.pth"))) <= 2
         assert not list((killed / "results").rglob("*.json"))
-    for run in (undisturbed, start(killed)):
-        output = run.communicate()[0]
-        assert run.returncode == 0, output[-2000:]
+    for run, folder in ((undisturbed, whole), (start(killed), killed)):
+        run.join()
+        assert run.exitcode == 0, output_of(folder)[-2000:]
     found, expected = finished_work(killed), finished_work(whole)
     assert small.detections(found) == small.detections(expected) != []
     assert small.losses(found) == small.losses(expected)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import small_detectors as small
 import two_detectors
-from running import run_in_two_processes
+from forked import run_in_two_processes
 
 from mmbench.results import Result
 

@@ -13,8 +13,9 @@ import pytest
 import timm
 import torch
 import two_dense
+from forked import run_in_two_processes
 from PIL import Image
-from running import make_run, run_in_two_processes, run_task
+from running import make_run, run_task
 from small_scenes import CLASSES, SIZE, render
 from torch import Tensor, nn
 

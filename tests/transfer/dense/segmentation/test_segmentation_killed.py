@@ -2,23 +2,22 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import small_segmentors as small
 import two_segmentors
+from forked import start_script
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+def start(folder: Path) -> BaseProcess:
+    return start_script([two_segmentors.__file__, "command", str(folder)], folder / "output.txt")
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    script = [sys.executable, two_segmentors.__file__, "command", str(folder)]
-    return subprocess.Popen(
-        script, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+def output_of(folder: Path) -> str:
+    return (folder / "output.txt").read_text()
 
 
 def newest_step(folder: Path) -> int:
@@ -37,19 +36,21 @@ def test_a_command_that_is_killed_and_stopped_goes_on_to_the_same_predictions(tm
         small.write_scenes(tmp_path / name / "scenes", {"train": 10, "test": 4})
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     undisturbed = start(whole)
-    for reached, number in ((4, signal.SIGKILL), (9, signal.SIGTERM)):
+    for reached, number in ((2, signal.SIGKILL), (4, signal.SIGTERM)):
         running = start(killed)
         while newest_step(killed) < reached:
-            assert running.poll() is None, running.communicate()[0][-2000:]
+            assert running.is_alive(), output_of(killed)[-2000:]
             time.sleep(0.02)
+        assert running.pid is not None
         os.kill(running.pid, number)
-        output = running.communicate()[0]
-        assert number == signal.SIGKILL or "Traceback" not in output
+        running.join()
+        assert running.exitcode not in (0, None)
+        assert number == signal.SIGKILL or "Traceback" not in output_of(killed)
         assert 1 <= len(list(killed.rglob("step-*.pth"))) <= 2
         assert not list((killed / "results").rglob("*.json"))
-    for run in (undisturbed, start(killed)):
-        output = run.communicate()[0]
-        assert run.returncode == 0, output[-2000:]
+    for run, folder in ((undisturbed, whole), (start(killed), killed)):
+        run.join()
+        assert run.exitcode == 0, output_of(folder)[-2000:]
     with np.load(killed / "predictions.npz") as found, np.load(whole / "predictions.npz") as expected:
         assert small.same(dict(found), dict(expected))
     lines = small.losses(finished_work(killed))

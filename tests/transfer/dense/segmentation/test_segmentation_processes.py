@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import small_segmentors as small
 import two_segmentors
-from running import run_in_two_processes
+from forked import run_in_two_processes
 
 from mmbench.results import Result
 
