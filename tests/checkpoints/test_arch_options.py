@@ -1,5 +1,6 @@
 """What names and shapes cannot tell of a network: stated, known of a family, or said to be assumed."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -46,10 +47,15 @@ NETWORKS: list[tuple[str, dict[str, bool | int]]] = [
 ]
 
 
-def built(arch: str, options: dict[str, bool | int], source_format: str = "torchvision") -> Backbone:
+@functools.cache
+def weights(arch: str, **options: bool | int) -> dict[str, Tensor]:
     torch.manual_seed(4)
+    return dict(create_headless(arch, **options).state_dict())
+
+
+def built(arch: str, options: dict[str, bool | int], source_format: str = "torchvision") -> Backbone:
     card = ModelCard(arm="any", arch=arch, arch_options=options, source_format=source_format)
-    return Backbone(arch, dict(create_headless(arch, **options).state_dict()), card)
+    return Backbone(arch, weights(arch, **options), card)
 
 
 def images() -> Tensor:

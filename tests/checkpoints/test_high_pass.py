@@ -1,5 +1,6 @@
 """The high-pass filter of MSCN-style weights goes wherever the weights go, or the target is refused."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +36,16 @@ OUT = {
 }
 
 
-def mscn(arch: str = "mixmask_resnet18", **more: Any) -> Backbone:
+@functools.cache
+def weights(arch: str, **options: bool | int) -> dict[str, Tensor]:
     torch.manual_seed(2)
+    return dict(create_headless(arch, **options).state_dict())
+
+
+def mscn(arch: str = "mixmask_resnet18", **more: Any) -> Backbone:
     preprocessing = Preprocessing(image_size=32, high_pass=FILTER, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2))
     card = ModelCard(arm="mscn", arch=arch, source_format="run", preprocessing=preprocessing, **more)
-    return Backbone(arch, dict(create_headless(arch, **card.arch_options).state_dict()), card)
+    return Backbone(arch, weights(arch, **card.arch_options), card)
 
 
 def pictures() -> Tensor:
