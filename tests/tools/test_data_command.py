@@ -44,6 +44,7 @@ def small_and_fresh(monkeypatch):
     monkeypatch.setattr(
         RENDERING, "PatternsConfig", lambda **changes: PatternsConfig(**{**SMALL.__dict__, **changes})
     )
+    monkeypatch.setattr(RENDERING, "cores", lambda: 1)  # a process takes longer to start than to render
     load_dataset.cache_clear()
     yield
     load_dataset.cache_clear()
@@ -56,9 +57,17 @@ def run(capsys, *arguments: object) -> tuple[int, str, str]:
     return int(end.value.code or 0), said.out, said.err
 
 
-def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys):
+def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys, monkeypatch):
+    asked, renderers = [], RENDERING._renderers
+
+    def in_one(processes):
+        asked.append(processes)
+        return renderers(1)
+
+    monkeypatch.setattr(RENDERING, "cores", lambda: 3)
+    monkeypatch.setattr(RENDERING, "_renderers", in_one)  # in several: tests/data/test_prepare.py
     code, out, _ = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path)
-    assert code == 0 and "patterns is ready" in out
+    assert code == 0 and "patterns is ready" in out and asked == [3]
     assert [path.name for path in tmp_path.iterdir()] == ["patterns"]
     code, out, _ = run(capsys, "data", "check", "patterns", "--data-root", tmp_path)
     assert code == 0
