@@ -69,10 +69,8 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
     axes = figure.add_axes((0, 0, 1, 1))
     for row, (label, shown, captions) in enumerate(rows):
         bottom = height - heading - row * cell_height - IMAGE_INCHES
-        axes.text(
-            *(labels - 0.1, bottom + IMAGE_INCHES / 2, label),
-            **{"ha": "right", "va": "center", "fontsize": 9, "color": INK},
-        )
+        middle = bottom + IMAGE_INCHES / 2
+        axes.text(labels - 0.1, middle, label, ha="right", va="center", fontsize=9, color=INK)
         for column, image in enumerate(shown):
             left = labels + column * cell_width
             place = (left, left + IMAGE_INCHES, bottom, bottom + IMAGE_INCHES)
@@ -81,11 +79,8 @@ def draw_views(maker: ViewMaker, images: Tensor, generator: Generator, path: Pat
                 Rectangle((left, bottom), IMAGE_INCHES, IMAGE_INCHES, fill=False, ec=FAINT, lw=0.6)
             )
             if captions:
-                middle = left + IMAGE_INCHES / 2
-                axes.text(
-                    *(middle, bottom - 0.02, captions[column]),
-                    **{"ha": "center", "va": "top", "fontsize": 7.5, "color": INK},
-                )
+                centre, words = left + IMAGE_INCHES / 2, captions[column]
+                axes.text(centre, bottom - 0.02, words, ha="center", va="top", fontsize=7.5, color=INK)
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
     title = f"{method}: what the network is shown"
