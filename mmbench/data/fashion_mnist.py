@@ -15,13 +15,13 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.datasets import FashionMNIST
 
+from mmbench.data import fashion_mnist_places as places
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
 from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
@@ -30,56 +30,17 @@ from mmbench.data.types import ImageSplit, Split
 from mmbench.errors import UserError
 from mmbench.file_names import listed
 
-NAME = "fashion-mnist"
-RAW = f"{FashionMNIST.__name__}/raw"  # torchvision's folder
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-DEBIAN_PACKAGE = "dataset-fashion-mnist"
-PARTS = {"train": "train", "test": "t10k"}  # official part -> how the names of its files begin
 BYTES = 0x08  # the IDX format's code of unsigned bytes
 
 
-class Place(NamedTuple):
-    """A folder that may hold the files.
-
-    Attributes:
-        files: those of the four that are there, by the name of the unpacked file.
-        missing: names of the others.
-    """
-
-    folder: Path
-    files: dict[str, Path]
-    missing: tuple[str, ...]
-
-
-def _names(part: str) -> tuple[str, str]:
-    """Return the names of the files of images and of labels of an official part."""
-    return f"{PARTS[part]}-images-idx3-ubyte", f"{PARTS[part]}-labels-idx1-ubyte"
-
-
-def _places(root: Path) -> list[Place]:
-    """Return what is in each of the folders that are searched, in their order."""
-    # old versions of torchvision had raw/ without a folder of the data set's name around it.
-    folders = (root / RAW, root / "raw", root, root.parent / RAW, DEBIAN)
-    places = []
-    for folder in folders:
-        found = {}
-        for name in (name for part in PARTS for name in _names(part)):
-            packings = (folder / name, folder / f"{name}.gz")
-            if path := next((path for path in packings if path.is_file()), None):
-                found[name] = path
-        missing = tuple(name for part in PARTS for name in _names(part) if name not in found)
-        places.append(Place(folder, found, missing))
-    return places
-
-
-def _place(known: Manifest, root: Path) -> tuple[Place, tuple[str, ...]]:
+def _place(known: Manifest, root: Path) -> tuple[places.Place, tuple[str, ...]]:
     """Return the first folder that has all files, and a line for each that has only some and is passed over.
 
     Raises:
         UserError: none has them all.
     """
     partly: list[str] = []
-    for place in _places(root):
+    for place in places.places(root):
         lacks = f"{place.folder} has no {listed(place.missing)}"
         if not place.missing:
             return place, tuple(f"{words}; the files in {place.folder} are used" for words in partly)
@@ -88,7 +49,7 @@ def _place(known: Manifest, root: Path) -> tuple[Place, tuple[str, ...]]:
     reason = f" ({'; '.join(partly)})" if partly else ""
     raise UserError(
         f"{known.name} is not in {root}{reason}; {how_to_get(known, root)}, or on Debian: "
-        f"apt-get install {DEBIAN_PACKAGE}"
+        f"apt-get install {places.DEBIAN_PACKAGE}"
     )
 
 
@@ -109,9 +70,9 @@ def _content(path: Path, md5: str | None) -> bytes:
 
 
 def _damaged(path: Path, what: str) -> UserError:
-    if path.is_relative_to(DEBIAN):
-        return UserError(f"{path} {what}; run: apt-get install --reinstall {DEBIAN_PACKAGE}")
-    return UserError(f"{path} {what}; remove it and run: mmbench data prepare {NAME} --download")
+    if path.is_relative_to(places.DEBIAN):
+        return UserError(f"{path} {what}; run: apt-get install --reinstall {places.DEBIAN_PACKAGE}")
+    return UserError(f"{path} {what}; remove it and run: mmbench data prepare {places.NAME} --download")
 
 
 def read_idx(path: Path, axes: int, md5: str | None = None) -> Tensor:
@@ -141,39 +102,39 @@ def read_idx(path: Path, axes: int, md5: str | None = None) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
 
 
-@DOWNLOADERS.register(NAME)
+@DOWNLOADERS.register(places.NAME)
 def download_fashion_mnist(root: Path) -> None:
     """Let torchvision fetch and unpack Fashion-MNIST in `root`."""
     FashionMNIST(str(root), download=True)
 
 
-def _read(known: Manifest, place: Place, part: str) -> ImageSplit:
+def _read(known: Manifest, place: places.Place, part: str) -> ImageSplit:
     """Return an official part in the order of classes, so that draws depend on class sizes alone.
 
     Grey images become RGB with three equal channels.
     """
     images, labels = (
         read_idx(place.files[name], axes, known.files.get(name))
-        for name, axes in zip(_names(part), (3, 1), strict=True)
+        for name, axes in zip(places.file_names(part), (3, 1), strict=True)
     )
     if len(images) != len(labels):
-        names = listed(_names(part))
+        names = listed(places.file_names(part))
         raise UserError(f"{names} in {place.folder} hold {len(images)} images and {len(labels)} labels")
     if known.enforced:
-        check_count(NAME, place.folder, f"{part} images", len(labels), known.official.get(part))
+        check_count(places.NAME, place.folder, f"{part} images", len(labels), known.official.get(part))
     order = labels.long().argsort(stable=True)
     colours = images[order].unsqueeze(1).expand(-1, 3, -1, -1)
     return ImageSplit(colours.contiguous(), labels.long()[order])
 
 
-@DATASETS.register(NAME)
+@DATASETS.register(places.NAME)
 def load_fashion_mnist(root: Path) -> Dataset:
     """Return Fashion-MNIST; 10% of each class of its 60,000 training images are val.
 
     Raises:
         UserError: files that are missing or damaged.
     """
-    known = require_manifest(NAME)
+    known = require_manifest(places.NAME)
     place, remarks = _place(known, root)
     whole = functools.lru_cache(maxsize=1)(functools.partial(_read, known, place))
 
@@ -189,7 +150,7 @@ def load_fashion_mnist(root: Path) -> Dataset:
         name: functools.partial(split, name) for name in known.splits
     }
     return Dataset(
-        NAME,
+        places.NAME,
         place.folder,
         tuple(FashionMNIST.classes),
         splits,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.datasets import FashionMNIST
 
-from mmbench.data import download_dataset, fashion_mnist, load_dataset
+from mmbench.data import download_dataset, fashion_mnist_places, load_dataset
 from mmbench.data.fashion_mnist import read_idx
 from mmbench.data.manifest import require_manifest
 from mmbench.errors import UserError
@@ -43,7 +43,7 @@ def files(stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_pa
     sums = {name: hashlib.md5(content).hexdigest() for name, content in found.items()}
     official = {"train": 100, "test": 20}
     stand_in("fashion-mnist", classes=10, official=official, images=SIZES, files=sums)
-    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(fashion_mnist_places, "DEBIAN", tmp_path / "debian")
     return found
 
 

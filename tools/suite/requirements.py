@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mmbench.data.fashion_mnist_places import NAME as FASHION_MNIST
+from mmbench.data.fashion_mnist_places import complete_place
 from mmbench.data.manifest import manifest
 from mmbench.errors import UserError
 from mmbench.tools.doctor_checks import DETECTION_FIX, SEGMENTATION_FIX, Finding
@@ -75,6 +77,12 @@ def data_path(name: str, root: Path) -> Path:
     return Path(name) if is_path(name) and name != OWN_FOLDER else root / name
 
 
+def _elsewhere(name: str, root: Path) -> Path | None:
+    """Return where the files of a data set were found that need not be in its own folder."""
+    found = complete_place(root / name) if name == FASHION_MNIST else None
+    return None if found is None else found.folder
+
+
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file() or (path.is_dir() and any(path.iterdir()))
@@ -92,7 +100,7 @@ def opened(findings: Iterable[Finding], root: Path) -> list[Finding]:
 
 def _opened(finding: Finding, root: Path) -> Finding:
     name = finding.name.removeprefix(DATA)
-    if not _is_there(data_path(name, root)):
+    if not _is_there(_elsewhere(name, root) or data_path(name, root)):
         return finding  # the run renders it
     from mmbench.data import load_dataset
     from mmbench.data.quick_check import quick_check
@@ -108,7 +116,7 @@ def _opened(finding: Finding, root: Path) -> Finding:
 
 def _data(cells: Iterable[Cell], root: Path) -> Iterator[Finding]:
     for name in dict.fromkeys(cell.work.data for cell in cells if cell.work.kind == "data"):
-        path = data_path(name, root)
+        path = _elsewhere(name, root) or data_path(name, root)
         if _is_there(path):
             yield Finding(f"{DATA}{name}", "ok", f"found in {path}")
         elif name in RENDERED:

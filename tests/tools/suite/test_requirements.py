@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmbench.data import DATASETS
+from mmbench.data import DATASETS, fashion_mnist_places
 from mmbench.data.dataset import DOWNLOADERS, GENERATORS
 from mmbench.errors import UserError
 from mmbench.tools import doctor
@@ -67,6 +67,19 @@ def test_data_that_are_there_are_found(tmp_path: Path) -> None:
     assert (
         found(tmp_path, data=["cifar100"], data_root=str(tmp_path / "data"))["data cifar100"].status == "ok"
     )
+
+
+def test_files_of_fashion_mnist_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"data": ["fashion-mnist"], "tasks": ["knn"], "data_root": str(tmp_path / "data")}
+    debian = tmp_path / "debian"
+    monkeypatch.setattr(fashion_mnist_places, "DEBIAN", debian)
+    assert found(tmp_path, **asked)["data fashion-mnist"].status == "problem"
+    for folder in (debian, tmp_path / "data" / "FashionMNIST" / "raw"):
+        folder.mkdir(parents=True)
+        for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+            (folder / f"{name}-ubyte.gz").touch()
+        finding = found(tmp_path, **asked)["data fashion-mnist"]
+        assert (finding.status, finding.detail) == ("ok", f"found in {folder}")
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
@@ -141,6 +154,7 @@ def test_shipped_suites_are_planned_on_a_machine_without_data(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fashion_mnist_places, "DEBIAN", tmp_path / "debian")
     suite = read_suite(name)
     findings = requirements(plan_of(suite), SuiteFolder(Path(name)), 2)
     lacking = {finding.name for finding in missing(findings)}
