@@ -7,7 +7,6 @@ nothing between them that could be killed alone. Workers watch by themselves, se
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import multiprocessing.managers
 import os
@@ -38,12 +37,25 @@ def main() -> None:
         patience = math.inf if module == INTERCHANGE else 1.5 * STOP_SECONDS
         arguments = (DriverWatch(Path(path)), patience)
         threading.Thread(target=_end_with, args=arguments, daemon=True, name="suite-guard").start()
-    # The pool's server process would outlive a killed pool.
-    servers = multiprocessing.managers.SyncManager
-    servers.start = functools.partialmethod(  # type: ignore[method-assign, assignment]
-        servers.start, end_with_parent
-    )
+    _tie_servers()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _tie_servers() -> None:
+    """Tie a pool to its server process, which would outlive it, and without which its workers do nothing."""
+    servers = multiprocessing.managers.SyncManager
+    start = servers.start
+
+    def tied(server: multiprocessing.managers.SyncManager) -> None:
+        start(server, end_with_parent)
+        threading.Thread(target=_end_after, args=(server,), daemon=True).start()
+
+    servers.start = tied  # type: ignore[method-assign, assignment]
+
+
+def _end_after(server: multiprocessing.managers.SyncManager) -> None:
+    server._process.join()  # type: ignore[attr-defined]
+    os._exit(1)
 
 
 def _end_with(watch: DriverWatch, patience: float) -> None:

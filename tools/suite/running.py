@@ -95,12 +95,12 @@ class Running:
             self._submit()
             self._look_at_busy()
         with contextlib.suppress(queue.Empty):
-            while (
-                future := self.messages.get(timeout=LOOK_SECONDS if self.messages.empty() else 0)
-            ) is not None:
+            future = self.messages.get(timeout=LOOK_SECONDS)
+            while future is not None:
                 self._take_in(future)
                 if self.stopping is None:
                     self._submit()
+                future = self.messages.get_nowait()
         self._check_engine()
         self._update()
 

@@ -1,6 +1,7 @@
 """Cells that cost nothing, for tests of the engine: their work is a wait and a line in a file.
 
-The task of a cell says what it does: "sleep-1.5" waits, "fail" fails, "die" kills its worker, ...
+The task of a cell says what it does: "sleep-1.5" waits, "gate" waits for a file called "go", "fail"
+fails, "die" kills its worker, "once" does so at its first attempt.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.tools.suite.cell import Cell, TransferWork
-from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan
 from mmbench.tools.suite.suite import Arm, Pretraining, RunSettings, Suite
 from mmbench.tools.suite.work import Job, Left
@@ -55,7 +55,7 @@ def perform(job: Job) -> Left:
     assert isinstance(work, TransferWork)
     what, _, value = work.task.partition("-")
     _note(job, "begun")
-    print("printed by", work.arm, flush=True)
+    os.write(1, f"printed by {work.arm}\n".encode())  # as a library in C does
     if what == "fail":
         raise UserError(f"{work.arm} cannot be done; do something else")
     if what == "die":
@@ -69,7 +69,7 @@ def perform(job: Job) -> Left:
     saved.parent.mkdir(exist_ok=True)
     steps = round(float(value or 0) / STEP)
     done = int(saved.read_text()) if saved.exists() else 0
-    while done < steps:
+    while done < steps or (what == "gate" and not (job.place.root / "go").exists()):
         time.sleep(STEP)
         done += 1
         job.report(done, steps, f"step {done}")
@@ -80,17 +80,3 @@ def perform(job: Job) -> Left:
     left.write_text("left")
     _note(job, "completed")
     return Left(left, "fingerprint")
-
-
-def main(root: Path, cells: list[Cell], **settings: object) -> None:
-    """Run cells as a process of its own."""
-    from mmbench.tools.suite.driver import run_cells
-
-    class Quiet:
-        def update(self, states: object) -> None:
-            pass
-
-        def say(self, line: str) -> None:
-            print(line, flush=True)
-
-    run_cells(plan(cells, **settings), SuiteFolder(root), observer=Quiet(), perform=PERFORM)
