@@ -45,7 +45,9 @@ def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) 
         click.echo(json.dumps(planning.as_json(found)))
         return
     from mmbench.tools.suite.plan_table import print_plan
+    from mmbench.tools.suite.requirements import missing
 
     print_plan(found)
-    where = () if out is None else ("--out", out)
-    next_step("suite", "run", spec, *where)
+    if not missing(found.findings):
+        where = () if out is None else ("--out", out)
+        next_step("suite", "run", spec, *where)

@@ -1,13 +1,15 @@
-"""The plan as a table: a column per task, a row per arm; plain lines without a terminal."""
+"""The plan as a table: a row per task, a column per arm; plain lines without a terminal or its width."""
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from mmbench.tools.suite.planning import Counts, Overview, counts, duration, lines
 
-WIDEST = 24  # characters of a heading
+NARROWEST = 6  # characters of a column, whose heading is folded
 
 
 def print_plan(found: Overview, console: Console | None = None) -> None:
@@ -19,8 +21,12 @@ def print_plan(found: Overview, console: Console | None = None) -> None:
     done = f", {len(found.done)} done" if found.done else ""
     console.print(f"{len(found.plan.cells)} cells{done} in {found.folder.root}/", highlight=False)
     counted = counts(found)
-    if console.is_terminal:
-        console.print(_table(counted), soft_wrap=False)
+    unbounded = console.options.update(max_width=10**6)
+    tables = (_table(counted), _table(counted, NARROWEST)) if console.is_terminal else ()
+    for table in tables:
+        if Measurement.get(console, unbounded, table).minimum <= console.width:
+            console.print(table, soft_wrap=False)
+            break
     else:
         for column in counted.columns:
             rows = [row for row in (*counted.rows, "") if (row, column) in counted.cells]
@@ -41,13 +47,13 @@ def _left(counted: Counts, column: str) -> str:
     return f" (about {duration(seconds)} of work)" if seconds else " (done)"
 
 
-def _table(counted: Counts) -> Table:
-    """Return the cells per row (arms) and column (tasks), tasks downwards where there are more of them."""
-    table = Table(title=None)
-    table.add_column("cells", overflow="fold", max_width=2 * WIDEST)
+def _table(counted: Counts, widest: int | None = None) -> Table:
+    """Return the cells of each task (downwards) and arm, whose name is folded where it is wider."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("cells", no_wrap=True)
     for row in counted.rows:
-        table.add_column(row, justify="right", overflow="fold", max_width=WIDEST)
-    table.add_column("work left", justify="right", no_wrap=True)
+        table.add_column(row, justify="right", overflow="fold", max_width=widest)
+    table.add_column("left", justify="right", no_wrap=True)
     for column in counted.columns:
         if column == "data":
             continue

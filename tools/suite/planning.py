@@ -94,12 +94,16 @@ def duration(seconds: float) -> str:
     return f"{math.ceil(seconds)} s"
 
 
-def column_of(cell: Cell) -> str:
-    """Return the column that a cell belongs to; pretrainings and data have one each."""
+def column_of(cell: Cell, *, of_several: bool = True) -> str:
+    """Return the column that a cell belongs to; pretrainings and data have one each.
+
+    Args:
+        of_several: whether there are several data sets, so that the column names its own.
+    """
     work = cell.work
     if isinstance(work, TransferWork):
         settings = "".join(f" {name}={value}" for name, value in work.settings.items())
-        return f"{work.protocol}{settings} on {work.data}"
+        return f"{work.protocol}{settings}" + (f" on {work.data}" if of_several else "")
     return "pretraining" if isinstance(work, PretrainWork) else "data"
 
 
@@ -129,8 +133,9 @@ class Counts(NamedTuple):
 def counts(found: Overview) -> Counts:
     """Count the cells of a plan by row and column."""
     cells, done, seconds = Counter[tuple[str, str]](), Counter[tuple[str, str]](), dict[str, float]()
+    several = len({cell.work.data for cell in found.plan.cells if cell.work.kind == "transfer"}) > 1
     for cell in found.plan.cells:
-        key = (row_of(cell), column_of(cell))
+        key = (row_of(cell), column_of(cell, of_several=several))
         cells[key] += 1
         done[key] += cell.id in found.done
         seconds[key[1]] = seconds.get(key[1], 0.0) + (0 if cell.id in found.done else cell.seconds)
@@ -155,7 +160,15 @@ def estimate_words(found: Overview) -> str:
 
 
 def as_json(found: Overview) -> dict[str, Any]:
-    """Return everything of a plan as JSON values; docs/suite.md says what each field means."""
+    """Return everything of a plan as JSON values.
+
+    format: `FORMAT`. suite, title, folder: what is planned, and where. cells, done: numbers of cells.
+    seconds_left: wall time of the rest on `workers` workers; cell_seconds_left: its sum over cells, of which
+    `measured` are estimated from earlier records of this hardware and `rough` are guessed. missing: what,
+    detail and fix of each thing that this machine lacks. notes: what is left out. counts: cells and done for
+    each row and column. work: id, name, kind ("data", "pretrain" or "transfer"), after (ids of the cells
+    that must be done first), seconds, estimate ("measured" or "rough") and done of each cell.
+    """
     counted, plan = counts(found), found.plan
     left = [cell for cell in plan.cells if cell.id not in found.done]
     return {

@@ -229,8 +229,8 @@ def _disk(cells: Iterable[Cell], folder: SuiteFolder, root: Path) -> Finding:
     for place, need, there in wanted:
         if need > there:
             fix = "free some space, or choose another folder with --out or data_root"
-            return Finding("disk", "problem", f"{words}; {there / GB:.1f} GB free at {place}", fix)
-    return Finding("disk", "ok", f"{words}; {free / GB:.1f} GB free")
+            return Finding("disk space", "problem", f"{words}; {there / GB:.1f} GB free at {place}", fix)
+    return Finding("disk space", "ok", f"{words}; {free / GB:.1f} GB free")
 
 
 def memory_bytes(cells: Iterable[Cell]) -> float:

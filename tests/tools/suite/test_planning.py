@@ -75,7 +75,13 @@ def test_the_table_names_every_arm_and_column(tmp_path: Path, terminal: bool) ->
     for words in ("random-high-pass", "pixels", "semisup/patterns-1pct@2", "1/2", "105 cells, 1 done"):
         assert words in text
     assert "left out: pixels on semisup, detection" in text and "nothing is missing" in text
-    assert ("┃" in text) == terminal
+    assert ("─" in text) == terminal
+
+
+def test_a_terminal_that_is_too_narrow_for_the_table_shows_lines(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    print_plan(overview(read_suite("demo"), SuiteFolder(tmp_path)), console)
+    assert "random-high-pass 2, pixels 1" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_workers_follow_the_run_section() -> None:

@@ -124,10 +124,10 @@ def test_slurm_and_own_files_of_parsl(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_disk_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(tmp_path)["disk"].status == "ok"
+    assert found(tmp_path)["disk space"].status == "ok"
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: usage)
-    assert found(tmp_path)["disk"].status == "problem"
+    assert found(tmp_path)["disk space"].status == "problem"
     assert found(tmp_path, workers=10**6)["memory"].status == "problem"
 
 
