@@ -58,7 +58,7 @@ class MissingExtraError(UserError):
         self._facts = (library, needed_for, command)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        return MissingExtraError, self._facts  # errors are pickled between processes in `mmbench demo`
+        return MissingExtraError, self._facts  # errors are pickled between processes
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

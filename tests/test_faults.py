@@ -191,6 +191,7 @@ WRITING = [
     ["data", "prepare", "patterns", "--data-root", "PLACE"],
     ["leaderboard", "build", "results", "--out", "PLACE"],
     ["demo", "--out", "PLACE"],
+    ["suite", "run", "demo", "--out", "PLACE"],
 ]
 
 

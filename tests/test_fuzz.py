@@ -255,6 +255,12 @@ WHOLE = {
     "leaderboard export hub": {"results": "no-such-results", "--row": "moco", "--out": "card"},
     "leaderboard export wandb": {"results": "no-such-results", "--out": "runs"},
     "leaderboard export mlflow": {"results": "no-such-results", "--out": "runs"},
+    "suite plan": {"spec": "no-such-suite"},
+    "suite run": {"spec": "no-such-suite", "--out": "suite"},
+    "suite status": {"spec": "no-such-suite"},
+    "suite report": {"spec": "no-such-suite"},
+    "watch": {"run": "no-such-run", "--task": "knn", "--device": "cpu"},
+    "reproduce": {"record": "no-such-record.json"},
     "doctor": None,
 }
 
@@ -315,7 +321,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def read(folder: Path) -> object:
         return begins() if folder.is_dir() else read_records(folder)  # "/" holds more than a test can read
 
-    monkeypatch.setattr("mmbench.tools.demo.command.run_cells", begins)
+    monkeypatch.setattr("mmbench.tools.suite.run.overview", begins)
     monkeypatch.setattr("mmbench.tools.results.read_records", read)
     return tmp_path
 

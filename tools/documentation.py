@@ -19,6 +19,7 @@ from mmbench.cli.commands import COMMANDS, root
 from mmbench.leaderboard.records.comparability import markdown_table
 from mmbench.pretrain.recipes.table import recipe_tables
 from mmbench.tasks import TASKS, TaskSettings
+from mmbench.tools.suite.costs import costs_table
 from mmbench.transfer.protocol import Protocol, protocols
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,7 @@ def generated_pages() -> dict[str, str]:
 
 def with_generated_parts(page: str) -> str:
     """Return a page with its generated parts in the place of the comments that ask for them."""
-    for name, part in (("comparability", markdown_table),):
+    for name, part in (("comparability", markdown_table), ("suites", costs_table)):
         mark = f"<!-- generated: {name} -->"
         page = page.replace(mark, part()) if mark in page else page
     return page

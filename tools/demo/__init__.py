@@ -1,1 +1,1 @@
-"""`mmbench demo`: the whole pipeline on embedded data, in warm worker processes."""
+"""`mmbench demo`: the suite `demo`."""

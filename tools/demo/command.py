@@ -1,97 +1,147 @@
-"""`mmbench demo`: runs the whole pipeline on embedded data, up to a leaderboard."""
+"""`mmbench demo`: the suite `demo`, the whole pipeline on embedded data, up to a leaderboard."""
 
 from __future__ import annotations
 
-import time
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from mmbench.cli import options
-from mmbench.cli.next_step import next_step
 from mmbench.cli.options import Option, WholeNumber
-from mmbench.errors import UserError, unknown_name
-from mmbench.files import require_free_space
-from mmbench.processes import cores
+from mmbench.errors import UserError, typed, unknown_name
 from mmbench.settings_types import MOST_WORKERS
-from mmbench.tools.demo.plan import ARMS, PROBES, plan
-from mmbench.tools.demo.schedule import run_cells
-from mmbench.tools.demo.worker import DemoFolders
+from mmbench.tasks import TASKS
+from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.suite import Arm, Suite, SuiteTask
+from mmbench.tools.suite.suite_file import read_suite
 from mmbench.writable import require_writable
 
-BASELINE = "mscn"
-EPOCHS, SEEDS = 8, (0, 1)
-NEEDED_BYTES = 500 * 2**20
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmbench.tools.suite.snapshot import Snapshot
+
+# MSCN-style weights are fed filtered images; their control is measured only beside them.
+FILTERED_ARM, FILTERED_CONTROL = "mscn", "random-high-pass"
+STATE_BEFORE = "demo.json"  # of demos before they were a suite
 
 
-def run_demo(
-    out: Path,
+def demo_suite(
     *,
-    arms: tuple[str, ...] = ARMS,
-    tasks: tuple[str, ...] | None = None,
-    seeds: tuple[int, ...] = SEEDS,
-    epochs: int = EPOCHS,
+    methods: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    epochs: int | None = None,
     workers: int | None = None,
-    console: Console | None = None,
-) -> Path:
-    """Render the data, pretrain the arms, transfer them and build the board; finished parts are reused.
+) -> Suite:
+    """Return the suite `demo`, or a part of it.
 
     Args:
-        out: the demo's folder.
-        arms: methods to pretrain; random weights and raw pixels are always measured too.
-        tasks: tasks to measure; None means all that are not optional.
-        seeds: pretraining seeds.
-        epochs: pretraining epochs, the same for every arm.
+        methods: to pretrain; controls are always measured. None means all.
+        tasks: to measure; none means all that are not optional.
+        seeds: of the pretrainings; none means those of the suite.
+        epochs: of every pretraining; None means those of the suite.
         workers: processes, with one thread each; None means one per core.
-        console: where progress and the board are printed; None means stdout.
-
-    Returns:
-        The path of the board's page.
 
     Raises:
-        UserError: unknown names, too little disk space, or a part that failed.
+        UserError: an unknown name (near match named).
     """
-    console = console or Console()
-    known_tasks = [probe.task for probe in PROBES]
-    for kind, names, known in (("method", arms, ARMS), ("task", tasks or (), known_tasks)):
+    whole = read_suite("demo")
+    pretrained = {str(arm.name): arm for arm in whole.arms if arm.pretrain is not None}
+    known_tasks = list(dict.fromkeys(stated.task for stated in whole.tasks))
+    for kind, names, known in (("method", methods, list(pretrained)), ("task", tasks, known_tasks)):
         for name in names:
             if name not in known:
                 raise unknown_name(kind, name, known)
-    if epochs < 1 or not seeds:
-        raise UserError(f"the demo needs at least one epoch and one seed, not {epochs} and {list(seeds)}")
+    arms = [pretrained[name] for name in methods or pretrained]
+    if epochs is not None:
+        recipes = [arm.pretrain.model_copy(update={"epochs": epochs}) for arm in arms if arm.pretrain]
+        arms = [
+            arm.model_copy(update={"pretrain": recipe}) for arm, recipe in zip(arms, recipes, strict=True)
+        ]
+    columns = [stated for stated in whole.tasks if (stated.task in tasks if tasks else not stated.optional)]
+    filtered = any(arm.name == FILTERED_ARM for arm in arms)
+    arms += [
+        arm
+        for arm in whole.arms
+        if arm.pretrain is None
+        and (filtered or arm.name != FILTERED_CONTROL)
+        and any(_takes(stated, arm) for stated in columns)
+    ]
+    measured = {str(arm.name) for arm in arms}
+    columns = [
+        stated.model_copy(
+            update={"optional": False, "without": tuple(n for n in stated.without if n in measured)}
+        )
+        for stated in columns
+    ]
+    return whole.model_copy(
+        update={
+            "arms": tuple(arms),
+            "tasks": tuple(columns),
+            "seeds": seeds or whole.seeds,
+            "baseline": whole.baseline if whole.baseline in measured else None,
+            "run": whole.run.model_copy(update={} if workers is None else {"workers": workers}),
+        }
+    )
+
+
+def _takes(stated: SuiteTask, control: Arm) -> bool:
+    """Return whether a task measures a control; raw pixels have no backbone to train."""
+    trains = not TASKS.get(stated.task).frozen
+    return control.name not in stated.without and not (trains and control.checkpoint == "pixels")
+
+
+def run_demo(suite: Suite, out: Path, console: Console) -> Snapshot:
+    """Run the demo, or a part of it, in the folder `out`; see `run_suite`.
+
+    Raises:
+        UserError: `out` holds a demo of another length, or see `run_suite`.
+    """
+    from mmbench.tools.suite.run import run_suite
+
     require_writable(out, "--out")
-    require_free_space(out, NEEDED_BYTES, "the demo")
-    folders = DemoFolders(out)
-    workers = workers or cores()
-    cells = plan(arms, tasks, seeds, epochs)
+    folder = SuiteFolder(out)
+    _take_over(suite, folder, console)
+    return run_suite(suite, folder, console=console)
+
+
+def _take_over(suite: Suite, folder: SuiteFolder, console: Console) -> None:
+    """Go on with a demo of an earlier version: its runs and records are found again.
+
+    Raises:
+        UserError: it is of another length.
+    """
+    old = folder.root / STATE_BEFORE
+    if not old.is_file():
+        return
+    try:
+        there = json.loads(old.read_text(encoding="utf-8"))["epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        there = None
+    (epochs,) = {arm.pretrain.epochs for arm in suite.arms if arm.pretrain is not None}
+    if isinstance(there, int) and there != epochs:
+        raise UserError(
+            f"{typed(str(folder.root))} holds a demo of {there} epochs, not {epochs}; "
+            f"choose another folder with --out, or continue with --epochs {there}"
+        )
+    old.unlink()
     console.print(
-        f"demo: {len(cells)} parts on {workers} worker{'s' if workers > 1 else ''} in {out}/ "
-        "(the same command continues it after an interruption)",
+        f"removed {old}, which an earlier version wrote; what it had finished is found again",
+        markup=False,
         highlight=False,
+        soft_wrap=True,
     )
-    started = time.monotonic()
-    run_cells(cells, folders, epochs, workers, console)
-
-    from mmbench.leaderboard.build import build
-    from mmbench.leaderboard.render.terminal import print_board
-
-    board = build(folders.results, folders.board, baseline=BASELINE if BASELINE in arms else None)
-    print_board(board, console)
-    page = folders.board / "index.html"
-    console.print(
-        f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}", highlight=False
-    )
-    next_step("results", "list", folders.results)
-    return page
 
 
 @click.command(epilog="Example: mmbench demo --out demo")
 @options.out(default=Path("demo"), show_default=True, help="Folder of the demo.")
-@options.methods(default=ARMS, show_default=",".join(ARMS))
+@options.methods(show_default="mixmask,moco,erase,mscn")
 @options.tasks(help="Tasks. Default: all but the slow ones (finetune, logreg, lowshot, segmentation).")
-@options.seeds(default=SEEDS, show_default=",".join(map(str, SEEDS)), help="Pretraining seeds.")
-@options.epochs(default=EPOCHS, show_default=True, help="Pretraining epochs.")
+@options.seeds(default=(), show_default="0,1", help="Pretraining seeds.")
+@options.epochs(show_default="8", help="Pretraining epochs.")
 @click.option(
     "--processes",
     "workers",
@@ -105,13 +155,18 @@ def demo(
     methods: tuple[str, ...],
     tasks: tuple[str, ...],
     seeds: tuple[int, ...],
-    epochs: int,
+    epochs: int | None,
     workers: int | None,
 ) -> None:
     """Run the whole pipeline on embedded data and build a leaderboard.
 
     Renders the Patterns data, pretrains MixMask, MoCo, the erase control and the MSCN-style baseline,
     transfers each to linear, kNN, 1% and 10% labels, detection (Detectron2) and a dense probe,
-    and builds the board.
+    and builds the board. It is the suite `demo`: `mmbench suite status` shows it too.
     """
-    run_demo(out, arms=methods, tasks=tasks or None, seeds=seeds, epochs=epochs, workers=workers)
+    from rich.console import Console
+
+    suite = demo_suite(methods=methods, tasks=tasks, seeds=seeds, epochs=epochs, workers=workers)
+    end = run_demo(suite, out, Console())
+    if end.number("done") < end.number():
+        raise SystemExit(1)

@@ -9,9 +9,27 @@ import click
 
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
+from mmbench.errors import unknown_name
+from mmbench.tools.suite.run_command import run
+from mmbench.tools.suite.status_command import report, status
 
 
-@click.group()
+class Commands(click.Group):
+    """A group whose error about an unknown command suggests a near match."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return a command by its name."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            raise unknown_name("command of mmbench suite", cmd_name, self.commands)
+        return command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which a new user needs them."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands)
 def suite() -> None:
     """Plan and run a whole benchmark: pretrainings, transfers and the leaderboard.
 
@@ -51,3 +69,7 @@ def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) 
     if not missing(found.findings):
         where = () if out is None else ("--out", out)
         next_step("suite", "run", spec, *where)
+
+
+for _command in (run, status, report):
+    suite.add_command(_command)

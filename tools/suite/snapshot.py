@@ -13,6 +13,7 @@ from mmbench.progress import rate_text
 from mmbench.tools.suite.cell import Cell
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan, done_cells
+from mmbench.tools.suite.planning import duration
 
 Standing = Literal["done", "running", "interrupted", "failed", "blocked", "waiting"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
@@ -107,19 +108,6 @@ class Snapshot:
             "interrupted": list(self.interrupted),
             "blocked": [vars(cell) for cell in self.blocked],
         }
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in the unit that fits.
-
-    >>> duration(12), duration(600), duration(36000), duration(864000)
-    ('12 s', '10 min', '10.0 h', '10.0 days')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def found_states(plan: Plan, folder: SuiteFolder) -> dict[str, CellState]:

@@ -1,0 +1,116 @@
+"""Running a suite in its folder, from the check of what the machine lacks to the board."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from mmbench.cli.next_step import next_step
+from mmbench.record_files import record_files
+from mmbench.tools.suite.display import SuiteDisplay
+from mmbench.tools.suite.driver import Only, run_cells
+from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.held import hold
+from mmbench.tools.suite.plan import Plan
+from mmbench.tools.suite.planning import overview
+from mmbench.tools.suite.requirements import require
+from mmbench.tools.suite.snapshot import Snapshot, found_states, snapshot
+from mmbench.tools.suite.suite import Suite
+from mmbench.writable import require_writable
+
+MOST_NAMES = 10  # in a list of cells or records
+
+
+def run_suite(
+    suite: Suite,
+    folder: SuiteFolder,
+    *,
+    only: Only = "missing",
+    fail_fast: bool = False,
+    console: Console,
+) -> Snapshot:
+    """Run what is not done of a suite and build its board; return how far it is then.
+
+    Raises:
+        UserError: the folder cannot be used or holds another suite, the machine lacks something, or the
+            engine cannot be started.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
+    """
+    require_writable(folder.root, "--out")
+    found = overview(suite, folder)
+    require(found.findings)
+    plan = found.plan
+    grown = hold(plan, folder)
+    states = found_states(plan, folder)
+    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    _say(
+        console,
+        f"{suite.name}: {len(plan.cells)} parts on {workers} in {folder.root}/ "
+        "(the same command continues it after an interruption)",
+    )
+    for line in (*([grown] if grown else []), *plan.notes):
+        _say(console, line)
+    started = time.monotonic()
+    if len(found.done) == len(plan.cells) and only != "all":
+        _say(console, f"all {len(plan.cells)} parts are finished already")
+    shown = {} if only == "all" else states
+    with SuiteDisplay(plan, folder, shown, workers=found.workers, console=console) as display:
+        run_cells(plan, folder, only=only, fail_fast=fail_fast, observer=display)
+    now = snapshot(plan, found_states(plan, folder), folder, workers=found.workers)
+    print_problems(now, console)
+    page = build_board(suite, folder, console)
+    _say(console, f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}")
+    next_step("results", "list", folder.results)
+    return now
+
+
+def build_board(suite: Suite, folder: SuiteFolder, console: Console) -> Path:
+    """Build the board of the records in a suite's folder, print it, and return its page.
+
+    Raises:
+        UserError: there are no records, or they do not compare.
+    """
+    from mmbench.leaderboard.build import TITLE, build, read_frame
+    from mmbench.leaderboard.render.terminal import print_board
+
+    baseline = suite.baseline
+    if baseline is not None and baseline not in set(read_frame(folder.results)["row"]):
+        _say(console, f"nothing of the baseline {baseline} is measured yet, so the board has no differences")
+        baseline = None
+    board = build(folder.results, folder.board, baseline, title=suite.title or TITLE)
+    print_board(board, console)
+    return folder.board / "index.html"
+
+
+def print_problems(now: Snapshot, console: Console) -> None:
+    """Print the cells that failed, with error and log, and those that wait for them."""
+    for failed in now.failed:
+        _say(console, f"FAILED {failed.name}: {failed.error} (log: {failed.log})")
+    for cause in dict.fromkeys(cell.failed for cell in now.blocked):
+        names = [cell.name for cell in now.blocked if cell.failed == cause]
+        _say(console, f"blocked by {cause}: {named(names)}")
+
+
+def foreign_records(plan: Plan, states: Mapping[str, CellState], folder: SuiteFolder) -> list[str]:
+    """Return the records in a suite's folder that no cell of its plan left, by their paths below it."""
+    ours = {folder.root / states[cell.id].left for cell in plan.cells if cell.id in states}
+    paths = (path for path, problem in record_files(folder.results) if problem is None)
+    return [str(path.relative_to(folder.root)) for path in paths if path not in ours]
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the number of some names and the first of them.
+
+    >>> named(["a", "b"])
+    '2 (a, b)'
+    """
+    names = list(names)
+    more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{len(names)} ({', '.join(names[:MOST_NAMES])}{more})"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
