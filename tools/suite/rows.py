@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from mmbench.backbone_names import OUR_BACKBONES, PREFIXES
-from mmbench.errors import UserError, shown, unknown_name
+from mmbench.errors import LONGEST_SHOWN, UserError, shown, unknown_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
 from mmbench.tools.suite.data_facts import exists, facts_of
@@ -209,4 +210,6 @@ def require_arch(arch: str | None) -> None:
     import timm
 
     if not timm.is_model(arch):
-        raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
+        near = difflib.get_close_matches(arch[:LONGEST_SHOWN], timm.list_models(), n=3, cutoff=0.5)
+        ours = unknown_name("architecture", arch, {*OUR_BACKBONES, *near})  # timm has more than 1,000
+        raise UserError(f"{ours}, or any of timm.list_models()")

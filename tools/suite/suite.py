@@ -144,7 +144,7 @@ class Slurm(BaseModel):
     nodes: Annotated[int, Within(1, 1024)] = 1
     jobs: Annotated[int, Within(1, 1024)] = 1
     workers_per_node: Annotated[int, Within(1, MOST_WORKERS)] = 1
-    options: Texts = ()
+    options: Annotated[tuple[Annotated[Text, Field(pattern="^-")], ...], Field(max_length=MOST)] = ()
     prepare: Texts = ()
 
 

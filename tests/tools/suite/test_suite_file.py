@@ -105,6 +105,7 @@ BAD = {
     "unknown executor": (changed(run={"executor": "slrum"}), "did you mean 'slurm'"),
     "Slurm's time": (changed(run={"slurm": {"time": "an hour"}}), "slurm.time"),
     "Slurm's unknown field": (changed(run={"slurm": {"queue": "a"}}), "slurm.queue"),
+    "Slurm's option that is none": (changed(run={"slurm": {"options": ["qos=low"]}}), "slurm.options.0"),
     "Slurm without nodes": (changed(run={"slurm": {"nodes": 0}}), "slurm.nodes"),
     # names
     "unknown data": (changed(data=["paterns"]), "did you mean 'patterns'"),
@@ -112,7 +113,7 @@ BAD = {
     "unknown scale": (pretrain(scale="cifar"), "unknown scale 'cifar'"),
     "unknown data of an arm": (pretrain(data="paterns"), "did you mean 'patterns'"),
     "unknown architecture of ours": (changed(arch="mixmask_resnet9"), "did you mean 'mixmask_resnet8'"),
-    "unknown architecture of timm": (changed(arch="resnet51"), "unknown architecture 'resnet51'"),
+    "unknown architecture of timm": (changed(arch="resnet51"), "did you mean 'resnet51q'"),
     "unknown task": (tasks("lineer"), "did you mean 'linear'"),
     "unknown protocol": (tasks({"task": "knn", "protocol": "knn/paterns@1"}), "did you mean 'knn/patterns@"),
     "protocol of another task": (
