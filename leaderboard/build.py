@@ -22,6 +22,7 @@ from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.render.parquet import parquet_bytes
 from mmbench.leaderboard.table import make_board
 from mmbench.leftovers import replacing_folder, swapping
+from mmbench.results import without_collection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,13 @@ def build(
     """
     folders = [results] if isinstance(results, Path) else results
     _require_own_folder(folders, out)
-    board, frame = _read(results, baseline, choices)
+    with without_collection():  # of what a board is made of nothing refers to itself
+        return _build(folders, out, baseline, choices)
+
+
+def _build(folders: Sequence[Path], out: Path, baseline: str | None, choices: Choices) -> Board:
+    """Write a board; see `build`."""
+    board, frame = _read(folders, baseline, choices)
 
     # matplotlib and Jinja2 load after the checks
     from mmbench.leaderboard.render.page import address_of, render_page

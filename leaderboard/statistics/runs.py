@@ -75,18 +75,20 @@ class Runs:
         A share of n images moves in steps of 100/n percent, its mean over k runs in steps of 100/(n k); one
         step is rounding. Of values that are no such shares it is the rounding of floating-point numbers.
         """
-        least = ROUNDING * max(1.0, float(np.abs(self.values).max()))
+        values = self.values.tolist()
+        least = ROUNDING * max(1.0, *map(abs, values))
         if "images" not in self.facts:
             return least
-        images = np.asarray(self.facts["images"], dtype=np.float64)
-        counted = self.values * images / 100
-        if np.abs(counted - np.round(counted)).max() > 1e-6 * images.max():
+        images = [float(number) for number in self.facts["images"].tolist()]
+        counted = [value * number / 100 for value, number in zip(values, images, strict=True)]
+        if max(abs(share - round(share)) for share in counted) > 1e-6 * max(images):
             return least
-        return max(least, 100 / float(images.max()) * len(self.units) / len(self.values))
+        return max(least, 100 / max(images) * len(self.units) / len(values))
 
     def differ(self, units: NDArray[np.float64]) -> bool:
         """Whether means of pretrainings, runs or differences of them differ by more than rounding."""
-        return float(np.ptp(units)) > SLACK * self.resolution
+        found = units.tolist()  # of few numbers: several times faster than as an array
+        return max(found) - min(found) > SLACK * self.resolution
 
     @functools.cached_property
     def varies(self) -> bool:

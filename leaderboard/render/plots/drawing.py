@@ -121,6 +121,8 @@ def name_rows(axes: Axes, names: Sequence[str], rows: Sequence[Row]) -> None:
     axes.set_yticks(range(len(rows)), names or [""] * len(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", labelsize=SIZE, pad=6)
+    if not axes.get_ylabel():
+        axes.yaxis.set_label_coords(0, 0)  # else all names are measured a second time to place no label
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(COLOURS["baseline" if row.baseline else "ink"])
 
