@@ -75,7 +75,7 @@ class Runs:
         A share of n images moves in steps of 100/n percent, its mean over k runs in steps of 100/(n k); one
         step is rounding. Of values that are no such shares it is the rounding of floating-point numbers.
         """
-        values = self.values.tolist()
+        values: list[float] = self.values.tolist()
         least = ROUNDING * max(1.0, *map(abs, values))
         if "images" not in self.facts:
             return least
@@ -87,7 +87,7 @@ class Runs:
 
     def differ(self, units: NDArray[np.float64]) -> bool:
         """Whether means of pretrainings, runs or differences of them differ by more than rounding."""
-        found = units.tolist()  # of few numbers: several times faster than as an array
+        found: list[float] = units.tolist()  # of few numbers: several times faster than as an array
         return max(found) - min(found) > SLACK * self.resolution
 
     @functools.cached_property
