@@ -169,8 +169,9 @@ def weights_of(
     spec = checkpoint or found_near(card, near)
     if spec is None:
         wanted = f"SHA-256 {card.source_sha256}" if card.source_sha256 else f"arm {card.arm}"
-        places = ", ".join(dict.fromkeys(str(folder) for folder in near))
-        raise UserError(f"no run folder in {places} has the weights ({wanted}); name them by --checkpoint")
+        raise UserError(
+            f"no run folder here or beside the record has its weights ({wanted}); name them by --checkpoint"
+        )
     return replace(_read(record, spec), card=card)
 
 

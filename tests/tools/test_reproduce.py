@@ -130,7 +130,9 @@ def test_wrong_weights_data_and_places_are_one_line(place: Path, capsys: pytest.
         assert code == 2 and words in err and err.count("\n") == 1, err
     shutil.rmtree(place / "runs")
     code, _, err = run(start, capsys)
-    assert code == 2 and "no run folder in" in err and "name them by --checkpoint" in err
+    assert (
+        code == 2 and "no run folder here or beside the record" in err and "name them by --checkpoint" in err
+    )
     code, out, err = run([*start, "--checkpoint", "deeply/hidden/run"], capsys)
     assert code == 0 and "verdict: equal" in out, err
 
