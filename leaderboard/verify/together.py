@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from mmbench.leaderboard.records.weights import identities
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem
 
 FRACTION = 1.0  # a percentage below this, where others are far above, is a share of 1
 PERCENTAGES = 10.0
+Weights = Mapping[str, str]  # by the name of each record: the identity of its weights
 
 
 def implausible_together(records: Sequence[Filed]) -> Iterator[Problem]:
@@ -19,35 +21,31 @@ def implausible_together(records: Sequence[Filed]) -> Iterator[Problem]:
         result = filed.result
         key = (result.task, result.dataset.name, result.dataset.fingerprint, result.protocol)
         columns[key].append(filed)
+    names = identities([filed.result for filed in records])
+    weights = {filed.name: name for filed, name in zip(records, names, strict=True)}
     for column in columns.values():
-        yield from _repeats(column)
-        yield from _copies(column)
+        yield from _repeats(column, weights)
+        yield from _copies(column, weights)
         yield from _below_control(column)
         yield from _fractions(column)
-    yield from _equal_pretrainings(records)
-
-
-def weights_of(filed: Filed) -> str:
-    """Return the identity of the weights: the digest of their tensors, or else of their file."""
-    result = filed.result
-    return result.weights_sha256 or result.model.source_sha256 or f"card {result.model.digest}"
+    yield from _equal_pretrainings(records, weights)
 
 
 def _value(filed: Filed) -> float:
     return filed.result.metrics[filed.result.primary_metric].value
 
 
-def _repeats(column: Iterable[Filed]) -> Iterator[Problem]:
+def _repeats(column: Iterable[Filed], weights: Weights) -> Iterator[Problem]:
     """The same weights, seed and settings twice: one run, filed twice."""
     seen: dict[tuple[object, ...], Filed] = {}
     for filed in column:
         result = filed.result
-        key = (result.model.arm, weights_of(filed), result.seed, str(result.config))
+        key = (result.model.arm, weights[filed.name], result.seed, str(result.config))
         if (first := seen.setdefault(key, filed)) is not filed:
             yield Problem(ERROR, filed.name, f"is the same run as {first.name}")
 
 
-def _copies(column: Iterable[Filed]) -> Iterator[Problem]:
+def _copies(column: Iterable[Filed], weights: Weights) -> Iterator[Problem]:
     """Equal values and seconds under another seed or other weights.
 
     Equal values alone are common: a nearest-neighbour search has no seed, and top-1 has few digits.
@@ -59,7 +57,9 @@ def _copies(column: Iterable[Filed]) -> Iterator[Problem]:
         classes = tuple(sorted((result.per_class or {}).items()))
         key = (values, classes, result.wall_seconds)
         first = seen.setdefault(key, filed)
-        if first is filed or (weights_of(first), first.result.seed) == (weights_of(filed), result.seed):
+        if first is filed:
+            continue
+        if (weights[first.name], first.result.seed) == (weights[filed.name], result.seed):
             continue
         same_date = first.result.created == result.created
         what = "every value, the seconds and the date" if same_date else "every value and the seconds"
@@ -102,7 +102,7 @@ def _unit(filed: Filed) -> str:
     return filed.result.metrics[filed.result.primary_metric].unit
 
 
-def _equal_pretrainings(records: Iterable[Filed]) -> Iterator[Problem]:
+def _equal_pretrainings(records: Iterable[Filed], weights: Weights) -> Iterator[Problem]:
     """Yield one problem per pair of pretrainings that took exactly as long."""
     seen: dict[tuple[str, float], Filed] = {}
     said: set[tuple[str, str]] = set()
@@ -111,7 +111,7 @@ def _equal_pretrainings(records: Iterable[Filed]) -> Iterator[Problem]:
         if not card.pretrain_seconds:
             continue
         first = seen.setdefault((card.arm, card.pretrain_seconds), filed)
-        pair = (weights_of(first), weights_of(filed))
+        pair = (weights[first.name], weights[filed.name])
         if pair[0] == pair[1] or pair in said:
             continue
         said.add(pair)

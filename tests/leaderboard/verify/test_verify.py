@@ -45,6 +45,26 @@ def test_sound_records_have_no_problem(record: Make, tmp_path: Path) -> None:
     assert (report.records, report.problems) == (3, ())
 
 
+def test_weights_are_identified_as_on_a_board(record: Make, tmp_path: Path) -> None:
+    """An older record knows the digest of its file alone; a newer one links it to that of the tensors."""
+    older = record("moco", KNN, value=70.0, wall_seconds=10.0)
+    newer = record(
+        "moco",
+        KNN,
+        value=70.0,
+        wall_seconds=11.0,
+        weights_sha256="ab" * 32,
+        card_changes={"precision": "float32"},
+    )
+    store = ResultStore(tmp_path)
+    assert store.write(older) != store.write(newer)
+    found = [reason for level, reason in problems_of(tmp_path) if level == "error"]
+    assert len(found) == 1 and "is the same run as" in found[0]
+    other = record("moco", KNN, seed=1, value=71.0, weights_sha256="cd" * 32)
+    store.write(other)
+    assert [reason for level, reason in problems_of(tmp_path) if level == "error"] == found
+
+
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
