@@ -79,8 +79,16 @@ def _chosen(plan: Plan, folder: SuiteFolder, only: Only, done: frozenset[str]) -
 
 def _say_what_waits(schedule: Schedule, folder: SuiteFolder, observer: Observer) -> None:
     """Say which cells were not run because what they wait for is not done."""
+    others = schedule.left
     for id, cells in schedule.blocked().items():
         waited_for, state = schedule.cell(id), folder.state(id)
-        why = "failed" if state is not None and state.status == "failed" else "is not done"
-        name = id if waited_for is None else waited_for.name
-        observer.say(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} not run: {name} {why}")
+        if waited_for is not None and state is not None and state.status == "failed":
+            observer.say(f"{_cells(len(cells))} not run: {waited_for.name} failed")
+            others -= len(cells)
+    others -= sum(state is not None and state.status == "failed" for state in schedule.states(folder))
+    if others:
+        observer.say(f"{_cells(others)} more not run")
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Collection, Iterable
 
 from mmbench.tools.suite.cell import Cell
+from mmbench.tools.suite.folder import CellState, SuiteFolder
 
 RANKS = {"data": 0, "pretrain": 1, "transfer": 2}
 
@@ -71,6 +72,10 @@ class Schedule:
                     found.setdefault(id, []).append(cell)
                     break
         return found
+
+    def states(self, folder: SuiteFolder) -> list[CellState | None]:
+        """Return the states of the cells that are not finished."""
+        return [folder.state(id) for id in self._left]
 
     def cell(self, id: str) -> Cell | None:
         """Return the cell with an id."""
