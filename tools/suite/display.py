@@ -125,12 +125,11 @@ class SuiteDisplay:
     def _show(self, name: str, cell: RunningCell) -> None:
         if name not in self._bars:
             self._bars[name] = self._display.add_task(f"  {name}", total=1, words="", elapsed="")
-        words = cell.words if cell.rate in cell.words else f"{cell.rate}  {cell.words}".strip()
         self._display.update(
             self._bars[name],
             completed=cell.done,
             total=max(1, cell.total),
-            words=words,
+            words=cell.report,
             elapsed=_clock(cell.seconds),
         )
 

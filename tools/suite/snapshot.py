@@ -48,6 +48,11 @@ class RunningCell:
         """How much of it is done, from 0 to 1."""
         return min(1.0, self.done / max(1, self.total))
 
+    @property
+    def report(self) -> str:
+        """The rate and its own words, which may state the rate."""
+        return self.words if self.rate in self.words else f"{self.rate}  {self.words}".strip()
+
 
 @dataclass(frozen=True)
 class FailedCell:

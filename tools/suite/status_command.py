@@ -105,8 +105,7 @@ def _print(now: Snapshot, name: str, folder: SuiteFolder, runners: int, console:
         table.add_row(kind, *(str(counts[standing] or "") for standing in shown))
     console.print(table)
     for cell in now.running:
-        words = "  ".join(word for word in (cell.rate, cell.words) if word)
-        say(f"running {cell.name}: {cell.share:.0%}  {words}  ({cell.seconds:.0f} s on {cell.host})")
+        say(f"running {cell.name}: {cell.share:.0%}  {cell.report}  ({cell.seconds:.0f} s on {cell.host})")
     if now.interrupted:
         say(f"interrupted, and will go on: {named(now.interrupted)}")
     print_problems(now, console)

@@ -57,7 +57,8 @@ def test_the_estimates_are_scaled_by_the_speed_so_far() -> None:
     assert now.seconds_left == pytest.approx(slowness * (50 + 4 * 20) / 2)
     assert now.share == pytest.approx((100 + 50) / 280)
     (running,) = now.running
-    assert running.rate == "812 images/s" and running.share == 0.5 and running.seconds == 60
+    assert running.rate == "812 images/s" and running.report == "loss 4.1  812 images/s"
+    assert running.share == 0.5 and running.seconds == 60
 
 
 def test_a_result_that_was_found_says_nothing_of_the_speed() -> None:
@@ -74,7 +75,8 @@ def test_a_result_that_was_found_says_nothing_of_the_speed() -> None:
     ],
 )
 def test_the_rate_of_a_running_cell(facts: dict[str, object], rate: str) -> None:
-    assert seen(state(MOCO, "running", **facts)).running[0].rate == rate
+    (cell,) = seen(state(MOCO, "running", **facts)).running
+    assert cell.rate == rate and cell.report == f"{rate}  {facts.get('words', '')}".strip()
 
 
 def test_what_waits_for_a_failed_cell_is_blocked_and_not_counted_in_the_time() -> None:
