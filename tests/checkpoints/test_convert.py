@@ -1,5 +1,6 @@
 """Every source format to every target, on the real libraries, with the same features at every stage."""
 
+import functools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,15 @@ def trained(model: nn.Module, seed: int = 0) -> State:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def resnet_state(depth: int) -> State:
+@functools.cache
+def first_state(depth: int) -> State:
     torch.manual_seed(depth)
     return trained(getattr(torchvision.models, f"resnet{depth}")())
+
+
+def resnet_state(depth: int) -> State:
+    """A copy that a test may change."""
+    return {name: tensor.clone() for name, tensor in first_state(depth).items()}
 
 
 def write_torchvision(state: State, folder: Path) -> Path:

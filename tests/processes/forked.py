@@ -18,6 +18,7 @@ SERVER.set_forkserver_preload(
     [
         "mmbench.pretrain.engine",
         "mmbench.pretrain.config",
+        "torch.utils.tensorboard",
         "mmbench.cli.commands",
         "mmbench.transfer.execution",
         "mmbench.transfer.dense.detection.run",

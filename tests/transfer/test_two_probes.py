@@ -55,15 +55,16 @@ def together(folder: Path) -> Found:
 @pytest.fixture(scope="module")
 def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Result]]:
     dataset = load_dataset(str(folder / "images"))
-    found = {"memory": two_probes.measure(tmp_path_factory.mktemp("memory"), dataset)}
+    found = {"memory": two_probes.measure(tmp_path_factory.mktemp("memory"), dataset, "memory")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
-        found["files"] = two_probes.measure(tmp_path_factory.mktemp("files"), dataset)
+        found["files"] = two_probes.measure(tmp_path_factory.mktemp("files"), dataset, "files")
     return found
 
 
-@pytest.mark.parametrize("kind", ["memory", "files"])
-@pytest.mark.parametrize("protocol", two_probes.RUNS)
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [(kind, name) for kind, names in two_probes.KINDS.items() for name in names]
+)
 def test_two_processes_measure_what_one_does(
     together: Found, alone: dict[str, dict[str, Result]], kind: str, protocol: str
 ) -> None:
@@ -82,8 +83,8 @@ def test_two_processes_measure_what_one_does(
 
 
 def test_one_record_each_is_written(folder: Path) -> None:
-    for kind in ("memory", "files"):
-        assert len(list((folder / kind / "results").rglob("*.json"))) == len(two_probes.RUNS)
+    for kind, names in two_probes.KINDS.items():
+        assert len(list((folder / kind / "results").rglob("*.json"))) == len(names)
         assert len(list((folder / kind / "features").glob("*.npy"))) == 3  # train, val, test
 
 

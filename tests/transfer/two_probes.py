@@ -32,9 +32,20 @@ RUNS: dict[str, dict[str, Any]] = {
     "finetune/patterns@1": {"epochs": 2, "batch_size": 30, "backbone_learning_rate": 0.01},
     "semisup/patterns-10pct@1": {"epochs": 3, "batch_size": 4, "fraction": 0.2},
 }
+# Of files are measured those that read images while they train, and one of those that share the features.
+KINDS: dict[str, tuple[str, ...]] = {
+    "memory": tuple(RUNS),
+    "files": (
+        "linear/moco@1",
+        "linear/moco-sweep@1",
+        "knn/grid@1",
+        "finetune/patterns@1",
+        "semisup/patterns-10pct@1",
+    ),
+}
 
 
-def measure(folder: Path, dataset: Dataset) -> dict[str, Result]:
+def measure(folder: Path, dataset: Dataset, kind: str) -> dict[str, Result]:
     """Return a record for each protocol."""
     backbone = random_backbone("mixmask_resnet8", 0, Preprocessing(image_size=16))
     bank = FeatureBank(folder / "features")
@@ -52,17 +63,18 @@ def measure(folder: Path, dataset: Dataset) -> dict[str, Result]:
             workers=1,
         )
         for protocol, overrides in RUNS.items()
+        if protocol in KINDS[kind]
     }
 
 
 def main(folder: Path) -> None:
-    """Measure everything, twice: images in memory, and read from files."""
+    """Measure twice: images in memory, and read from files."""
     torch.set_num_threads(1)
     join_processes(CPU)
     dataset = load_dataset(str(folder / "images"))
-    found = {"memory": measure(folder / "memory", dataset)}
+    found = {"memory": measure(folder / "memory", dataset, "memory")}
     image_inputs.LARGEST_IN_MEMORY = 8
-    found["files"] = measure(folder / "files", dataset)
+    found["files"] = measure(folder / "files", dataset, "files")
     for kind, results in found.items():
         path = folder / f"{kind}-{process_rank()}.txt"
         path.write_text("\n".join(result.model_dump_json() for result in results.values()))
