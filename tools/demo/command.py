@@ -14,6 +14,7 @@ from mmbench.errors import UserError, typed, unknown_name
 from mmbench.settings_types import MOST_WORKERS
 from mmbench.tasks import TASKS
 from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.held import holds_suite
 from mmbench.tools.suite.suite import Arm, Suite, SuiteTask
 from mmbench.tools.suite.suite_file import read_suite
 from mmbench.writable import require_writable
@@ -86,6 +87,32 @@ def demo_suite(
             "run": whole.run.model_copy(update={} if workers is None else {"workers": workers}),
         }
     )
+
+
+def with_held(asked: Suite, folder: SuiteFolder) -> Suite:
+    """Return the part of the demo that is asked for together with the part that the folder holds.
+
+    So `mmbench demo --task finetune` after the whole demo adds a column to its board. Seeds of the folder
+    come first: the position of a seed decides its label subsets.
+
+    Raises:
+        UserError: the folder's suite cannot be read.
+    """
+    if not holds_suite(folder.root):
+        return asked
+    held = read_suite(str(folder.suite))
+    if held.name != asked.name:
+        return asked  # refused where it is to run
+    parts = (held, asked)
+    whole = read_suite("demo")
+    methods = {arm.name for part in parts for arm in part.arms if arm.pretrain is not None}
+    joined = demo_suite(
+        methods=tuple(str(arm.name) for arm in whole.arms if arm.name in methods),
+        tasks=tuple(dict.fromkeys(stated.task for part in parts for stated in part.tasks)),
+        seeds=tuple(dict.fromkeys(seed for part in parts for seed in part.seeds)),
+        epochs=next(arm.pretrain.epochs for arm in asked.arms if arm.pretrain is not None),
+    )
+    return joined.model_copy(update={"run": asked.run})
 
 
 def _takes(stated: SuiteTask, control: Arm) -> bool:
@@ -166,7 +193,8 @@ def demo(
     """
     from rich.console import Console
 
-    suite = demo_suite(methods=methods, tasks=tasks, seeds=seeds, epochs=epochs, workers=workers)
+    asked = demo_suite(methods=methods, tasks=tasks, seeds=seeds, epochs=epochs, workers=workers)
+    suite = with_held(asked, SuiteFolder(out))
     end = run_demo(suite, out, Console())
     if end.number("done") < end.number():
         raise SystemExit(1)

@@ -29,7 +29,7 @@ def suite_and_folder(spec: str, out: Path | None) -> tuple[Suite, SuiteFolder]:
     Raises:
         UserError: see `read_suite`.
     """
-    if spec not in shipped_suites() and _holds_suite(Path(spec)):
+    if spec not in shipped_suites() and holds_suite(Path(spec)):
         return read_suite(str(SuiteFolder(Path(spec)).suite)), SuiteFolder(out or Path(spec))
     suite = read_suite(spec)
     return suite, SuiteFolder(out or Path(suite.name))
@@ -45,11 +45,11 @@ def begun(spec: str) -> tuple[Suite, SuiteFolder]:
         UserError: there is none.
     """
     folder = SuiteFolder(Path(spec))
-    if not _holds_suite(folder.root):
+    if not holds_suite(folder.root):
         if spec not in shipped_suites() and _is_folder(folder.root):
             raise UserError(f"{typed(spec)} is not the folder of a suite: it holds no {folder.suite.name}")
         suite, folder = suite_and_folder(spec, None)
-        if not _holds_suite(folder.root):
+        if not holds_suite(folder.root):
             raise UserError(
                 f"nothing of suite {suite.name} was run in {typed(str(folder.root))}; name its folder, or "
                 f"start it with: mmbench suite run {typed(spec)}"
@@ -57,7 +57,8 @@ def begun(spec: str) -> tuple[Suite, SuiteFolder]:
     return read_suite(str(folder.suite)), folder
 
 
-def _holds_suite(path: Path) -> bool:
+def holds_suite(path: Path) -> bool:
+    """Return whether a folder holds a suite that was begun."""
     try:
         return SuiteFolder(path).suite.is_file()
     except (OSError, ValueError):  # a name that no file can have
@@ -79,7 +80,7 @@ def hold(plan: Plan, folder: SuiteFolder) -> str | None:
     Raises:
         UserError: the folder holds another suite; the message says what differs.
     """
-    grown = _growth(plan, folder) if _holds_suite(folder.root) else None
+    grown = _growth(plan, folder) if holds_suite(folder.root) else None
     values = plan.suite.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     if not folder.suite.is_file() or folder.suite.read_text(encoding="utf-8") != text:

@@ -10,7 +10,9 @@ from rich.console import Console
 from mmbench.data.patterns import PatternsConfig, prepare
 from mmbench.errors import UserError
 from mmbench.tasks import TASKS
-from mmbench.tools.demo.command import demo_suite, run_demo
+from mmbench.tools.demo.command import demo_suite, run_demo, with_held
+from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.held import hold
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.suite_file import read_suite
 
@@ -53,6 +55,21 @@ def test_the_filtered_control_is_measured_beside_mscn_only() -> None:
         "random-seed3 finetune/patterns@2 seed0",
     ]
     assert part.suite.baseline is None
+
+
+def test_a_part_joins_what_the_folder_holds(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path)
+    part = demo_suite(methods=("moco",), tasks=("knn",), seeds=(5,), epochs=2)
+    assert with_held(part, folder) == part
+    hold(plan_of(part), folder)
+    asked = demo_suite(methods=("mixmask",), tasks=("finetune",), seeds=(0,), epochs=2, workers=1)
+    joined = with_held(asked, folder)
+    assert [arm.name for arm in joined.arms] == ["mixmask", "moco", "random", "pixels"]
+    assert [stated.task for stated in joined.tasks] == ["knn", "finetune"]
+    assert (joined.seeds, joined.run.workers) == ((5, 0), 1)
+    assert "has grown" in str(hold(plan_of(joined), folder))
+    with pytest.raises(UserError, match="epochs 2 there, 8 here"):
+        hold(plan_of(with_held(demo_suite(), folder)), folder)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS.names()))
