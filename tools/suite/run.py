@@ -19,6 +19,7 @@ from mmbench.tools.suite.planning import overview
 from mmbench.tools.suite.requirements import require
 from mmbench.tools.suite.snapshot import Snapshot, found_states, snapshot
 from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.unchanged import require_unchanged
 from mmbench.writable import require_writable
 
 MOST_NAMES = 10  # in a list of cells or records
@@ -43,6 +44,8 @@ def run_suite(
     found = overview(suite, folder)
     require(found.findings)
     plan = found.plan
+    data_root = suite.data_root or folder.data
+    require_unchanged(plan.cells, found.done, folder, data_root)
     grown = hold(plan, folder)
     states = found_states(plan, folder)
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"

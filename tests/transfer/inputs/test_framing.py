@@ -231,7 +231,11 @@ def test_a_share_is_above_0_and_at_most_1(bad: float) -> None:
 def test_every_classification_protocol_has_a_version_with_small_images_whole() -> None:
     for name in {protocol_id.partition("@")[0] for protocol_id in protocols()}:
         first = get_protocol(f"{name}@1")
-        assert first.small_images == "margin" and first.change == ""
+        assert first.change == ""
+        if "fashion-mnist" in name:  # written after whole images had become the rule
+            assert first.small_images == "whole"
+            continue
+        assert first.small_images == "margin"
         if TASKS.get(first.task).dense:
             continue  # whole images, whatever the version
         second = get_protocol(f"{name}@2")

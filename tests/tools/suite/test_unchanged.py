@@ -1,0 +1,120 @@
+"""A suite is not continued on other data or other weights than its done cells were measured on."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmbench.data import load_dataset
+from mmbench.errors import UserError
+from mmbench.tools.suite.cell import TransferWork
+from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.plan import Plan, done_cells, plan_of
+from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.unchanged import Measured, changed, require_unchanged
+
+OTHER = "0" * 16
+
+
+def images(root: Path) -> Path:
+    draw = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
+    """A suite whose cells are all done: kNN on a file of weights and on random weights."""
+    data, weights = images(tmp_path / "mine"), tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    plan = plan_of(
+        Suite.model_validate(
+            {
+                "name": "s",
+                "data": [str(data)],
+                "arch": "mixmask_resnet8",
+                "arms": [
+                    {"name": "file", "checkpoint": str(weights)},
+                    {"name": "random", "checkpoint": "random"},
+                ],
+                "tasks": ["knn"],
+            }
+        )
+    )
+    folder, fingerprint = SuiteFolder(tmp_path / "s"), load_dataset(str(data)).fingerprint
+    for cell in plan.cells:
+        left = str(data) if cell.work.kind == "data" else f"results/{cell.id}.json"
+        if isinstance(cell.work, TransferWork):
+            digest = hashlib.sha256(b"weights").hexdigest() if cell.work.arm == "file" else None
+            (folder.root / left).parent.mkdir(parents=True, exist_ok=True)
+            (folder.root / left).write_text(json.dumps({"model": {"source_sha256": digest}}))
+        now = time.time()
+        folder.write(
+            CellState(
+                id=cell.id,
+                name=cell.name,
+                status="done",
+                host="here",
+                pid=1,
+                started=now,
+                changed=now,
+                left=left,
+                fingerprint=fingerprint,
+            )
+        )
+    assert len(done_cells(plan, folder)) == len(plan.cells) == 3
+    return plan, folder
+
+
+def check(plan: Plan, folder: SuiteFolder) -> None:
+    require_unchanged(plan.cells, done_cells(plan, folder), folder, folder.data)
+
+
+def test_the_same_data_and_weights_go_on(finished: tuple[Plan, SuiteFolder]) -> None:
+    check(*finished)
+
+
+def test_other_weights_at_the_same_place_are_refused(
+    finished: tuple[Plan, SuiteFolder], tmp_path: Path
+) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"retrained")
+    with pytest.raises(UserError, match=r"weights.pth is not the file that file knn/.* was measured on"):
+        check(*finished)
+
+
+def test_data_that_changed_are_refused(finished: tuple[Plan, SuiteFolder], tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine" / "train" / "a" / "3.png")
+    with pytest.raises(UserError, match=r"is not the one that .* was measured on"):
+        check(*finished)
+
+
+def test_data_that_are_gone_are_left_to_their_cell(
+    finished: tuple[Plan, SuiteFolder], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").rename(tmp_path / "elsewhere")
+    check(*finished)
+
+
+def test_each_part_of_a_data_set_has_its_own_fingerprint(tmp_path: Path) -> None:
+    from mmbench.data.patterns import PatternsConfig, prepare
+
+    small = PatternsConfig(train=40, val=20, test=20, scenes_train=2, scenes_val=2, scenes_test=2)
+    prepare(tmp_path / "patterns", small)
+    dataset = load_dataset("patterns", tmp_path)
+    same = (
+        Measured("patterns", "labels", dataset.fingerprint),
+        Measured("patterns", "boxes", dataset.require_annotated().fingerprint()),
+        Measured("patterns", "label maps", dataset.require_label_maps().fingerprint()),
+    )
+    assert changed(same, tmp_path) == []
+    other = tuple(one._replace(fingerprint=OTHER) for one in same)
+    assert changed((*same, *other), tmp_path) == list(other)

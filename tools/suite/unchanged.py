@@ -1,0 +1,113 @@
+"""Whether data and weights that exist are still those that the done cells of a suite were measured on."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from mmbench.errors import UserError, one_line, typed
+from mmbench.files import sha256_of
+from mmbench.processes import end_with_parent
+from mmbench.tasks import TASKS
+from mmbench.tools.suite.cell import Cell, TransferWork
+from mmbench.tools.suite.folder import SuiteFolder
+
+Part = Literal["images", "labels", "boxes", "label maps"]  # of a data set; each has its own fingerprint
+
+
+class Measured(NamedTuple):
+    """A part of a data set, and the fingerprint that it had when cells were done."""
+
+    data: str
+    part: Part
+    fingerprint: str
+
+
+def require_unchanged(
+    cells: tuple[Cell, ...], done: frozenset[str], folder: SuiteFolder, data_root: Path
+) -> None:
+    """Check that what is measured now can stand on one board beside what is done.
+
+    Raises:
+        UserError: a data set or a checkpoint is not the one of the done cells; nothing is changed.
+    """
+    finished = [cell for cell in cells if cell.id in done]
+    measured = tuple(dict.fromkeys(_measured(finished, folder)))
+    if measured:
+        # A process of its own: reading data loads torch, and a driver is to stay small.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+            for one in pool.submit(changed, measured, data_root).result():
+                raise UserError(
+                    f"data set {one.data} ({one.part}) is not the one that {typed(str(folder.root))} was "
+                    "measured on (its fingerprint changed); restore it, or choose another folder with --out"
+                )
+    for cell in finished:
+        if isinstance(cell.work, TransferWork) and isinstance(cell.work.weights, str):
+            _require_weights(cell, cell.work.weights, folder)
+
+
+def _measured(finished: list[Cell], folder: SuiteFolder) -> Iterator[Measured]:
+    """Yield the data that cells were measured on, as their states say.
+
+    Data that are not there any more are left out: a cell finds them, or renders them again.
+    """
+    there = {cell.work.data for cell in finished if cell.work.kind == "data"}
+    for cell in finished:
+        state, work = folder.state(cell.id), cell.work
+        if state is None or not state.fingerprint or work.data not in there:
+            continue
+        if work.kind == "data":
+            yield Measured(work.data, "images", state.fingerprint)
+        elif isinstance(work, TransferWork):
+            yield Measured(work.data, TASKS.get(work.task).data, state.fingerprint)
+
+
+def changed(measured: tuple[Measured, ...], data_root: Path) -> list[Measured]:
+    """Return what of some data sets has another fingerprint now.
+
+    Raises:
+        UserError: a data set cannot be read.
+    """
+    from mmbench.data import load_dataset
+
+    datasets = {data: load_dataset(data, data_root) for data in {one.data for one in measured}}
+    found = []
+    for one in measured:
+        dataset = datasets[one.data]
+        if one.part == "boxes":
+            now = dataset.require_annotated().fingerprint()
+        elif one.part == "label maps":
+            now = dataset.require_label_maps().fingerprint()
+        else:
+            now = dataset.fingerprint
+        if now != one.fingerprint:
+            found.append(one)
+    return found
+
+
+def _require_weights(cell: Cell, weights: str, folder: SuiteFolder) -> None:
+    """Check that a file is still the one of a cell's record.
+
+    Raises:
+        UserError: it is another one.
+    """
+    path = Path(weights.removeprefix("local-dir:"))
+    path = path / "model.safetensors" if path.is_dir() else path
+    state = folder.state(cell.id)
+    if state is None or not path.is_file():  # what is gone is reported where it is needed
+        return
+    try:
+        record = json.loads((folder.root / state.left).read_text(encoding="utf-8"))
+        before = record["model"].get("source_sha256")
+    except (OSError, ValueError, KeyError, AttributeError):
+        return  # not a record any more; the board says so
+    if before is not None and sha256_of(path) != before:
+        raise UserError(
+            f"{one_line(str(path))} is not the file that {cell.name} was measured on (its SHA-256 changed); "
+            "restore it, give the arm another name, or choose another folder with --out"
+        )
