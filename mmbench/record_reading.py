@@ -31,6 +31,7 @@ LARGEST_FILE = 2**25  # bytes; a record of 21,841 classes has 1.5 MB
 SHARED_MODELS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {"model": ModelCard, "dataset": DatasetReference, "provenance": Provenance, "labels": LabelSubset}
 )
+REQUIRED = {"created", "schema_version"}  # a new record takes them from now, a file has to state them
 OWN = tuple(f'{name}": ' for name in ("created", "metrics", "wall_seconds"))  # not shared
 LONGEST_SHARED = 10_000  # characters
 MOST_SHARED = 2**14  # different texts that are kept
@@ -93,7 +94,7 @@ def written_record(content: bytes) -> Result | None:
             for piece in pieces
         ]
         fields = {part.name: part for part in parts}
-        if len(fields) < len(parts) or "schema_version" not in fields:
+        if len(fields) < len(parts) or not fields.keys() >= REQUIRED:
             return None
         digested = ", ".join([fields[name].digested for name in sorted(fields)])
         if last != f'{DIGEST}": "{hashlib.sha256(f"{{{digested}}}".encode()).hexdigest()}"':
@@ -162,8 +163,8 @@ def _parsed(content: bytes) -> dict[str, Any]:
         raise ValueError(f"the file: it is not JSON ({error})") from None
     if not isinstance(values, dict):
         raise ValueError(f"the file: it holds a {type(values).__name__}, not a JSON object")
-    if "schema_version" not in values:
-        raise ValueError("schema_version: is missing")
+    if absent := sorted(REQUIRED - values.keys()):
+        raise ValueError(f"{absent[0]}: is missing")
     return values
 
 

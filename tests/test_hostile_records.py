@@ -134,6 +134,7 @@ CONTENTS: dict[str, bytes] = {
     "deep": b"[" * 200_000,
     "deep inside": TEXT.replace('"config": {', '"config": {"a": ' + "[" * 50_000, 1).encode(),
     "a number of 5,000 digits": TEXT.replace('"seed": ', f'"seed": {"9" * 5000}', 1).encode(),
+    "no date": json.dumps({k: v for k, v in RECORD.items() if k != "created"}).encode(),
     "no version": json.dumps({k: v for k, v in RECORD.items() if k != "schema_version"}).encode(),
     "no model": json.dumps({k: v for k, v in RECORD.items() if k != "model"}).encode(),
     "wrong digest": json.dumps({**RECORD, "digest": HEX}).encode(),
