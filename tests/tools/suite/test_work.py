@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -73,13 +74,21 @@ def test_a_cell_that_another_process_works_on_is_left_alone(tmp_path: Path) -> N
 
 
 def test_sigterm_saves_and_the_cell_goes_on(tmp_path: Path) -> None:
-    long = cell("long", "sleep-0.5")
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    long = cell("long", "gate-0.5")  # it does not end before it is asked to
+
+    def stop() -> None:
+        while not (tmp_path / "begun.txt").exists():  # before that, the signal would end this process
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
     answer = run_cell(long, place(tmp_path))
     assert answer is not None
     assert answer["status"] == "stopped"
     saved = int((tmp_path / "runs" / "long.steps").read_text())
-    assert 0 < saved < 10
+    assert saved > 0
+    (tmp_path / "go").touch()
     answer = run_cell(long, place(tmp_path))
     assert answer is not None
     assert (answer["status"], answer["attempt"]) == ("done", 2)
