@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Engine:
         self._driver = driver
         self._held = contextlib.ExitStack()
         self.logs = folder.logs.absolute() / "parsl" / driver.path.stem
-        os.environ.update(environment(settings, driver))
+        self._held.enter_context(_environment(environment(settings, driver)))
         try:
             config = configuration(settings, driver)
             config.run_dir = str(self._plain(self.logs, settings))
@@ -157,6 +157,21 @@ def _limit(client: Any) -> None:
     """Let a question to the interchange end with an error when that is gone; Parsl waits for ever."""
     run = client.run
     client.run = lambda message, max_retries=3, timeout_s=COMMAND_SECONDS: run(message, timeout_s=timeout_s)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Change the environment that what is started inherits; this process's own is as before at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

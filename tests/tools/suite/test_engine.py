@@ -46,12 +46,17 @@ class Seen:
 
 
 @pytest.fixture(autouse=True)
-def importable_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers import the cheap cells."""
+def importable_cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let workers import the cheap cells; a run leaves the environment of its own process as it was."""
     paths = [str(HERE), str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
-    for name in (VARIABLE, "SPT_NOENV", "PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # the engine changes them; undone after the test
+    before = ours()
+    yield
+    assert ours() == before
+
+
+def ours() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def left_behind(root: Path) -> list[psutil.Process]:
@@ -59,8 +64,8 @@ def left_behind(root: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            ours = process.environ().get(VARIABLE, "").startswith(f"{root}/")
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
+            of_run = process.environ().get(VARIABLE, "").startswith(f"{root}/")
+            if of_run and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
