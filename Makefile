@@ -4,7 +4,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: demo test setup lint docs format clean
+.PHONY: demo test test-slurm setup lint docs format clean
 
 demo: $(READY)
 	@.venv/bin/mmbench demo --out demo
@@ -12,6 +12,11 @@ demo: $(READY)
 test: $(READY) lint docs
 	@echo "==> pytest, one process per core"
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
+
+# A real Slurm of two nodes on this machine, as root, with Debian's slurm-wlm and munge.
+test-slurm: $(READY)
+	@echo "==> pytest on Slurm"
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m slurm tests/slurm
 
 setup: $(READY)
 
