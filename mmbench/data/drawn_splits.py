@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from mmbench.data.manifest import Manifest, SplitRule, index_digest
 from mmbench.data.subsets import shots_per_class, split_by_class
-from mmbench.data.types import Split
+from mmbench.data.types import ImageSplit, Split
 from mmbench.errors import UserError
+
+
+def splits_of_parts(
+    known: Manifest, read: Callable[[str], ImageSplit]
+) -> dict[str, Callable[[], ImageSplit]]:
+    """Return how each split of a data set in memory is read: an official part, or what is drawn from one.
+
+    Args:
+        read: from the name of an official part to all of it; the last part read is kept.
+    """
+    whole = functools.lru_cache(maxsize=1)(read)
+
+    def split(name: Split) -> ImageSplit:
+        rule = known.splits[name]
+        images = whole(rule.part)
+        if rule.rule == "whole":
+            return images
+        indices = drawn(known, rule.part, images.labels)[name]
+        return ImageSplit(images.images[indices], images.labels[indices])
+
+    return {name: functools.partial(split, name) for name in known.splits}
 
 
 def drawn(known: Manifest, part: str, labels: Tensor) -> dict[Split, Tensor]:

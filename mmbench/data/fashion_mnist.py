@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,10 @@ from torchvision.datasets import FashionMNIST
 
 from mmbench.data import fashion_mnist_places as places
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
-from mmbench.data.drawn_splits import drawn
+from mmbench.data.drawn_splits import splits_of_parts
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import how_to_get
-from mmbench.data.types import ImageSplit, Split
+from mmbench.data.types import ImageSplit
 from mmbench.errors import UserError
 from mmbench.file_names import listed
 
@@ -136,19 +135,7 @@ def load_fashion_mnist(root: Path) -> Dataset:
     """
     known = require_manifest(places.NAME)
     place, remarks = _place(known, root)
-    whole = functools.lru_cache(maxsize=1)(functools.partial(_read, known, place))
-
-    def split(name: Split) -> ImageSplit:
-        rule = known.splits[name]
-        images = whole(rule.part)
-        if rule.rule == "whole":
-            return images
-        indices = drawn(known, rule.part, images.labels)[name]
-        return ImageSplit(images.images[indices], images.labels[indices])
-
-    splits: dict[str, Callable[[], ImageSplit]] = {
-        name: functools.partial(split, name) for name in known.splits
-    }
+    splits = splits_of_parts(known, functools.partial(_read, known, place))
     return Dataset(
         places.NAME,
         place.folder,

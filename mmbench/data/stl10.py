@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import torch
 from torchvision.datasets import STL10
 
 from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
-from mmbench.data.drawn_splits import drawn
+from mmbench.data.drawn_splits import splits_of_parts
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import opened
-from mmbench.data.types import ImageSplit, Split
+from mmbench.data.types import ImageSplit
 
 FOLDER = STL10.base_folder
 
@@ -56,17 +55,5 @@ def load_stl10(root: Path) -> Dataset:
     classes = tuple(names.split())
     expected = known.expected()
     check_count("stl10", root, "classes", len(classes), expected.get("classes"))
-    whole = functools.lru_cache(maxsize=1)(functools.partial(_read, known, root))
-
-    def split(name: Split) -> ImageSplit:
-        rule = known.splits[name]
-        images = whole(rule.part)
-        if rule.rule == "whole":
-            return images
-        indices = drawn(known, rule.part, images.labels)[name]
-        return ImageSplit(images.images[indices], images.labels[indices])
-
-    splits: dict[str, Callable[[], ImageSplit]] = {
-        name: functools.partial(split, name) for name in known.splits
-    }
+    splits = splits_of_parts(known, functools.partial(_read, known, root))
     return Dataset("stl10", root, classes, splits, known.image_size, metric=known.metric, expected=expected)

@@ -32,7 +32,7 @@ def configuration(settings: RunSettings, driver: Driver) -> Any:
     if settings.executor == "local":
         config = _local(settings)
     elif settings.executor == "slurm":
-        config = _slurm(settings)
+        config = _slurm(settings, driver)
     else:
         config = _own(Path(settings.executor))
     for executor in config.executors:
@@ -114,7 +114,7 @@ def _local(settings: RunSettings) -> Any:
     return Config(executors=[executor], strategy="none", strategy_period=1)
 
 
-def _slurm(settings: RunSettings) -> Any:
+def _slurm(settings: RunSettings, driver: Driver) -> Any:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
     from parsl.launchers import SingleNodeLauncher, SrunLauncher
@@ -132,7 +132,11 @@ def _slurm(settings: RunSettings) -> Any:
 
     asked: Slurm = settings.slurm
     options = "".join(f"#SBATCH {option}\n" for option in ("--requeue", *asked.options))
-    exports = [f"export {name}={shlex.quote(os.environ[name])}" for name in _exported()]
+    # In the job script, as a cluster may not pass them on.
+    variables = environment(settings, driver)
+    if (path := os.environ.get("PYTHONPATH")) is not None:
+        variables["PYTHONPATH"] = path
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     each = settings.gpus_per_cell
     accelerators = [
         ",".join(str(gpu) for gpu in range(first, first + each))
@@ -161,12 +165,6 @@ def _slurm(settings: RunSettings) -> Any:
         ),
     )
     return Config(executors=[executor], strategy="simple", strategy_period=1)
-
-
-def _exported() -> list[str]:
-    """Return the names of the variables that a job script sets, as a cluster may not pass them on."""
-    wanted = (VARIABLE, "SPT_NOENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PATH", "PYTHONPATH")
-    return [name for name in wanted if name in os.environ]
 
 
 def _own(path: Path) -> Any:

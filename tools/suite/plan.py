@@ -161,18 +161,14 @@ def _notes(resolved: Resolved) -> Iterator[str]:
         yield f"left out: optional tasks ({', '.join(optional)})"
 
 
-def is_done(cell: Cell, folder: SuiteFolder) -> bool:
-    """Return whether a cell is done: its state says so, and what it left is there and fits."""
-    return _is_done(cell, folder.state(cell.id), folder)
-
-
 def done_cells(plan: Plan, folder: SuiteFolder) -> frozenset[str]:
     """Return the ids of those cells that are done."""
     states = {state.id: state for state in folder.states()}
-    return frozenset(cell.id for cell in plan.cells if _is_done(cell, states.get(cell.id), folder))
+    return frozenset(cell.id for cell in plan.cells if is_done(cell, states.get(cell.id), folder))
 
 
-def _is_done(cell: Cell, state: CellState | None, folder: SuiteFolder) -> bool:
+def is_done(cell: Cell, state: CellState | None, folder: SuiteFolder) -> bool:
+    """Return whether a cell is done: its state says so, and what it left is there and fits."""
     if state is None or state.status != "done":
         return False
     left = folder.root / state.left

@@ -44,10 +44,9 @@ def run_suite(
     found = overview(suite, folder)
     require(found.findings)
     plan = found.plan
-    data_root = suite.data_root or folder.data
-    require_unchanged(plan.cells, found.done, folder, data_root)
-    grown = hold(plan, folder)
     states = found_states(plan, folder)
+    require_unchanged(plan.cells, states, folder, suite.data_root or folder.data)
+    grown = hold(plan, folder)
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
     _say(
         console,

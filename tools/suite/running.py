@@ -123,7 +123,7 @@ class Running:
         state = self.folder.state(cell.id)
         if state is None or state.changed < self.began or state.status not in ("done", "failed"):
             return False
-        if state.status == "done" and not is_done(cell, self.folder):
+        if state.status == "done" and not is_done(cell, state, self.folder):
             return False
         self._end(cell, state)
         return True

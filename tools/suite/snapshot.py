@@ -12,7 +12,7 @@ from mmbench.processes import began, host_name
 from mmbench.progress import rate_text
 from mmbench.tools.suite.cell import Cell
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells
+from mmbench.tools.suite.plan import Plan, is_done
 from mmbench.tools.suite.planning import duration
 
 Standing = Literal["done", "running", "interrupted", "failed", "blocked", "waiting"]
@@ -117,12 +117,11 @@ class Snapshot:
 
 def found_states(plan: Plan, folder: SuiteFolder) -> dict[str, CellState]:
     """Return what is known of the plan's cells, by id; done ones whose result is gone are left out."""
-    done = done_cells(plan, folder)
-    ids = {cell.id for cell in plan.cells}
+    cells = {cell.id: cell for cell in plan.cells}
     return {
         state.id: state
         for state in folder.states()
-        if state.id in ids and (state.status != "done" or state.id in done)
+        if state.id in cells and (state.status != "done" or is_done(cells[state.id], state, folder))
     }
 
 

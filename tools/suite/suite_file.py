@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.setting_values import LONGEST_FILE, parse_yaml
 from mmbench.settings_types import first_problem
+from mmbench.tools.suite.data_facts import exists
 from mmbench.tools.suite.resolve import resolve
 from mmbench.tools.suite.suite import Suite
 
@@ -34,11 +35,7 @@ def read_suite(spec: str) -> Suite:
     if spec in shipped_suites():
         return suite_of(_text(SHIPPED / f"{spec}.yaml"), f"suite {spec}")
     path = Path(spec)
-    try:
-        named = bool(spec) and ("/" in spec or path.suffix.lower() in ENDINGS or path.exists())
-    except (OSError, ValueError):  # a name that no file can have
-        named = False
-    if not named:
+    if not spec or not ("/" in spec or path.suffix.lower() in ENDINGS or exists(path)):
         raise UserError(
             f"{unknown_name('suite', spec, shipped_suites())}; or name a YAML file, such as mine.yaml"
         )

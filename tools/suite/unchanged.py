@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from mmbench.files import sha256_of
 from mmbench.processes import end_with_parent
 from mmbench.tasks import TASKS
 from mmbench.tools.suite.cell import Cell, TransferWork
-from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.folder import CellState, SuiteFolder
 
 Part = Literal["images", "labels", "boxes", "label maps"]  # of a data set; each has its own fingerprint
 
@@ -28,15 +28,19 @@ class Measured(NamedTuple):
 
 
 def require_unchanged(
-    cells: tuple[Cell, ...], done: frozenset[str], folder: SuiteFolder, data_root: Path
+    cells: tuple[Cell, ...], states: Mapping[str, CellState], folder: SuiteFolder, data_root: Path
 ) -> None:
     """Check that what is measured now can stand on one board beside what is done.
+
+    Args:
+        states: of the cells that were begun, by id; a done one whose result is gone is not among them.
 
     Raises:
         UserError: a data set or a checkpoint is not the one of the done cells; nothing is changed.
     """
-    finished = [cell for cell in cells if cell.id in done]
-    measured = tuple(dict.fromkeys(_measured(finished, folder)))
+    begun = [(cell, states[cell.id]) for cell in cells if cell.id in states]
+    finished = [(cell, state) for cell, state in begun if state.status == "done"]
+    measured = tuple(dict.fromkeys(_measured(finished)))
     if measured:
         # A process of its own: reading data loads torch, and a driver is to stay small.
         context = multiprocessing.get_context("spawn")
@@ -46,20 +50,20 @@ def require_unchanged(
                     f"data set {one.data} ({one.part}) is not the one that {typed(str(folder.root))} was "
                     "measured on (its fingerprint changed); restore it, or choose another folder with --out"
                 )
-    for cell in finished:
+    for cell, state in finished:
         if isinstance(cell.work, TransferWork) and isinstance(cell.work.weights, str):
-            _require_weights(cell, cell.work.weights, folder)
+            _require_weights(cell.work.weights, state, folder)
 
 
-def _measured(finished: list[Cell], folder: SuiteFolder) -> Iterator[Measured]:
+def _measured(finished: Sequence[tuple[Cell, CellState]]) -> Iterator[Measured]:
     """Yield the data that cells were measured on, as their states say.
 
     Data that are not there any more are left out: a cell finds them, or renders them again.
     """
-    there = {cell.work.data for cell in finished if cell.work.kind == "data"}
-    for cell in finished:
-        state, work = folder.state(cell.id), cell.work
-        if state is None or not state.fingerprint or work.data not in there:
+    there = {cell.work.data for cell, _ in finished if cell.work.kind == "data"}
+    for cell, state in finished:
+        work = cell.work
+        if not state.fingerprint or work.data not in there:
             continue
         if work.kind == "data":
             yield Measured(work.data, "images", state.fingerprint)
@@ -90,7 +94,7 @@ def changed(measured: tuple[Measured, ...], data_root: Path) -> list[Measured]:
     return found
 
 
-def _require_weights(cell: Cell, weights: str, folder: SuiteFolder) -> None:
+def _require_weights(weights: str, state: CellState, folder: SuiteFolder) -> None:
     """Check that a file is still the one of a cell's record.
 
     Raises:
@@ -98,8 +102,7 @@ def _require_weights(cell: Cell, weights: str, folder: SuiteFolder) -> None:
     """
     path = Path(weights.removeprefix("local-dir:"))
     path = path / "model.safetensors" if path.is_dir() else path
-    state = folder.state(cell.id)
-    if state is None or not path.is_file():  # what is gone is reported where it is needed
+    if not path.is_file():  # what is gone is reported where it is needed
         return
     try:
         record = json.loads((folder.root / state.left).read_text(encoding="utf-8"))
@@ -108,6 +111,6 @@ def _require_weights(cell: Cell, weights: str, folder: SuiteFolder) -> None:
         return  # not a record any more; the board says so
     if before is not None and sha256_of(path) != before:
         raise UserError(
-            f"{one_line(str(path))} is not the file that {cell.name} was measured on (its SHA-256 changed); "
+            f"{one_line(str(path))} is not the file that {state.name} was measured on (its SHA-256 changed); "
             "restore it, give the arm another name, or choose another folder with --out"
         )

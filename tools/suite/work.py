@@ -115,7 +115,7 @@ def run_cell(cell: Cell, place: Place) -> dict[str, Any] | None:
             )
         try:
             before = folder.state(cell.id)
-            if before is not None and not place.again and is_done(cell, folder):
+            if before is not None and not place.again and is_done(cell, before, folder):
                 return before.model_dump(mode="json")
             return _Attempt(cell, place, lock, stop).run(before).model_dump(mode="json")
         finally:

@@ -14,6 +14,7 @@ from mmbench.errors import UserError
 from mmbench.tools.suite.cell import TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan, done_cells, plan_of
+from mmbench.tools.suite.snapshot import found_states
 from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import Measured, changed, require_unchanged
 
@@ -76,7 +77,7 @@ def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
 
 
 def check(plan: Plan, folder: SuiteFolder) -> None:
-    require_unchanged(plan.cells, done_cells(plan, folder), folder, folder.data)
+    require_unchanged(plan.cells, found_states(plan, folder), folder, folder.data)
 
 
 def test_the_same_data_and_weights_go_on(finished: tuple[Plan, SuiteFolder]) -> None:
