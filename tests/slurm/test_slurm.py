@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 from mmbench.results import Result, ResultStore
+from mmbench.runs import read_settings
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import plan_of
@@ -27,6 +30,8 @@ HERE = Path(__file__).parent
 PATIENCE = 600.0  # seconds; a requeued job starts after about 120
 RUN_LOCAL = {"workers": 2}
 RUN_SLURM = {"executor": "slurm", "slurm": {"partition": "low", "jobs": 2, "time": "00:20:00"}}
+RUN_TWO_PROCESSES = {"workers": 1, "pretraining": {"processes_per_node": 2}}
+RUN_TWO_NODES = {**RUN_SLURM, "pretraining": {"nodes": 2}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,3 +159,43 @@ def test_records_and_weights_are_those_of_a_local_run_and_a_pre_empted_suite_end
     assert any("low PENDING" in line for line in seen)  # the pilots had to give way
     assert max(state.attempt for name, state in states.items() if name.startswith("moco-seed")) > 1
     assert_equal(tmp_path / "local", tmp_path / "pre-empted")
+
+
+def test_a_pretraining_on_two_nodes_is_a_job_of_its_own_and_equals_two_processes_of_one_host(
+    tmp_path: Path, images: Path
+) -> None:
+    epochs = 6
+    run(tmp_path / "here", suite(images, RUN_TWO_PROCESSES, epochs))
+    states = run(tmp_path / "nodes", suite(images, RUN_TWO_NODES, epochs))
+    assert_equal(tmp_path / "here", tmp_path / "nodes")
+    for folder in ("here", "nodes"):
+        settings = read_settings(tmp_path / folder / "runs" / "moco-seed0" / "settings.yaml")
+        assert settings["effective"]["processes"] == 2
+    assert {state.attempt for state in states.values()} == {1}
+
+    def take_the_nodes() -> None:
+        command = ["sbatch", "-p", "high", "-N2", "-n4", "-o", "/dev/null", "--wrap", "sleep 5"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    run(tmp_path / "pre-empted", suite(images, RUN_TWO_NODES, epochs), Watcher(take_the_nodes))
+    assert_equal(tmp_path / "here", tmp_path / "pre-empted")
+    scripts = [path.read_text() for path in (tmp_path / "pre-empted" / "logs").glob("*.processes.sh")]
+    assert len(scripts) == 2
+    assert all("#SBATCH --nodes=2" in script for script in scripts)
+
+
+def test_two_nodes_train_as_one_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrain_tests = HERE.parent / "pretrain"
+    script = str(pretrain_tests / "two_processes.py")
+    step = ["srun", "-p", "high", "-N2", "-n2", sys.executable, "-m", "mmbench.tools.suite.node", "1"]
+    done = subprocess.run([*step, script, str(tmp_path)], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    monkeypatch.syspath_prepend(str(pretrain_tests))
+    import small_runs
+    import test_two_processes
+    import two_processes
+
+    found = [torch.load(tmp_path / f"process-{rank}.pth", weights_only=True) for rank in range(2)]
+    tiny = small_runs.make_tiny_dataset()
+    for framework in two_processes.FRAMEWORKS:
+        test_two_processes.test_with_synchronised_statistics_two_processes_equal_one(framework, found, tiny)

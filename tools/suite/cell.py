@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from mmbench.files import safe_name
 from mmbench.settings_types import STRICT
@@ -31,6 +31,7 @@ class PretrainWork(BaseModel):
         data: what it learns from.
         method, scale, arch, epochs: as `mmbench pretrain` takes them; None leaves them to the recipe.
         settings: any other settings of the pretraining, by dotted name.
+        processes: that train together, on all nodes; batch statistics depend on it.
     """
 
     model_config = STRICT
@@ -44,6 +45,15 @@ class PretrainWork(BaseModel):
     arch: str | None = None
     epochs: int | None = None
     settings: dict[str, Any] = {}
+    processes: int = 1
+
+    @model_serializer(mode="wrap")
+    def _without_one_process(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a single process out, as before there could be several: the ids of cells stay."""
+        content: dict[str, Any] = handler(self)
+        if self.processes == 1:
+            del content["processes"]
+        return content
 
     @property
     def folder(self) -> str:

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mmbench.tools.suite.suite import RunSettings, Slurm
 BEAT_SECONDS = 2
 # A pool that is silent for longer counts as lost. A machine may be busy, a node of a cluster may be gone.
 LOCAL_SILENCE, CLUSTER_SILENCE = 30, 8
+IDLE_SECONDS = 30.0  # until pilot jobs without a cell are given back
+JOBS = "jobs"  # label of the executor whose cells are jobs of their own
 
 
 def configuration(settings: RunSettings, driver: Driver) -> Any:
@@ -91,6 +94,12 @@ def environment(settings: RunSettings, driver: Driver) -> dict[str, str]:
     }
 
 
+def job_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a job script sets itself, as a cluster may not pass it on."""
+    wanted = (VARIABLE, "SPT_NOENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PATH", "PYTHONPATH")
+    return {name: environment[name] for name in wanted if name in environment}
+
+
 def _local(settings: RunSettings) -> Any:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
@@ -132,10 +141,7 @@ def _slurm(settings: RunSettings, driver: Driver) -> Any:
 
     asked: Slurm = settings.slurm
     options = "".join(f"#SBATCH {option}\n" for option in ("--requeue", *asked.options))
-    # In the job script, as a cluster may not pass them on.
-    variables = environment(settings, driver)
-    if (path := os.environ.get("PYTHONPATH")) is not None:
-        variables["PYTHONPATH"] = path
+    variables = job_variables({**os.environ, **environment(settings, driver)})
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     each = settings.gpus_per_cell
     accelerators = [
@@ -154,7 +160,7 @@ def _slurm(settings: RunSettings, driver: Driver) -> Any:
             account=asked.account,
             walltime=asked.time,
             nodes_per_block=asked.nodes,
-            init_blocks=1,
+            init_blocks=0 if settings.pretraining.nodes > 1 else 1,  # those jobs may need all nodes first
             max_blocks=asked.jobs,
             cores_per_node=asked.workers_per_node * settings.threads,
             scheduler_options=options,
@@ -164,7 +170,26 @@ def _slurm(settings: RunSettings, driver: Driver) -> Any:
             launcher=SingleNodeLauncher() if asked.nodes == 1 else SrunLauncher(),
         ),
     )
-    return Config(executors=[executor], strategy="simple", strategy_period=1)
+    executors = [executor]
+    if settings.pretraining.nodes > 1:
+        executors.append(_watching_jobs(settings))
+    return Config(executors=executors, strategy="simple", strategy_period=1, max_idletime=IDLE_SECONDS)
+
+
+def _watching_jobs(settings: RunSettings) -> Any:
+    """Return workers on this host for cells that are jobs of their own, and only wait for them."""
+    from parsl.executors import HighThroughputExecutor
+    from parsl.providers import LocalProvider
+
+    return HighThroughputExecutor(
+        label=JOBS,
+        address="127.0.0.1",
+        max_workers_per_node=settings.slurm.jobs,
+        cores_per_worker=1e-3,
+        heartbeat_period=BEAT_SECONDS,
+        heartbeat_threshold=LOCAL_SILENCE,
+        provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
+    )
 
 
 def _own(path: Path) -> Any:

@@ -48,7 +48,7 @@ def run_cells(
     place = Place(
         folder.root,
         (plan.suite.data_root or folder.data).absolute(),
-        plan.suite.run.threads,
+        plan.suite.run,
         again=only == "all",
     )
     if perform is not None:

@@ -164,30 +164,36 @@ def _cancel(jobs: list[str]) -> int:
     return len(jobs) if answer.returncode == 0 else 0
 
 
-def processes_of(driver: Path) -> list[int]:
-    """Return the processes of this host that a driver started, and that live."""
+def processes_of(mark: Path, variable: str = VARIABLE) -> list[int]:
+    """Return the living processes of this host that a driver started, or whatever else marks them.
+
+    Args:
+        mark: value of the environment variable; of a driver, the path of its file.
+    """
     import psutil
 
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(VARIABLE) == str(driver):
+            if process.pid != os.getpid() and process.environ().get(variable) == str(mark):
                 found.append(process.pid)
     return [pid for pid in found if began(pid) is not None]
 
 
-def stop_processes(driver: Path, patience: float = STOP_SECONDS) -> int:
+def stop_processes(mark: Path, patience: float = STOP_SECONDS, variable: str = VARIABLE) -> int:
     """Stop what a driver started on this host: trainings save; what is left after a while is killed.
+
+    See `processes_of` for what else can be stopped.
 
     One SIGTERM each: processes that read images for a training take a second one for the end.
 
     Returns:
         How many processes there were.
     """
-    first = processes_of(driver)
+    first = processes_of(mark, variable)
     _signal(first, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while left := processes_of(driver):
+    while left := processes_of(mark, variable):
         if time.monotonic() > deadline + patience:
             break  # the kernel does not let go of them
         if time.monotonic() > deadline:

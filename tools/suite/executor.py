@@ -17,7 +17,7 @@ from typing import Any
 
 from mmbench.errors import UserError, one_line, shown
 from mmbench.leftovers import scratch_folder
-from mmbench.tools.suite.configuration import configuration, environment
+from mmbench.tools.suite.configuration import JOBS, configuration, environment
 from mmbench.tools.suite.drivers import Driver, living, stop_processes
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.guard import POOL
@@ -99,19 +99,26 @@ class Engine:
 
     @property
     def slots(self) -> int:
-        """How many cells can run at a time."""
+        """How many cells can run at a time, those aside that are jobs of their own."""
         found = 0.0
         for executor in self._executors:
+            if executor.label == JOBS:
+                continue
             provider = executor.provider
             found += executor.workers_per_node * provider.nodes_per_block * provider.max_blocks
         return max(1, min(MANY, math.floor(found)))
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Return the future of a function, importable by its module, in a worker."""
+    def submit(self, function: Callable[..., Any], *arguments: Any, own_job: bool = False) -> Future[Any]:
+        """Return the future of a function, importable by its module, in a worker.
+
+        Args:
+            own_job: the worker only waits for a job that the function submits.
+        """
+        labels = [one.label for one in self._executors if (one.label == JOBS) == own_job]
         return self._kernel.submit(  # type: ignore[no-any-return]
             function,
             app_args=arguments,
-            executors="all",
+            executors=labels,
             cache=False,
             ignore_for_cache=None,
             app_kwargs={},

@@ -14,6 +14,7 @@ from mmbench.tools.suite.work import Job, Left, Stop
 
 if TYPE_CHECKING:
     from mmbench.checkpoints.backbone import Backbone
+    from mmbench.runs import RunFolder
 
 
 def perform(job: Job) -> Left:
@@ -25,7 +26,7 @@ def perform(job: Job) -> Left:
     """
     import torch
 
-    torch.set_num_threads(job.place.threads)
+    torch.set_num_threads(job.place.run.threads)
     work = job.cell.work
     if isinstance(work, PretrainWork):
         return _pretrain(job, work)
@@ -59,6 +60,26 @@ def _data(job: Job, work: DataWork) -> Left:
 
 
 def _pretrain(job: Job, work: PretrainWork) -> Left:
+    from mmbench.errors import UserError
+    from mmbench.runs import RunFolder
+    from mmbench.tools.suite.several_processes import pretrain_in_processes, recorded_processes
+
+    run = RunFolder(job.folder.runs / work.folder)
+    if work.processes == 1:
+        _pretrain_here(job, work, run)
+    elif not run.finished:
+        pretrain_in_processes(job, work, run)
+    found = recorded_processes(run)
+    if found not in (None, work.processes):
+        raise UserError(
+            f"{run.root} was trained by {found} process{'es' if found != 1 else ''}, and the suite asks for "
+            f"{work.processes}; remove the folder to train it again, or choose another folder with --out"
+        )
+    return Left(run.root, sha256_of(run.weights))
+
+
+def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
+    """Pretrain in this process."""
     from mmbench.pretrain.engine import pretrain
     from mmbench.pretrain.planning import RunRequest
     from mmbench.pretrain.session import Requests
@@ -84,20 +105,18 @@ def _pretrain(job: Job, work: PretrainWork) -> Left:
             "epochs": work.epochs,
             "seed": work.seed,
             "device": "auto",
-            "threads": job.place.threads,
+            "threads": job.place.run.threads,
         },
     )
     plan = request.plan()
     for line in plan.lines:
         job.say(line)
-    folder = job.folder.runs / work.folder
     try:
-        run = pretrain(
-            plan.config, folder, job.report, dataset=plan.reusable_data, requests=requests, say=job.say
+        pretrain(
+            plan.config, run.root, job.report, dataset=plan.reusable_data, requests=requests, say=job.say
         )
     finally:
         job.stop.listeners.remove(stop)
-    return Left(run.root, sha256_of(run.weights))
 
 
 def _transfer(job: Job, work: TransferWork) -> Left:

@@ -68,7 +68,7 @@ def plan_of(suite: Suite, estimate: Estimate | None = None) -> Plan:
     pretrainings: dict[tuple[str, int], PretrainWork] = {}
     for _, seed, row in _by_position(rows):
         if row.kind == "pretrain":
-            work = pretrainings[row.name, seed] = _pretraining(row, seed)
+            work = pretrainings[row.name, seed] = _pretraining(row, seed, suite.run.pretraining.processes)
             add(_weights_name(row, seed), work, _data_name(row.data))
     for column in columns:
         for name, row, transfer in _transfers(column, resolved, pretrainings):
@@ -97,7 +97,7 @@ def _by_position(rows: Iterable[Row]) -> Iterator[tuple[int, int, Row]]:
                 yield position, row.seeds[position], row
 
 
-def _pretraining(row: Row, seed: int) -> PretrainWork:
+def _pretraining(row: Row, seed: int, processes: int) -> PretrainWork:
     stated = row.arm.pretrain
     assert stated is not None
     return PretrainWork(
@@ -109,6 +109,7 @@ def _pretraining(row: Row, seed: int) -> PretrainWork:
         arch=row.arch,
         epochs=stated.epochs,
         settings=stated.settings,
+        processes=processes,
     )
 
 

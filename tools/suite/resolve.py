@@ -57,6 +57,11 @@ def resolve(suite: Suite) -> Resolved:
             f"{unknown_name('executor', suite.run.executor, EXECUTORS)}; or the path of a Parsl "
             "configuration file (*.py)"
         )
+    if suite.run.pretraining.nodes > 1 and suite.run.executor != "slurm":
+        raise UserError(
+            f"run.pretraining.nodes is {suite.run.pretraining.nodes}, and only Slurm starts jobs on several "
+            f"nodes; set run.executor: slurm, or nodes: 1"
+        )
     columns: list[Column] = []
     seen: dict[str, str] = {}
     for number, stated in enumerate(suite.tasks, 1):

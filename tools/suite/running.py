@@ -108,15 +108,21 @@ class Running:
         """Give ready cells to free workers."""
         if self.engine is not None and self.engine.problem() is not None:
             return
-        while self.schedule.ready and (self.engine is None or len(self.out) < self.engine.slots):
+        while self.schedule.ready and (self.engine is None or self._out_to_workers() < self.engine.slots):
             cell = self.schedule.take()
             if not self.place.again and self._was_done_elsewhere(cell):
                 continue
             if self.engine is None:
                 self.engine = Engine(self.settings, self.folder, self.driver)
-            future = self.engine.submit(run_cell, cell, self.place)
+            future = self.engine.submit(run_cell, cell, self.place, own_job=self._is_own_job(cell))
             self.out[future] = cell
             future.add_done_callback(self.messages.put)
+
+    def _is_own_job(self, cell: Cell) -> bool:
+        return self.settings.pretraining.nodes > 1 and cell.work.kind == "pretrain"
+
+    def _out_to_workers(self) -> int:
+        return len(self.out) - sum(map(self._is_own_job, self.out.values()))
 
     def _was_done_elsewhere(self, cell: Cell) -> bool:
         """Take in what another runner left of a cell since this run began; return whether it is over."""

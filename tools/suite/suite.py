@@ -18,6 +18,7 @@ SLURM_TIME = "^([0-9]{1,3}-)?[0-9]{1,3}(:[0-5][0-9]){1,2}$"
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=MOST)]
 SomeTexts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST)]
+SlurmOptions = Annotated[tuple[Annotated[Text, Field(pattern="^-")], ...], Field(max_length=MOST)]
 
 
 def _either(words: str, *kinds: Any) -> Callable[[Any], Any]:
@@ -144,19 +145,43 @@ class Slurm(BaseModel):
     nodes: Annotated[int, Within(1, 1024)] = 1
     jobs: Annotated[int, Within(1, 1024)] = 1
     workers_per_node: Annotated[int, Within(1, MOST_WORKERS)] = 1
-    options: Annotated[tuple[Annotated[Text, Field(pattern="^-")], ...], Field(max_length=MOST)] = ()
+    options: SlurmOptions = ()
     prepare: Texts = ()
 
 
+class Launch(BaseModel):
+    """How each pretraining is spread over processes, as `torchrun` starts them: one per GPU.
+
+    With several nodes, which takes Slurm, each pretraining is a job of its own.
+
+    Attributes:
+        time: of that job; None takes the pilot jobs'.
+        options: further lines of `#SBATCH` of that job; None takes the pilot jobs'.
+    """
+
+    model_config = STRICT
+
+    nodes: Annotated[int, Within(1, 1024)] = 1
+    processes_per_node: Annotated[int, Within(1, 64)] = 1
+    time: Annotated[Text, Field(pattern=SLURM_TIME)] | None = None
+    options: SlurmOptions | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.nodes * self.processes_per_node
+
+
 class RunSettings(BaseModel):
-    """Where and how the cells run; nothing here changes a number.
+    """Where and how the cells run; only the number of processes of a pretraining changes numbers.
 
     Attributes:
         workers: cells at a time; "auto" means one per GPU, else one per core.
         threads: of a cell on the CPU.
-        gpus_per_cell: GPUs that a cell is pinned to.
+        gpus_per_cell: GPUs that a cell is pinned to; only pretrainings with `pretraining` use several.
         executor: "local", "slurm", or the path of a Parsl configuration file (*.py) of the user's own. It is
             "slurm" where a section `slurm` is stated and no executor is.
+        pretraining: over how many processes and nodes each pretraining is spread.
         retries: attempts after a worker or a node was lost.
     """
 
@@ -167,6 +192,7 @@ class RunSettings(BaseModel):
     gpus_per_cell: Annotated[int, Within(0, 64)] = 1
     executor: Text = "local"
     slurm: Slurm = Slurm()
+    pretraining: Launch = Launch()
     retries: Annotated[int, Within(0, 100)] = 3
 
     @model_validator(mode="before")

@@ -22,6 +22,7 @@ from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.guard import stop_with_driver
 from mmbench.tools.suite.locks import CellLock
 from mmbench.tools.suite.plan import is_done
+from mmbench.tools.suite.suite import RunSettings
 
 PROGRESS_SECONDS = 0.5
 Report = Callable[[int, int, str], None]
@@ -33,14 +34,14 @@ class Place(NamedTuple):
     Attributes:
         root: the suite's folder.
         data_root: folder with one folder per data set.
-        threads: of a cell on the CPU.
+        run: how the suite is run.
         again: look at the cell even if its state says that it is done.
         perform: "module:function" that does the work itself, see `mmbench.tools.suite.perform`.
     """
 
     root: Path
     data_root: Path
-    threads: int
+    run: RunSettings
     again: bool = False
     perform: str = "mmbench.tools.suite.perform:perform"
 
@@ -154,7 +155,10 @@ class _Attempt:
         try:
             with _log_to(self.folder.log(self.cell.id), self.state) as log:
                 self._write()
-                return self._ended(log)
+                ended = self._ended(log)
+                with contextlib.suppress(OSError):
+                    print(f"{timestamp()} {ended.status}", ended.error, file=log, flush=True)
+                return ended
         except OSError as error:  # neither log nor state can be written
             return self._finish("failed", error=_line(error))
 

@@ -106,6 +106,9 @@ BAD = {
     "Slurm's time": (changed(run={"slurm": {"time": "an hour"}}), "slurm.time"),
     "Slurm's unknown field": (changed(run={"slurm": {"queue": "a"}}), "slurm.queue"),
     "Slurm's option that is none": (changed(run={"slurm": {"options": ["qos=low"]}}), "slurm.options.0"),
+    "no processes": (changed(run={"pretraining": {"processes_per_node": 0}}), "processes_per_node"),
+    "nodes without Slurm": (changed(run={"pretraining": {"nodes": 2}}), "only Slurm starts jobs on several"),
+    "time of a job": (changed(run={"pretraining": {"time": 60}}), "pretraining.time"),
     "Slurm without nodes": (changed(run={"slurm": {"nodes": 0}}), "slurm.nodes"),
     # names
     "unknown data": (changed(data=["paterns"]), "did you mean 'patterns'"),

@@ -20,11 +20,12 @@ from cheap_cells import PERFORM, cell, count
 from mmbench.processes import host_name
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.locks import CellLock
+from mmbench.tools.suite.suite import RunSettings
 from mmbench.tools.suite.work import Place, run_cell
 
 
 def place(root: Path, **changes: object) -> Place:
-    return Place(root, root / "data", 1, perform=PERFORM)._replace(**changes)
+    return Place(root, root / "data", RunSettings(), perform=PERFORM)._replace(**changes)
 
 
 def status(root: Path, name: str, task: str = "sleep-0") -> str | None:
