@@ -1,9 +1,10 @@
 """Disturb a suite at random moments, go on by the same command, and compare with an undisturbed run.
 
-The suite is the demo with 2 epochs and one seed. By turns the driver, a worker, the interchange and a pool are
-killed by kill -9, the driver is stopped by SIGTERM, a run folder is deleted, and the disk is filled (only as root, which
-can mount a small tmpfs for the suite's folder). In the end the scores must be those of the undisturbed run; no cell
-may have run to its end twice, deleted run folders aside; no record may be lost or doubled; and no process left.
+The suite is the demo with 2 epochs and one seed. By turns the driver, a worker, the interchange and a pool
+are killed by kill -9, the driver is stopped by SIGTERM, a run folder is deleted, and the disk is filled (only
+as root, which can mount a small tmpfs for the folder). In the end the scores must be those of the
+undisturbed run; no cell may have run to its end twice, deleted run folders aside; no record may be lost or
+doubled; and no process may be left.
 
 Run: python benchmarks/chaos.py FOLDER [--moments 15] [--seed 0] [--tasks knn,linear] [--json PATH]
 """
