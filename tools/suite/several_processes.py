@@ -40,8 +40,8 @@ class Attempt(Protocol):
         """End them at once, if they have not ended."""
 
     @property
-    def words(self) -> str:
-        """What to show before the first step, such as "waiting for nodes"."""
+    def waits(self) -> str:
+        """What the attempt waits for, in words; "" where its processes run."""
 
 
 def pretrain_in_processes(job: Job, work: PretrainWork, run: RunFolder) -> None:
@@ -118,7 +118,7 @@ def _start(job: Job, launch: Launch, command: list[str]) -> Attempt:
 class LocalProcesses:
     """`torchrun` on this host."""
 
-    words = "starting its processes"
+    waits = ""
 
     def __init__(self, job: Job, launch: Launch, command: list[str]) -> None:
         self.output = job.folder.logs / f"{job.cell.id}.processes.log"
@@ -161,7 +161,7 @@ def _follow(job: Job, attempt: Attempt, run: RunFolder) -> None:
                 return
             steps = steps or _steps(run)
             done, words = _progress(run)
-            job.report(done, steps, words or attempt.words)
+            job.report(done, steps, attempt.waits or words or "starting its processes")
             time.sleep(LOOK_SECONDS)
     finally:
         attempt.kill()

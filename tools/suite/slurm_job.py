@@ -63,9 +63,9 @@ class SlurmJob:
         return not states
 
     @property
-    def words(self) -> str:
-        """Where the job stands."""
-        return f"job of its own, {self._state.lower() or 'ended'}"
+    def waits(self) -> str:
+        """Where the job stands if it does not run, in Slurm's words."""
+        return "" if self._state == "RUNNING" else f"its job is {self._state.lower() or 'over'}"
 
     def ask_to_stop(self) -> None:
         """Cancel the job: Slurm sends SIGTERM first, and the training saves."""

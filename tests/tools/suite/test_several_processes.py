@@ -113,7 +113,7 @@ def test_the_command_states_what_the_work_states(tmp_path: Path) -> None:
 class Scripted:
     """An attempt that is over at once."""
 
-    words = "scripted"
+    waits = ""
 
     def __init__(self, output: Path, text: str = "") -> None:
         self.output = output
