@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmbench.file_names import counted
 from mmbench.leaderboard.board import ColumnKey
 from mmbench.leaderboard.changes.snapshot import Snapshot
 from mmbench.leaderboard.statistics.differences import difference_of, holm
@@ -22,6 +23,9 @@ ROW_FACTS = (
 COLUMN_FACTS = ("fingerprint", "split", "config", "split_sizes", "images", "unit", "effective_lrs")
 # What a run is known by; its value belongs to it, so that a run measured anew counts as another.
 RUN = ("weights", "transfer_seed", "labels", "value")
+# A cell whose runs all agree in these has not changed: older records know weights by the digest of their
+# file, and files of the same tensors may differ.
+MEASURED = ("pretraining_seed", "transfer_seed", "labels", "value")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,10 @@ def _facts(old: Snapshot, new: Snapshot) -> Iterator[str]:
     for row, column in new.cells:
         if (row, column) not in old.cells and row in old.rows and column in old.columns:
             yield f"cell {row} in {_named(column)}: new"
+    both = [key for key in old.cells if key in new.cells]
+    if again := [len(new.cells[key]["runs"]) for key in both if _other_digests(key, old, new)]:
+        runs = f"{counted(sum(again), 'run')} in {counted(len(again), 'cell')}"
+        yield f"weights: {runs} with other digests of their weights, but equal seeds, labels and values"
     for what in dict.fromkeys((*old.environment, *new.environment)):
         one, other = old.environment.get(what, ()), new.environment.get(what, ())
         if one != other:
@@ -165,8 +173,8 @@ def _cell(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> CellChang
     Runs that both boards have are never on both sides, as they would make the two look alike.
     """
     before, after = old.cells[key], new.cells[key]
-    ours, theirs = (Counter(map(_identity, cell["runs"])) for cell in (before, after))
-    if ours == theirs:
+    ours, theirs = (_counted(cell, RUN) for cell in (before, after))
+    if ours == theirs or _other_digests(key, old, new):
         return None
     removed, added, common = ours - theirs, theirs - ours, ours & theirs
     if added and removed:
@@ -214,5 +222,17 @@ def _judged(
     return difference.value, None if interval is None else (interval.low, interval.high), difference.p
 
 
-def _identity(run: Mapping[str, Any]) -> str:
-    return json.dumps([run.get(name) for name in RUN])
+def _other_digests(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> bool:
+    """Whether the runs of a cell differ, but in the digests of their weights alone."""
+    before, after = old.cells[key], new.cells[key]
+    if _counted(before, RUN) == _counted(after, RUN):
+        return False
+    return _counted(before, MEASURED) == _counted(after, MEASURED)
+
+
+def _counted(cell: Mapping[str, Any], names: Sequence[str]) -> Counter[str]:
+    return Counter(_identity(run, names) for run in cell["runs"])
+
+
+def _identity(run: Mapping[str, Any], names: Sequence[str] = RUN) -> str:
+    return json.dumps([run.get(name) for name in names])

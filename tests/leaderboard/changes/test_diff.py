@@ -56,6 +56,20 @@ def test_a_change_is_beyond_chance_or_within_noise(record: Make) -> None:
     assert cell.beyond_chance is False and not near.conclusions
 
 
+def test_other_digests_of_the_same_weights_change_no_cell(record: Make) -> None:
+    """Older records know weights by their file; files of the same tensors may differ."""
+    results = [*runs(record, "moco", 70), *runs(record, "mscn", 60)]
+    again = [run.model_copy(update={"weights_sha256": f"{place:064x}"}) for place, run in enumerate(results)]
+    found = changes(board_of(*results), board_of(*again))
+    assert not found.cells and not found.conclusions
+    assert [fact for fact in found.facts if fact.startswith("weights: ")] == [
+        "weights: 6 runs in 2 cells with other digests of their weights, but equal seeds, labels and values"
+    ]
+    again[0] = again[0].model_copy(update={"seed": 8})
+    [cell] = changes(board_of(*results), board_of(*again)).cells
+    assert (cell.row, cell.added, cell.removed) == ("moco", 3, 3)
+
+
 def test_added_runs_are_compared_with_those_that_were_there(record: Make) -> None:
     others = runs(record, "mscn", 60)
     first = runs(record, "moco", 70)
