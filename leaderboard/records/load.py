@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,33 @@ from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.frame import frame_of
 from mmbench.results import Result, ResultStore, read_result
 
-__all__ = ["frame_of", "load_frame"]
+__all__ = ["Place", "frame_of", "frame_of_places", "load_frame", "read_place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was read from a folder of records, or from the file of one.
+
+    Attributes:
+        root: the folder or file.
+        invalid: what is wrong with each file that is not a record.
+    """
+
+    root: Path
+    records: Sequence[tuple[Path, Result]]
+    invalid: Sequence[UserError]
+
+    def named(self) -> Iterator[tuple[str, str, Result]]:
+        """Yield (path below the folder, absolute path, record) of every record."""
+        if not self.root.is_dir():
+            for path, record in self.records:
+                yield path.name, str(path.absolute()), record
+            return
+        above = "" if self.root == Path() else f"{self.root}/".replace("//", "/")
+        absolute = f"{self.root.absolute()}/".replace("//", "/")
+        for path, record in self.records:
+            inside = str(path).removeprefix(above)
+            yield inside, absolute + inside, record
 
 
 def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) -> pd.DataFrame:
@@ -27,19 +54,35 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
     Raises:
         UserError: a folder is missing or holds no record, or files in it are not records: a line for each.
     """
-    places = [results] if isinstance(results, Path) else list(results)
-    if not places:
+    named = [results] if isinstance(results, Path) else list(results)
+    if not named:
         raise UserError("no folder of result records is named; `mmbench transfer` writes them")
+    places = []
+    for path in named:
+        places.append(place := read_place(path))
+        if not place.records and not place.invalid:
+            raise UserError(f"no result records below {path}; `mmbench transfer` writes them")
+    invalid = [error for place in places for error in place.invalid]
+    if invalid and not skip_invalid:
+        raise _refusal(invalid)
+    frame = frame_of_places(places)
+    frame.attrs["skipped"] = tuple(map(str, invalid))
+    return frame
+
+
+def frame_of_places(places: Sequence[Place]) -> pd.DataFrame:
+    """Return the records that were read from several places as a frame; see `load_frame`.
+
+    Raises:
+        UserError: there is none.
+    """
     pairs: list[tuple[str, Result]] = []
     paths: list[str] = []
-    invalid: list[UserError] = []
     again: list[str] = []
     seen: set[Path] = set()
     first: dict[str, Result] = {}  # by the path below its folder, which is the identity of a record
-    for place, prefix in zip(places, _prefixes(places), strict=True):
-        found, faulty = _read(place)
-        invalid += faulty
-        for inside, path, record in found:
+    for place, prefix in zip(places, _prefixes([place.root for place in places]), strict=True):
+        for inside, path, record in place.named():
             if len(places) > 1:  # one folder gives each file once
                 if (real := Path(path).resolve()) in seen or first.get(inside) == record:
                     again.append(prefix + inside)
@@ -48,15 +91,12 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
                 first.setdefault(inside, record)
             pairs.append((prefix + inside, record))
             paths.append(path)
-    if invalid and not skip_invalid:
-        raise _refusal(invalid)
     if not pairs:
         raise UserError(
-            f"no result records below {listed([str(place) for place in places])}; "
+            f"no result records below {listed([str(place.root) for place in places])}; "
             "`mmbench transfer` writes them"
         )
     frame = frame_of(pairs, paths)
-    frame.attrs["skipped"] = tuple(map(str, invalid))
     if again:
         frame.attrs["warnings"] = (
             f"{counted(len(again), 'record')} of several folders counted once: {listed(again)}.",
@@ -64,26 +104,22 @@ def load_frame(results: Path | Sequence[Path], *, skip_invalid: bool = False) ->
     return frame
 
 
-def _read(place: Path) -> tuple[list[tuple[str, str, Result]], list[UserError]]:
-    """Return (path below the folder, absolute path, record) of every record at a place, and other files."""
-    if not place.exists():
-        raise UserError(f"no folder {place}; `mmbench transfer` writes records, into results/ by default")
-    if place.is_dir():
-        records, invalid = ResultStore(place).read_all()
-        if not records and not invalid:
-            raise UserError(f"no result records below {place}; `mmbench transfer` writes them")
-        above = "" if place == Path() else f"{place}/".replace("//", "/")
-        absolute = f"{place.absolute()}/".replace("//", "/")
-        inside = [str(path).removeprefix(above) for path, _ in records]
-        return [
-            (name, absolute + name, found) for name, (_, found) in zip(inside, records, strict=True)
-        ], invalid
-    if place.suffix.lower() != ".json":
-        raise UserError(f"{place} is a file, but not of a result record; name a folder of them")
+def read_place(path: Path) -> Place:
+    """Read the records below a folder, or the file of one.
+
+    Raises:
+        UserError: there is no such folder or file, or a file is named that is no record by its name.
+    """
+    if not path.exists():
+        raise UserError(f"no folder {path}; `mmbench transfer` writes records, into results/ by default")
+    if path.is_dir():
+        return Place(path, *ResultStore(path).read_all())
+    if path.suffix.lower() != ".json":
+        raise UserError(f"{path} is a file, but not of a result record; name a folder of them")
     try:
-        return [(place.name, str(place.absolute()), read_result(place))], []
+        return Place(path, [(path, read_result(path))], [])
     except UserError as error:
-        return [], [error]
+        return Place(path, [], [error])
 
 
 def _prefixes(places: Sequence[Path]) -> list[str]:

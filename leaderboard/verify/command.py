@@ -19,14 +19,19 @@ FOUND = 1  # exit code where a record is wrong
 def verify(results: tuple[Path, ...], strict: bool) -> None:
     """Check the records below RESULTS: digests, paths, per-image outcomes and plausibility.
 
-    Metrics are computed anew from per-image outcomes where that is simple. Nothing is changed. The exit code
-    is 0 without errors, 1 with errors, 2 for bad input.
+    Metrics are computed anew from per-image outcomes; which are not is said. Nothing is changed. The exit
+    code is 0 without errors, 1 with errors, 2 for bad input.
     """
     from mmbench.leaderboard.verify.records import verify as check
 
     report = check(results)
     for problem in report.problems:
         click.echo(one_line(f"{problem.level}: {problem.file}: {problem.reason}"))
+    not_anew = [f"{name} ({counted(number, 'record')})" for name, number in report.not_recomputed]
+    if report.without_outcomes:
+        not_anew.append(f"{counted(report.without_outcomes, 'record')} without per-image outcomes")
+    if not_anew:
+        click.echo(one_line(f"not computed anew: {'; '.join(not_anew)}", 1000))
     errors, warnings = report.of("error"), report.of("warning")
     click.echo(
         f"{counted(report.records, 'record')}, {report.recomputed} computed anew from per-image outcomes: "

@@ -54,11 +54,15 @@ class Report:
     Attributes:
         records: that could be read.
         recomputed: records of which a metric was computed anew from per-image outcomes.
+        without_outcomes: records without per-image outcomes that could be read.
+        not_recomputed: (metric, records with outcomes that it was not computed anew of), by name.
         problems: errors before warnings, each in the order of the files.
     """
 
     records: int
     recomputed: int
+    without_outcomes: int
+    not_recomputed: tuple[tuple[str, int], ...]
     problems: tuple[Problem, ...]
 
     def of(self, level: Level) -> tuple[Problem, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.image_outcomes import ENDING
 from mmbench.leaderboard.records.comparable import comparable
-from mmbench.leaderboard.records.load import load_frame
+from mmbench.leaderboard.records.load import Place, frame_of_places, read_place
 from mmbench.leaderboard.verify.outcomes import check_outcomes, orphans
 from mmbench.leaderboard.verify.plausibility import implausible
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem, Report
@@ -23,6 +24,8 @@ from mmbench.verification import DIGEST
 NAME = re.compile(
     r"-(?P<card>[0-9a-f]{12})-(?P<config>[0-9a-f]{8})-seed(?P<seed>-?\d+)\.json$", re.IGNORECASE
 )
+# The end of a file that states its digest, as records are written.
+STATED = re.compile(rb'"' + DIGEST.encode() + rb'": "[0-9a-f]{64}"\s*\}\s*$')
 
 
 def verify(results: Sequence[Path], now: datetime.datetime | None = None) -> Report:
@@ -38,34 +41,42 @@ def verify(results: Sequence[Path], now: datetime.datetime | None = None) -> Rep
     present = datetime.datetime.now(datetime.UTC) if now is None else now
     records: list[Filed] = []
     problems: list[Problem] = []
-    recomputed = 0
+    places: list[Place] = []
     for root in results:
         if not root.is_dir():
             raise UserError(f"no folder {root}; name the folder that holds the result records")
-        found, invalid = ResultStore(root).read_all()
-        problems += (Problem(ERROR, *_parts(error, root)) for error in invalid)
-        own = [Filed(root, path, result) for path, result in found]
+        places.append(read_place(root))
+        problems += (Problem(ERROR, *_parts(error, root)) for error in places[-1].invalid)
+        own = [Filed(root, path, result) for path, result in places[-1].records]
         records += own
         problems += orphans(_outcomes_below(root), {filed.name for filed in own})
     if not records and not problems:
         shown = ", ".join(map(str, results))
         raise UserError(f"no result records below {shown}; `mmbench transfer` writes them")
+    empty = (place for place in places if not place.records and not place.invalid)
+    problems += (Problem(WARNING, str(place.root), "holds no result records") for place in empty)
+    recomputed = without = 0
+    others: Counter[str] = Counter()
     for filed in records:
         computed, own_problems = check_record(filed, present)
-        recomputed += computed
         problems += own_problems
+        if computed is None:
+            without += 1
+        else:
+            recomputed += bool(computed)
+            others.update(filed.result.metrics.keys() - computed)
     problems += implausible_together(records)
     if records:
-        problems += _comparability(results)
+        problems += _comparability([place for place in places if place.records])
     ordered = sorted(problems, key=lambda problem: (problem.level != ERROR, problem.file))
-    return Report(len(records), recomputed, tuple(ordered))
+    return Report(len(records), recomputed, without, tuple(sorted(others.items())), tuple(ordered))
 
 
-def check_record(filed: Filed, now: datetime.datetime) -> tuple[bool, list[Problem]]:
+def check_record(filed: Filed, now: datetime.datetime) -> tuple[frozenset[str] | None, list[Problem]]:
     """Check one record and what lies beside it.
 
     Returns:
-        Whether a metric was computed anew from its outcomes, and the problems.
+        The metrics that were computed anew from its outcomes, None without such; and the problems.
     """
     problems = [Problem(level, filed.name, reason) for level, reason in implausible(filed.result, now)]
     problems += _digest(filed)
@@ -87,7 +98,8 @@ def _parts(error: UserError, root: Path) -> tuple[str, str]:
 def _digest(filed: Filed) -> Iterable[Problem]:
     """Warn about a record without a digest: what was changed in it cannot be seen."""
     try:
-        stated = DIGEST in json.loads(filed.path.read_text(encoding="utf-8-sig"))
+        content = filed.path.read_bytes()
+        stated = STATED.search(content[-200:]) is not None or DIGEST in json.loads(content)
     except (OSError, ValueError):
         return [Problem(ERROR, filed.name, "was changed while it was read")]
     reason = "has no digest of its content (an older version wrote it), so changes cannot be seen"
@@ -109,11 +121,11 @@ def _path(filed: Filed) -> Iterable[Problem]:
     return [Problem(WARNING, filed.name, f"is not where a record of its content lies: {proper}")]
 
 
-def _comparability(results: Sequence[Path]) -> Iterable[Problem]:
+def _comparability(places: Sequence[Place]) -> Iterable[Problem]:
     """Say whether a board of these records would be refused, and what it would warn about."""
-    shown = ", ".join(map(str, results))
+    shown = ", ".join(str(place.root) for place in places)
     try:
-        frame = comparable(load_frame(results, skip_invalid=True))
+        frame = comparable(frame_of_places(places))
     except UserError as error:
         return [Problem(ERROR, shown, f"no board can be built: {error}")]
     return [Problem(WARNING, shown, sentence) for sentence in frame.attrs.get("warnings", ())]

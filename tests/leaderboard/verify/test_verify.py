@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from mmbench import results
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.image_outcomes import ImageOutcomes, outcomes_path
 from mmbench.leaderboard.command import leaderboard
-from mmbench.leaderboard.verify.outcomes import recomputed
+from mmbench.leaderboard.verify.recomputed import recomputed
 from mmbench.leaderboard.verify.records import verify
 from mmbench.results import DatasetReference, Metric, Result, ResultStore
 from mmbench.verification import with_digest
@@ -215,7 +216,7 @@ def test_metrics_of_label_maps_are_computed_from_all_pixels() -> None:
             union = counts[place].sum() + counts[:, place].sum() - counts[place, place]
             facts = {"intersection": counts[place, place], "union": union, "labelled": counts[place].sum()}
             rows.append({"image": str(image), "class": name, **facts})
-    found = recomputed(pd.DataFrame(rows))
+    found = recomputed(pd.DataFrame(rows), {})
     ious, accuracies = [], []
     for place in range(3):
         hit, row, column = confusion[place, place], confusion[place].sum(), confusion[:, place].sum()
@@ -224,13 +225,109 @@ def test_metrics_of_label_maps_are_computed_from_all_pixels() -> None:
     assert found["mIoU"] == pytest.approx(100 * sum(ious) / 3)
     assert found["mAcc"] == pytest.approx(100 * sum(accuracies) / 2)
     assert found["aAcc"] == pytest.approx(100 * np.trace(confusion) / confusion.sum())
-    assert recomputed(pd.DataFrame({"image": ["a"]})) == {}
+    assert recomputed(pd.DataFrame({"image": ["a"]}), {}) == {}
+
+
+def detections(seed: int, classes: str) -> pd.DataFrame:
+    """Return outcomes of 12 images: of every class some objects, but of the last; and ranked detections."""
+    generator = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for place, name in enumerate(classes):
+        for image in range(12):
+            objects = int(generator.integers(0, 3)) if place < len(classes) - 1 else 0
+            rows.append({"image": str(image), "class": name, "objects": objects})
+        for rank in range(25):
+            facts = {
+                "image": str(generator.integers(12)),
+                "class": name,
+                "score": 1 - rank / 30,
+                "place": rank,
+            }
+            status = np.sort(generator.choice([1, 0, -1], 10, p=[0.4, 0.5, 0.1]))[::-1]
+            rows.append(facts | {f"iou{50 + 5 * at}": int(status[at]) for at in range(10)})
+    table = pd.DataFrame(rows).sample(frac=1, random_state=0).reset_index(drop=True)
+    kinds = pd.CategoricalDtype([*classes, "no row"])
+    whole = dict.fromkeys(["objects", "place", *(f"iou{at}" for at in range(50, 100, 5))], "Int32")
+    return table.astype({"class": kinds, **whole})
+
+
+def looped(table: pd.DataFrame, name: str, at: int, recalls: list[float]) -> float | None:
+    own = table[table["class"] == name]
+    objects = int(own["objects"].sum())
+    right, seen, curve = 0, 0, []
+    for status in own[own["place"].notna()].sort_values("place")[f"iou{at}"]:
+        right, seen = right + (status == 1), seen + (status != -1)
+        curve.append((right / objects if objects else 0.0, right / max(seen, 1)))
+    if not objects:
+        return None
+    return sum(max((p for r, p in curve if r >= recall), default=0.0) for recall in recalls) / len(recalls)
+
+
+def test_average_precisions_are_computed_anew(record: Make, tmp_path: Path) -> None:
+    coco, voc = detections(1, "abc"), detections(2, "abc")
+    for family, absent, recalls in (
+        ("AP", None, np.linspace(0, 1, 101).tolist()),
+        ("coco_AP", None, np.linspace(0, 1, 101).tolist()),
+        ("AP", 0.0, np.arange(0, 1.1, 0.1).tolist()),
+    ):
+        table = (voc if absent == 0.0 else coco).assign(metric=family)
+        if absent == 0.0:  # VOC's evaluation has COCO's beside it
+            table = pd.concat([table, coco.assign(metric="coco_AP")], ignore_index=True)
+            table["class"] = table["class"].astype(coco["class"].dtype)
+        own = table[table["metric"] == family]
+        found, prefix = recomputed(table, {}), family.removesuffix("AP")
+        for name, percents in (("AP", range(50, 100, 5)), ("AP50", [50]), ("AP75", [75])):
+            every = [looped(own, kind, at, recalls) for kind in ("a", "b", "c", "no row") for at in percents]
+            values = [absent if value is None else value for value in every]
+            known = [value for value in values if value is not None]
+            assert found[f"{prefix}{name}"] == pytest.approx(100 * sum(known) / len(known), abs=1e-9)
+    metrics = {name: percent(value, 12) for name, value in recomputed(coco.assign(metric="AP"), {}).items()}
+    metrics |= {"APs": percent(1.0, 12)}
+    result = record("moco", "detection/patterns@1", metrics=metrics, primary_metric="AP")
+    write_with_outcomes(ResultStore(tmp_path), result, coco.assign(metric="AP"))
+    report = verify([tmp_path], NOW)
+    assert report.recomputed == 1 and report.not_recomputed == (("APs", 1),)
+    assert not any("by its per-image outcomes" in problem.reason for problem in report.problems)
+    wrong = result.model_copy(update={"metrics": metrics | {"AP50": percent(99, 12)}})
+    write_with_outcomes(ResultStore(tmp_path), wrong, coco.assign(metric="AP"))
+    assert [r for _, r in problems_of(tmp_path) if r.startswith("AP50 is 99.0, but")]
+
+
+def test_several_fits_are_computed_anew() -> None:
+    labels, right = ["a"] * 3 + ["b"] * 2, {"right_1shot": [0, 2, 1, 2, 2], "right_4shot": [2, 2, 1, 0, 2]}
+    shares = [(one + other) / 4 for one, other in zip(*right.values(), strict=True)]
+    table = pd.DataFrame({"image": list("vwxyz"), "label": labels, "correct": shares, **right})
+    assert recomputed(table, {"draws": 2}) == pytest.approx(
+        {
+            "top1": 100 * 14 / 20,
+            "mean_per_class": 100 * (8 / 12 + 6 / 8) / 2,
+            "top1_1shot": 70.0,
+            "mean_per_class_1shot": 100 * (3 / 6 + 4 / 4) / 2,
+            "top1_4shot": 70.0,
+            "mean_per_class_4shot": 100 * (5 / 6 + 2 / 4) / 2,
+        }
+    )
+    assert set(recomputed(table, {})) == {"top1", "mean_per_class"}
+
+
+def test_every_record_is_read_once(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, read = ResultStore(tmp_path), list[Path]()
+    for seed, value in enumerate((70.0, 71.0, 72.0)):
+        store.write(record("moco", KNN, seed, value))
+    once = results.result_in
+    monkeypatch.setattr(results, "result_in", lambda path: (read.append(path), once(path))[1])
+    report = verify([tmp_path], NOW)
+    assert len(read) == len(set(read)) == report.records == report.without_outcomes == 3
+    (tmp_path / "empty").mkdir()
+    beside = verify([tmp_path, tmp_path / "empty"], NOW).of("warning")
+    assert [p.reason for p in beside if p.file.endswith("empty")] == ["holds no result records"]
 
 
 def test_the_command_says_what_it_found(record: Make, tmp_path: Path) -> None:
     path = ResultStore(tmp_path).write(record("moco", KNN, value=70.0))
     sound = CliRunner().invoke(leaderboard, ["verify", str(tmp_path)])
     assert sound.exit_code == 0 and "1 record, 0 computed anew" in sound.output
+    assert "not computed anew: 1 record without per-image outcomes\n" in sound.output
     path.write_text("{}")
     wrong = CliRunner().invoke(leaderboard, ["verify", str(tmp_path)])
     assert wrong.exit_code == 1 and wrong.output.count("\n") == 2
