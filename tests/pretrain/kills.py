@@ -29,7 +29,7 @@ def configuration(framework: str, images: Path | None) -> PretrainConfig:
         overrides.append("framework.queue=50")  # no multiple of the batch
     data = None
     if images is not None:
-        overrides += ["loading=files", "workers=2"]
+        overrides += ["loading=files", "workers=2", "image_size=16"]
         data = str(images)
     return resolve_config("mixmask", data=data, epochs=EPOCHS, device="cpu", threads=1, overrides=overrides)
 

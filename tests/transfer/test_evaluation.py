@@ -58,10 +58,10 @@ def central(data: Dataset, split: Any) -> Tensor:
 
 
 def test_a_vision_transformer_of_timm(gratings: Dataset, tmp_path: Path) -> None:
-    """The README's example, with random weights and four images of each class to keep it short."""
+    """The README's example, with random weights and four training images of each class to keep it short."""
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224")
-    few = {split: torch.arange(60 if split == "train" else 30) * 2 for split in ("train", "val", "test")}
+    few = {split: torch.arange(24 if split == "train" else 12) * 5 for split in ("train", "val", "test")}
     splits = {}
     for split, rows in few.items():
         whole = gratings.split(split)  # type: ignore[arg-type]

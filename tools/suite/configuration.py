@@ -120,7 +120,8 @@ def _local(settings: RunSettings) -> Any:
         heartbeat_threshold=LOCAL_SILENCE,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
-    return Config(executors=[executor], strategy="none", strategy_period=1)
+    # The first period is over before the workers are started.
+    return Config(executors=[executor], strategy="none", strategy_period=0.2)
 
 
 def _slurm(settings: RunSettings, driver: Driver) -> Any:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from cheap_cells import PERFORM, cell, plan
+from parsl.providers import LocalProvider
 
+from mmbench.tools.suite import configuration
 from mmbench.tools.suite.cell import Cell
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.folder import SuiteFolder
@@ -32,6 +34,8 @@ def suite(name: str) -> list[Cell]:
 
 
 if __name__ == "__main__":
+    # What was killed is noticed sooner than by default.
+    configuration.BEAT_SECONDS = LocalProvider.status_polling_interval = 1
     try:
         run_cells(
             plan(suite(sys.argv[2]), retries=5),

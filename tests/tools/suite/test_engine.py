@@ -19,6 +19,7 @@ import psutil
 import pytest
 from cheap_cells import PERFORM, cell, count, plan
 
+from mmbench.tools.suite import configuration
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.drivers import VARIABLE
 from mmbench.tools.suite.folder import CellState, SuiteFolder
@@ -106,8 +107,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def test_cells_run_in_the_order_of_their_dependencies_and_one_that_fails_does_not_stop_the_rest(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(configuration, "BEAT_SECONDS", 1)  # a dead worker is noticed at the next beat
     root = tmp_path / "a suite's folder"  # blanks and quotes
     first, second = cell("first", "sleep-0.6"), cell("second", "fail")
     third = cell("third", after=(first,))
@@ -151,21 +153,27 @@ def test_cells_run_in_the_order_of_their_dependencies_and_one_that_fails_does_no
     assert count(root, "begun")["first"] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_goes_on_by_the_same_command(tmp_path: Path, number: signal.Signals) -> None:
-    with runner(tmp_path, "gates") as process:
-        wait_until(lambda: len(count(tmp_path, "begun")) == 2, "two cells at work")
+def test_a_stopped_run_saves_and_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    """By either signal: two suites at a time, since most of a start is waiting."""
+    roots = {number: tmp_path / number.name for number in (signal.SIGTERM, signal.SIGINT)}
+    with contextlib.ExitStack() as both:
+        started = {number: both.enter_context(runner(root, "gates")) for number, root in roots.items()}
+        wait_until(lambda: all(len(count(root, "begun")) == 2 for root in roots.values()), "cells at work")
         time.sleep(0.3)
-        process.send_signal(number)
-        assert "interrupted" in finish(process)
-    assert left_behind(tmp_path) == []
-    states = named(tmp_path)
-    assert {name: state.status for name, state in states.items()} == {"one": "stopped", "two": "stopped"}
-    assert all((tmp_path / "runs" / f"{name}.steps").exists() for name in states)
-    (tmp_path / "go").touch()
-    with runner(tmp_path, "gates") as process:
-        finish(process)
-    assert_all_done_once(tmp_path)
+        for number, process in started.items():
+            process.send_signal(number)
+        assert all("interrupted" in finish(process) for process in started.values())
+    for root in roots.values():
+        assert left_behind(root) == []
+        states = named(root)
+        assert {name: state.status for name, state in states.items()} == {"one": "stopped", "two": "stopped"}
+        assert all((root / "runs" / f"{name}.steps").exists() for name in states)
+        (root / "go").touch()
+    with contextlib.ExitStack() as both:
+        for process in [both.enter_context(runner(root, "gates")) for root in roots.values()]:
+            finish(process)
+    for root in roots.values():
+        assert_all_done_once(root)
 
 
 def test_kills_at_random_moments_and_the_same_command(tmp_path: Path) -> None:

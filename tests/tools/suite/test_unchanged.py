@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import multiprocessing
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import SERVER
 from PIL import Image
 
 from mmbench.data import load_dataset
@@ -76,6 +78,12 @@ def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
     return plan, folder
 
 
+@pytest.fixture
+def forked_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that reads the data be forked: a new interpreter takes ten seconds to import torch."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: SERVER)
+
+
 def check(plan: Plan, folder: SuiteFolder) -> None:
     require_unchanged(plan.cells, found_states(plan, folder), folder, folder.data)
 
@@ -84,6 +92,7 @@ def test_the_same_data_and_weights_go_on(finished: tuple[Plan, SuiteFolder]) -> 
     check(*finished)
 
 
+@pytest.mark.usefixtures("forked_reader")
 def test_other_weights_at_the_same_place_are_refused(
     finished: tuple[Plan, SuiteFolder], tmp_path: Path
 ) -> None:
@@ -92,6 +101,7 @@ def test_other_weights_at_the_same_place_are_refused(
         check(*finished)
 
 
+@pytest.mark.usefixtures("forked_reader")
 def test_data_that_changed_are_refused(finished: tuple[Plan, SuiteFolder], tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "mine" / "train" / "a" / "3.png")
     with pytest.raises(UserError, match=r"is not the one that .* was measured on"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import forked  # noqa: F401  (the server that the processes are forked from)
 import pytest
 import torch
 from detectron2.layers import get_norm
@@ -20,7 +21,9 @@ def test_two_processes_normalise_as_one_with_all_inputs(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path), port), nprocs=2)
+    torch.multiprocessing.start_processes(
+        one_of_two, (str(tmp_path), port), nprocs=2, start_method="forkserver"
+    )
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
 
     images = [image.requires_grad_() for image in inputs()]
