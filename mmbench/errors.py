@@ -70,6 +70,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     names = sorted(known)
     # difflib's time is quadratic in the length, and no name is long.
     matches = difflib.get_close_matches(name[:LONGEST_SHOWN], names, n=1, cutoff=0.5)
-    hint = f"did you mean '{matches[0]}'? " if matches else ""
+    hint = f"; did you mean '{matches[0]}'?" if matches else ""
     listing = ", ".join(names) if names else "none"
-    return UserError(f"unknown {kind} '{one_line(name, LONGEST_SHOWN)}'; {hint}(known: {listing})")
+    return UserError(f"unknown {kind} '{one_line(name, LONGEST_SHOWN)}'{hint} (known: {listing})")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmbench.data import DATASETS
-from mmbench.data.dataset import DOWNLOADERS, GENERATORS
+from mmbench.data.dataset import GENERATORS
+from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.manifest import manifest
 from mmbench.data.official import PUBLISHED
 from mmbench.data.types import SPLITS
@@ -24,7 +25,7 @@ def _rows(name: str) -> list[tuple[str, ...]]:
     source = "your files"
     if name in GENERATORS.names():
         source = "rendering"
-    elif name in DOWNLOADERS.names():
+    elif name in DOWNLOADS:
         source = "--download"
     found, rows = manifest(name), list[tuple[str, ...]]()
     if found is not None:

@@ -25,20 +25,19 @@ def suite_findings(spec: str, out: Path | None = None) -> list[Finding]:
     """Return what a suite needs of this machine, its data opened.
 
     Args:
-        spec: a shipped name or a YAML file.
+        spec: a shipped name, a YAML file, or the folder of a suite that was begun.
         out: the suite's folder; None means one of its name.
 
     Raises:
         UserError: no such suite, or one that cannot be meant.
     """
-    from mmbench.tools.suite.folder import SuiteFolder
+    from mmbench.tools.suite.data_requirements import opened
+    from mmbench.tools.suite.held import suite_and_folder
     from mmbench.tools.suite.plan import plan_of
     from mmbench.tools.suite.planning import workers_of
-    from mmbench.tools.suite.requirements import opened, requirements
-    from mmbench.tools.suite.suite_file import read_suite
+    from mmbench.tools.suite.requirements import requirements
 
-    suite = read_suite(spec)
-    folder = SuiteFolder(out or Path(suite.name))
+    suite, folder = suite_and_folder(spec, out)
     found = requirements(plan_of(suite), folder, workers_of(suite))
     return opened(found, suite.data_root or folder.data)
 
@@ -98,5 +97,6 @@ def doctor(as_json: bool, spec: str | None, out: Path | None) -> int:
             else f"Everything that is installed works, and nothing is missing for suite {spec}."
         )
         if not problems:
-            next_step("demo", "--out", "demo")
+            where = () if out is None else ("--out", out)
+            next_step(*(("demo", "--out", "demo") if spec is None else ("suite", "run", spec, *where)))
     return 1 if problems else 0

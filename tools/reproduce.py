@@ -24,6 +24,7 @@ from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
     from mmbench.tools.reproduction import MetricPair
+    from mmbench.transfer.resolution import ResolvedTask
     from mmbench.transfer.run import TransferRun
 
 DIFFERS = 1  # exit code
@@ -73,10 +74,12 @@ def reproduce(
     if out is not None:
         require_writable(out, "--out")
     from mmbench.data import load_dataset
+    from mmbench.tools.reproduction import task_of
 
+    task = task_of(recorded, given.pop("protocol_file"))  # before Patterns may be rendered
     dataset = load_dataset(data or recorded.dataset.name, data_root, layout)
     _set_threads(recorded, threads)
-    run = _run(record, recorded, dataset, given)
+    run = _run(record, recorded, task, dataset, given)
     console = Console(stderr=as_json or not sys.stdout.isatty())
     with _store(out) as store, progress_report(console, recorded.task) as report:
         again, path = _measure(run, store, report)
@@ -106,20 +109,21 @@ def _set_threads(recorded: Result, threads: int | None) -> None:
     torch.set_num_threads(threads or min(recorded.provenance.threads, cores()))
 
 
-def _run(path: Path, recorded: Result, dataset: Any, given: dict[str, Any]) -> TransferRun:
+def _run(
+    path: Path, recorded: Result, task: ResolvedTask, dataset: Any, given: dict[str, Any]
+) -> TransferRun:
     """Return the run that a record describes.
 
     Raises:
-        UserError: protocol, settings, weights, labels or data are not those of the record.
+        UserError: protocol, weights, labels or data are not those of the record.
     """
     from mmbench.device import resolve_device
     from mmbench.files import sha256_of
-    from mmbench.tools.reproduction import task_of, weights_of
+    from mmbench.tools.reproduction import weights_of
     from mmbench.transfer.compute import Compute, Precision
     from mmbench.transfer.inputs.feature_bank import FeatureBank
     from mmbench.transfer.run import TransferRun
 
-    task = task_of(recorded, given["protocol_file"])
     labels, wanted = given["labels_file"], recorded.config.get("labels_file_sha256")
     if wanted is not None and labels is None:
         named = recorded.config.get("labels_file", "a list")

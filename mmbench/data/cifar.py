@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torchvision
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import expected_counts
 from mmbench.data.subsets import split_by_class
 from mmbench.data.types import SPLITS, ImageSplit
@@ -31,11 +31,6 @@ def _read(name: str, root: Path, train: bool) -> Any:
             f"{name} is not in {root} (or is corrupted); unpack the authors' Python archive there, or run: "
             f"mmbench data prepare {name} --data-root {root.parent} --download"
         ) from None
-
-
-def _download(name: str, root: Path) -> None:
-    """Fetch and unpack the data set in `root`, by torchvision."""
-    READERS[name](str(root), download=True)
 
 
 def _split(name: str, root: Path, split: str) -> ImageSplit:
@@ -64,4 +59,3 @@ def _load(name: str, root: Path) -> Dataset:
 
 for _name in READERS:
     DATASETS.register(_name)(functools.partial(_load, _name))
-    DOWNLOADERS.register(_name)(functools.partial(_download, _name))

@@ -284,8 +284,6 @@ class DatasetPreparer(Protocol):
 DATASETS: Registry[DatasetLoader] = Registry(
     "data set", "mmbench.data", "mmbench.data.annotated", "mmbench.data.label_maps"
 )
-# Fetches the data set into its folder, and checks its digest.
-DOWNLOADERS: Registry[Callable[[Path], object]] = Registry("data set to download", "mmbench.data")
 # Makes it.
 GENERATORS: Registry[DatasetGenerator] = Registry("data set to generate", "mmbench.data")
 # Makes files of it from those that its authors publish.

@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.datasets import FashionMNIST
 
 from mmbench.data import fashion_mnist_places as places
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
+from mmbench.data.dataset import DATASETS, Dataset, check_count
 from mmbench.data.drawn_splits import splits_of_parts
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import how_to_get
@@ -99,12 +99,6 @@ def read_idx(path: Path, axes: int, md5: str | None = None) -> Tensor:
         lengths = " x ".join(map(str, shape))
         raise _damaged(path, f"holds {len(content) - start} values where its header says {lengths}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
-
-
-@DOWNLOADERS.register(places.NAME)
-def download_fashion_mnist(root: Path) -> None:
-    """Let torchvision fetch and unpack Fashion-MNIST in `root`."""
-    FashionMNIST(str(root), download=True)
 
 
 def _read(known: Manifest, place: places.Place, part: str) -> ImageSplit:

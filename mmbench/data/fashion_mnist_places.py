@@ -45,8 +45,3 @@ def places(root: Path) -> list[Place]:
         files = {name: path for name, paths in packings.items() for path in reversed(paths) if path.is_file()}
         found.append(Place(folder, files, tuple(name for name in names if name not in files)))
     return found
-
-
-def complete_place(root: Path) -> Place | None:
-    """Return the first folder that has all four files; None if there is none."""
-    return next((place for place in places(root) if not place.missing), None)

@@ -6,7 +6,8 @@ import functools
 from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.downloads import DOWNLOADS, fetch
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
@@ -21,16 +22,16 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
     Raises:
         UserError: its authors do not offer a download, or the download failed.
     """
-    if name not in DOWNLOADERS.names():
+    if name not in DOWNLOADS:
         DATASETS.get(name)
         known = manifest(name)
         archives = PUBLISHED.get(name)[0].archives if name in PUBLISHED.names() else ""
         raise UserError(
-            f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADERS.names())}); "
+            f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADS)}); "
             f"put {known.obtain if known else archives or 'its files'} into {root / name} and omit --download"
         )
     try:
-        DOWNLOADERS.get(name)(root / name)
+        fetch(name, root / name)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torchvision.datasets import STL10
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
+from mmbench.data.dataset import DATASETS, Dataset, check_count
 from mmbench.data.drawn_splits import splits_of_parts
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import opened
@@ -25,12 +25,6 @@ class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision has no types
     def train_list(self) -> list[list[str]]:
         """Return files and MD5 sums without those of the unlabelled images."""
         return [entry for entry in STL10.train_list if not entry[0].startswith("unlabeled")]
-
-
-@DOWNLOADERS.register("stl10")
-def download_stl10(root: Path) -> None:
-    """Let torchvision fetch and unpack STL-10 in `root`."""
-    STL10(str(root), download=True)
 
 
 def _read(known: Manifest, root: Path, part: str) -> ImageSplit:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torchvision.datasets import SUN397
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import require_manifest
 from mmbench.data.torchvision_files import Reader, opened
 from mmbench.data.types import ImageFiles
@@ -45,12 +45,6 @@ def _listed(root: Path, source: Any, part: str) -> ImageFiles:
         [path for _, path in found],
         torch.tensor([label for label, _ in found], dtype=torch.int64),
     )
-
-
-@DOWNLOADERS.register("sun397")
-def download_sun397(root: Path) -> None:
-    """Let torchvision fetch and unpack the images of SUN397 in `root`; its lists are not among them."""
-    SUN397(str(root), download=True)
 
 
 @DATASETS.register("sun397")

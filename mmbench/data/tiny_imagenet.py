@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torchvision.datasets.utils import download_and_extract_archive
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, image_files
 from mmbench.data.manifest import expected_counts
 from mmbench.data.types import ImageFiles
@@ -42,7 +42,6 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     return ImageFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
 
 
-@DOWNLOADERS.register("tiny-imagenet")
 def download_tiny_imagenet(root: Path) -> None:
     """Let torchvision fetch the authors' archive and unpack it in `root`."""
     download_and_extract_archive(ARCHIVE, str(root), md5=ARCHIVE_MD5, remove_finished=True)

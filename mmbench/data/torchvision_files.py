@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from scipy.io.matlab import MatReadError
 
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset, check_count
+from mmbench.data.dataset import DATASETS, Dataset, check_count
+from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.types import ImageFiles, Split
@@ -38,7 +39,7 @@ READ_ERRORS = (
 def how_to_get(known: Manifest, root: Path) -> str:
     """Return what a user can do to have the data set in `root`."""
     by_hand = f"put {known.obtain} into {root}"
-    if known.name not in DOWNLOADERS.names():
+    if known.name not in DOWNLOADS:
         return by_hand
     return f"{by_hand}, or run: mmbench data prepare {known.name} --data-root {root.parent} --download"
 
@@ -125,7 +126,6 @@ class Reader:
         read: torchvision's data set from (folder of the data set, official part).
         images: (path, label) pairs of what `read` returned.
         names: the names of the classes in what `read` returned for the part that train comes from.
-        download: fetches and unpacks the data set in its folder; None where this is not possible.
     """
 
     name: str
@@ -135,13 +135,10 @@ class Reader:
         source._image_files, source._labels, strict=True
     )
     names: Callable[[Any], Sequence[str]] = lambda source: source.classes
-    download: Callable[[Path], Any] | None = None
 
     def register(self) -> None:
-        """Register `dataset` as the data set's loader, and its download."""
+        """Register `dataset` as the data set's loader."""
         DATASETS.register(self.name)(self.dataset)
-        if self.download is not None:
-            DOWNLOADERS.register(self.name)(self.download)
 
     def dataset(
         self,

@@ -39,6 +39,11 @@ def _read_cars(root: Path, part: str) -> StanfordCars:
     return StanfordCars(str(root), split=part)
 
 
+def download_aircraft(root: Path) -> None:
+    """Let torchvision fetch and unpack FGVC-Aircraft in `root`, and read its list of train."""
+    FGVCAircraft(str(root), split="train", download=True)
+
+
 def _read_caltech(root: Path, part: str) -> Caltech101:
     background = root / CALTECH / CALTECH_IMAGES / CALTECH_BACKGROUND
     if not background.is_dir():  # torchvision would say "x not in list"
@@ -62,28 +67,24 @@ READERS = (
         "food101",
         "food-101",
         lambda root, part: Food101(str(root), split=part),
-        download=lambda root: Food101(str(root), download=True),
     ),
     # Cimpoi et al. 2014.
     Reader(
         "dtd",
         "dtd",
         lambda root, part: DTD(str(root), split=part, partition=DTD_PARTITION),
-        download=lambda root: DTD(str(root), download=True),
     ),
     # Nilsback and Zisserman 2008. torchvision compares the label files with the MD5 sums of the manifest.
     Reader(
         "flowers102",
         "flowers-102",
         lambda root, part: Flowers102(str(root), split=part),
-        download=lambda root: Flowers102(str(root), download=True),
     ),
     # Maji et al. 2013, by variant of aircraft.
     Reader(
         "fgvc-aircraft",
         "fgvc-aircraft-2013b",
         lambda root, part: FGVCAircraft(str(root), split=part, annotation_level="variant"),
-        download=lambda root: FGVCAircraft(str(root), split="train", download=True),
     ),
     # Parkhi et al. 2012, by breed.
     Reader(
@@ -91,7 +92,6 @@ READERS = (
         "oxford-iiit-pet",
         lambda root, part: OxfordIIITPet(str(root), split=part),
         lambda source: zip(source._images, source._labels, strict=True),
-        download=lambda root: OxfordIIITPet(str(root), download=True),
     ),
     # Krause et al. 2013. The authors' site is gone, so the files must come from a copy.
     Reader("cars", CARS, _read_cars, lambda source: source._samples),
@@ -103,7 +103,6 @@ READERS = (
         _read_caltech,
         _caltech_images,
         lambda source: source.categories,
-        download=lambda root: Caltech101(str(root), download=True),
     ),
 )
 

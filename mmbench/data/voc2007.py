@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.datasets import VOCDetection
 
 from mmbench.data.annotated.named_voc import CLASSES, ONLY_2007, voc_data
-from mmbench.data.dataset import DATASETS, DOWNLOADERS, Dataset
+from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.torchvision_files import Reader
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -59,7 +59,6 @@ def _labelled(root: Path, source: Any, part: str) -> ImageFiles:
     return ImageFiles(home, paths, torch.stack(columns, dim=1))
 
 
-@DOWNLOADERS.register("voc2007")
 def download_voc2007(root: Path) -> None:
     """Let torchvision fetch and unpack both archives of VOC 2007 in `root`."""
     for part in ("trainval", "test"):

@@ -8,7 +8,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from mmbench.data import DATASETS, load_dataset
-from mmbench.data.dataset import DOWNLOADERS
+from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.torchvision_files import in_class_order
 from mmbench.errors import UserError
 
@@ -52,7 +52,7 @@ def test_missing_files_say_what_to_put_where(tmp_path: Path, name: str) -> None:
         load_dataset(name, tmp_path)
     assert "\n" not in str(error.value)
     by_command = f"mmbench data prepare {name} --data-root {tmp_path} --download" in str(error.value)
-    assert by_command == (name in DOWNLOADERS.names()) == (name != "cars")
+    assert by_command == (name in DOWNLOADS) == (name != "cars")
     assert not (tmp_path / name).exists()
 
 

@@ -100,7 +100,7 @@ def test_a_users_own_protocol_is_recorded_with_its_digest(
     [
         ({"id": "knn/patterns@2"}, "is a protocol of mmbench with other values"),
         ({"id": "mine"}, "id"),
-        ({"metric": "mAP"}, "unknown metric of knn 'mAP'; (known: top1)"),
+        ({"metric": "mAP"}, "unknown metric of knn 'mAP' (known: top1)"),
         ({"task": "kn"}, "unknown task 'kn'; did you mean 'knn'"),
         ({"settings": {"neighbours": -1, "temperature": 0.1}}, "neighbours"),
         ({"settings": {"neighbours": 5}}, "temperature"),

@@ -33,7 +33,7 @@ class Commands(click.Group):
 def suite() -> None:
     """Plan and run a whole benchmark: pretrainings, transfers and the leaderboard.
 
-    SUITE is the name of a shipped suite or a YAML file.
+    SUITE is the name of a shipped suite, a YAML file, or the folder of a suite that was begun.
     """
 
 
@@ -54,11 +54,9 @@ def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) 
     Nothing is started or written.
     """
     from mmbench.tools.suite import planning
-    from mmbench.tools.suite.folder import SuiteFolder
-    from mmbench.tools.suite.suite_file import read_suite
+    from mmbench.tools.suite.held import suite_and_folder
 
-    read = read_suite(spec)
-    found = planning.overview(read, SuiteFolder(out or Path(read.name)), records)
+    found = planning.overview(*suite_and_folder(spec, out), records)
     if as_json:
         click.echo(json.dumps(planning.as_json(found)))
         return

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mmbench.tools.suite.cell import PretrainWork, TransferWork
 from mmbench.tools.suite.estimate import rough_seconds
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.planning import duration
 from mmbench.tools.suite.requirements import GB, disk_bytes, memory_bytes
 from mmbench.tools.suite.suite_file import read_suite, shipped_suites
-
-NOWHERE = Path("no-such-folder")  # so that all data count
 
 
 def costs_table() -> str:
@@ -24,7 +20,7 @@ def costs_table() -> str:
         cells = plan_of(read_suite(name)).cells
         works = [cell.work for cell in cells]
         core, gpu = (sum(rough_seconds(work, on_gpu=on_gpu) for work in works) for on_gpu in (False, True))
-        left, data = disk_bytes(cells, NOWHERE)
+        left, data = disk_bytes(cells, None)
         row = [
             f"`{name}`",
             sum(isinstance(work, PretrainWork) for work in works),

@@ -37,22 +37,6 @@ DATA_GB = {
     "voc12aug": 2.1,
     "voc2007": 0.9,
 }
-# What `mmbench data prepare NAME --download` can fetch.
-DOWNLOADABLE = (
-    "caltech101",
-    "cifar10",
-    "cifar100",
-    "dtd",
-    "fashion-mnist",
-    "fgvc-aircraft",
-    "flowers102",
-    "food101",
-    "oxford-pets",
-    "stl10",
-    "sun397",
-    "tiny-imagenet",
-    "voc2007",
-)
 RENDERED = ("patterns",)
 
 OWN_FOLDER = "folder"  # `mmbench data` calls the data root's own folder so

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from mmbench.tools.suite.drivers import Driver, stop_what_dead_drivers_left
 from mmbench.tools.suite.executor import prune_logs
-from mmbench.tools.suite.folder import SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells
+from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.plan import Plan, done_cells, found_states
 from mmbench.tools.suite.running import Observer, Running
 from mmbench.tools.suite.schedule import Schedule
 from mmbench.tools.suite.work import Place
@@ -25,6 +26,7 @@ def run_cells(
     fail_fast: bool = False,
     observer: Observer,
     perform: str | None = None,
+    states: Mapping[str, CellState] | None = None,
 ) -> None:
     """Run the cells of a plan; afterwards the states of the folder tell what failed.
 
@@ -34,6 +36,7 @@ def run_cells(
         fail_fast: stop at the first cell that fails.
         observer: is shown what changes.
         perform: see `Place`; another one for benchmarks and tests.
+        states: of the cells that were begun, by id; None reads them.
 
     Raises:
         UserError: the engine cannot be started, or is lost again and again.
@@ -41,8 +44,9 @@ def run_cells(
     """
     folder = SuiteFolder(folder.root.absolute())
     stop_what_dead_drivers_left(folder, observer.say)
-    done = frozenset() if only == "all" else done_cells(plan, folder)
-    schedule = Schedule(plan.cells, _chosen(plan, folder, only, done), done)
+    states = found_states(plan, folder) if states is None else states
+    done = frozenset() if only == "all" else done_cells(states)
+    schedule = Schedule(plan.cells, _chosen(plan, states, only, done), done)
     if not schedule.left:
         return
     place = Place(
@@ -63,7 +67,7 @@ def run_cells(
     _say_what_waits(schedule, folder, observer)
 
 
-def _chosen(plan: Plan, folder: SuiteFolder, only: Only, done: frozenset[str]) -> set[str]:
+def _chosen(plan: Plan, states: Mapping[str, CellState], only: Only, done: frozenset[str]) -> set[str]:
     """Return the ids of the cells that are to be run."""
     missing = {cell.id for cell in plan.cells} - done
     if only != "failed":
@@ -71,7 +75,7 @@ def _chosen(plan: Plan, folder: SuiteFolder, only: Only, done: frozenset[str]) -
     failed: set[str] = set()
     for cell in plan.cells:
         if cell.id in missing:
-            state = folder.state(cell.id)
+            state = states.get(cell.id)
             if (state is not None and state.status == "failed") or failed.intersection(cell.after):
                 failed.add(cell.id)
     return failed

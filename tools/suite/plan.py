@@ -162,10 +162,23 @@ def _notes(resolved: Resolved) -> Iterator[str]:
         yield f"left out: optional tasks ({', '.join(optional)})"
 
 
-def done_cells(plan: Plan, folder: SuiteFolder) -> frozenset[str]:
-    """Return the ids of those cells that are done."""
-    states = {state.id: state for state in folder.states()}
-    return frozenset(cell.id for cell in plan.cells if is_done(cell, states.get(cell.id), folder))
+def found_states(plan: Plan, folder: SuiteFolder) -> dict[str, CellState]:
+    """Return what is known of the plan's cells, by id; done ones whose result is gone are left out."""
+    cells = {cell.id: cell for cell in plan.cells}
+    return {
+        state.id: state
+        for state in folder.states()
+        if state.id in cells and (state.status != "done" or is_done(cells[state.id], state, folder))
+    }
+
+
+def done_cells(states: Mapping[str, CellState]) -> frozenset[str]:
+    """Return the ids of those cells that are done.
+
+    Args:
+        states: as `found_states` returns them.
+    """
+    return frozenset(id for id, state in states.items() if state.status == "done")
 
 
 def is_done(cell: Cell, state: CellState | None, folder: SuiteFolder) -> bool:

@@ -13,8 +13,8 @@ from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.configuration import gpus
 from mmbench.tools.suite.estimate import Kind, estimates, wall_seconds
-from mmbench.tools.suite.folder import SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, plan_of
+from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
 from mmbench.tools.suite.suite import Suite
 
@@ -25,6 +25,7 @@ class Overview(NamedTuple):
     """A plan and what is known of it on this machine.
 
     Attributes:
+        states: of the cells that were begun, by id.
         done: ids of the cells that are done.
         kinds: id of a cell -> whether its seconds were measured.
         workers: cells at a time.
@@ -35,6 +36,7 @@ class Overview(NamedTuple):
 
     plan: Plan
     folder: SuiteFolder
+    states: dict[str, CellState]
     done: frozenset[str]
     kinds: dict[str, Kind]
     workers: int
@@ -74,11 +76,12 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
 
     plan = plan_of(suite, seconds_of)
     kinds = {cell.id: kind for cell, kind in zip(plan.cells, found, strict=True)}
-    done = done_cells(plan, folder)
+    states = found_states(plan, folder)
+    done = done_cells(states)
     workers = workers_of(suite)
     seconds = wall_seconds(plan.cells, done, workers)
     findings = requirements(plan, folder, workers)
-    return Overview(plan, folder, done, kinds, workers, seconds, findings, on_gpu)
+    return Overview(plan, folder, states, done, kinds, workers, seconds, findings, on_gpu)
 
 
 def duration(seconds: float) -> str:

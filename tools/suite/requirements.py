@@ -8,22 +8,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmbench.data.fashion_mnist_places import NAME as FASHION_MNIST
-from mmbench.data.fashion_mnist_places import complete_place
-from mmbench.data.manifest import manifest
 from mmbench.errors import UserError
 from mmbench.tools.doctor_checks import DETECTION_FIX, SEGMENTATION_FIX, Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.configuration import gpus
-from mmbench.tools.suite.data_facts import (
-    DATA_GB,
-    DOWNLOADABLE,
-    OWN_FOLDER,
-    RENDERED,
-    exists,
-    facts_of,
-    is_path,
-)
+from mmbench.tools.suite.data_facts import DATA_GB, exists, facts_of
+from mmbench.tools.suite.data_requirements import data_findings, located
 from mmbench.tools.suite.estimate import recipe_of
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan
@@ -44,7 +34,6 @@ RECORD_BYTES = 500_000  # a record with outcomes and plots
 CELL_BYTES, SCENES_BYTES = 10**9, 2.5 * 10**9  # memory of a worker with its libraries
 LARGEST_SIDE_IN_MEMORY = 64  # pixels; larger images are read as files
 GB = 10**9
-DATA = "data "  # begins the name of a finding about a data set
 
 
 def requirements(plan: Plan, folder: SuiteFolder, workers: int) -> list[Finding]:
@@ -57,7 +46,7 @@ def requirements(plan: Plan, folder: SuiteFolder, workers: int) -> list[Finding]
     root = plan.suite.data_root or folder.data
     cells = plan.cells
     return [
-        *_data(cells, root),
+        *data_findings(cells, root),
         *_checkpoints(cells),
         *_libraries(cells),
         *_gpu(plan),
@@ -70,68 +59,6 @@ def requirements(plan: Plan, folder: SuiteFolder, workers: int) -> list[Finding]
 def missing(findings: Iterable[Finding]) -> list[Finding]:
     """Return what is not fulfilled."""
     return [finding for finding in findings if finding.status != "ok"]
-
-
-def data_path(name: str, root: Path) -> Path:
-    """Return where a data set is expected."""
-    return Path(name) if is_path(name) and name != OWN_FOLDER else root / name
-
-
-def _elsewhere(name: str, root: Path) -> Path | None:
-    """Return where the files of a data set were found that need not be in its own folder."""
-    found = complete_place(root / name) if name == FASHION_MNIST else None
-    return None if found is None else found.folder
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file() or (path.is_dir() and any(path.iterdir()))
-    except OSError:
-        return False
-
-
-def opened(findings: Iterable[Finding], root: Path) -> list[Finding]:
-    """Return the findings with those about data replaced by what opening the data set shows."""
-    return [
-        _opened(finding, root) if finding.name.startswith(DATA) and finding.status == "ok" else finding
-        for finding in findings
-    ]
-
-
-def _opened(finding: Finding, root: Path) -> Finding:
-    name = finding.name.removeprefix(DATA)
-    if not _is_there(_elsewhere(name, root) or data_path(name, root)):
-        return finding  # the run renders it
-    from mmbench.data import load_dataset
-    from mmbench.data.quick_check import quick_check
-
-    try:
-        dataset = load_dataset(name, root)
-        remarks = (*dataset.remarks, *(quick_check(dataset) if dataset.splits else ()))
-    except UserError as error:
-        return Finding(finding.name, "problem", str(error), f"mmbench data check {name} --data-root {root}")
-    words = "; ".join((f"{len(dataset.classes)} classes in {dataset.root}", *remarks))
-    return Finding(finding.name, "ok", words)
-
-
-def _data(cells: Iterable[Cell], root: Path) -> Iterator[Finding]:
-    for name in dict.fromkeys(cell.work.data for cell in cells if cell.work.kind == "data"):
-        path = _elsewhere(name, root) or data_path(name, root)
-        if _is_there(path):
-            yield Finding(f"{DATA}{name}", "ok", f"found in {path}")
-        elif name in RENDERED:
-            yield Finding(f"{DATA}{name}", "ok", "rendered by the run")
-        else:
-            where = "" if root == Path("data") else f" --data-root {root}"
-            if name in DOWNLOADABLE:
-                fix = f"mmbench data prepare {name} --download{where}"
-            elif is_path(name) or name == OWN_FOLDER:
-                fix = f"put your images into {path}, then: mmbench data check {name}{where}"
-            else:
-                known = manifest(name)
-                what = "its files, as docs/data.md says," if known is None else known.obtain
-                fix = f"put {what} into {path}, then: mmbench data check {name}{where}"
-            yield Finding(f"{DATA}{name}", "problem", f"not found in {path}", fix)
 
 
 def _checkpoints(cells: Iterable[Cell]) -> Iterator[Finding]:
@@ -202,12 +129,17 @@ def state_bytes(work: PretrainWork) -> float:
     return 4.0 * float(STATES_KEPT * (STATE_COPIES * parameters + queue) + parameters)
 
 
-def disk_bytes(cells: Iterable[Cell], root: Path) -> tuple[float, float]:
-    """Return the bytes that the suite's folder and the data sets that are not there yet need."""
+def disk_bytes(cells: Iterable[Cell], root: Path | None) -> tuple[float, float]:
+    """Return the bytes that the suite's folder and the data sets that are not there yet need.
+
+    Args:
+        root: the folder with one folder per data set; None counts all data sets.
+    """
     works = [cell.work for cell in cells]
     left = sum(state_bytes(work) for work in works if isinstance(work, PretrainWork))
     left += RECORD_BYTES * sum(isinstance(work, TransferWork) for work in works)
-    absent = [w.data for w in works if w.kind == "data" and not _is_there(data_path(w.data, root))]
+    names = [work.data for work in works if work.kind == "data"]
+    absent = [name for name in names if root is None or located(name, root).missing]
     return left, GB * sum(DATA_GB.get(name, 0) for name in absent)
 
 

@@ -14,15 +14,16 @@ from mmbench.tools.suite.display import SuiteDisplay
 from mmbench.tools.suite.driver import Only, run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.held import hold
-from mmbench.tools.suite.plan import Plan
+from mmbench.tools.suite.plan import Plan, found_states
 from mmbench.tools.suite.planning import overview
 from mmbench.tools.suite.requirements import require
-from mmbench.tools.suite.snapshot import Snapshot, found_states, snapshot
+from mmbench.tools.suite.snapshot import Snapshot, snapshot
 from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import require_unchanged
 from mmbench.writable import require_writable
 
 MOST_NAMES = 10  # in a list of cells or records
+UNFINISHED = 1  # exit code: some cells are not done
 
 
 def run_suite(
@@ -44,7 +45,7 @@ def run_suite(
     found = overview(suite, folder)
     require(found.findings)
     plan = found.plan
-    states = found_states(plan, folder)
+    states = found.states
     require_unchanged(plan.cells, states, folder, suite.data_root or folder.data)
     grown = hold(plan, folder)
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
@@ -60,13 +61,23 @@ def run_suite(
         _say(console, f"all {len(plan.cells)} parts are finished already")
     shown = {} if only == "all" else states
     with SuiteDisplay(plan, folder, shown, workers=found.workers, console=console) as display:
-        run_cells(plan, folder, only=only, fail_fast=fail_fast, observer=display)
+        run_cells(plan, folder, only=only, fail_fast=fail_fast, observer=display, states=states)
     now = snapshot(plan, found_states(plan, folder), folder, workers=found.workers)
     print_problems(now, console)
-    page = build_board(suite, folder, console)
+    built = any(True for _ in record_files(folder.results))
+    page = build_board(suite, folder, console) if built else "none, as nothing is measured yet"
     _say(console, f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}")
-    next_step("results", "list", folder.results)
+    if now.number("done") == now.number():
+        next_step("results", "list", folder.results)
+    else:
+        _say(console, f"{now.number('done')} of {now.number()} parts are done")
+        next_step("suite", "run", folder.root)
     return now
+
+
+def exit_code(end: Snapshot) -> int:
+    """Return the exit code of a run: 0 only if every cell of the suite is done."""
+    return 0 if end.number("done") == end.number() else UNFINISHED
 
 
 def build_board(suite: Suite, folder: SuiteFolder, console: Console) -> Path:

@@ -40,19 +40,19 @@ def run(
     fail_fast: bool,
     workers: int | None,
     executor: str | None,
-) -> None:
+) -> int:
     """Run what is not done of a suite, then build its board.
 
     SUITE is a shipped name, a YAML file, or the folder of a suite that was begun. An interrupted run goes
-    on with the same command. A failed cell does not stop the others; the exit code is 1 then.
+    on with the same command. A failed cell does not stop the others. The exit code is 0 if every cell of the
+    suite is done, 1 if some are not, and 2 if the run cannot start.
     """
     from rich.console import Console
 
     from mmbench.tools.suite.held import suite_and_folder
-    from mmbench.tools.suite.run import run_suite
+    from mmbench.tools.suite.run import exit_code, run_suite
 
     suite, folder = suite_and_folder(spec, out)
     suite = changed(suite, workers, executor)
     end = run_suite(suite, folder, only=only, fail_fast=fail_fast, console=Console())  # type: ignore[arg-type]
-    if end.number("done") < end.number():
-        raise SystemExit(1)
+    return exit_code(end)

@@ -12,7 +12,7 @@ from mmbench.processes import began, host_name
 from mmbench.progress import rate_text
 from mmbench.tools.suite.cell import Cell
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, is_done
+from mmbench.tools.suite.plan import Plan
 from mmbench.tools.suite.planning import duration
 
 Standing = Literal["done", "running", "interrupted", "failed", "blocked", "waiting"]
@@ -113,16 +113,6 @@ class Snapshot:
             "interrupted": list(self.interrupted),
             "blocked": [vars(cell) for cell in self.blocked],
         }
-
-
-def found_states(plan: Plan, folder: SuiteFolder) -> dict[str, CellState]:
-    """Return what is known of the plan's cells, by id; done ones whose result is gone are left out."""
-    cells = {cell.id: cell for cell in plan.cells}
-    return {
-        state.id: state
-        for state in folder.states()
-        if state.id in cells and (state.status != "done" or is_done(cells[state.id], state, folder))
-    }
 
 
 def left_alone(states: Mapping[str, CellState], folder: SuiteFolder) -> frozenset[str]:

@@ -33,9 +33,9 @@ def status(spec: str, as_json: bool, watch: bool) -> None:
 
     from mmbench.tools.suite.drivers import living
     from mmbench.tools.suite.held import begun
-    from mmbench.tools.suite.plan import plan_of
+    from mmbench.tools.suite.plan import found_states, plan_of
     from mmbench.tools.suite.planning import workers_of
-    from mmbench.tools.suite.snapshot import found_states, left_alone, snapshot
+    from mmbench.tools.suite.snapshot import left_alone, snapshot
 
     suite, folder = begun(spec)
     plan, workers = plan_of(suite), workers_of(suite)
@@ -118,9 +118,9 @@ def report(spec: str) -> None:
     from rich.console import Console
 
     from mmbench.tools.suite.held import begun
-    from mmbench.tools.suite.plan import plan_of
+    from mmbench.tools.suite.plan import found_states, plan_of
     from mmbench.tools.suite.run import build_board, foreign_records, named, print_problems
-    from mmbench.tools.suite.snapshot import found_states, snapshot
+    from mmbench.tools.suite.snapshot import snapshot
 
     suite, folder = begun(spec)
     plan, console = plan_of(suite), Console()

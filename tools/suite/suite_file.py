@@ -36,6 +36,9 @@ def read_suite(spec: str) -> Suite:
         return suite_of(_text(SHIPPED / f"{spec}.yaml"), f"suite {spec}")
     path = Path(spec)
     if not spec or not ("/" in spec or path.suffix.lower() in ENDINGS or exists(path)):
+        for name in (f"{spec}{ending}" for ending in ENDINGS):
+            if spec and exists(Path(name)):
+                raise UserError(f"{typed(spec)} is not a shipped suite; for your file name {typed(name)}")
         raise UserError(
             f"{unknown_name('suite', spec, shipped_suites())}; or name a YAML file, such as mine.yaml"
         )
@@ -51,9 +54,7 @@ def _text(path: Path) -> str:
     name = typed(str(path))
     try:
         if path.is_dir():
-            inner = path / "suite.yaml"
-            hint = f"name {typed(str(inner))}" if inner.is_file() else "name a YAML file"
-            raise UserError(f"{name} is a folder, not a suite; {hint}")
+            raise UserError(f"{name} is a folder, not a suite; name a YAML file")
         if path.exists() and not path.is_file():
             raise UserError(f"{name} is not a regular file; name a YAML file")
         with path.open("rb") as stream:

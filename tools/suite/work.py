@@ -178,8 +178,8 @@ class _Attempt:
         finally:
             self.stop.at_once = False
         path = "" if left.path is None else os.path.relpath(left.path, self.folder.root)
-        if path.startswith(os.pardir):  # data that lie elsewhere
-            path = str(left.path)
+        if left.path is not None and path.startswith(os.pardir):  # data that lie elsewhere
+            path = str(left.path.absolute())
         state = self.state
         self.state = state.model_copy(
             update={"done": state.total, "left": path, "fingerprint": left.fingerprint}

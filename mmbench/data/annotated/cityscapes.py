@@ -20,7 +20,7 @@ from mmbench.data.annotated.coco_masks import encoded
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.frames import Frame, frame_of
 from mmbench.data.annotated.image_files import image_facts
-from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.data.dataset import DATASETS, Dataset
@@ -90,7 +90,7 @@ def find_home(root: Path) -> Path:
     """
     return find_place(
         root,
-        list(dict.fromkeys((root.name, "cityscapes"))),
+        list(dict.fromkeys((root.name, *HOMES["cityscapes"]))),
         lambda place: any((place / TRUTH / part).is_dir() for part in PARTS),
         f"{IMAGES}/ and {TRUTH}/ of {OFFICIAL.archives}",
     )

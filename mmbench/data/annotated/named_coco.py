@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbench.data.annotated.coco import CocoSource, coco_data
-from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.types import Split
@@ -42,7 +42,7 @@ def load_coco(root: Path) -> Dataset:
     Raises:
         UserError: COCO is in none of the usual places.
     """
-    return _load(root, "instances", CLASSES, (), ("coco",))
+    return _load(root, "instances", CLASSES, (), HOMES["coco"])
 
 
 @DATASETS.register("coco-keypoints")
@@ -52,7 +52,7 @@ def load_coco_keypoints(root: Path) -> Dataset:
     Raises:
         UserError: COCO is in none of the usual places.
     """
-    return _load(root, "person_keypoints", ("person",), KEYPOINTS, ("coco-keypoints", "coco"))
+    return _load(root, "person_keypoints", ("person",), KEYPOINTS, HOMES["coco-keypoints"])
 
 
 def _load(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmbench.data.annotated.findings import Finding
-from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
@@ -70,8 +70,6 @@ PUBLISHED.register("voc")(
     )
 )
 OBTAIN = f"what {', '.join(ARCHIVES.values())} unpack to"
-# What the folder with VOC2007 is called in the folder of all data sets; it may be that one itself.
-FOLDERS = ("voc", "voc/VOCdevkit", "VOCdevkit", "VOC", "VOC/VOCdevkit", ".")
 IMAGE_SIZE = 224
 
 
@@ -130,9 +128,9 @@ def _home(root: Path) -> Path:
         UserError: there is none; the message lists the places that were tried.
     """
     try:
-        return find_place(root, FOLDERS, lambda place: _has(place, "VOC2007", "VOC2012"), OBTAIN)
+        return find_place(root, HOMES["voc"], lambda place: _has(place, "VOC2007", "VOC2012"), OBTAIN)
     except UserError:
-        return find_place(root, FOLDERS, lambda place: _has(place, "VOC2007"), OBTAIN)
+        return find_place(root, HOMES["voc"], lambda place: _has(place, "VOC2007"), OBTAIN)
 
 
 def _has(place: Path, *years: str) -> bool:

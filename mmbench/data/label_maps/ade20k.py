@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.label_maps.published import published_data
 from mmbench.data.label_maps.types import IGNORED, Coding, Colour, Pair, Part, Stated
@@ -31,11 +31,6 @@ PUBLISHED.register(NAME)((OFFICIAL,))
 FACTS = Path(__file__).with_name("ade20k.yaml")
 IMAGES, MASKS = "images", "annotations"
 FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
-# What the folder is called in the folder of all data sets; mmsegmentation's is data/ade.
-HOMES = (
-    *("ade20k/ADEChallengeData2016", "ade20k", "ade/ADEChallengeData2016", "ADEChallengeData2016"),
-    "ADE20K/ADEChallengeData2016",
-)
 
 
 @DATASETS.register(NAME)
@@ -47,7 +42,10 @@ def load_ade20k(root: Path) -> Dataset:
     """
     obtain = f"what {ARCHIVE} unpacks to"
     home = find_place(
-        root, HOMES, lambda place: any((place / MASKS / part).is_dir() for part in FOLDERS.values()), obtain
+        root,
+        HOMES[NAME],
+        lambda place: any((place / MASKS / part).is_dir() for part in FOLDERS.values()),
+        obtain,
     )
     classes, palette = classes_and_palette()
     coding = Coding("values", {0: IGNORED} | {label + 1: label for label in range(len(classes))})

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from mmbench.data.annotated.named_voc import ARCHIVES
 from mmbench.data.annotated.named_voc import CLASSES as OBJECTS
-from mmbench.data.annotated.places import find_place
+from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.published import published_data
@@ -42,11 +42,6 @@ OWN_MASKS, ADDED_MASKS = "SegmentationClass", "SegmentationClassAug"
 TRAIN_LIST = "trainaug.txt"
 TRAIN_LISTS = (TRAIN_LIST, "train_aug.txt")  # the latter is that of DeepLab's followers
 ADDED_LIST = "aug.txt"  # mmsegmentation: what SBD adds to VOC's train
-# What the folder VOC2012 is called in the folder of all data sets.
-FOLDERS = (
-    *("voc12aug/VOCdevkit/VOC2012", "voc12aug/VOC2012", "voc12aug", "voc/VOCdevkit/VOC2012", "voc/VOC2012"),
-    *("VOCdevkit/VOC2012", "VOC2012", "VOC/VOC2012", "VOC/VOCdevkit/VOC2012"),
-)
 STEM = re.compile(r"\d{4}_\d{6}")  # what images are called since VOC2008; those of VOC2007 have six digits
 
 
@@ -80,7 +75,7 @@ def find_home(root: Path) -> Path:
     """
     obtain = f"what {VOC_ARCHIVE} unpacks to (VOCdevkit/VOC2012)"
     try:
-        return find_place(root, FOLDERS, lambda place: (place / LISTS).is_dir(), obtain)
+        return find_place(root, HOMES[NAME], lambda place: (place / LISTS).is_dir(), obtain)
     except UserError:
         if any((root / outer / "VOC2007").is_dir() for outer in (".", "VOCdevkit")):
             raise UserError(

@@ -1,7 +1,8 @@
 """Cells that cost nothing, for tests of the engine: their work is a wait and a line in a file.
 
 The task of a cell says what it does: "sleep-1.5" waits, "gate" waits for a file called "go", "fail"
-fails, "die" kills its worker, "once" does so at its first attempt.
+fails, "die" kills its worker, "once" does so at its first attempt, "elsewhere" leaves a folder that is not
+in the suite's.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def perform(job: Job) -> Left:
     os.write(1, f"printed by {work.arm}\n".encode())  # as a library in C does
     if what == "fail":
         raise UserError(f"{work.arm} cannot be done; do something else")
+    if what == "elsewhere":
+        return Left(Path(work.arm), "fingerprint")
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "once":  # dies at the first attempt

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ SMALL = {
     "baseline": "mscn",
 }
 FAILED = "moco-seed0"
+FAILING = {FAILED}  # names of the cells that fail
 
 
 def state(cell: str, name: str, **facts: object) -> CellState:
@@ -60,14 +62,15 @@ def record(arm: str, weights_seed: int, seed: int) -> Result:
 
 
 def stand_in(plan: Plan, folder: SuiteFolder, *, observer: Observer, **options: object) -> None:
-    """Leave what the cells would: folders, records, and one failure."""
+    """Leave what the cells would: folders, records, and failures."""
     store = ResultStore(folder.results)
     failed: set[str] = set()
     for cell in plan.cells:
-        if cell.name == FAILED:
+        if cell.name in FAILING:
             failed.add(cell.id)
             ended = state(cell.id, cell.name, status="failed", error="the loss is not finite")
         elif failed.intersection(cell.after):
+            failed.add(cell.id)
             continue
         else:
             left = folder.data
@@ -119,10 +122,32 @@ def test_a_failed_cell_is_listed_the_board_is_built_and_the_exit_code_is_1(
     code, out, err = suite("status", "small")
     assert code == 0 and "3 of 5 cells done, not running" in out and "FAILED moco-seed0" in out
     assert err == ""  # nothing waits that a new run would take up by itself
+    planned = json.loads(suite("plan", "small", "--json")[1])
+    assert (planned["folder"], planned["cells"], planned["done"]) == ("small", 5, 3)
     found = json.loads(suite("status", "small.yaml", "--json")[1])
     assert found["suite"] == "small" and found["runners"] == 0 and found["folder"] == "small"
     assert found["counts"]["done"] == 3 and found["failed"][0]["error"] == "the loss is not finite"
     assert [cell["failed"] for cell in found["blocked"]] == [FAILED]
+
+
+@pytest.mark.parametrize(
+    ("failing", "done"),
+    [((), 5), (("mscn-seed0 linear/patterns@2 seed0", FAILED), 2), (("data patterns",), 0)],
+)
+def test_the_exit_code_is_1_however_many_cells_failed_and_0_if_all_are_done(
+    suite: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    failing: tuple[str, ...],
+    done: int,
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FAILING", set(failing))
+    code, out, err = suite("run", "small.yaml")
+    assert code == (done < 5)
+    assert ("parts are done" in out) == (done < 5) and (f"{done} of 5 parts are done" in out or done == 5)
+    measured = Path("small/results").exists()
+    assert ("the board: none" in out) == (not measured) == (done < 3)
+    following = "results list small/results" if done == 5 else "suite run small"
+    assert err == f"next: mmbench {following}\n"
 
 
 def test_report_says_what_is_missing_and_what_is_not_of_the_suite(

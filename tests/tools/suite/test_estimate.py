@@ -11,6 +11,8 @@ import pytest
 from mmbench.environment import processor_name
 from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork
 from mmbench.tools.suite.estimate import Estimates, estimates, recipe_of, rough_seconds, wall_seconds
+from mmbench.tools.suite.plan import plan_of
+from mmbench.tools.suite.suite_file import read_suite
 
 MOCO = PretrainWork(arm="moco", seed=0, data="patterns", method="moco", arch="mixmask_resnet8", epochs=8)
 KNN = TransferWork(
@@ -49,8 +51,8 @@ def written(folder: Path, *records: dict[str, Any]) -> Estimates:
 
 def test_without_records_everything_is_a_rough_guess(tmp_path: Path) -> None:
     known = estimates([tmp_path, tmp_path / "nowhere"], on_gpu=False)
-    assert known.of(KNN) == (3.0, "rough") and known.of(MOCO) == (8 * 4.5, "rough")
-    assert known.of(DataWork(data="patterns")) == (25.0, "rough")
+    assert known.of(KNN) == (4.5, "rough") and known.of(MOCO) == (8 * 10.5, "rough")
+    assert known.of(DataWork(data="patterns")) == (39.0, "rough")
 
 
 def test_the_median_of_records_of_this_machine_counts(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_the_median_of_records_of_this_machine_counts(tmp_path: Path) -> None:
     ],
 )
 def test_records_of_other_work_or_machines_do_not_count(tmp_path: Path, changes: dict[str, Any]) -> None:
-    assert written(tmp_path, record(11.0, **changes)).of(KNN) == (3.0, "rough")
+    assert written(tmp_path, record(11.0, **changes)).of(KNN) == (4.5, "rough")
 
 
 def test_a_damaged_record_is_passed_over(tmp_path: Path) -> None:
@@ -90,6 +92,35 @@ def test_the_guess_for_imagenet_on_gpus_is_what_the_authors_of_moco_report() -> 
     assert hours == pytest.approx(53 * 8, rel=0.05)  # 53 h on 8 V100
     mixmask = moco.model_copy(update={"method": "mixmask"})
     assert rough_seconds(mixmask, on_gpu=True) == pytest.approx(7 / 4 * rough_seconds(moco, on_gpu=True))
+
+
+def test_the_guess_for_shipped_suites_on_two_cores_is_about_what_they_took() -> None:
+    def minutes(name: str) -> float:
+        return wall_seconds(plan_of(read_suite(name)).cells, (), 2) / 60
+
+    assert 16.9 / 1.5 < minutes("demo") < 16.9 * 1.5
+    # Processor seconds: of pretraining for 1,000 images, as the suite's file says, and of single transfers.
+    epochs, seeds, images = 1, 3, 54
+    trained = sum({"moco": 2.6, "mscn": 3.0, "unmix": 4.4, "mixmask": 4.8, "erase": 4.9}.values())
+    pretraining = trained * images * epochs * seeds
+    transfers = 19 * 40 + 19 * 58 + 18 * 65 + 18 * 130  # knn, linear, 1% and 10% of the labels
+    took = (pretraining + transfers) / 2 / 60
+    assert took / 1.5 < minutes("fashion-mnist") < took * 1.5
+    works = [cell.work for cell in plan_of(read_suite("fashion-mnist")).cells]
+    guessed = sum(rough_seconds(work) for work in works if isinstance(work, PretrainWork))
+    assert pretraining / 1.5 < guessed < pretraining * 1.5
+
+
+def test_images_of_a_folder_are_counted(tmp_path: Path) -> None:
+    few, many = tmp_path / "few", tmp_path / "many"
+    for folder, count in ((few, 4), (many, 40)):
+        (folder / "train" / "cats").mkdir(parents=True)
+        for number in range(count):
+            (folder / "train" / "cats" / f"{number}.png").touch()
+    seconds = [rough_seconds(MOCO.model_copy(update={"data": str(folder)})) for folder in (few, many)]
+    assert seconds[1] == pytest.approx(10 * seconds[0])
+    # 8 epochs of 40 images, four passes of 12 million multiplications each
+    assert seconds[1] == pytest.approx(8 * 40 * 4 * 0.012 / 16)
 
 
 def test_the_scale_is_that_of_the_run() -> None:

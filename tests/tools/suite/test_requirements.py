@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from mmbench.data import DATASETS, fashion_mnist_places
-from mmbench.data.dataset import DOWNLOADERS, GENERATORS
+from mmbench.data.dataset import GENERATORS
+from mmbench.data.downloads import DOWNLOADS
+from mmbench.data.manifest import require_manifest
+from mmbench.data.needed_files import NEEDED
 from mmbench.errors import UserError
 from mmbench.tools import doctor
 from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite import requirements as module
-from mmbench.tools.suite.data_facts import DATA_GB, DOWNLOADABLE, OWN_FOLDER, RENDERED, facts_of, known_names
+from mmbench.tools.suite.data_facts import DATA_GB, OWN_FOLDER, RENDERED, facts_of, known_names
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.requirements import missing, require, requirements
@@ -38,8 +41,8 @@ def found(tmp_path: Path, workers: int = 1, **fields: Any) -> dict[str, Finding]
 
 def test_names_of_data_sets_are_those_of_the_registries() -> None:
     assert known_names() == set(DATASETS.names())
-    assert set(DOWNLOADABLE) == set(DOWNLOADERS.names()) and set(RENDERED) == set(GENERATORS.names())
-    assert set(DATA_GB) == known_names() - {OWN_FOLDER}
+    assert set(DATA_GB) == set(NEEDED) == known_names() - {OWN_FOLDER}
+    assert set(RENDERED) == set(GENERATORS.names()) and set(DOWNLOADS) < set(NEEDED)
 
 
 def test_what_data_sets_offer_is_known_without_opening_them() -> None:
@@ -59,27 +62,75 @@ def test_data_that_are_not_there_come_with_a_command(tmp_path: Path) -> None:
     assert f"into {root}/imagenet, then: mmbench data check imagenet" in str(findings["data imagenet"].fix)
 
 
-def test_data_that_are_there_are_found(tmp_path: Path) -> None:
-    (tmp_path / "data" / "cifar100").mkdir(parents=True)
-    again = found(tmp_path, data=["cifar100"], data_root=str(tmp_path / "data"))
-    assert again["data cifar100"].status == "problem"  # an empty folder
-    (tmp_path / "data" / "cifar100" / "file").touch()
-    assert (
-        found(tmp_path, data=["cifar100"], data_root=str(tmp_path / "data"))["data cifar100"].status == "ok"
-    )
+def test_data_that_are_there_are_found_and_what_is_missing_of_them_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    asked = {"data": ["cifar100"], "data_root": str(root)}
+    home = root / "cifar100" / "cifar-100-python"
+    home.parent.mkdir(parents=True)
+    assert found(tmp_path, **asked)["data cifar100"].detail == f"not found in {root}/cifar100"  # it is empty
+    fetch = f"mmbench data prepare cifar100 --download --data-root {root}"
+    (root / "cifar100" / "train").touch()  # in another layout
+    finding = found(tmp_path, **asked)["data cifar100"]
+    assert (finding.status, finding.fix) == ("problem", fetch)
+    assert finding.detail.startswith("incomplete: cifar-100-python/train, cifar-100-python/test, ")
+    home.mkdir()
+    for name in ("train", "test"):
+        (home / name).touch()
+    finding = found(tmp_path, **asked)["data cifar100"]
+    assert finding.detail == f"incomplete: cifar-100-python/meta is missing from {root}/cifar100"
+    assert finding.fix == f"remove {home}, then: {fetch}"
+    (home / "meta").touch()
+    assert found(tmp_path, **asked)["data cifar100"].status == "ok"
+
+
+def test_what_the_download_does_not_bring_is_put_there_by_hand(tmp_path: Path) -> None:
+    home = tmp_path / "out" / "data" / "sun397"
+    (home / "SUN397").mkdir(parents=True)
+    (home / "SUN397" / "ClassName.txt").touch()
+    finding = found(tmp_path, data=["sun397"])["data sun397"]
+    assert finding.detail == f"incomplete: Training_01.txt, Testing_01.txt are missing from {home}"
+    assert str(finding.fix).startswith("put SUN397/ of") and "--download" not in str(finding.fix)
+
+
+def test_a_rendering_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    home = tmp_path / "out" / "data" / "patterns"
+    (home / "train").mkdir(parents=True)
+    finding = found(tmp_path)["data patterns"]
+    assert finding.detail == f"incomplete: patterns.json is missing from {home}"
+    assert finding.fix == f"mmbench data prepare patterns --force --data-root {home.parent}"
 
 
 def test_files_of_fashion_mnist_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"data": ["fashion-mnist"], "tasks": ["knn"], "data_root": str(tmp_path / "data")}
     debian = tmp_path / "debian"
     monkeypatch.setattr(fashion_mnist_places, "DEBIAN", debian)
-    assert found(tmp_path, **asked)["data fashion-mnist"].status == "problem"
+    findings = found(tmp_path, **asked)
+    assert findings["data fashion-mnist"].status == "problem"
+    assert "0.1 GB for data that are not there" in findings["disk space"].detail
     for folder in (debian, tmp_path / "data" / "FashionMNIST" / "raw"):
         folder.mkdir(parents=True)
         for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
             (folder / f"{name}-ubyte.gz").touch()
-        finding = found(tmp_path, **asked)["data fashion-mnist"]
+        findings = found(tmp_path, **asked)
+        finding = findings["data fashion-mnist"]
         assert (finding.status, finding.detail) == ("ok", f"found in {folder}")
+        assert "0.0 GB for data that are not there" in findings["disk space"].detail
+
+
+def test_coco_may_be_where_detectron2_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"data": ["coco"], "tasks": ["detection"], "data_root": str(tmp_path / "data")}
+    assert found(tmp_path, **asked)["data coco"].detail == f"not found in {tmp_path}/data/coco"
+    home = tmp_path / "detectron2" / "coco"
+    for part in ("train", "val"):
+        (home / "images" / f"{part}2017" / "1.jpg").mkdir(parents=True)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(home.parent))
+    lacking = "annotations/instances_train2017.json, annotations/instances_val2017.json"
+    finding = found(tmp_path, **asked)["data coco"]
+    assert finding.detail == f"incomplete: {lacking} are missing from {home}"
+    (home / "annotations").mkdir()
+    for path in lacking.split(", "):
+        (home / path).touch()
+    assert found(tmp_path, **asked)["data coco"].detail == f"found in {home}"
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
@@ -169,9 +220,10 @@ def test_doctor_checks_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     Path("small.yaml").write_text(json.dumps({**BASE, "data": ["patterns", "cifar10"]}))
     command = doctor.doctor.main
     assert command(["--suite", "small.yaml", "--json"], standalone_mode=False) == 1
-    cifar = Path("small/data/cifar10")
-    cifar.mkdir(parents=True)
-    (cifar / "junk").touch()  # found, but not a data set
+    for name in require_manifest("cifar10").files:
+        path = Path("small/data/cifar10") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # found, but not a data set
     findings = {finding.name: finding for finding in doctor.suite_findings("small.yaml")}
     assert findings["data cifar10"].status == "problem" and findings["data patterns"].status == "ok"
     Path("small.yaml").write_text(json.dumps(BASE))

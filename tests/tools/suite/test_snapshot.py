@@ -8,8 +8,8 @@ import pytest
 from mmbench.processes import host_name
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.folder import CellState, Status, SuiteFolder
-from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.snapshot import Snapshot, found_states, left_alone, snapshot
+from mmbench.tools.suite.plan import Plan, found_states
+from mmbench.tools.suite.snapshot import Snapshot, left_alone, snapshot
 from mmbench.tools.suite.suite import Arm, Suite
 
 SUITE = Suite(name="small", data=("patterns",), arms=(Arm(checkpoint="random"),), tasks=("knn",))

@@ -267,14 +267,15 @@ def unreadable(tmp_path: Path) -> dict[str, str]:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "suite.yaml").write_text(GOOD)
+    (tmp_path / "mine.yml").write_text(GOOD)
     return {
         "binary.yaml": "not a text file",
         "long.yaml": "more than 1,000,000 bytes",
         "enormous.yaml": "more than 1,000,000 bytes",
         "pipe.yaml": "not a regular file",
         "loop.yaml": "cannot be read",
-        "run": "suite.yaml",
+        "run": "run is a folder",
+        "mine": "name mine.yml",
         "no/such.yaml": "cannot be read",
         "/dev/zero": "not a regular file",
         "dmeo": "did you mean 'demo'",

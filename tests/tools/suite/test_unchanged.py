@@ -15,8 +15,7 @@ from mmbench.data import load_dataset
 from mmbench.errors import UserError
 from mmbench.tools.suite.cell import TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, plan_of
-from mmbench.tools.suite.snapshot import found_states
+from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import Measured, changed, require_unchanged
 
@@ -74,7 +73,7 @@ def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
                 fingerprint=fingerprint,
             )
         )
-    assert len(done_cells(plan, folder)) == len(plan.cells) == 3
+    assert len(done_cells(found_states(plan, folder))) == len(plan.cells) == 3
     return plan, folder
 
 

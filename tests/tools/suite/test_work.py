@@ -20,6 +20,7 @@ from cheap_cells import PERFORM, cell, count
 from mmbench.processes import host_name
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.locks import CellLock
+from mmbench.tools.suite.plan import is_done
 from mmbench.tools.suite.suite import RunSettings
 from mmbench.tools.suite.work import Place, run_cell
 
@@ -53,6 +54,19 @@ def test_a_cell_leaves_its_state_and_its_log_and_is_not_done_twice(tmp_path: Pat
     (tmp_path / "runs" / "one").unlink()  # what it left is gone
     assert status(tmp_path, "one") == "done"
     assert count(tmp_path, "begun") == {"one": 3}
+
+
+def test_data_elsewhere_are_found_again_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "suite"
+    answer = run_cell(cell("images", "elsewhere"), place(root))
+    assert answer is not None and answer["left"] == str(tmp_path / "images")
+    monkeypatch.chdir("/")
+    state = SuiteFolder(root).state(answer["id"])
+    assert is_done(cell("images", "elsewhere"), state, SuiteFolder(root))
 
 
 def test_a_failure_has_one_line_in_the_state_and_the_traceback_in_the_log(tmp_path: Path) -> None:
