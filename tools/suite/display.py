@@ -82,7 +82,7 @@ class SuiteDisplay:
             self._print(f"[{number:>3}/{now.number()}] {self._ended(state)}", now)
         if time.monotonic() - self._printed > QUIET_SECONDS and not self._console.is_terminal:
             cells = "; ".join(f"{cell.name} {cell.share:.0%} {cell.rate}".rstrip() for cell in now.running)
-            self._print(f"{now.number('done')} of {now.number()} parts, running: {cells or 'none'}", now)
+            self._print(f"{now.number('done')} of {now.number()} cells, running: {cells or 'none'}", now)
         self._draw(now)
 
     def say(self, line: str) -> None:
@@ -113,7 +113,7 @@ class SuiteDisplay:
             self._display.remove_task(self._bars.pop(name))
         for name, cell in shown.items():
             self._show(name, cell)
-        words = f"{now.number('done')} of {now.number()} parts, {now.time_left}"
+        words = f"{now.number('done')} of {now.number()} cells, {now.time_left}"
         if failed := now.number("failed"):
             words += f", {failed} failed"
         if hidden := len(now.running) - len(shown):

@@ -51,14 +51,14 @@ def run_suite(
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
     _say(
         console,
-        f"{suite.name}: {len(plan.cells)} parts on {workers} in {folder.root}/ "
+        f"{suite.name}: {len(plan.cells)} cells on {workers} in {folder.root}/ "
         "(the same command continues it after an interruption)",
     )
     for line in (*([grown] if grown else []), *plan.notes):
         _say(console, line)
     started = time.monotonic()
     if len(found.done) == len(plan.cells) and only != "all":
-        _say(console, f"all {len(plan.cells)} parts are finished already")
+        _say(console, f"all {len(plan.cells)} cells are done already")
     shown = {} if only == "all" else states
     with SuiteDisplay(plan, folder, shown, workers=found.workers, console=console) as display:
         run_cells(plan, folder, only=only, fail_fast=fail_fast, observer=display, states=states)
@@ -70,7 +70,7 @@ def run_suite(
     if now.number("done") == now.number():
         next_step("results", "list", folder.results)
     else:
-        _say(console, f"{now.number('done')} of {now.number()} parts are done")
+        _say(console, f"{now.number('done')} of {now.number()} cells are done")
         next_step("suite", "run", folder.root)
     return now
 

@@ -6,10 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from mmbench.settings_types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
+from mmbench.tools.suite.data_facts import is_path
 
 MOST = 1000  # arms, tasks, data sets or seeds of a suite
 MOST_DRAWS = 100
@@ -19,6 +28,15 @@ Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=MOST)]
 SomeTexts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST)]
 SlurmOptions = Annotated[tuple[Annotated[Text, Field(pattern="^-")], ...], Field(max_length=MOST)]
+
+
+def _as_path(data: str) -> str:
+    """Return a data set as it is named, or "./NAME" of a folder here, so that it is a path everywhere."""
+    return f"./{data}" if "/" not in data and is_path(data) else data
+
+
+Data = Annotated[Text, AfterValidator(_as_path)]
+SomeData = Annotated[tuple[Data, ...], Field(min_length=1, max_length=MOST)]
 
 
 def _either(words: str, *kinds: Any) -> Callable[[Any], Any]:
@@ -73,7 +91,7 @@ class Pretraining(BaseModel):
     scale: Text | None = None
     arch: Text | None = None
     epochs: Epochs | None = None
-    data: Text | None = None
+    data: Data | None = None
     settings: dict[str, Any] = {}
 
 
@@ -117,7 +135,7 @@ class SuiteTask(BaseModel):
     task: Text
     protocol: Text | None = None
     settings: dict[str, Any] = {}
-    data: SomeTexts | None = None
+    data: SomeData | None = None
     seeds: SomeSeeds = None
     draws: Annotated[int, Within(1, MOST_DRAWS)] | None = None
     arms: SomeTexts | None = None
@@ -223,7 +241,7 @@ class Suite(BaseModel):
 
     name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     title: Text | None = None
-    data: SomeTexts
+    data: SomeData
     data_root: Annotated[Path | None, BeforeValidator(_either("the path of a folder", None, Text))] = None
     arch: Text | None = None
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST)]

@@ -37,7 +37,7 @@ def test_a_small_demo_ends_in_a_board_and_is_reused(tmp_path: Path) -> None:
 
     before = {path: path.stat().st_mtime_ns for path in records}
     run_demo(suite, out, Console(file=second, width=120))
-    assert "all 8 parts are finished already" in second.getvalue()
+    assert "all 8 cells are done already" in second.getvalue()
     assert {path: path.stat().st_mtime_ns for path in sorted((out / "results").rglob("*.json"))} == before
 
 

@@ -114,7 +114,7 @@ def test_a_failed_cell_is_listed_the_board_is_built_and_the_exit_code_is_1(
     assert code == 1
     folder = SuiteFolder(Path("small"))
     assert yaml.safe_load(folder.suite.read_text())["run"] == {"workers": 1}
-    assert "small: 5 parts on 1 worker in small/" in out
+    assert "small: 5 cells on 1 worker in small/" in out
     assert "FAILED moco-seed0: the loss is not finite (log: small/logs/" in out
     assert "blocked by moco-seed0: 1 (moco-seed0 linear/patterns@2 seed0)" in out
     assert "A small board" in out and (folder.board / "index.html").is_file()
@@ -143,7 +143,7 @@ def test_the_exit_code_is_1_however_many_cells_failed_and_0_if_all_are_done(
     monkeypatch.setattr(sys.modules[__name__], "FAILING", set(failing))
     code, out, err = suite("run", "small.yaml")
     assert code == (done < 5)
-    assert ("parts are done" in out) == (done < 5) and (f"{done} of 5 parts are done" in out or done == 5)
+    assert ("cells are done" in out) == (done < 5) and (f"{done} of 5 cells are done" in out or done == 5)
     measured = Path("small/results").exists()
     assert ("the board: none" in out) == (not measured) == (done < 3)
     following = "results list small/results" if done == 5 else "suite run small"

@@ -83,7 +83,7 @@ def test_a_long_quiet_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tm
         display.update(running)
         display.update(running)
     (line,) = output.getvalue().splitlines()
-    assert "0 of 6 parts, running: moco-seed0 45% 812 images/s (about" in line
+    assert "0 of 6 cells, running: moco-seed0 45% 812 images/s (about" in line
 
 
 def test_on_a_terminal_no_ended_cell_is_erased_by_the_bars(tmp_path: Path) -> None:

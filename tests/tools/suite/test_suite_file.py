@@ -12,7 +12,7 @@ import yaml
 
 from mmbench.cli.commands import main
 from mmbench.errors import UserError
-from mmbench.tools.suite.suite_file import read_suite, shipped_suites
+from mmbench.tools.suite.suite_file import read_suite, shipped_suites, suite_of
 
 GOOD = """
 name: small
@@ -251,6 +251,21 @@ def test_the_good_suite_is_read(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(GOOD)
     suite = read_suite(str(tmp_path / "small.yaml"))
     assert (suite.name, suite.seeds, suite.tasks[0].task, suite.tasks[2].seeds) == ("small", (0, 1), "knn", 1)
+
+
+def test_a_folder_is_a_path_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arms = [{"pretrain": {"method": "moco", "epochs": 20, "data": "images"}}]
+    tasks = [{"task": "knn", "data": ["images"]}, "linear"]
+    text = changed(data=["images", "patterns"], arms=arms, tasks=tasks, baseline=None)
+    suite = suite_of(text, "suite")
+    assert suite.data == ("./images", "patterns") and suite.tasks[0].data == ("./images",)
+    held = json.dumps(suite.model_dump(mode="json", exclude_defaults=True))
+    monkeypatch.chdir("/")
+    assert suite_of(held, "suite") == suite
+    with pytest.raises(UserError, match="unknown data set 'images'"):
+        suite_of(text, "suite")
 
 
 def test_a_section_for_slurm_means_slurm(tmp_path: Path) -> None:
