@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 
 from mmbench.errors import UserError
 from mmbench.image_outcomes import ImageOutcomes, read_outcomes
-from mmbench.leaderboard.statistics.runs import Runs
+from mmbench.leaderboard.statistics.runs import ROUNDING, Runs
+from mmbench.leaderboard.statistics.spread import spread_of, t_half_width, t_p_value
 from mmbench.leaderboard.statistics.summaries import CONFIDENCE, Interval
 
 MISSING = "none: single runs without per-image outcomes"
@@ -20,13 +23,16 @@ UNREADABLE = "none: per-image outcomes missing or changed"
 OTHER_IMAGES = "none: per-image outcomes of different images"
 OTHER_METRIC = "none: single runs, and this metric cannot be computed from parts of images"
 NO_DIFFERENCE = "none: no image differs"
+ALIKE = "none: every image differs alike"
 MCNEMAR = "McNemar's exact test over images"
 BOOTSTRAP = "paired bootstrap over images"
+PAIRED = "paired t over images"
 
 PIXELS = ["intersection", "union", "labelled"]
 LABEL_MAP_METRICS = ("mIoU", "mAcc", "aAcc")
 RESAMPLES = 1000
 FEWEST_IMAGES = 20  # as for the intervals of single runs
+FEW_IMAGES = f"none: fewer than {FEWEST_IMAGES} images"
 
 
 @dataclass(frozen=True)
@@ -50,18 +56,68 @@ def compare_images(ours: Runs, theirs: Runs, value: float) -> ImageComparison:
         return ImageComparison(None, MISSING)
     metric = str(ours.facts["metric"][0])
     try:
-        found = [read_outcomes(Path(path), ImageOutcomes(sha256=digest, images=1)) for path, digest in stated]
+        first, second = (_of_a_run(path, digest, metric) for path, digest in stated)
     except (UserError, OSError, ValueError):
         return ImageComparison(None, UNREADABLE)
-    if metric == "top1" and all("correct" in side for side in found):
-        return _mcnemar(found[0], found[1])
-    if metric in LABEL_MAP_METRICS and all(set(PIXELS) <= set(side) for side in found):
-        return _bootstrap(found[0], found[1], metric, value)
-    return ImageComparison(None, OTHER_METRIC)
+    if isinstance(first, pd.Series) and isinstance(second, pd.Series):
+        return _of_shares(first, second)
+    if isinstance(first, _Resampled) and isinstance(second, _Resampled):
+        return _bootstrap(first, second, value)
+    reason = next((side for side in (first, second) if isinstance(side, str)), OTHER_METRIC)
+    return ImageComparison(None, reason)
 
 
-def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> ImageComparison:
+@dataclass(frozen=True)
+class _Resampled:
+    """A metric of label maps on resampled images, which are the same for all runs.
+
+    Attributes:
+        places: images and classes, sorted.
+        values: (RESAMPLES,), in percent.
+    """
+
+    places: pd.Index[Any]
+    values: NDArray[np.float64]
+
+
+@functools.lru_cache(maxsize=16)  # each row of a column is compared with several others
+def _of_a_run(path: str, digest: str, metric: str) -> pd.Series[Any] | _Resampled | str:
+    """Return what the outcomes of the record at `path` give for the metric, or why they give nothing.
+
+    Raises:
+        UserError, OSError, ValueError: they cannot be read, or are others.
+    """
+    table = read_outcomes(Path(path), ImageOutcomes(sha256=digest, images=1))
+    if metric == "top1" and "correct" in table:
+        right = table.set_index("image")["correct"].sort_index()
+        return right if right.index.is_unique else OTHER_IMAGES
+    if metric in LABEL_MAP_METRICS and set(PIXELS) <= set(table):
+        return _resampled(table, metric)
+    return OTHER_METRIC
+
+
+def _of_shares(first: pd.Series[Any], second: pd.Series[Any]) -> ImageComparison:
     """Compare the shares of right images.
+
+    Args:
+        first, second: by image, sorted: whether it is right, or the share of several fits that are.
+    """
+    if not first.index.equals(second.index):
+        return ImageComparison(None, OTHER_IMAGES)
+    if first.dtype == second.dtype == np.bool_:
+        return _mcnemar(first, second)
+    differences = 100 * (first.to_numpy(np.float64) - second.to_numpy(np.float64))
+    if len(differences) < FEWEST_IMAGES:
+        return ImageComparison(None, FEW_IMAGES)
+    if np.ptp(differences) < ROUNDING:
+        return ImageComparison(None, ALIKE if differences.any() else NO_DIFFERENCE)
+    spread, value = spread_of(differences), float(differences.mean())
+    half, p = t_half_width(spread), t_p_value(value, spread)
+    return ImageComparison(Interval(value - half, value + half, spread.degrees, "images", p), PAIRED)
+
+
+def _mcnemar(first: pd.Series[bool], second: pd.Series[bool]) -> ImageComparison:
+    """Compare by McNemar's exact test.
 
     The interval is Agresti and Min's (Statistics in Medicine 24, 2005): Wald's after half an image is added
     to each of the four counts. In simulations it held the truth in 94 to 97% of cases.
@@ -69,10 +125,6 @@ def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> ImageComparison:
     from statsmodels.stats.contingency_tables import mcnemar
     from statsmodels.stats.weightstats import DescrStatsW
 
-    first, second = (side.set_index("image")["correct"].astype(bool) for side in (ours, theirs))
-    if not first.index.is_unique or len(first) != len(second) or set(first.index) != set(second.index):
-        return ImageComparison(None, OTHER_IMAGES)
-    second = second.reindex(first.index)
     both, one, other, neither = (
         int((first.eq(a) & second.eq(b)).sum()) for a in (True, False) for b in (True, False)
     )
@@ -84,24 +136,30 @@ def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> ImageComparison:
     return ImageComparison(Interval(float(low), float(high), math.inf, "images", p), MCNEMAR)
 
 
-def _bootstrap(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, value: float) -> ImageComparison:
-    """Compare metrics of label maps by their standard error over resampled images, the same for both."""
+def _resampled(table: pd.DataFrame, metric: str) -> _Resampled | str:
+    """Return a metric of label maps on resampled images, or why there is none."""
+    keys = ["image", "class"]
+    if table.duplicated(keys).any():
+        return OTHER_IMAGES
+    parts = table.astype(dict.fromkeys(keys, str)).set_index(keys)[PIXELS].sort_index()
+    images = parts.index.get_level_values("image").nunique()
+    if len(parts) % images:
+        return OTHER_IMAGES
+    if images < FEWEST_IMAGES:
+        return FEW_IMAGES
+    counts = parts.to_numpy(np.float64).reshape(images, -1, len(PIXELS))
+    draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    sums = np.einsum("ri,ick->rck", draws.astype(np.float64), counts, optimize=True)
+    return _Resampled(parts.index, label_map_metric(sums, metric))
+
+
+def _bootstrap(ours: _Resampled, theirs: _Resampled, value: float) -> ImageComparison:
+    """Compare metrics of label maps by the standard error of their difference over resampled images."""
     from scipy.stats import norm
 
-    keys = ["image", "class"]
-    if any(side.duplicated(keys).any() for side in (ours, theirs)):
+    if not ours.places.equals(theirs.places):
         return ImageComparison(None, OTHER_IMAGES)
-    parts = [
-        side.astype(dict.fromkeys(keys, str)).set_index(keys)[PIXELS].sort_index() for side in (ours, theirs)
-    ]
-    images = parts[0].index.get_level_values("image").nunique()
-    if not parts[0].index.equals(parts[1].index) or len(parts[0]) % images or images < FEWEST_IMAGES:
-        return ImageComparison(None, OTHER_IMAGES)
-    counts = np.stack([side.to_numpy(np.float64).reshape(images, -1, len(PIXELS)) for side in parts])
-    draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLES)
-    sums = np.einsum("ri,sick->srck", draws.astype(np.float64), counts, optimize=True)
-    resampled = label_map_metric(sums[0], metric) - label_map_metric(sums[1], metric)
-    error = float(np.std(resampled, ddof=1))
+    error = float(np.std(ours.values - theirs.values, ddof=1))
     if not error:
         return ImageComparison(None, NO_DIFFERENCE)
     half = float(norm.ppf((1 + CONFIDENCE) / 2)) * error

@@ -79,6 +79,29 @@ def test_equal_outcomes_give_no_interval(tmp_path: Path) -> None:
     assert found.interval is None and found.method == images.NO_DIFFERENCE
 
 
+def test_shares_of_several_fits_are_compared_by_a_paired_t(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    first, second = (generator.binomial(12, rate, 60) / 12 for rate in (0.7, 0.6))
+    names = [f"{place}.png" for place in range(60)]
+    sides = [
+        run(tmp_path, name, pd.DataFrame({"image": names, "correct": shares}), 100 * shares.mean())
+        for name, shares in (("a", first), ("b", second))
+    ]
+    found = difference_of(*sides)
+    expected = stats.ttest_rel(100 * first, 100 * second)
+    assert found.method == images.PAIRED and found.paired and found.interval is not None
+    assert found.interval.basis == "images" and found.p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
+    constant = run(tmp_path, "c", pd.DataFrame({"image": names, "correct": first + 0.25}), 80.0)
+    assert difference_of(constant, sides[0]).method == images.ALIKE
+    few = [
+        run(tmp_path, n, pd.DataFrame({"image": names[:9], "correct": s[:9]}), 50.0)
+        for n, s in (("d", first), ("e", second))
+    ]
+    assert difference_of(*few).method == images.FEW_IMAGES
+
+
 def label_maps(generator: np.random.Generator, accuracy: float, labelled: np.ndarray) -> pd.DataFrame:
     right = generator.binomial(labelled, accuracy)
     count, classes = labelled.shape
