@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,14 +19,39 @@ for folder in ("data/annotated", "data/label_maps", "processes"):
 
 
 CHROMIUM = shutil.which("chromium")
+# Files of few tests that take 15 s and more. Only the time of a whole run depends on this.
+LONG = {
+    "docs/test_examples.py",
+    "pretrain/test_kill.py",
+    "pretrain/test_kill_workers.py",
+    "pretrain/test_two_processes.py",
+    "test_registration.py",
+    "tools/demo/test_demo.py",
+    "tools/suite/test_engine.py",
+    "transfer/dense/detection/test_detection_continuation.py",
+    "transfer/dense/detection/test_detection_processes.py",
+    "transfer/dense/detection/test_published_runs.py",
+    "transfer/dense/segmentation/test_segmentation_continuation.py",
+    "transfer/dense/segmentation/test_segmentation_processes.py",
+    "transfer/dense/segmentation/test_segmentation_published_runs.py",
+    "transfer/test_two_probes.py",
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the page in a browser where there is none; the summary says so."""
+    """Leave out the tests of the page in a browser where there is none; the summary says so.
+
+    Of several processes each takes the next file: the long ones come first, so that none waits for another
+    at the end. Then come those of many tests, as xdist would have it.
+    """
     if CHROMIUM is None:
         left_out = [item for item in items if item.get_closest_marker("browser")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        long = {Path(__file__).parent / name for name in LONG}
+        items.sort(key=lambda item: (item.path not in long, -tests[item.path], item.path))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,13 +1,11 @@
 """Two processes over gloo do what one does on the same global batch."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import two_processes
+from forked import run_in_two_processes
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,11 +25,7 @@ Found = list[dict[str, dict[str, Tensor]]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once; all tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, two_processes.__file__, str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_in_two_processes(two_processes.__file__, folder)
     return folder
 
 

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import runpy
 import signal
-import socket
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,55 +20,68 @@ SERVER.set_forkserver_preload(
         "torch.utils.tensorboard",
         "mmbench.cli.commands",
         "mmbench.transfer.execution",
+        "mmbench.transfer.tasks.linear.svm",
         "mmbench.transfer.dense.detection.run",
         "mmbench.transfer.dense.segmentation.run",
     ]
 )
 
 
-def _become(words: list[str], output: Path, environment: dict[str, str]) -> None:
-    """Run a script as `python WORDS > output 2>&1` would."""
-    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a new interpreter
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _write_to(output: Path) -> None:
+    """Send what this process prints to a file."""
     stream = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
-    os.environ.update(environment)
+
+
+def _become(words: list[str]) -> None:
+    """Run a script as `python WORDS` would."""
+    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a new interpreter
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = words
     sys.path.insert(0, str(Path(words[0]).parent))
     runpy.run_path(words[0], run_name="__main__")
 
 
-def start_script(words: list[str], output: Path, **environment: str) -> BaseProcess:
+def _start(words: list[str], output: Path) -> None:
+    _write_to(output)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _become(words)
+
+
+def start_script(words: list[str], output: Path) -> BaseProcess:
     """Start a script with its arguments; what it prints is in `output`."""
     output.unlink(missing_ok=True)
-    process = SERVER.Process(target=_become, args=(words, output, {"OMP_NUM_THREADS": "1", **environment}))
+    process = SERVER.Process(target=_start, args=(words, output))
     process.start()
     return process
 
 
+def _torchrun(words: list[str], output: Path) -> None:
+    """Do what `torchrun --standalone --nproc-per-node 2 WORDS` does, but that the processes are forked."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _write_to(output)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    elastic_launch(config, _become)(words)
+
+
 def run_in_two_processes(script: str, folder: Path) -> None:
-    """Run a script with a folder as its argument in two processes, with the variables that torchrun sets."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    outputs = [folder / f"output-{rank}.txt" for rank in range(2)]
-    running = [
-        start_script(
-            [script, str(folder)],
-            output,
-            RANK=str(rank),
-            LOCAL_RANK=str(rank),
-            WORLD_SIZE="2",
-            LOCAL_WORLD_SIZE="2",
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(port),
-        )
-        for rank, output in enumerate(outputs)
-    ]
-    for process in running:
-        process.join(600)
-    for process, output in zip(running, outputs, strict=True):
-        process.kill()
-        process.join()
-        assert process.exitcode == 0, output.read_text()[-3000:]
+    """Run a script with a folder as its argument in two processes, which torchrun's own agent starts."""
+    output = folder / "output.txt"
+    process = SERVER.Process(target=_torchrun, args=([script, str(folder)], output))
+    process.start()
+    process.join(600)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0, output.read_text()[-3000:]

@@ -31,6 +31,13 @@ TINY = {
     "max_size": 64,
 }
 FEW = {"train_proposals": [12, 3], "test_proposals": [12, 3], "rpn_batch": 16, "roi_batch": 4}
+NARROW = {"fpn_channels": 16, "box_width": 16}
+FEWER = {
+    "c4": FEW,
+    "fpn": {**FEW, **NARROW},
+    "keypoint": {**FEW, **NARROW},
+    "retinanet": {"fpn_channels": 16},
+}
 METRICS = {
     "coco": {"AP", "AP50", "AP75"},
     "voc2007": {"AP", "AP50", "AP75", "coco_AP", "coco_AP50", "coco_AP75"},
@@ -59,8 +66,7 @@ def test_a_published_protocol_is_killed_and_goes_on(
     protocol = get_protocol(name)
     dataset, store = data_of(name, home), ResultStore(tmp_path / "results")
     precise = min(1, protocol.settings.get("precise_bn_iterations", 0))
-    few = {} if protocol.settings["detector"] == "retinanet" else FEW
-    overrides = {**TINY, **few, "precise_bn_iterations": precise}
+    overrides = {**TINY, **FEWER[protocol.settings["detector"]], "precise_bn_iterations": precise}
     asked = {"protocol_id": name, "overrides": overrides, "workers": 0, "work": tmp_path / "work"}
     with pytest.raises(Killed):
         killed = SaveThenKill(monkeypatch, save_at=1, kill_at=2)

@@ -4,9 +4,11 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
+import forked  # noqa: F401  (the server that the processes are forked from)
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky.backend import context
 from running import make_run
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -189,6 +191,7 @@ def test_the_same_seed_gives_the_same_numbers_on_one_core_and_on_two(monkeypatch
     alone = list(fit_classes(features, truth, settings(), seed=3))
     monkeypatch.setattr(svm_probe, "ALONE", 0)
     monkeypatch.setattr(svm_probe, "cores", lambda: 2)
+    monkeypatch.setattr(context, "_DEFAULT_START_METHOD", "forkserver")
     together = list(fit_classes(features, truth, settings(), seed=3))
     for one, two in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.weight, two.weight)
