@@ -19,6 +19,7 @@ from mmbench.data import Dataset, ImageFiles
 from mmbench.errors import UserError
 from mmbench.file_names import original_name, stored_name
 from mmbench.image_outcomes import outcomes_path, read_outcomes
+from mmbench.leaderboard.verify.recomputed import recomputed
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.outcomes import class_column, image_names
 
@@ -63,6 +64,8 @@ def test_the_file_of_a_classification_gives_its_metrics_again(
     interval = result.metrics["top1"].interval
     assert interval is not None and interval[0] < values["top1"] < interval[1]
     assert any(note.startswith("intervals: 95%, over the 60 evaluated images") for note in result.notes)
+    found = recomputed(table, result.config)
+    assert found == pytest.approx({name: values[name] for name in ("top1", "top5", "mean_per_class")})
 
 
 def test_the_file_of_few_labels_gives_its_metrics_again(measured: Callable[..., tuple[Result, Path]]) -> None:
@@ -79,6 +82,8 @@ def test_the_file_of_few_labels_gives_its_metrics_again(measured: Callable[..., 
     for name in ("top1", "mean_per_class"):
         low, high = result.metrics[name].interval or (0.0, 0.0)
         assert low < result.metrics[name].value < high
+    found = recomputed(table, result.config)
+    assert found == pytest.approx({name: metric.value for name, metric in result.metrics.items()})
 
 
 def test_the_same_run_writes_the_same_bytes(measured: Callable[..., tuple[Result, Path]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ import pytest
 from detections import feed, nothing, random_detections, random_split
 from detectron2.data import MetadataCatalog
 
+from mmbench.leaderboard.verify.recomputed import recomputed
 from mmbench.transfer.dense.detection.evaluation import build_evaluator
 from mmbench.transfer.dense.detection.evaluation.ground_truth import coco_ground_truth
 from mmbench.transfer.dense.detection.evaluation.matching import coco_parts
 from mmbench.transfer.dense.detection.evaluation.parts import COCO_RECALLS
+from mmbench.transfer.dense.detection.evaluation.scores import Scores
 
 CLASSES = ("plain", "with space / slash", "<é> & {0}", "in no image")
 PREFIXES = ("", "mask_", "keypoint_")
@@ -43,6 +46,15 @@ def columns_of(name: str) -> list[str]:
     return [f"iou{at}" for at in (range(50, 100, 5) if name.endswith("AP") else [int(name[-2:])])]
 
 
+def require_the_same_by_verify(scores: Scores, folder: Path) -> None:
+    """What `mmbench leaderboard verify` computes anew from the file are the metrics."""
+    assert scores.outcomes is not None
+    scores.outcomes.to_parquet(folder / "outcomes.parquet", index=False)
+    found = recomputed(pd.read_parquet(folder / "outcomes.parquet"), {})
+    expected = {name: m.value for name, m in scores.metrics.items() if name[-1] not in "sml"}
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 def test_coco_precisions_follow_from_the_file(tmp_path) -> None:
     split = random_split(40, 3, 0, keypoints=17)
     evaluator = build_evaluator("coco", split, CLASSES, "unused", ("boxes", "masks", "keypoints"), tmp_path)
@@ -58,6 +70,7 @@ def test_coco_precisions_follow_from_the_file(tmp_path) -> None:
             assert metric.value == pytest.approx(value, rel=1e-9)
             assert metric.interval is not None and metric.interval[0] < value < metric.interval[1]
     assert all(metric.interval is None for name, metric in scores.metrics.items() if name[-1] in "sml")
+    require_the_same_by_verify(scores, tmp_path)
 
 
 @pytest.mark.parametrize("found", ["some", "nothing"])
@@ -78,6 +91,7 @@ def test_voc_precisions_follow_from_the_file(tmp_path, found) -> None:
             value = average(table, columns_of(name), recalls[kind], absent)
             assert metric.value == pytest.approx(value, rel=1e-9, abs=1e-12)
             assert (metric.interval is None) == (found == "nothing")
+    require_the_same_by_verify(scores, tmp_path)
 
 
 def test_a_resample_is_scored_as_if_its_images_were_the_data(tmp_path) -> None:

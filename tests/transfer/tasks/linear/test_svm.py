@@ -18,6 +18,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.leaderboard.verify.recomputed import recomputed
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import average_precision, average_precision_11_points
 from mmbench.transfer.protocol import get_protocol
@@ -246,3 +247,5 @@ def test_the_outcomes_give_the_metrics_again(backbone: Backbone, shades: Dataset
         metric = measured.metrics[name]
         assert metric.value == pytest.approx(sum(values) / 3, rel=1e-12)
         assert metric.interval is not None and metric.interval[0] < metric.value < metric.interval[1]
+    again = recomputed(table, {})
+    assert again == pytest.approx({name: metric.value for name, metric in measured.metrics.items()})
