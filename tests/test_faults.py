@@ -282,7 +282,7 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
 
 def test_an_ascii_terminal_shows_other_names_escaped(tmp_path: Path) -> None:
     environment = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = python_mmbench(["inspect", f"'{tmp_path}/größe.pth'"], "", tmp_path, **environment)
+    done = python_mmbench(["results", "list", f"'{tmp_path}/größe'"], "", tmp_path, **environment)
     assert done.returncode == 2
     assert done.stderr.startswith("mmbench: error: ") and done.stderr.isascii() and "/gr\\" in done.stderr
 
