@@ -14,6 +14,8 @@ from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE, Interval, Sum
 
 # Task, data set, protocol and primary metric: what makes a column.
 ColumnKey = tuple[str, str, str, str]
+# (what, value) pairs of code, machine and packages.
+Provenance = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Run:
         record: path of the record below its results folder.
         labels: digest of the labels that a run with few of them saw.
         interval: 95% interval of the value over the evaluated images, where the record has one.
+        provenance: place of its code, machine and packages in the board's `provenances`.
         files: what lies beside the record: pictures and per-image outcomes, relative like `record`.
     """
 
@@ -36,8 +39,8 @@ class Run:
     labels: str | None = None
     interval: tuple[float, float] | None = None
     created: str = ""
-    commit: str | None = None
-    device: str = ""
+    provenance: int | None = None
+    effective_lr: float | None = None
     wall_seconds: float | None = None
     compute_seconds: float | None = None
     files: tuple[str, ...] = ()
@@ -236,6 +239,7 @@ class Board:
         baseline: name of the row that deltas refer to; None for a board without.
         footnotes: caveats, the gravest first.
         environment: (what, values) pairs: versions, hardware, code.
+        provenances: the different ones, each once; runs name theirs by its place.
         created: date of the newest record, so that the same records give the same bytes.
         verdict: whether any pretraining differs from the baseline beyond chance, in a sentence.
         secondary: by row and column: the metrics that do not rank.
@@ -256,6 +260,7 @@ class Board:
     anchors: tuple[Anchor, ...] = ()
     verdict: str = ""
     secondary: dict[tuple[str, ColumnKey], tuple[SecondaryCell, ...]] = field(default_factory=dict)
+    provenances: tuple[Provenance, ...] = ()
 
     def cell(self, row: Row, column: Column) -> Cell | None:
         """Return what `row` reached in `column`; None if that was not measured."""

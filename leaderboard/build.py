@@ -20,7 +20,7 @@ from mmbench.leaderboard.render.data_tables import UNITS, runs_table, scores_tab
 from mmbench.leaderboard.render.latex import LatexForm, render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.render.parquet import parquet_bytes
-from mmbench.leaderboard.table import make_board
+from mmbench.leaderboard.table import differences_of_pairs, make_board
 from mmbench.leftovers import replacing_folder, swapping
 from mmbench.results import without_collection
 
@@ -118,7 +118,8 @@ def _build(folders: Sequence[Path], out: Path, baseline: str | None, choices: Ch
         texts["published.csv"] = csv_text(published_table())
     files |= {name: text.encode() for name, text in texts.items()}
     names = sorted([*files, "index.html", INDEX])
-    page = render_page(board, plots, files=names, records=address_of(folders, out))
+    others = differences_of_pairs(frame, board)
+    page = render_page(board, plots, files=names, records=address_of(folders, out), others=others)
     files["index.html"] = page.encode()
     files[INDEX] = board_json(board, names).encode()
     with replacing_folder(out) as folder:

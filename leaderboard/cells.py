@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
 import pandas as pd
 
-from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Run, SecondaryCell
+from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, Run, SecondaryCell
 from mmbench.leaderboard.columns import KEY
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.groups import leading_group
@@ -18,6 +19,8 @@ from mmbench.leaderboard.statistics.summaries import Summary, summarise
 
 CellRuns = Mapping[ColumnKey, Mapping[str, Runs]]  # by column, then by row
 Cells = dict[tuple[str, ColumnKey], Cell]
+Deltas = dict[tuple[str, ColumnKey], Delta]  # by row and column
+MOST_COMPARED = 12  # rows of a board that are all compared with each other
 
 
 def by_cell(records: pd.DataFrame, statistics: Sequence[str]) -> dict[ColumnKey, dict[str, Runs]]:
@@ -43,34 +46,59 @@ def cells_of(
     Args:
         details: by index of the frame: what is known about a run.
     """
+    deltas = _adjusted(
+        {
+            (name, column.key): _delta(of_row, runs[column.key][baseline], column.higher_is_better)
+            for column in columns
+            if baseline is not None and baseline in runs[column.key]
+            for name, of_row in runs[column.key].items()
+            if name != baseline
+        }
+    )
     cells: Cells = {}
     for column in columns:
-        cells |= {(name, column.key): cell for name, cell in _of_column(runs, column, baseline, details)}
-    return _adjusted(cells)
+        cells |= _of_column(runs[column.key], column, deltas, details)
+    return cells
+
+
+def differences_to_each(frame: pd.DataFrame, statistics: Sequence[str], board: Board) -> dict[str, Deltas]:
+    """Return by the name of each row the differences of the others to it, as with it as the baseline.
+
+    Empty for boards of more than `MOST_COMPARED` rows: the pairs grow with the square of the rows.
+
+    Args:
+        frame: the lines of primary values that the board was made from, in its order.
+        statistics: names of the columns that the statistics read.
+    """
+    if len(board.rows) > MOST_COMPARED:
+        return {}
+    runs = by_cell(frame, statistics)
+    found: dict[str, Deltas] = {row.name: {} for row in board.rows}
+    for column in board.columns:
+        by_row = runs[column.key]
+        for one, other in itertools.combinations(by_row, 2):
+            delta = _delta(by_row[one], by_row[other], column.higher_is_better)
+            found[other][one, column.key] = delta
+            found[one][other, column.key] = _reversed(delta)
+    return {name: _adjusted(deltas) for name, deltas in found.items()}
 
 
 def _of_column(
-    runs: CellRuns, column: Column, baseline: str | None, details: Mapping[object, Run]
-) -> list[tuple[str, Cell]]:
-    by_row = runs[column.key]
+    by_row: Mapping[str, Runs], column: Column, deltas: Deltas, details: Mapping[object, Run]
+) -> Cells:
     summaries = {name: summarise(of_row) for name, of_row in by_row.items()}
     ranks = _ranks(summaries, column.higher_is_better)
     leading = leading_group(by_row, column.higher_is_better)
-    return [
-        (
-            name,
-            Cell(
-                summary=summaries[name],
-                rank=ranks[name],
-                best=name in leading,
-                delta=None
-                if baseline is None or baseline not in by_row or name == baseline
-                else _delta(of_row, by_row[baseline], column.higher_is_better),
-                runs=tuple(details[index] for index in of_row.facts["index"]),
-            ),
+    return {
+        (name, column.key): Cell(
+            summary=summaries[name],
+            rank=ranks[name],
+            best=name in leading,
+            delta=deltas.get((name, column.key)),
+            runs=tuple(details[index] for index in of_row.facts["index"]),
         )
         for name, of_row in by_row.items()
-    ]
+    }
 
 
 def _ranks(summaries: Mapping[str, Summary], higher_is_better: bool) -> dict[str, float]:
@@ -94,16 +122,20 @@ def _delta(ours: Runs, theirs: Runs, higher_is_better: bool) -> Delta:
     )
 
 
-def _adjusted(cells: Cells) -> Cells:
-    """Return the cells with the p values of their differences adjusted by Holm over the board."""
-    tested = {
-        key: cell.delta for key, cell in cells.items() if cell.delta is not None and cell.delta.p is not None
-    }
-    adjusted = holm([delta.p for delta in tested.values() if delta.p is not None])
-    return cells | {
-        key: replace(cells[key], delta=replace(delta, adjusted_p=p))
-        for (key, delta), p in zip(tested.items(), adjusted, strict=True)
-    }
+def _reversed(delta: Delta) -> Delta:
+    """Return the difference of the other row to this one."""
+    interval = delta.interval
+    if interval is not None:
+        interval = replace(interval, low=-interval.high, high=-interval.low)
+    better = None if delta.better is None else not delta.better
+    return replace(delta, value=-delta.value, better=better, interval=interval)
+
+
+def _adjusted(deltas: Deltas) -> Deltas:
+    """Return the differences with their p values adjusted by Holm over all of them."""
+    tested = {key: delta.p for key, delta in deltas.items() if delta.p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {key: replace(delta, adjusted_p=adjusted.get(key)) for key, delta in deltas.items()}
 
 
 def secondary_of(

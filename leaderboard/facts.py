@@ -1,8 +1,7 @@
-"""Caveats of a board, and the environment in which its numbers were measured."""
+"""Caveats of a board."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -199,35 +198,3 @@ def _architectures(rows: tuple[Row, ...]) -> str | None:
     if len(archs) < 2:
         return None
     return f"The arms have different architectures ({named(archs)}): ranks mix method and architecture."
-
-
-def environment(records: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return (what, different values) for code, machine and packages; the commonest value first."""
-    code = records["git_sha"].fillna("outside a checkout").str[:12] + records["git_dirty"].map(
-        lambda flag: " + uncommitted changes" if flag is True else ""
-    )
-    machine = records["processor"] + ", " + records["cpu_count"].astype(str) + " cores"
-    written = {
-        text: ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
-        for text in records["packages"].unique()
-    }
-    packages = records["packages"].map(written)
-    facts = {
-        "mmbench": records["mmbench"],
-        "git commit": code,
-        "device": records["device"],
-        "processor": machine,
-        "threads per run": records["threads"].astype(str),
-        "platform": records["platform"],
-        "Python": records["python"],
-        "packages": packages,
-    }
-    return tuple((what, _common_first(values)) for what, values in facts.items())
-
-
-def _common_first(values: pd.Series[str]) -> tuple[str, ...]:
-    counts = values.value_counts()
-    ordered = sorted(counts.index, key=lambda value: (-counts[value], value))
-    if len(ordered) == 1:
-        return (str(ordered[0]),)
-    return tuple(f"{value} ({counts[value]} of {len(values)} records)" for value in ordered)

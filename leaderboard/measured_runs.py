@@ -3,68 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
 
 from mmbench.leaderboard.board import Run
+from mmbench.leaderboard.records.frame import lines_of
 
 ORDER = ["pretraining_seed", "transfer_seed", "weights", "file"]
-# Columns of the frame in the order of Run's fields, without `files`.
 FIELDS = [
-    "value",
-    "pretraining_seed",
-    "transfer_seed",
-    "weights",
-    "file",
-    "labels",
-    "interval_low",
-    "interval_high",
-    "created",
-    "git_sha",
-    "device",
-    "wall_seconds",
-    "compute",
+    *("value", "pretraining_seed", "transfer_seed", "weights", "file", "labels"),
+    *("interval_low", "interval_high", "created", "effective_lr", "wall_seconds", "compute"),
 ]
 
 
-def runs_of(records: pd.DataFrame) -> dict[object, Run]:
-    """Return a Run per record, by the index of the frame's line of its primary value."""
+def runs_of(records: pd.DataFrame, provenances: Sequence[int]) -> dict[object, Run]:
+    """Return a Run per record, by the index of the frame's line of its primary value.
+
+    Args:
+        provenances: of each line: the place of its provenance on the board.
+    """
     files = _files_beside(records)
-    columns = (records[name].astype(object).where(records[name].notna(), None).tolist() for name in FIELDS)
+    lines = zip(records.index, lines_of(records, FIELDS), provenances, strict=True)
     return {
         index: Run(
-            value=float(value),
-            pretraining_seed=seed,
-            transfer_seed=int(transfer_seed),
-            weights=weights,
-            record=record,
-            labels=labels,
-            interval=None if low is None or high is None else (float(low), float(high)),
-            created=created,
-            commit=commit,
-            device=device,
-            wall_seconds=wall,
-            compute_seconds=compute,
-            files=files.get(record, ()),
+            value=float(line["value"]),
+            pretraining_seed=line["pretraining_seed"],
+            transfer_seed=int(line["transfer_seed"]),
+            weights=line["weights"],
+            record=line["file"],
+            labels=line["labels"],
+            interval=_interval(line["interval_low"], line["interval_high"]),
+            created=line["created"],
+            provenance=provenance,
+            effective_lr=line["effective_lr"],
+            wall_seconds=line["wall_seconds"],
+            compute_seconds=line["compute"],
+            files=files.get(line["file"], ()),
         )
-        for index, (
-            value,
-            seed,
-            transfer_seed,
-            weights,
-            record,
-            labels,
-            low,
-            high,
-            created,
-            commit,
-            device,
-            wall,
-            compute,
-        ) in zip(records.index, zip(*columns, strict=True), strict=True)
+        for index, line, provenance in lines
     }
+
+
+def _interval(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (float(low), float(high))
 
 
 def _files_beside(records: pd.DataFrame) -> Mapping[str, tuple[str, ...]]:

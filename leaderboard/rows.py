@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mmbench.leaderboard.board import ColumnKey, Row
+from mmbench.leaderboard.records.frame import lines_of
 from mmbench.leaderboard.statistics.ranking import RankSummary
 
 # Facts that the records of a row agree on, or do not state: Row's field -> column of the frame.
@@ -58,7 +59,7 @@ def rows_of(
         ranks: by the name of each ranked row.
     """
     by_row: dict[str, Records] = {}
-    for record in _plain(records):
+    for record in lines_of(records, [*FACTS.values(), *OTHERS]):
         by_row.setdefault(record["row"], []).append(record)
     rows = [
         _row(name, of_row, measured[name] >= columns, ranks.get(name), name == baseline)
@@ -66,13 +67,6 @@ def rows_of(
     ]
     rows.sort(key=lambda row: (row.mean_rank is None, row.mean_rank or 0, row.name))
     return tuple(rows)
-
-
-def _plain(records: pd.DataFrame) -> Records:
-    """Return the needed columns as dictionaries; what is unknown is None."""
-    names = [*FACTS.values(), *OTHERS]
-    lists = [records[name].astype(object).where(records[name].notna(), None).tolist() for name in names]
-    return [dict(zip(names, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
 def _row(name: str, records: Records, complete: bool, rank: RankSummary | None, baseline: bool) -> Row:

@@ -6,10 +6,11 @@ import pandas as pd
 
 from mmbench.errors import unknown_name
 from mmbench.leaderboard.board import Board, Ranking
-from mmbench.leaderboard.cells import by_cell, cells_of, secondary_of
+from mmbench.leaderboard.cells import Deltas, by_cell, cells_of, differences_to_each, secondary_of
 from mmbench.leaderboard.columns import columns_of
-from mmbench.leaderboard.facts import environment, footnotes
+from mmbench.leaderboard.facts import footnotes
 from mmbench.leaderboard.measured_runs import ORDER, runs_of
+from mmbench.leaderboard.provenance import environment, provenances_of
 from mmbench.leaderboard.published.types import PublishedGroup
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.rows import rows_of
@@ -53,8 +54,7 @@ def make_board(
     names = sorted(frame["row"].unique())
     if baseline is not None and baseline not in names:
         raise unknown_name("baseline", baseline, names)
-    records = frame[frame["primary"]].sort_values(["row", *ORDER], kind="stable")
-    records.attrs = {}  # pandas would copy them into every slice
+    records = _primary(frame)
     columns = columns_of(records, frame.attrs.get("columns", ()))
     runs = by_cell(records, _statistics(records))
     measured = {name: frozenset(key for key in runs if name in runs[key]) for name in names}
@@ -62,7 +62,8 @@ def make_board(
     ranked = ranked_columns(measured, controls)
     higher = {column.key: column.higher_is_better for column in columns}
     shared = {key: {name: runs[key][name] for name in ranked.rows} for key in ranked.columns}
-    cells = cells_of(runs, columns, baseline, runs_of(records))
+    provenances, places = provenances_of(records)
+    cells = cells_of(runs, columns, baseline, runs_of(records, places))
     rows = rows_of(records, measured, frozenset(runs), mean_ranks(shared, higher), baseline)
     ranking = Ranking(tuple(key for key in higher if key in ranked.columns), ranked.words)
     return Board(
@@ -72,7 +73,7 @@ def make_board(
         columns=columns,
         cells=cells,
         footnotes=footnotes(rows, columns, cells, baseline, frame, ranking),
-        environment=environment(records),
+        environment=environment(provenances, places),
         published=published,
         records=len(records),
         created=str(records["created"].max())[:10],
@@ -80,7 +81,25 @@ def make_board(
         overall=overall_of(shared, higher, controls),
         verdict=verdict(rows, columns, cells, baseline),
         secondary=secondary_of(frame, _statistics(frame), columns, baseline),
+        provenances=provenances,
     )
+
+
+def differences_of_pairs(frame: pd.DataFrame, board: Board) -> dict[str, Deltas]:
+    """Return by the name of each row the differences of the others to it; see `differences_to_each`.
+
+    Args:
+        frame: that the board was made from.
+    """
+    records = _primary(comparable(frame))
+    return differences_to_each(records, _statistics(records), board)
+
+
+def _primary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of primary values, in the order in which a board has their runs."""
+    records = frame[frame["primary"]].sort_values(["row", *ORDER], kind="stable")
+    records.attrs = {}  # pandas would copy them into every slice
+    return records
 
 
 def _statistics(frame: pd.DataFrame) -> list[str]:

@@ -194,6 +194,12 @@ def _frame(pairs: Sequence[tuple[str, Result]], paths: Sequence[str]) -> pd.Data
     return pd.DataFrame(columns)
 
 
+def lines_of(frame: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the lines of some columns as dictionaries of plain values; what is unknown is None."""
+    columns = [frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
 def _different(results: Sequence[Result], part: str) -> tuple[Sequence[Any], npt.NDArray[np.int64]]:
     """Return the different objects that are this part of records, and the number of each record's own."""
     if not part:

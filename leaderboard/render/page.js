@@ -142,8 +142,11 @@ function say(unknown) {
   }
   const base = fields.base.value;
   if (base && base !== data.baseline) {
-    words.push(`Differences to ${base} are plain differences of means, not tested; ` +
-      "for intervals build the board with it as --baseline.");
+    words.push(data.others.length ? `Differences are to ${base}, their p values corrected over all differences to it; ` +
+      "the text around the table and the plots stay those of the build." :
+      `Differences to ${base} are plain differences of means, without intervals or tests: a page of more than ` +
+      `${data.most_compared} rows has those of its own baseline alone. To get them: ` +
+      `mmbench leaderboard build RESULTS --out board --baseline ${quoted(base)}`);
   }
   status.replaceChildren(words.join(" "));
   if (unknown.length) {
@@ -151,8 +154,9 @@ function say(unknown) {
   }
 }
 
-// Another baseline: differences of the cells' means, without the tests that only the build can do. Cells are
-// written when they are drawn: `written` knows what a cell shows, `built` what the build wrote there.
+// Another baseline: the differences that the build computed, or on a page of many rows those of the cells' means,
+// without the tests that only the build can do. Cells are written when they are drawn: `written` knows what a
+// cell shows, `built` what the build wrote there.
 const written = new WeakMap(), built = new WeakMap();
 
 function showDifferences() {
@@ -168,14 +172,22 @@ function showDifferences() {
       if (!cell || (written.get(node) ?? data.baseline ?? "") === name) return;
       let span = node.querySelector(":scope > span");
       if (!built.has(node)) built.set(node, span);
-      const other = base < 0 ? null : data.cells[base][place];
       span?.remove();
-      span = own ? built.get(node) : element("span", { class: "even" },
-        !other || row === base ? "" : difference(cell[0] - other[0], data.columns[place].unit));
+      span = own ? built.get(node) : differenceTo(base, row, place);
       if (span) node.querySelector(":scope > small").before(span, " ");
       written.set(node, name);
     });
   }
+}
+
+function differenceTo(base, row, place) {
+  if (base >= 0 && data.others.length) {
+    const [kind, value, interval] = data.others[base][row][place] ?? ["even", "", ""];
+    return element("span", { class: kind }, value, ...(interval ? [" ", element("small", {}, interval)] : []));
+  }
+  const other = base < 0 || row === base ? null : data.cells[base][place];
+  return element("span", { class: "even" },
+    other ? difference(data.cells[row][place][0] - other[0], data.columns[place].unit) : "");
 }
 
 // As the build writes differences: the shortest decimal form, halves away from zero, a typographic minus.
@@ -332,10 +344,11 @@ function rowDetails(row) {
 }
 
 function cellDetails(row, place) {
-  const column = data.columns[place], [, rank, count, runs, test] = data.cells[row][place];
+  const column = data.columns[place], [, rank, count, runs, tested] = data.cells[row][place];
   const node = board.cell(row, firstScore + place).node();
   const part = (selector) => node.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
-  const difference = part(":scope > span"), tested = difference && fields.base.value === (data.baseline ?? "");
+  const difference = part(":scope > span"), base = data.rows.findIndex((entry) => entry.name === fields.base.value);
+  const test = fields.base.value === (data.baseline ?? "") ? tested : data.others[base]?.[row][place]?.[3];
   const shown = [
     element("p", { class: "value" }, [part(":scope > b"), part(":scope > i:not(.ci)")].join(" ")),
     facts([
@@ -343,13 +356,13 @@ function cellDetails(row, place) {
       ["runs", part(":scope > small")],
       ["rank in the column", node.classList.contains("best") ? `${rank}, none is better beyond chance` : String(rank)],
       [`difference to ${fields.base.value}`, difference],
-      ["how it was tested", tested && test ? `${data.texts[test[2]]}${test[3] ? ", paired" : ""}` : ""],
-      ["p", tested && test ? test[0] : ""],
-      ["p, corrected by Holm", tested && test ? test[1] : ""],
+      ["how it was tested", test ? `${data.texts[test[2]]}${test[3] ? ", paired" : ""}` : ""],
+      ["p", test?.[0] ?? ""],
+      ["p, corrected by Holm", test?.[1] ?? ""],
       ["protocol", column.protocol],
       ["data set", column.dataset],
-      ["settings", element("a", { href: `#column-${column.name}` }, "how it was measured")],
     ]),
+    foldable("protocol values, learning rate, notes", document.querySelector(`#column-${CSS.escape(column.name)} dl`).cloneNode(true)),
     element("h3", {}, count === 1 ? "The run" : `The ${count} runs`),
   ];
   if (runs.length < count) shown.push(element("p", { class: "legend" }, `${runs.length} of them are here; runs.csv has all.`));
@@ -358,16 +371,13 @@ function cellDetails(row, place) {
 }
 
 function runDetails(run, row, place, unfolded) {
-  const [value, interval, pretrained, seed, weights, folder, name, labels, created, commit, device, wall, compute, files] = run;
+  const [value, interval, pretrained, seed, weights, folder, name, labels, created, provenance, rate, wall, compute, files] = run;
   const text = (index) => data.texts[index];
   const stem = name.replace(/\.json$/, "");
   const linked = (file, words) => data.records === null ? element("code", {}, words) :
     element("a", { href: `${data.records}/${(text(folder) + file).split("/").map(encodeURIComponent).join("/")}` }, words);
   const beside = element("span");
   files.map((file) => file.replace(/^\*/, stem)).forEach((file) => beside.append(linked(file, file.slice(stem.length + 1) || file), " "));
-  const column = data.columns[place];
-  const command = `mmbench transfer --task ${column.task} --protocol ${column.protocol} --checkpoint ${data.rows[row].checkpoint} ` +
-    `--data ${column.data} --seeds ${seed}`;
   const details = element("details", { class: "run" },
     element("summary", {}, element("b", {}, value), [pretrained === null ? null : `pretraining seed ${pretrained}`, `seed ${seed}`].filter(Boolean).join(", ")),
     facts([
@@ -377,25 +387,42 @@ function runDetails(run, row, place, unfolded) {
       ["weights", text(weights)],
       ["labels", text(labels)],
       ["measured", text(created)],
-      ["commit", text(commit)],
-      ["machine", text(device)],
+      ["learning rate", rate],
       ["wall time", wall],
       ["computing time", compute],
     ]),
-    element("p", { class: "legend" }, data.rows[row].checkpoint === "CHECKPOINT" ?
-      "To run it again, with the file of these weights as CHECKPOINT and the settings of the column:" :
-      "To run it again, with the settings of the column:"),
-    element("pre", {}, command));
+    foldable("code, machine, package versions", facts(data.provenances[provenance] ?? [])),
+    ...reproduction(text(folder) + name, data.rows[row], data.columns[place]));
   details.open = unfolded;
   return details;
 }
-drawer.addEventListener("click", (event) => {
-  const target = event.target.closest("a")?.getAttribute("href") ?? "";
-  if (!target.startsWith("#column-")) return;
-  drawer.close();
-  const details = document.getElementById(target.slice(1));
-  if (details) details.open = true;
-});
+
+function foldable(title, content) {
+  return element("details", { class: "run" }, element("summary", {}, title), content);
+}
+
+// A text as one word of a shell.
+function quoted(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
+}
+
+// How to measure a record again: a command for a shell, and what else it takes.
+function reproduction(record, row, column) {
+  let path = record.startsWith("-") ? `./${record}` : record, where = " in the folder that the record's path begins in";
+  if (data.records !== null) {
+    const address = `${data.records}/${record.split("/").map(encodeURIComponent).join("/")}`;
+    const local = location.protocol === "file:"; // then the page knows where it lies
+    path = decodeURIComponent(local ? new URL(address, location.href).pathname : address);
+    where = local ? "" : " in the folder of this page";
+  }
+  const more = ["--data or --data-root where the images are not below data/", ...column.needs];
+  if (!row.control) more.unshift("--checkpoint where no run folder beside the results holds the weights");
+  return [
+    element("p", { class: "legend" }, `To measure it again and compare, run${where}:`),
+    element("pre", {}, `mmbench reproduce ${quoted(path)}`),
+    element("p", { class: "legend" }, `Add ${more.join("; ")}.`),
+  ];
+}
 
 // Print: all rows, everything unfolded; afterwards as it was.
 let folded = [];

@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmbench.leaderboard.board import Board, Cell, Column
+from mmbench.leaderboard.cells import Deltas
 from mmbench.leaderboard.published.types import PublishedGroup
 from mmbench.leaderboard.render import wording
 from mmbench.leaderboard.render.layout import legend, row_columns
@@ -31,7 +33,12 @@ WIDE = 12  # columns of scores that a landscape page of A4 holds beside each oth
 
 
 def render_page(
-    board: Board, plots: Sequence[Plot], *, files: Sequence[str] = (), records: str | None = None
+    board: Board,
+    plots: Sequence[Plot],
+    *,
+    files: Sequence[str] = (),
+    records: str | None = None,
+    others: Mapping[str, Deltas] = MappingProxyType({}),
 ) -> str:
     """Return the page as HTML.
 
@@ -40,6 +47,7 @@ def render_page(
         files: names of the files of the board's folder, for links to them.
         records: address of the results folder as seen from the page (see `address_of`); None if it cannot be
             linked.
+        others: by row: the differences to it, for the choice of another baseline; see `differences_to_each`.
     """
     folder = resources.files("mmbench.leaderboard.render")
     environment = jinja2.Environment(
@@ -56,7 +64,7 @@ def render_page(
         early=Markup(EARLY_SCRIPT),
         script=Markup(script),
         policy=f"{source_hash(EARLY_SCRIPT)} {source_hash(script)}",
-        data=Markup(page_data(board, records)),
+        data=Markup(page_data(board, records, others)),
         words=wording,
         drawings=drawings,
         other_plots=[plot for plot in plots if plot.name not in columns],
@@ -71,7 +79,6 @@ def render_page(
         legend=legend(board),
         ranking=board.ranking.words,
         anchors=[(anchor, by_key[anchor.column]) for anchor in board.anchors],
-        delta_class=delta_class,
         interval_words=interval_words,
         published=[(task, list(groups)) for task, groups in itertools.groupby(board.published, _task)],
         source_link=source_link,
@@ -102,13 +109,6 @@ def source_link(source: str) -> str | None:
     if found := re.search(r"arXiv (\d{4}\.\d{4,5})", source):
         return f"https://arxiv.org/abs/{found.group(1)}"
     return None
-
-
-def delta_class(cell: Cell) -> str:
-    """Return the classes of a cell's difference: coloured only where it is beyond chance."""
-    assert cell.delta is not None
-    favour = "even" if cell.delta.better is None else "gain" if cell.delta.better else "loss"
-    return f"{favour} sure" if cell.delta.separable else favour
 
 
 def interval_words(cell: Cell, column: Column) -> str:

@@ -5,25 +5,33 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mmbench.formatting import DIFFERENCE_DECIMALS, between
-from mmbench.leaderboard.board import Board, Cell, Column, Row, Run
-from mmbench.leaderboard.render.wording import MISSING, score, seconds_words
+from mmbench.leaderboard.board import Board, Cell, Column, Delta, Row, Run
+from mmbench.leaderboard.cells import MOST_COMPARED, Deltas
+from mmbench.leaderboard.render.wording import MISSING, delta_class, delta_words, score, seconds_words
 
-CONTROLS = ("random", "random-high-pass", "pixels")  # --checkpoint takes these names
+# Settings that only records of a user's own files have, and what running such a record again takes.
+FILES_OF_ITS_OWN = {
+    "protocol_file_sha256": "--protocol and the file that it followed",
+    "labels_file_sha256": "--labels-file and the list of labelled images that it used",
+}
 MOST_RUNS = 12_000  # in the page; beyond that each cell has its first runs, and runs.csv all
 
 
-def page_data(board: Board, records: str | None) -> str:
+def page_data(board: Board, records: str | None, others: Mapping[str, Deltas] = MappingProxyType({})) -> str:
     """Return the runs, rows and columns of a board as JSON, compressed by gzip, in base64.
 
     So it takes a sixth of its size, and no name in it can end the element that holds it. Texts that repeat
-    (folders, commits, devices) are written once, in `texts`; runs hold their places.
+    (folders, weights, dates) are written once, in `texts`, and so is the code and machine of runs, in
+    `provenances`; runs hold their places.
 
     Args:
         records: address of the results folder as seen from the page; None if it cannot be linked.
+        others: see `render_page`.
     """
     texts = _Texts()
     most = _most_runs_of_a_cell(board)
@@ -37,7 +45,10 @@ def page_data(board: Board, records: str | None) -> str:
             [_cell(board.cell(row, column), column, texts, most) for column in board.columns]
             for row in board.rows
         ],
+        "most_compared": MOST_COMPARED,
+        "others": [_others(board, others[row.name], texts) for row in board.rows] if others else [],
         "texts": texts.all,
+        "provenances": board.provenances,
     }
     text = json.dumps(data, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
@@ -65,6 +76,7 @@ def _most_runs_of_a_cell(board: Board) -> int:
 
 
 def _column(column: Column) -> dict[str, Any]:
+    settings = json.loads(column.config)
     return {
         "name": column.name,
         "label": column.label,
@@ -73,17 +85,16 @@ def _column(column: Column) -> dict[str, Any]:
         "protocol": column.protocol,
         "unit": column.unit,
         "higher": column.higher_is_better,
-        "data": shlex.quote(column.dataset),
+        "needs": [words for name, words in FILES_OF_ITS_OWN.items() if name in settings],
     }
 
 
 def _row(row: Row) -> dict[str, Any]:
-    checkpoint = row.arm if row.control and row.arm in CONTROLS else "CHECKPOINT"
     return {
         "name": row.name,
         "arch": row.arch,
         "data": row.pretrain_data or MISSING,
-        "checkpoint": checkpoint,
+        "control": row.control,
         "ranked": row.ranked,
     }
 
@@ -91,12 +102,28 @@ def _row(row: Row) -> dict[str, Any]:
 def _cell(cell: Cell | None, column: Column, texts: _Texts, most: int) -> list[Any] | None:
     if cell is None:
         return None
-    delta = cell.delta
     runs = [_run(run, column, texts) for run in cell.runs[:most]]
-    test = None
-    if delta is not None:
-        test = [_p(delta.p), _p(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
+    test = None if cell.delta is None else _test(cell.delta, texts)
     return [cell.summary.mean, round(cell.rank, 2), len(cell.runs), runs, test]
+
+
+def _test(delta: Delta, texts: _Texts) -> list[Any]:
+    return [_p(delta.p), _p(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
+
+
+def _others(board: Board, deltas: Deltas, texts: _Texts) -> list[list[Any]]:
+    """Return by row and column a difference as the static table has it, and how it was tested."""
+
+    def difference(delta: Delta | None, column: Column) -> list[Any] | None:
+        if delta is None:
+            return None
+        value, _, interval = delta_words(delta, column).partition(" ")
+        return [delta_class(delta), value, interval, _test(delta, texts)]
+
+    return [
+        [difference(deltas.get((row.name, column.key)), column) for column in board.columns]
+        for row in board.rows
+    ]
 
 
 def _p(value: float | None) -> str:
@@ -120,8 +147,8 @@ def _run(run: Run, column: Column, texts: _Texts) -> list[Any]:
         name,
         texts.place((run.labels or "")[:16]),
         texts.place(run.created[:10]),
-        texts.place((run.commit or "")[:12]),
-        texts.place(run.device),
+        run.provenance,
+        "" if len(column.effective_lrs) < 2 or run.effective_lr is None else str(run.effective_lr),
         "" if run.wall_seconds is None else seconds_words(run.wall_seconds),
         "" if run.compute_seconds is None else seconds_words(run.compute_seconds),
         [_beside(file, folder, name.rpartition(".")[0]) for file in run.files],

@@ -51,6 +51,12 @@ def delta_words(delta: Delta, column: Column) -> str:
     return f"{text} [{signed(delta.interval.low, column)}, {signed(delta.interval.high, column)}]{mark}"
 
 
+def delta_class(delta: Delta) -> str:
+    """Return the classes of a difference on the page: coloured only where it is beyond chance."""
+    favour = "even" if delta.better is None else "gain" if delta.better else "loss"
+    return f"{favour} sure" if delta.separable else favour
+
+
 def rank_words(row: Row) -> str:
     """Return the mean rank and its interval, "1.5 [1.0, 2.3]"; of a row that is not ranked a dash."""
     if row.mean_rank is None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmbench.leaderboard.build import read_board
+from mmbench.leaderboard import cells
+from mmbench.leaderboard.build import read_board, read_frame
 from mmbench.leaderboard.records.load import frame_of
-from mmbench.leaderboard.table import make_board
+from mmbench.leaderboard.table import differences_of_pairs, make_board
 from mmbench.results import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
@@ -54,6 +55,34 @@ def test_cells_against_plain_loops_over_the_records(board_records: Path) -> None
                 assert cell.delta is not None
                 assert cell.delta.value == pytest.approx(means[row.arm] - means["mscn"])
                 assert cell.delta.better == (means[row.arm] > means["mscn"])
+
+
+def test_differences_to_each_row_are_those_of_a_board_with_it_as_baseline(
+    board_records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = read_frame(board_records)
+    board = make_board(frame, "mscn")
+    others = differences_of_pairs(frame, board)
+    assert set(others) == {row.name for row in board.rows}
+    for baseline, deltas in others.items():
+        expected = {
+            key: cell.delta
+            for key, cell in make_board(frame, baseline).cells.items()
+            if cell.delta is not None
+        }
+        assert deltas.keys() == expected.keys() and len(deltas) >= 10
+        for key, delta in deltas.items():
+            facts = (delta.better, delta.method, delta.paired)
+            assert facts == (expected[key].better, expected[key].method, expected[key].paired)
+            numbers, wanted = ([d.value, d.p, d.adjusted_p] for d in (delta, expected[key]))
+            assert numbers == pytest.approx(wanted)
+            ends, wanted_ends = (
+                None if d.interval is None else (d.interval.low, d.interval.high)
+                for d in (delta, expected[key])
+            )
+            assert ends == pytest.approx(wanted_ends)
+    monkeypatch.setattr(cells, "MOST_COMPARED", 5)
+    assert differences_of_pairs(frame, board) == {}
 
 
 def test_rows_stand_by_mean_rank_and_incomplete_ones_below(board_records: Path) -> None:

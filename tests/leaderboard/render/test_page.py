@@ -194,6 +194,12 @@ def test_the_data_holds_every_run(board: Board) -> None:
             assert [run[0] for run in found[3]] == [score(run.value, column) for run in cell.runs]
             assert [run[3] for run in found[3]] == [str(run.transfer_seed) for run in cell.runs]
             assert [data["texts"][run[5]] + run[6] for run in found[3]] == [run.record for run in cell.runs]
+            assert [run[9] for run in found[3]] == [run.provenance for run in cell.runs]
+            rates = [str(run.effective_lr) if len(column.effective_lrs) > 1 else "" for run in cell.runs]
+            assert [run[10] for run in found[3]] == rates
+    assert [[tuple(pair) for pair in made] for made in data["provenances"]] == [
+        list(made) for made in board.provenances
+    ]
 
 
 def test_a_page_of_very_many_runs_holds_the_first_of_each_cell(

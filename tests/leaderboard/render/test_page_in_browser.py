@@ -1,6 +1,8 @@
 """The page in Chromium: sorting, filters, another baseline, drawers, state, print, phone, accessibility."""
 
+import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,10 +16,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from mmbench.formatting import difference
 from mmbench.leaderboard.board import Board, Column
 from mmbench.leaderboard.build import build, read_board
+from mmbench.leaderboard.cells import MOST_COMPARED
 from mmbench.leaderboard.render import page as page_module
 from mmbench.leaderboard.render.page import render_page
-from mmbench.leaderboard.render.wording import score
-from mmbench.results import Result
+from mmbench.leaderboard.render.wording import delta_class, delta_words, score
+from mmbench.results import Result, ResultStore
+from mmbench.tools.reproduce import reproduce
 
 pytestmark = pytest.mark.browser
 
@@ -141,41 +145,55 @@ def test_an_address_with_unknown_names_says_so(built: tuple[Board, Path], show: 
     assert warning is not None and "nobody" in warning and "vit" in warning
 
 
-def test_another_baseline_shows_plain_differences_and_says_so(
-    built: tuple[Board, Path], show: Callable[..., Page]
+def test_another_baseline_shows_what_a_board_with_it_has(
+    built: tuple[Board, Path], board_records: Path, show: Callable[..., Page]
 ) -> None:
     board, folder = built
     page = show(folder / "index.html")
     before = page.locator("#scores tbody td").all_inner_texts()
     colours = page.locator("#scores tbody td > span").evaluate_all("all => all.map(span => span.className)")
-    page.locator("[name=base]").select_option("moco")
-    base = next(row for row in board.rows if row.name == "moco")
-    place = page.locator("#scores thead th", has_text=board.columns[1].label).evaluate("e => e.cellIndex")
+    other = read_board(board_records, "random", published=False)
+    page.locator("[name=base]").select_option("random")
+    sure = 0
     for line, row in enumerate(board.rows):
-        ours, theirs = board.cell(row, board.columns[1]), board.cell(base, board.columns[1])
-        assert ours is not None and theirs is not None
-        shown = (
-            page.locator("#scores tbody tr").nth(line).locator("td, th").nth(place).locator(":scope > span")
-        )
-        expected = "" if row is base else difference(ours.summary.mean - theirs.summary.mean, "percent")
-        assert shown.text_content() == expected
-        assert shown.get_attribute("class") == "even"
-    assert "not tested" in (page.locator(".status").text_content() or "")
+        shown = page.locator("#scores tbody tr").nth(line).locator("td > span")
+        cells = [other.cell(row, column) for column in board.columns]
+        deltas = [cell.delta for cell in cells if cell is not None]
+        columns = [column for column, cell in zip(board.columns, cells, strict=True) if cell is not None]
+        both = list(zip(deltas, columns, strict=True))
+        assert shown.all_text_contents() == [delta_words(d, c) if d is not None else "" for d, c in both]
+        classes = [delta_class(delta) if delta is not None else "even" for delta in deltas]
+        assert shown.evaluate_all("all => all.map(span => span.className)") == classes
+        sure += sum("sure" in words for words in classes)
+    assert sure > 0 and "corrected over all differences to it" in (
+        page.locator(".status").text_content() or ""
+    )
+    cell = other.cell(board.rows[0], board.columns[0])
+    assert cell is not None and cell.delta is not None and cell.delta.p is not None
+    place = page.locator("#scores thead th", has_text=board.columns[0].label).evaluate("e => e.cellIndex")
+    page.locator("#scores tbody tr").first.locator("td, th").nth(place).click()
+    words = page.get_by_role("dialog").text_content() or ""
+    assert "difference to random" in words and cell.delta.method in words and f"{cell.delta.p:.2g}" in words
+    page.keyboard.press("Escape")
     page.locator("[name=base]").select_option("mscn")
     assert page.locator("#scores tbody td").all_inner_texts() == before
     again = page.locator("#scores tbody td > span").evaluate_all("all => all.map(span => span.className)")
     assert again == colours
 
 
-def test_differences_are_rounded_as_the_build_rounds_them(
-    built: tuple[Board, Path], show: Callable[..., Page]
+def test_a_page_of_many_rows_shows_plain_differences_as_the_build_rounds_them(
+    built: tuple[Board, Path], tmp_path: Path, show: Callable[..., Page]
 ) -> None:
-    board, folder = built
+    board = built[0]
+    (tmp_path / "index.html").write_text(render_page(board, ()))
     pairs = [(row, column) for row in board.rows for column in board.columns]
     cells = {key: cell for key in pairs if (cell := board.cell(*key)) is not None}
-    page = show(folder / "index.html")
+    page = show(tmp_path / "index.html")
     for base in board.rows:
         page.locator("[name=base]").select_option(base.name)
+        status = page.locator(".status").text_content() or ""
+        assert base.baseline or f"without intervals or tests: a page of more than {MOST_COMPARED}" in status
+        assert base.baseline or f"--baseline {base.name}" in status
         for line, row in enumerate(board.rows):
             shown = page.locator("#scores tbody tr").nth(line).locator("td > span").all_text_contents()
             both = [c for c in board.columns if (row, c) in cells]
@@ -186,6 +204,7 @@ def test_differences_are_rounded_as_the_build_rounds_them(
                 for c in both
             ]
             assert [words.split(" ")[0] for words in shown] == expected
+            assert base.baseline or not any("[" in words for words in shown)
 
 
 def test_a_cell_opens_a_drawer_with_its_runs(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
@@ -205,8 +224,12 @@ def test_a_cell_opens_a_drawer_with_its_runs(built: tuple[Board, Path], show: Ca
     drawer.locator(".run summary").first.click()
     words = drawer.text_content() or ""
     assert column.protocol in words and cell.runs[0].record in words
-    assert f"--task {column.task} --protocol {column.protocol}" in words
-    assert f"--seeds {cell.runs[0].transfer_seed}" in words
+    assert drawer.locator("pre").first.text_content() == f"mmbench reproduce {cell.runs[0].record}"
+    for name, value in json.loads(column.config).items():
+        assert f"{name}: {value}" in words
+    assert cell.runs[0].provenance is not None
+    for what, value in board.provenances[cell.runs[0].provenance]:
+        assert what in words and value in words
     link = drawer.locator("dd a", has_text=cell.runs[0].record).first
     if link.count():
         assert Path(link.evaluate("e => decodeURIComponent(new URL(e.href).pathname)")).is_file()
@@ -215,6 +238,24 @@ def test_a_cell_opens_a_drawer_with_its_runs(built: tuple[Board, Path], show: Ca
     assert not drawer.is_visible() and target.evaluate("e => e === document.activeElement")
     again = show(folder / "index.html", address)
     assert again.get_by_role("dialog").locator("h2").text_content() == f"{row.name}: {column.label}"
+
+
+def test_the_drawer_names_a_command_that_finds_the_record(
+    record: Callable[..., Result], tmp_path: Path, show: Callable[..., Page]
+) -> None:
+    folder = tmp_path / "it's a demo"
+    store = ResultStore(folder / "results")
+    own = record("moco", config={"weight_decays": [0.1], "protocol_file_sha256": "ab" * 32})
+    path = store.write(own.model_copy(update={"model": own.model.model_copy(update={"arm": "-x"})}))
+    build(store.root, folder / "board", published=False)
+    page = show(folder / "board" / "index.html")
+    page.locator("#scores tbody td b").first.click()
+    drawer = page.get_by_role("dialog")
+    words = shlex.split(drawer.locator("pre").text_content() or "")
+    assert words[:2] == ["mmbench", "reproduce"] and Path(words[2]) == path and len(words) == 3
+    assert reproduce.make_context("reproduce", words[2:]).params["record"] == path
+    advice = drawer.locator(".run > .legend").last.text_content() or ""
+    assert "--checkpoint" in advice and "--protocol" in advice and "--labels-file" not in advice
 
 
 def test_the_keyboard_reaches_every_cell_and_its_drawer(
