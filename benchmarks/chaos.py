@@ -222,7 +222,10 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen, folder = Chosen(arguments.arms, arguments.tasks), arguments.folder.absolute()
     if arguments.drive:
-        run_cells(chosen.plan(folder.parent / "data"), SuiteFolder(folder), observer=Lines())
+        try:
+            run_cells(chosen.plan(folder.parent / "data"), SuiteFolder(folder), observer=Lines())
+        except KeyboardInterrupt:
+            sys.exit(143)
         return
     calm = Trial(folder / "calm", chosen)
     if calm.start().wait() or not calm.is_done:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from mmbench.errors import UserError, one_line
+from mmbench.faults import fault_of
 from mmbench.processes import host_name
 from mmbench.progress import timestamp
 from mmbench.tools.suite.cell import Cell
@@ -227,8 +228,8 @@ def _line(error: BaseException) -> str:
     """Return an error in one line."""
     if isinstance(error, UserError):
         return one_line(str(error), 1000)
-    if isinstance(error, MemoryError):
-        return "out of memory; lower the number of workers"
+    if (fault := fault_of(error)) is not None:
+        return one_line(fault.words, 1000)
     return one_line(f"{type(error).__name__}: {error}", 1000)
 
 
