@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 30  # names in an error
 LONGEST_SHOWN = 80  # characters of a value in a message
 
 
@@ -62,7 +63,7 @@ class MissingExtraError(UserError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Build the error for an unknown name, with a near match or else the list of known names.
+    """Build the error for an unknown name, with a near match and the known names, of many those of its kind.
 
     >>> str(unknown_name("task", "lineer", ["knn", "linear"]))
     "unknown task 'lineer'; did you mean 'linear'? (known: knn, linear)"
@@ -71,5 +72,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     # difflib's time is quadratic in the length, and no name is long.
     matches = difflib.get_close_matches(name[:LONGEST_SHOWN], names, n=1, cutoff=0.5)
     hint = f"; did you mean '{matches[0]}'?" if matches else ""
-    listing = ", ".join(names) if names else "none"
+    kin = [known for known in names if known.partition("/")[0] == name.partition("/")[0]]
+    listed = names if len(names) <= MOST_LISTED else (kin or names)[:MOST_LISTED]
+    listing = ", ".join(listed) if listed else "none"
+    if len(names) > len(listed):
+        listing += f", and {len(names) - len(listed)} more"
     return UserError(f"unknown {kind} '{one_line(name, LONGEST_SHOWN)}'{hint} (known: {listing})")
