@@ -233,6 +233,7 @@ def first_problem(error: ValidationError, *, prefix: str = "", owner: str = "") 
     first = error.errors(include_url=False)[0]
     where = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
     reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    reason = reason.replace("a valid tuple", "a list")
     setting = f"setting '{where}' of {owner}" if owner else f"setting {where}"
     if first["type"] == "missing":
         return UserError(f"{setting} is missing")
