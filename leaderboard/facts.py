@@ -176,10 +176,14 @@ def _budgets(rows: tuple[Row, ...]) -> str | None:
     (least, fast), (most, slow) = timed[0], timed[-1]
     factor = f", a factor of {most / least:.1f}" if least > 0 else ""
     return (
-        f"Equal epochs, unequal time: every pretrained arm had {arms[0].epochs} epochs, which took "
+        f"Equal epochs, unequal time: every pretrained arm had {_epochs(arms[0].epochs)}, which took "
         f"{seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}) of {what}{factor}. "
         "The ranking says nothing about equal time."
     )
+
+
+def _epochs(count: object) -> str:
+    return f"{count} epoch{'s' if count != 1 else ''}"
 
 
 def _comparable_times(arms: list[Row]) -> tuple[list[tuple[float, str]], str]:
