@@ -32,7 +32,7 @@ from mmbench.results import ResultStore
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.drivers import VARIABLE
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, plan_of
+from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.suite_file import read_suite
 
 KINDS = ("worker", "driver", "full disk", "interchange", "SIGTERM", "pool", "deleted run folder")
@@ -98,7 +98,7 @@ class Trial:
     @property
     def is_done(self) -> bool:
         """Whether every cell is done."""
-        return len(done_cells(self.plan, self.folder)) == len(self.plan.cells)
+        return len(done_cells(found_states(self.plan, self.folder))) == len(self.plan.cells)
 
     def left(self) -> list[psutil.Process]:
         """Return the living processes that a driver started here."""
