@@ -133,6 +133,15 @@ def queue() -> list[str]:
     return answer.stdout.split("\n")[:-1]
 
 
+def take_the_nodes(seen: list[str]) -> None:
+    """Let a job of the other partition pre-empt what runs; note the queue when that waits again."""
+    command = ["sbatch", "-p", "high", "-N2", "-n4", "-o", "/dev/null", "--wrap", "sleep 5"]
+    subprocess.run(command, check=True, capture_output=True)
+    while not any("low PENDING" in line for line in queue()):
+        time.sleep(0.2)
+    seen.extend(queue())
+
+
 def test_records_and_weights_are_those_of_a_local_run_and_a_pre_empted_suite_ends_by_itself(
     tmp_path: Path, images: Path
 ) -> None:
@@ -147,15 +156,9 @@ def test_records_and_weights_are_those_of_a_local_run_and_a_pre_empted_suite_end
         time.sleep(0.5)
 
     seen: list[str] = []
-
-    def take_the_nodes() -> None:
-        command = ["sbatch", "-p", "high", "-N2", "-n4", "-o", "/dev/null", "--wrap", "sleep 5"]
-        subprocess.run(command, check=True, capture_output=True)
-        while not any("low PENDING" in line for line in queue()):
-            time.sleep(0.2)
-        seen.extend(queue())
-
-    states = run(tmp_path / "pre-empted", suite(images, RUN_SLURM, epochs), Watcher(take_the_nodes))
+    states = run(
+        tmp_path / "pre-empted", suite(images, RUN_SLURM, epochs), Watcher(lambda: take_the_nodes(seen))
+    )
     assert any("low PENDING" in line for line in seen)  # the pilots had to give way
     assert max(state.attempt for name, state in states.items() if name.startswith("moco-seed")) > 1
     assert_equal(tmp_path / "local", tmp_path / "pre-empted")
@@ -173,11 +176,9 @@ def test_a_pretraining_on_two_nodes_is_a_job_of_its_own_and_equals_two_processes
         assert settings["effective"]["processes"] == 2
     assert {state.attempt for state in states.values()} == {1}
 
-    def take_the_nodes() -> None:
-        command = ["sbatch", "-p", "high", "-N2", "-n4", "-o", "/dev/null", "--wrap", "sleep 5"]
-        subprocess.run(command, check=True, capture_output=True)
-
-    run(tmp_path / "pre-empted", suite(images, RUN_TWO_NODES, epochs), Watcher(take_the_nodes))
+    seen: list[str] = []
+    run(tmp_path / "pre-empted", suite(images, RUN_TWO_NODES, epochs), Watcher(lambda: take_the_nodes(seen)))
+    assert any("low PENDING" in line for line in seen)  # the jobs had to give way
     assert_equal(tmp_path / "here", tmp_path / "pre-empted")
     scripts = [path.read_text() for path in (tmp_path / "pre-empted" / "logs").glob("*.processes.sh")]
     assert len(scripts) == 2

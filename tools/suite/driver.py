@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from mmbench.file_names import counted
 from mmbench.tools.suite.drivers import Driver, stop_what_dead_drivers_left
 from mmbench.tools.suite.executor import prune_logs
 from mmbench.tools.suite.folder import CellState, SuiteFolder
@@ -87,12 +88,8 @@ def _say_what_waits(schedule: Schedule, folder: SuiteFolder, observer: Observer)
     for id, cells in schedule.blocked().items():
         waited_for, state = schedule.cell(id), folder.state(id)
         if waited_for is not None and state is not None and state.status == "failed":
-            observer.say(f"{_cells(len(cells))} not run: {waited_for.name} failed")
+            observer.say(f"{counted(len(cells), 'cell')} not run: {waited_for.name} failed")
             others -= len(cells)
     others -= sum(state is not None and state.status == "failed" for state in schedule.states(folder))
     if others:
-        observer.say(f"{_cells(others)} more not run")
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'s' if count != 1 else ''}"
+        observer.say(f"{counted(others, 'cell')} more not run")

@@ -61,6 +61,7 @@ def _data(job: Job, work: DataWork) -> Left:
 
 def _pretrain(job: Job, work: PretrainWork) -> Left:
     from mmbench.errors import UserError
+    from mmbench.file_names import counted
     from mmbench.runs import RunFolder
     from mmbench.tools.suite.several_processes import pretrain_in_processes, recorded_processes
 
@@ -70,9 +71,9 @@ def _pretrain(job: Job, work: PretrainWork) -> Left:
     elif not run.finished:
         pretrain_in_processes(job, work, run)
     found = recorded_processes(run)
-    if found not in (None, work.processes):
+    if found is not None and found != work.processes:
         raise UserError(
-            f"{run.root} was trained by {found} process{'es' if found != 1 else ''}, and the suite asks for "
+            f"{run.root} was trained by {counted(found, 'process')}, and the suite asks for "
             f"{work.processes}; remove the folder to train it again, or choose another folder with --out"
         )
     return Left(run.root, sha256_of(run.weights))

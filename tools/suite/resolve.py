@@ -60,7 +60,7 @@ def resolve(suite: Suite) -> Resolved:
     if suite.run.pretraining.nodes > 1 and suite.run.executor != "slurm":
         raise UserError(
             f"run.pretraining.nodes is {suite.run.pretraining.nodes}, and only Slurm starts jobs on several "
-            f"nodes; set run.executor: slurm, or nodes: 1"
+            "nodes; set run.executor: slurm, or nodes: 1"
         )
     columns: list[Column] = []
     seen: dict[str, str] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmbench.cli.next_step import next_step
+from mmbench.file_names import counted
 from mmbench.record_files import record_files
 from mmbench.tools.suite.display import SuiteDisplay
 from mmbench.tools.suite.driver import Only, run_cells
@@ -48,7 +49,7 @@ def run_suite(
     states = found.states
     require_unchanged(plan.cells, states, folder, suite.data_root or folder.data)
     grown = hold(plan, folder)
-    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    workers = counted(found.workers, "worker")
     _say(
         console,
         f"{suite.name}: {len(plan.cells)} cells on {workers} in {folder.root}/ "

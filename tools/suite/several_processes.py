@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 from mmbench.runs import RunFolder, read_settings
 from mmbench.tools.suite.cell import PretrainWork
 from mmbench.tools.suite.drivers import stop_processes
@@ -102,8 +103,8 @@ def _check_gpus(launch: Launch) -> None:
     found = torch.cuda.device_count()
     if launch.nodes == 1 and 0 < found < launch.processes_per_node:
         raise UserError(
-            f"run.pretraining asks for {launch.processes_per_node} processes, and a cell has {found} GPU"
-            f"{'s' if found != 1 else ''}; set run.gpus_per_cell: {launch.processes_per_node}"
+            f"run.pretraining asks for {launch.processes_per_node} processes, and a cell has "
+            f"{counted(found, 'GPU')}; set run.gpus_per_cell: {launch.processes_per_node}"
         )
 
 
@@ -169,11 +170,8 @@ def _follow(job: Job, attempt: Attempt, run: RunFolder) -> None:
 
 def _steps(run: RunFolder) -> int:
     """Return how many steps a run has in all; 0 if it does not say yet."""
-    with contextlib.suppress(UserError, OSError):
-        if run.settings.is_file() and isinstance(
-            effective := read_settings(run.settings).get("effective"), dict
-        ):
-            return int(effective.get("steps", 0))
+    with contextlib.suppress(UserError, OSError):  # they are just being written
+        return _effective(run, "steps") or 0
     return 0
 
 
@@ -207,6 +205,11 @@ def user_error(output: Path) -> str | None:
 
 def recorded_processes(run: RunFolder) -> int | None:
     """Return how many processes a run was trained by; None if its settings do not say."""
+    return _effective(run, "processes")
+
+
+def _effective(run: RunFolder, name: str) -> int | None:
+    """Return a number of the effective settings of a run; None if they do not say."""
     effective = read_settings(run.settings).get("effective") if run.settings.is_file() else None
-    found = effective.get("processes") if isinstance(effective, dict) else None
+    found = effective.get(name) if isinstance(effective, dict) else None
     return found if isinstance(found, int) else None
