@@ -1,12 +1,13 @@
 """What mmbench's segmentation training costs over mmengine's own Runner, as ratios in one run.
 
-python benchmarks/segmentation.py [--json PATH] [--rounds N] [--iterations N]
+python benchmarks/segmentation.py [--json PATH] [--iterations N]
 
-- time: median seconds of an iteration over those of a plain mmengine Runner with the same configuration,
-  images and weights: an FCN of output stride 8 on a ResNet-18. Data, which mmsegmentation's own transforms
-  load there, progress and saved losses are included on both sides; states, which are saved once a minute,
-  are not. The two take turns, in their own processes.
-- processor: the same in seconds of the processor, which other programs disturb less; no goal;
+- time: seconds of an iteration over those of a plain mmengine Runner with the same configuration, images and
+  weights: an FCN of output stride 8 on a ResNet-18. Data, which mmsegmentation's own transforms load there,
+  progress and saved losses are included on both sides; states, which are saved once a minute, are not. Both
+  trainings live in processes of their own and take turns iteration by iteration, as a shared machine changes
+  its speed by a quarter within seconds. Each pair of iterations gives a ratio, and the median is reported;
+- processor: the same in seconds of the processor; no goal;
 - memory: the largest resident memory of those processes, ours over mmengine's; on a GPU, the largest memory
   that torch allocated.
 
@@ -16,12 +17,15 @@ that the ratio does not depend on how many cores are free.
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -66,27 +70,43 @@ def write_scenes(folder: Path) -> None:
             Image.fromarray(labels).save(folder / "segmentation" / split / f"{number}.png")
 
 
-class Clock:
-    """Median seconds of the iterations after the warm-up, which other programs disturb less than a mean."""
+class Turn:
+    """Lets a training go on by one iteration whenever the other side has done its own, and takes the time.
 
-    def __init__(self, wait: Any) -> None:
-        self.wait = wait
-        self.times: dict[str, list[float]] = {"seconds": [], "processor": []}
+    Args:
+        connection: where "go" comes from, and where the seconds of each iteration go to.
+        wait: waits for the device.
+    """
+
+    def __init__(self, connection: Connection, wait: Callable[[], None]) -> None:
+        self.connection, self.wait = connection, wait
+        self.began: tuple[float, float] | None = None
 
     def after(self, done: int) -> None:
-        """Take the time after an iteration."""
+        """Hand the turn over after an iteration, and wait for the next."""
+        if done < WARM_UP:
+            return
         self.wait()
-        if done >= WARM_UP:
-            self.times["seconds"].append(time.perf_counter())
-            self.times["processor"].append(time.process_time())
+        if self.began is not None:
+            now = time.perf_counter(), time.process_time()
+            self.connection.send({"seconds": now[0] - self.began[0], "processor": now[1] - self.began[1]})
+        else:
+            self.connection.send({})
+        self.connection.recv()
+        self.began = time.perf_counter(), time.process_time()
 
-    @property
-    def taken(self) -> dict[str, float]:
-        return {name: statistics.median(np.diff(times)) for name, times in self.times.items()}
+
+def train_one(side: str, folder: Path, iterations: int, connection: Connection) -> None:
+    """Train in this process in turns with the other side; send the largest memory in bytes at the end."""
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+        try:
+            connection.send({"memory": trained(side, folder, iterations, connection)})
+        except Exception as error:  # whatever it is, the other process reports it
+            connection.send({"error": f"{side} failed: {error}"})
 
 
-def measure_one(side: str, folder: Path, iterations: int) -> None:
-    """Train in this process and print the seconds of an iteration and the largest memory in bytes."""
+def trained(side: str, folder: Path, iterations: int, connection: Connection) -> int:
+    """Train in turns with the other side; return the largest memory in bytes."""
     import torch
 
     from mmbench.checkpoints.backbone import random_backbone
@@ -100,10 +120,10 @@ def measure_one(side: str, folder: Path, iterations: int) -> None:
     from mmbench.transfer.run import TransferRun
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clock = Clock(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
+    turn = Turn(connection, torch.cuda.synchronize if device.type == "cuda" else lambda: None)
 
     def report(done: int, total: int, message: str) -> None:
-        clock.after(done)
+        turn.after(done)
 
     values = SETTINGS | {"iterations": WARM_UP + iterations}
     run = TransferRun(
@@ -119,32 +139,28 @@ def measure_one(side: str, folder: Path, iterations: int) -> None:
             Training(ready).run()
         else:
             facts = RunFacts(run.backbone.card, ("background", *CLASSES), ready.weights, work, 0, device)
-            train_plainly(build_config(run.task.settings, facts), folder, clock)  # type: ignore[arg-type]
+            train_plainly(build_config(run.task.settings, facts), folder, turn)  # type: ignore[arg-type]
     if device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    else:
-        import resource
-
-        memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print("\n" + json.dumps({**clock.taken, "memory": memory}))
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def train_plainly(config: dict[str, Any], folder: Path, clock: Clock) -> None:
+def train_plainly(config: dict[str, Any], folder: Path, turn: Turn) -> None:
     """Train by mmengine's Runner, on mmsegmentation's data set and loading transforms."""
     from mmengine.config import ConfigDict
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-    class Stop(Hook):
-        """Takes the time."""
+    class TakeTurns(Hook):
+        """Hands the turn over after each iteration."""
 
         priority = "LOWEST"
 
         def after_train_iter(
             self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
         ) -> None:
-            """Pass the iteration on."""
-            clock.after(batch_idx + 1)
+            """Hand the turn over."""
+            turn.after(batch_idx + 1)
 
     transforms = config.pop("train_pipeline")[1:]
     del config["test_pipeline"]
@@ -164,32 +180,51 @@ def train_plainly(config: dict[str, Any], folder: Path, clock: Clock) -> None:
             "pipeline": [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, *transforms],
         },
     }
-    Runner(**ConfigDict(config), custom_hooks=[Stop()]).train()
+    Runner(**ConfigDict(config), custom_hooks=[TakeTurns()]).train()
 
 
-def run_one(side: str, folder: Path, iterations: int) -> dict[str, float]:
-    """Return the seconds and the memory of one training in a process of its own."""
-    command = [sys.executable, __file__, "--one", side, str(folder), "--iterations", str(iterations)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{side} failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+def received(connection: Connection) -> dict[str, float]:
+    """Return what a side sends; raise RuntimeError if it failed."""
+    try:
+        found: dict[str, Any] = connection.recv()
+    except EOFError as error:
+        raise RuntimeError("a training ended early") from error
+    if "error" in found:
+        raise RuntimeError(found["error"])
     return found
 
 
-def measure(folder: Path, rounds: int, iterations: int) -> Rows:
-    """Return the ratios, medians over rounds in which the two sides change places."""
-    ratios: dict[str, list[float]] = {"seconds": [], "processor": [], "memory": []}
-    for number in range(rounds):
-        sides = ["mmbench", "mmengine"][:: 1 if number % 2 else -1]
-        found = {side: run_one(side, folder, iterations) for side in sides}
-        for name, values in ratios.items():
-            values.append(found["mmbench"][name] / found["mmengine"][name])
-        seconds = ", ".join(f"{side} {one['seconds']:.3f} s" for side, one in sorted(found.items()))
-        print(f"  round {number + 1}: {seconds} per iteration", flush=True)
+def measure(folder: Path, iterations: int) -> Rows:
+    """Return the ratios, medians over pairs of iterations in which the two sides change places."""
+    context = multiprocessing.get_context("spawn")
+    sides = {}
+    for side in ("mmbench", "mmengine"):
+        here, there = context.Pipe()
+        context.Process(target=train_one, args=(side, folder, iterations, there), daemon=True).start()
+        there.close()
+        sides[side] = here
+    for connection in sides.values():
+        received(connection)
+    pairs: list[dict[str, dict[str, float]]] = []
+    for number in range(iterations):
+        pair = {}
+        for side in list(sides)[:: 1 if number % 2 else -1]:
+            sides[side].send("go")
+            pair[side] = received(sides[side])
+        pairs.append(pair)
+    seconds = {side: statistics.median(pair[side]["seconds"] for pair in pairs) for side in sides}
+    print("  " + ", ".join(f"{side} {value:.3f} s per iteration" for side, value in seconds.items()))
+    ratios = {
+        name: statistics.median(pair["mmbench"][name] / pair["mmengine"][name] for pair in pairs)
+        for name in ("seconds", "processor")
+    }
+    for connection in sides.values():
+        connection.send("go to the end")
+    memory = {side: received(connection)["memory"] for side, connection in sides.items()}
+    ratios["memory"] = memory["mmbench"] / memory["mmengine"]
     goals = {"time": ("seconds", GOAL), "processor": ("processor", None), "memory": ("memory", GOAL)}
     return {
-        f"fcn_{label}": {"value": statistics.median(ratios[name]), "goal": goal, "better": "lower"}
+        f"fcn_{label}": {"value": ratios[name], "goal": goal, "better": "lower"}
         for label, (name, goal) in goals.items()
     }
 
@@ -199,20 +234,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=60)
-    parser.add_argument("--one", nargs=2, metavar=("SIDE", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--iterations", type=int, default=150)
     options = parser.parse_args()
-    if options.one is not None:
-        side, folder = options.one
-        measure_one(side, Path(folder), options.iterations)
-        return
     rows: Rows = {}
     print(f"{len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as temporary:
         write_scenes(Path(temporary))
         try:
-            rows = measure(Path(temporary), options.rounds, options.iterations)
+            rows = measure(Path(temporary), options.iterations)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             print(f"not measured ({error})")
     for name, row in rows.items():
