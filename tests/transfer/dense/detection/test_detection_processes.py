@@ -8,6 +8,7 @@ import two_detectors
 from forked import run_in_two_processes
 
 from mmbench.results import Result
+from mmbench.transfer.dense.common import history
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> dict[str, Result]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_detectors.history, "WINDOW", 1)
-        return two_detectors.measure(folder / "alone", small.boxes_at(folder / "boxes"))
+        patch.setattr(history, "WINDOW", 1)
+        return two_detectors.SCRIPT.measure(folder / "alone", small.boxes_at(folder / "boxes"))
 
 
-@pytest.mark.parametrize("kind", two_detectors.RUNS)
+@pytest.mark.parametrize("kind", two_detectors.SCRIPT.networks)
 def test_two_processes_have_the_losses_of_one(folder: Path, alone: dict[str, Result], kind: str) -> None:
     found, expected = small.losses(folder / "together" / kind), small.losses(folder / "alone" / kind)
     assert len(found) == len(expected) == 5
@@ -40,7 +41,7 @@ def test_both_processes_have_the_same_record_and_one_is_written(folder: Path) ->
         lines = (folder / f"records-{rank}.txt").read_text().splitlines()
         records.append([Result.model_validate_json(line) for line in lines])
     assert records[0] == records[1]
-    assert len(list((folder / "together" / "results").rglob("*.json"))) == len(two_detectors.RUNS)
+    assert len(list((folder / "together" / "results").rglob("*.json"))) == len(two_detectors.SCRIPT.networks)
     assert all(result.dataset.split_sizes == {"train": 12, "test": 5} for result in records[0])
 
 

@@ -8,6 +8,7 @@ import two_segmentors
 from forked import run_in_two_processes
 
 from mmbench.results import Result
+from mmbench.transfer.dense.common import history
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> dict[str, Result]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_segmentors.history, "WINDOW", 1)
-        return two_segmentors.measure(folder / "alone", small.scenes_at(folder / "scenes"))
+        patch.setattr(history, "WINDOW", 1)
+        return two_segmentors.SCRIPT.measure(folder / "alone", small.scenes_at(folder / "scenes"))
 
 
-@pytest.mark.parametrize("kind", small.SEGMENTORS)
+@pytest.mark.parametrize("kind", two_segmentors.SCRIPT.networks)
 def test_two_processes_have_the_losses_and_scores_of_one(
     folder: Path, alone: dict[str, Result], kind: str
 ) -> None:
@@ -47,7 +48,7 @@ def test_both_processes_have_the_same_record_and_one_is_written(
         lines = (folder / f"records-{rank}.txt").read_text().splitlines()
         records.append([Result.model_validate_json(line) for line in lines])
     assert records[0] == records[1]
-    assert len(list((folder / "together" / "results").rglob("*.json"))) == len(small.SEGMENTORS)
+    assert len(list((folder / "together" / "results").rglob("*.json"))) == len(two_segmentors.SCRIPT.networks)
     for result, single in zip(records[0], alone.values(), strict=True):
         assert result.dataset.split_sizes == {"train": 12, "test": 5}
         assert {name: metric.n for name, metric in result.metrics.items()} == {
