@@ -53,6 +53,5 @@ def resized_crops(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> T
     """
     height, width = images.shape[-2:]
     rows = resize_matrix(crops.top, crops.height, height, size)
-    columns = resize_matrix(crops.left, crops.width, width, size)
-    columns = torch.where(flipped.view(-1, 1, 1), columns.flip(1), columns)
+    columns = resize_matrix(crops.left, crops.width, width, size, flipped)
     return apply_matrices(images.float().div_(255), rows, columns)

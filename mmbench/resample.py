@@ -18,7 +18,9 @@ def apply_matrices(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.matmul(rows.unsqueeze(1), across)
 
 
-def resize_matrix(start: Tensor, length: Tensor, source: int, target: int) -> Tensor:
+def resize_matrix(
+    start: Tensor, length: Tensor, source: int, target: int, flipped: Tensor | None = None
+) -> Tensor:
     """Return matrices that cut [start, start + length) from a line and resize it to `target` pixels.
 
     Triangle filter, widened where the line shrinks: torchvision's antialiased bilinear `resized_crop`
@@ -28,18 +30,23 @@ def resize_matrix(start: Tensor, length: Tensor, source: int, target: int) -> Te
         start, length: (B,), in pixels of the source line.
         source: pixels in the source line.
         target: pixels in the result.
+        flipped: bool (B,), which lines are mirrored; None for none.
 
     Returns:
         float32 (B, target, source); each row sums to 1.
     """
     device = start.device
     scale = (length / target).view(-1, 1, 1)
-    centre = start.view(-1, 1, 1) + (torch.arange(target, device=device).view(1, -1, 1) + 0.5) * scale
+    place = torch.arange(target, device=device).view(1, -1, 1)
+    if flipped is not None:
+        place = torch.where(flipped.view(-1, 1, 1), target - 1 - place, place)
+    centre = start.view(-1, 1, 1) + (place + 0.5) * scale
     pixel = torch.arange(source, device=device).view(1, 1, -1) + 0.5
-    weights = (1 - (pixel - centre).abs() / scale.clamp_min(1)).clamp_min_(0)
     first, last = start.view(-1, 1, 1), (start + length).view(-1, 1, 1)
-    weights *= (pixel > first) & (pixel < last)  # nothing from outside the crop
-    return weights / weights.sum(2, keepdim=True)
+    inside = ((pixel > first) & (pixel < last)).float()  # nothing from outside the crop
+    # In place, as these matrices are as large as the images: 1 - |distance| / scale, not below 0.
+    weights = (pixel - centre).abs_().div_(scale.clamp_min(1)).neg_().add_(1).relu_().mul_(inside)
+    return weights.div_(weights.sum(2, keepdim=True))
 
 
 def blur_matrix(sigma: Tensor, size: int, kernel_size: int) -> Tensor:

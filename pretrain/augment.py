@@ -48,9 +48,15 @@ class Augment:
         Args:
             cropped: the images are random crops of the right size already; nothing more is cut off.
         """
-        if images.device.type == "cpu" and len(images) > CPU_CHUNK:
-            parts = [self(chunk, generator, cropped=cropped) for chunk in images.split(CPU_CHUNK)]
-            return torch.cat(parts)
+        shape = (len(images), images.shape[1], self.size, self.size)
+        views = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
+        chunk = CPU_CHUNK if images.device.type == "cpu" else max(1, len(images))
+        for part, place in zip(images.split(chunk), views.split(chunk), strict=True):
+            place.copy_(self._chunk(part, generator, cropped))
+        return views
+
+    def _chunk(self, images: Tensor, generator: Generator, cropped: bool) -> Tensor:
+        """Return the views of images that are worked on at a time."""
         batch, device = len(images), generator.device
         if cropped:
             flipped = torch.rand(batch, generator=generator, device=device) < self.settings.flip
@@ -63,8 +69,7 @@ class Augment:
         chosen = torch.rand(batch, generator=generator, device=device) < self.settings.grayscale
         views = colour.grayscale(views, chosen)
         views = self.blur(views, generator)
-        views = views.sub_(self.mean).div_(self.std)
-        return views.contiguous(memory_format=torch.channels_last)
+        return views.sub_(self.mean).div_(self.std)
 
     def crop_and_flip(self, images: Tensor, crops: Crops, generator: Generator) -> Tensor:
         """Cut, resize and flip: uint8 (B, 3, H, W) -> float (B, 3, S, S) in [0, 1]."""

@@ -1,6 +1,6 @@
 """Colour operations on a batch, one factor per image; each equals torchvision's on single images.
 
-Images are float RGB (B, 3, H, W) in [0, 1]; factors have shape (B,).
+Images are float RGB (B, 3, H, W) in [0, 1], and are changed in place; factors have shape (B,).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from torch import Tensor
 LUMA = (0.2989, 0.587, 0.114)
 
 
-def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
-    """Return factor * images + (1 - factor) * other, kept in [0, 1]."""
+def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    """Return factor * images + (1 - factor) * other, kept in [0, 1]; both are overwritten."""
     factor = factor.view(-1, 1, 1, 1)
-    return (images * factor).add_((1 - factor) * other).clamp_(0, 1)
+    return images.mul_(factor).add_(other.mul_(1 - factor)).clamp_(0, 1)
 
 
 def gray(images: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def gray(images: Tensor) -> Tensor:
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with black."""
-    return (images * factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+    return images.mul_(factor.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -46,26 +46,30 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     v - c * clamp(min(k, 4 - k), 0, 1), k = (n + h) mod 6: HSV to RGB without branches.
     """
     red, green, blue = images.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    value = torch.maximum(red, green)
+    torch.maximum(value, blue, out=value)
+    chroma = torch.minimum(red, green)
+    torch.minimum(chroma, blue, out=chroma)
+    torch.sub(value, chroma, out=chroma)
     scale = chroma.clamp_min(1e-12).reciprocal_()
     # Ones and zeros instead of truth values, and lerp instead of where: three times as fast on the CPU.
-    is_red, is_green, other = (torch.empty_like(value) for _ in range(3))
-    torch.eq(value, red, out=is_red)
-    torch.eq(value, green, out=is_green)
+    chosen, other = torch.empty_like(value), torch.empty_like(value)
     hue = (red - green).mul_(scale).add_(4)
-    hue.lerp_(torch.sub(blue, red, out=other).mul_(scale).add_(2), is_green)
-    hue.lerp_(torch.sub(green, blue, out=other).mul_(scale), is_red)
+    torch.eq(value, green, out=chosen)
+    hue.lerp_(torch.sub(blue, red, out=other).mul_(scale).add_(2), chosen)
+    torch.eq(value, red, out=chosen)
+    hue.lerp_(torch.sub(green, blue, out=other).mul_(scale), chosen)
     hue += shift.view(-1, 1, 1) * 6
-    turned = torch.empty_like(images)
+    k, weight = scale, chosen  # their memory
     for channel, offset in enumerate((5.0, 3.0, 1.0)):
-        k = hue + offset
-        k -= (k / 6).floor_() * 6  # remainder, but vectorised
-        weight = torch.minimum(k, 4 - k).clamp_(0, 1)
-        torch.addcmul(value, weight, chroma, value=-1, out=turned[:, channel])
-    return turned
+        torch.add(hue, offset, out=k)
+        k -= torch.div(k, 6, out=weight).floor_().mul_(6)  # remainder, but vectorised
+        torch.neg(k, out=weight).add_(4)
+        torch.minimum(k, weight, out=weight).clamp_(0, 1)
+        torch.addcmul(value, weight, chroma, value=-1, out=images[:, channel])
+    return images
 
 
 def grayscale(images: Tensor, chosen: Tensor) -> Tensor:
     """Replace the images marked in `chosen`, bool (B,), by their luma."""
-    return torch.lerp(images, gray(images), chosen.view(-1, 1, 1, 1).to(images.dtype))
+    return images.lerp_(gray(images), chosen.view(-1, 1, 1, 1).to(images.dtype))

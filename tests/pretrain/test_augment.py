@@ -33,20 +33,20 @@ def test_colour_operations(ours: Any, theirs: Any, low: float, high: float) -> N
     expected = torch.stack(
         [theirs(image, factor.item()) for image, factor in zip(IMAGES, factors, strict=True)]
     )
-    assert torch.allclose(ours(IMAGES, factors), expected, atol=2e-5)
+    assert torch.allclose(ours(IMAGES.clone(), factors), expected, atol=2e-5)
 
 
 def test_hue_of_gray_and_of_pure_colours() -> None:
     pure = torch.eye(3).view(3, 3, 1, 1)
     third = torch.full((3,), 1 / 3)
-    assert torch.allclose(colour.adjust_hue(pure, third), pure.roll(-1, 0), atol=1e-6)
+    assert torch.allclose(colour.adjust_hue(pure.clone(), third), pure.roll(-1, 0), atol=1e-6)
     gray = torch.full((1, 3, 2, 2), 0.3)
-    assert torch.allclose(colour.adjust_hue(gray, torch.tensor([0.2])), gray)
+    assert torch.allclose(colour.adjust_hue(gray.clone(), torch.tensor([0.2])), gray)
 
 
 def test_grayscale_of_the_chosen_only() -> None:
     chosen = torch.arange(len(IMAGES)) % 2 == 0
-    views = colour.grayscale(IMAGES, chosen)
+    views = colour.grayscale(IMAGES.clone(), chosen)
     for image, view, gray in zip(IMAGES, views, chosen, strict=True):
         expected = reference.rgb_to_grayscale(image, 3) if gray else image
         assert torch.allclose(view, expected, atol=1e-5)
@@ -84,6 +84,13 @@ def test_rows_of_a_resize_matrix_add_up_to_one_and_stay_inside_the_crop() -> Non
     assert matrix[0, :, 8:].abs().sum() == 0
 
 
+def test_a_mirrored_line_has_the_matrix_of_the_line_in_reverse() -> None:
+    start, length = torch.tensor([3.0, 0.0, 7.0]), torch.tensor([5.0, 40.0, 21.0])
+    plain = resize_matrix(start, length, 40, 32)
+    mirrored = resize_matrix(start, length, 40, 32, torch.tensor([True, False, True]))
+    assert torch.equal(mirrored, torch.stack([plain[0].flip(0), plain[1], plain[2].flip(0)]))
+
+
 def test_crops_have_the_asked_areas_and_aspects_and_lie_inside() -> None:
     settings = AugmentationSettings(crop_scale=(0.3, 1.0))
     crops: Crops = draw_crops(
@@ -108,6 +115,9 @@ def test_each_image_has_its_own_parameters_and_the_generator_decides() -> None:
     assert views.shape == (70, 3, 32, 32)
     assert len(views.flatten(1).unique(dim=0)) == 70
     assert torch.equal(views, augment(same, torch.Generator().manual_seed(0)))
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(0)  # 64 images are worked on at a time
+    assert torch.equal(views, torch.cat([augment(same[:64], generator), augment(same[64:], generator)]))
 
 
 def test_without_any_change_a_view_is_the_normalised_image() -> None:
