@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Any
 
 import torch
@@ -58,6 +61,22 @@ def _mixed_precision(config: PretrainConfig, device: torch.device) -> str:
     """Return Accelerate's word for the precision; float32 where a CPU has no bfloat16."""
     emulated = config.precision == "bf16" and not has_bfloat16(device)
     return "no" if config.precision == "fp32" or emulated else config.precision
+
+
+def check_compiler(config: PretrainConfig, device: torch.device) -> None:
+    """Check that torch.compile finds its C++ compiler on the CPU, where the run asks for it.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not config.compile or device.type != "cpu":
+        return
+    # As torch._inductor.config.cpp.cxx.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise UserError(
+            f"--compile needs a C++ compiler, and there is no {compiler}; install it, or leave it out"
+        )
 
 
 def start_trackers(accelerator: Accelerator, config: PretrainConfig, resumed_step: int) -> None:

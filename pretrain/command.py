@@ -58,7 +58,12 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @options.out(type=click.Path(path_type=Path), help="Run folder.")
 @options.device()
 @options.threads()
-@click.option("--compile", "compiled", is_flag=True, help="Speed the encoders up by torch.compile.")
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Let torch.compile speed the encoders up: compiles for minutes at first, then from its cache.",
+)
 @click.option("--download", is_flag=True, help="Fetch the data set from its authors if it is not there.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="Show all recipes."

@@ -16,7 +16,7 @@ from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
-from mmbench.pretrain.acceleration import make_accelerator, start_trackers
+from mmbench.pretrain.acceleration import check_compiler, make_accelerator, start_trackers
 from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
@@ -63,6 +63,7 @@ def pretrain(
         say(f"{out} is finished already; nothing to do")
         return folder
     accelerator = make_accelerator(config, folder)
+    check_compiler(config, accelerator.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     framework = build_framework(config)

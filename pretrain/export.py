@@ -46,6 +46,7 @@ Measure it with `mmbench transfer --task linear --checkpoint THIS_FOLDER --data 
 def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
     """Return the card of the finished weights."""
     config, precision = trainer.config, trainer.effective()["precision"]
+    compiled = {"precision": "computed by torch.compile, which rounds otherwise"} if trainer.compiled else {}
     return ModelCard(
         arm=config.method,
         arch=config.arch,
@@ -70,6 +71,7 @@ def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
             "preprocessing": "the pretraining's own",
             "crop_pct": OWN_IMAGES,
             "pretrain_seconds": "wall time of the training steps, all sittings added up",
+            **compiled,
         },
     )
 

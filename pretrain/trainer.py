@@ -69,6 +69,7 @@ class Trainer:
     Attributes:
         framework: the same, with its batch norms as the configuration says.
         steps_per_epoch: whole batches; what remains of an epoch is left out.
+        compiled: whether this or an earlier session let torch.compile speed the encoders up.
 
     Raises:
         UserError: a batch that is larger than the data or cannot be shared out evenly; a backbone that does
@@ -95,6 +96,7 @@ class Trainer:
         if config.channels_last:
             for module in self.framework.children():
                 module.to(memory_format=torch.channels_last)
+        self.compiled = config.compile
         if config.compile:
             for module in self.framework.children():
                 module.compile()
@@ -178,6 +180,7 @@ class Trainer:
         scaler = self.accelerator.scaler
         return {
             "step": self.step_number,
+            "compiled": self.compiled,
             "framework": self.framework.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),
@@ -202,6 +205,7 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step_number = int(state["step"])
+        self.compiled |= bool(state.get("compiled"))  # states of older versions do not say
         self.view_generator.set_state(generators[process_rank()].clone())
         self._batches = None
 

@@ -300,7 +300,9 @@ def test_bad_input_leaves_nothing_behind(
         (small().model_copy(update={"device": "cuda:77"}), "device 'cuda:77' cannot be used"),
         (small(arch="vit_tiny_patch16_224"), "vit_tiny_patch16_224 does not take images of 16 px"),
         (small(overrides=("masking.grid=64",)), r"64 x 64 cells does not fit .* 16 px; .*masking\.grid=2"),
+        (small(overrides=("compile=true",)), r"needs a C\+\+ compiler, and there is no no-compiler"),
     ]
+    monkeypatch.setenv("CXX", "no-compiler")
     for config, words in cases:
         with pytest.raises(UserError, match=words):
             pretrain(config, out, dataset=tiny)

@@ -10,7 +10,9 @@ from torch import nn
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.export import model_card
 from mmbench.pretrain.optimiser import learning_rate
+from mmbench.pretrain.session import Spent
 
 
 def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
@@ -95,3 +97,10 @@ def test_compiled_encoders_learn_what_plain_ones_learn(
     assert compiled.framework.state_dict().keys() == plain.framework.state_dict().keys()
     assert compiled.framework.backbone._compiled_call_impl is not None
     assert compiled.step().loss == pytest.approx(plain.step().loss, rel=1e-3)
+    assert (plain.compiled, compiled.compiled) == (False, True)
+    plain.load(compiled.state())
+    assert plain.compiled, "an earlier session was compiled"
+    cards = [
+        model_card(trainer, tiny, Spent(1.0, None)) for trainer in (compiled, make_trainer(small(), tiny))
+    ]
+    assert ["torch.compile" in card.origins.get("precision", "") for card in cards] == [True, False]
