@@ -13,7 +13,6 @@ from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn import functional as with_gradient
 
 from mmbench.errors import UserError
 
@@ -95,11 +94,15 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
     The backward pass sums the gradients of all processes' losses for a row. As gradients of parameters are
     averaged over processes, the result is the gradient of the mean loss.
     """
+    from torch.distributed.nn import functional as with_gradient
+
     return rows if process_count() == 1 else torch.cat(with_gradient.all_gather(rows))
 
 
 def all_sum(values: Tensor) -> Tensor:
     """Return the sum over processes, same shape, with gradient."""
+    from torch.distributed.nn import functional as with_gradient
+
     return values if process_count() == 1 else cast(Tensor, with_gradient.all_reduce(values))
 
 

@@ -6,6 +6,9 @@ import re
 import unicodedata
 from pathlib import Path
 
+# Endings of the files that are taken for images, in lower case: those that torchvision's ImageFolder takes.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
 
 def printable(name: str | Path) -> str:
     r"""Return `name` with everything that cannot be printed written as an escape.

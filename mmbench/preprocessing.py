@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
 from mmbench.checkpoints.card import HighPass, Preprocessing
 
@@ -24,6 +23,8 @@ def high_pass_for(image_size: int) -> HighPass:
 
 def high_pass(images: Tensor, filter_: HighPass) -> Tensor:
     """Return x - GaussianBlur(x) for float images of shape (..., C, H, W)."""
+    from torchvision.transforms.v2 import functional as transforms
+
     kernel = [filter_.kernel_size, filter_.kernel_size]
     blurred: Tensor = transforms.gaussian_blur(images, kernel, [filter_.sigma, filter_.sigma])
     return images - blurred

@@ -7,7 +7,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -211,6 +210,8 @@ def model_of_module(
     Raises:
         UserError: a module that is not timm's, without `preprocessing`.
     """
+    import timm
+
     configuration = getattr(module, "pretrained_cfg", None) or {}
     arch = configuration.get("architecture", "")
     if preprocessing is None:
@@ -244,6 +245,8 @@ def _is_same(rebuilt: nn.Module, module: nn.Module, preprocessing: Preprocessing
 
 def _of_timm(module: nn.Module) -> Preprocessing:
     """Return what timm's configuration of a model says of its images."""
+    import timm
+
     found: dict[str, Any] = timm.data.resolve_model_data_config(module)
     return Preprocessing(
         mean=found["mean"],

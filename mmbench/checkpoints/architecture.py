@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import re
 
-import timm
 import torch
 from torch import Tensor
 
+from mmbench.checkpoints.own_networks import own_tensors
 from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.errors import UserError, unknown_name
 
@@ -22,6 +22,10 @@ def wanted_shapes(arch: str) -> Shapes:
     Raises:
         UserError: timm has no such architecture (near match named).
     """
+    if (own := own_tensors(arch)) is not None:
+        return own
+    import timm
+
     if not timm.is_model(arch):
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
     with torch.device("meta"):
@@ -88,6 +92,8 @@ def recognise(tensors: dict[str, Tensor], what: str, candidates: str = "mixmask_
     Raises:
         UserError: none; the message names the nearest and what does not fit.
     """
+    import timm
+
     names = _likely_first(timm.list_models(candidates), tensors)
     for name in names:
         if not differences(name, tensors):

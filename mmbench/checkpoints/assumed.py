@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from timm.models.resnet import Bottleneck
-
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import family_options, in_words, is_ours, network_on_meta, stem_of
 
@@ -37,6 +35,8 @@ def undetermined(card: ModelCard) -> list[str]:
         return []
     if COMPARED in card.origins.get("arch", ""):
         return []
+    from timm.models.resnet import Bottleneck
+
     stem, known = stem_of(card.arch), card.source_format in KNOWN_NETWORKS
     bottlenecks = any(isinstance(module, Bottleneck) for module in network_on_meta(card.arch).modules())
     phrases: dict[str, str] = {}

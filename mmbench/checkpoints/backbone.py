@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +76,8 @@ def create_headless(arch: str, **options: Any) -> nn.Module:
         UserError: timm has no such architecture, mmbench no such option (near match named), or the
             architecture cannot have the option.
     """
+    import timm
+
     if not timm.is_model(arch):
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
     check_options(arch, options)

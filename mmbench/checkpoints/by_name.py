@@ -11,8 +11,6 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoints.named_weights import NamedWeights
-from mmbench.checkpoints.timm_names import from_folder, from_hub, registered
-from mmbench.checkpoints.torchvision_names import torchvision_weights
 from mmbench.errors import UserError
 
 SOURCES = ("timm", "hf-hub", "local-dir", "torchvision")
@@ -45,6 +43,9 @@ def resolve(spec: str | Path) -> NamedWeights | Path:
     source, name = named
     if not name:
         raise UserError(f"{spec} names no weights; write it as {source}:NAME")
+    from mmbench.checkpoints.timm_names import from_folder, from_hub, registered
+    from mmbench.checkpoints.torchvision_names import torchvision_weights
+
     with torch.random.fork_rng(devices=[]):  # libraries fill a network at random before they load it
         if source == "timm":
             return registered(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +28,8 @@ class TimmNetwork:
 
     def create(self, **settings: Any) -> nn.Module:
         """Return the network, randomly initialised."""
+        import timm
+
         model: nn.Module = timm.create_model(self.arch, **self.options, **settings)
         return model
 

@@ -11,13 +11,11 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import timm
 import torch
 from pydantic import ValidationError
-from timm.models import model_entrypoint
-from timm.models.resnet import ResNet
 from torch import nn
 
+from mmbench.backbone_names import OUR_BACKBONES
 from mmbench.checkpoints.card import HighPass, ModelCard
 from mmbench.errors import UserError, unknown_name
 
@@ -92,6 +90,8 @@ def check_options(arch: str, options: Options) -> None:
         ours = equal_of_ours(arch)
         hint = f"; name the equal network {ours} by --arch" if ours else ""
         raise UserError(f"{arch} takes no architecture option but output_stride, not {written}{hint}")
+    import timm
+
     try:
         with torch.device("meta"):
             timm.create_model(arch, num_classes=0, **options)
@@ -102,11 +102,18 @@ def check_options(arch: str, options: Options) -> None:
 
 def is_ours(arch: str) -> bool:
     """Return whether timm's architecture is one of `mmbench.backbones`."""
+    if arch in OUR_BACKBONES:
+        return True
+    import timm
+    from timm.models import model_entrypoint
+
     return bool(timm.is_model(arch)) and model_entrypoint(arch).__module__ == "mmbench.backbones"
 
 
 def equal_of_ours(arch: str) -> str | None:
     """Return the architecture of ours that is the same network as timm's `arch`, None where there is none."""
+    import timm
+
     if is_ours(arch):
         return arch
     name = f"mixmask_{arch.partition('.')[0]}"
@@ -193,6 +200,8 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
 @functools.cache
 def network_on_meta(arch: str) -> nn.Module:
     """Return timm's architecture without memory behind its tensors."""
+    import timm
+
     with torch.device("meta"):
         model: nn.Module = timm.create_model(arch, num_classes=0)
     return model
@@ -200,6 +209,8 @@ def network_on_meta(arch: str) -> nn.Module:
 
 def stem_of(arch: str) -> int | None:
     """Return the side of the first convolution's kernel, None where the network is not a plain ResNet."""
+    from timm.models.resnet import ResNet
+
     model = network_on_meta(arch)
     if not isinstance(model, ResNet) or not isinstance(model.conv1, nn.Conv2d):
         return None

@@ -7,7 +7,7 @@ checked where the library is not installed. The tests compare them with the libr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 Shapes = dict[str, tuple[int, ...]]
@@ -38,24 +38,41 @@ class Plain:
         """Whether blocks have three convolutions."""
         return self.depth >= 50
 
-    def convolutions(self) -> Iterator[tuple[int, int, str, tuple[int, ...]]]:
+    def convolutions(self) -> Iterator[Convolution]:
         """Yield (stage from 1, block, convolution "1" to "3" or "shortcut", shape) of all but the stem."""
-        inputs = 64
-        for stage, blocks in enumerate(BLOCKS[self.depth], start=1):
-            planes = 32 * 2**stage
-            outputs = planes * (4 if self.bottleneck else 1)
-            inner = planes * (2 if self.wide else 1)
-            for block in range(blocks):
-                if self.bottleneck:
-                    yield stage, block, "1", (inner, inputs, 1, 1)
-                    yield stage, block, "2", (inner, inner, 3, 3)
-                    yield stage, block, "3", (outputs, inner, 1, 1)
-                else:
-                    yield stage, block, "1", (planes, inputs, 3, 3)
-                    yield stage, block, "2", (planes, planes, 3, 3)
-                if block == 0 and inputs != outputs:
-                    yield stage, block, "shortcut", (outputs, inputs, 1, 1)
-                inputs = outputs
+        wider = 2 if self.wide else 1
+        yield from residual_convolutions(BLOCKS[self.depth], bottleneck=self.bottleneck, wider=wider)
+
+
+Convolution = tuple[int, int, str, tuple[int, ...]]
+
+
+def residual_convolutions(
+    blocks: Sequence[int], *, channels: int = 64, bottleneck: bool = False, wider: int = 1
+) -> Iterator[Convolution]:
+    """Yield the convolutions of a ResNet behind its stem of 64 channels; see `Plain.convolutions`.
+
+    Args:
+        blocks: per stage.
+        channels: of the first stage's 3 x 3 convolutions; every further stage has twice as many.
+        wider: factor of the 3 x 3 convolutions of bottlenecks.
+    """
+    inputs = 64
+    for stage, count in enumerate(blocks, start=1):
+        planes = channels * 2 ** (stage - 1)
+        outputs = planes * (4 if bottleneck else 1)
+        inner = planes * wider
+        for block in range(count):
+            if bottleneck:
+                yield stage, block, "1", (inner, inputs, 1, 1)
+                yield stage, block, "2", (inner, inner, 3, 3)
+                yield stage, block, "3", (outputs, inner, 1, 1)
+            else:
+                yield stage, block, "1", (planes, inputs, 3, 3)
+                yield stage, block, "2", (planes, planes, 3, 3)
+            if block == 0 and (inputs != outputs or stage > 1):
+                yield stage, block, "shortcut", (outputs, inputs, 1, 1)
+            inputs = outputs
 
 
 def plain(arch: str) -> Plain | None:
@@ -68,9 +85,19 @@ def plain(arch: str) -> Plain | None:
 
 def torchvision_tensors(network: Plain) -> Shapes:
     """Return name -> shape in torchvision, OpenMMLab and timm, without a classifier."""
-    shapes: Shapes = {"conv1.weight": (64, 3, 7, 7)}
+    return resnet_tensors(7, network.convolutions())
+
+
+def resnet_tensors(stem: int, convolutions: Iterable[Convolution]) -> Shapes:
+    """Return name -> shape of a ResNet without a classifier, in torchvision's names and order.
+
+    Args:
+        stem: side of the first convolution's kernel.
+        convolutions: all others.
+    """
+    shapes: Shapes = {"conv1.weight": (64, 3, stem, stem)}
     shapes |= {f"bn1.{kind}": (64,) for kind in STATISTICS} | {f"bn1.{COUNTER}": ()}
-    for stage, block, convolution, shape in network.convolutions():
+    for stage, block, convolution, shape in convolutions:
         start = f"layer{stage}.{block}."
         shortcut = convolution == "shortcut"
         norm = start + ("downsample.1" if shortcut else f"bn{convolution}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 from torch import Tensor
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
@@ -230,6 +229,8 @@ def _strided(
     changed: list[str],
 ) -> tuple[str, dict[str, bool | int]]:
     """Return architecture and options of a network that strides early, where the file shows that it does."""
+    import timm
+
     early = known.evidence.early_stride and BOTTLENECK in tensors
     named = known.arch_named or "early_stride" in {**options_in(known.config), **known.stated.arch_options}
     if not early or named:
@@ -249,6 +250,8 @@ def _strided(
 
 def _for_rgb(tensors: dict[str, Tensor], arch: str, weights: Path) -> dict[str, Tensor]:
     """Return the tensors with the first convolution's input turned from BGR to RGB."""
+    import timm
+
     cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
     first = cfg.first_conv if cfg is not None else "conv1"
     name = f"{first}.weight"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor
 
@@ -254,6 +253,8 @@ def _format_name(path: Path, renamed: Renamed, known: Known) -> str:
 
 
 def _fits(arch: str, tensors: dict[str, Tensor]) -> bool:
+    import timm
+
     return bool(timm.is_model(arch)) and not differences(arch, tensors)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 from pydantic import ValidationError
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.options import high_pass_in
+from mmbench.checkpoints.own_networks import own_image_size
 from mmbench.errors import UserError
 
 DEFAULT_SIZE = 224
@@ -21,12 +21,20 @@ RECORDED = "config.json, as mmbench recorded it"
 
 def default_size(arch: str) -> int:
     """Return the side in pixels of the images that timm states for an architecture."""
+    if (own := own_image_size(arch)) is not None:
+        return own
+    import timm
+
     cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
     return int(cfg.input_size[-1]) if cfg is not None else DEFAULT_SIZE
 
 
 def fixed_size(arch: str) -> int | None:
     """Return the side in pixels of the only images that an architecture takes; None where it takes any."""
+    if own_image_size(arch) is not None:
+        return None
+    import timm
+
     cfg = timm.get_pretrained_cfg(arch, allow_unregistered=True)
     return int(cfg.input_size[-1]) if cfg is not None and cfg.fixed_input_size else None
 

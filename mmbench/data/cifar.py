@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import expected_counts
@@ -17,15 +16,17 @@ from mmbench.data.types import SPLITS, ImageSplit
 from mmbench.errors import UserError
 
 IMAGE_SIZE = 32
-READERS = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
+READERS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}  # torchvision's classes
 HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters; test stays untouched
 
 
 @functools.lru_cache(maxsize=2)
 def _read(name: str, root: Path, train: bool) -> Any:
     """Return torchvision's data set, checked by torchvision's MD5 sums."""
+    from torchvision import datasets
+
     try:
-        return READERS[name](str(root), train=train, download=False)
+        return getattr(datasets, READERS[name])(str(root), train=train, download=False)
     except RuntimeError:
         raise UserError(
             f"{name} is not in {root} (or is corrupted); unpack the authors' Python archive there, or run: "

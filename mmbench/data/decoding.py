@@ -21,6 +21,7 @@ LARGEST_RESIZED = (
     2**24
 )  # pixels: a longer image, such as 1 x 60,000, is cut to its middle before it is resized
 STORED_OVER_FED = 1.25  # stored images leave room for crops
+AT_A_TIME = 64  # images that a thread decodes before it takes others
 
 # Pillow warns of images above 89 million pixels, in two lines for each, and refuses twice as many.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -109,8 +110,12 @@ def decode(files: ImageFiles, size: int, unreadable: list[str] | None = None) ->
             unreadable.append(path)
             return None
 
+    def read_several(start: int) -> list[Array | None]:
+        return [read(path) for path in files.paths[start : start + AT_A_TIME]]
+
     with ThreadPoolExecutor(min(8, cores())) as pool:
-        images = list(pool.map(read, files.paths, chunksize=64))
+        starts = range(0, len(files.paths), AT_A_TIME)
+        images = [image for several in pool.map(read_several, starts) for image in several]
     kept = [index for index, image in enumerate(images) if image is not None]
     if not kept:
         raise UserError(f"none of the {len(files)} images in {files.root} can be read")

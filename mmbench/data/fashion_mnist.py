@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import FashionMNIST
 
 from mmbench.data import fashion_mnist_places as places
 from mmbench.data.dataset import DATASETS, Dataset, check_count
@@ -127,6 +126,8 @@ def load_fashion_mnist(root: Path) -> Dataset:
     Raises:
         UserError: files that are missing or damaged.
     """
+    from torchvision.datasets import FashionMNIST
+
     known = require_manifest(places.NAME)
     place, remarks = _place(known, root)
     splits = splits_of_parts(known, functools.partial(_read, known, place))

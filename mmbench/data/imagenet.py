@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import torchvision
-
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, image_files
 from mmbench.errors import UserError
@@ -22,6 +20,8 @@ def _unpack(root: Path) -> None:
     Raises:
         UserError: neither the folders nor the archives are there, or an archive is damaged.
     """
+    import torchvision
+
     for split in ("train", "val"):
         if not (root / split).is_dir():
             try:

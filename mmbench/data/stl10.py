@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torchvision.datasets import STL10
 
 from mmbench.data.dataset import DATASETS, Dataset, check_count
 from mmbench.data.drawn_splits import splits_of_parts
@@ -15,21 +14,25 @@ from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.torchvision_files import opened
 from mmbench.data.types import ImageSplit
 
-FOLDER = STL10.base_folder
+FOLDER = "stl10_binary"
+CLASS_NAMES = "class_names.txt"
 
 
-class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's reader, which would first hash 2.8 GB of unlabelled images, for the labelled ones."""
+def _labelled(root: Path, part: str) -> Any:
+    """Return what torchvision's reader finds; it would first hash 2.8 GB of unlabelled images."""
+    from torchvision.datasets import STL10
 
-    @property
-    def train_list(self) -> list[list[str]]:
-        """Return files and MD5 sums without those of the unlabelled images."""
-        return [entry for entry in STL10.train_list if not entry[0].startswith("unlabeled")]
+    class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision has no types
+        """The reader without the files of the unlabelled images."""
+
+        train_list: ClassVar = [entry for entry in STL10.train_list if not entry[0].startswith("unlabeled")]
+
+    return LabelledSTL10(str(root), split=part)
 
 
 def _read(known: Manifest, root: Path, part: str) -> ImageSplit:
     """Return an official part in the order of classes, so that draws depend on class sizes alone."""
-    source: Any = opened(known, root, FOLDER, lambda: LabelledSTL10(str(root), split=part))
+    source: Any = opened(known, root, FOLDER, lambda: _labelled(root, part))
     labels = torch.from_numpy(source.labels).long()
     if known.enforced:
         check_count("stl10", root, f"{part} images", len(labels), known.official.get(part))
@@ -45,7 +48,7 @@ def load_stl10(root: Path) -> Dataset:
         UserError: files that are missing or damaged.
     """
     known = require_manifest("stl10")
-    names = opened(known, root, FOLDER, lambda: (root / FOLDER / STL10.class_names_file).read_text())
+    names = opened(known, root, FOLDER, lambda: (root / FOLDER / CLASS_NAMES).read_text())
     classes = tuple(names.split())
     expected = known.expected()
     check_count("stl10", root, "classes", len(classes), expected.get("classes"))

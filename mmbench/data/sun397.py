@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.datasets import SUN397
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import require_manifest
@@ -54,6 +53,7 @@ def load_sun397(root: Path) -> Dataset:
     Raises:
         UserError: files or lists that are missing or damaged.
     """
+    from torchvision.datasets import SUN397
 
     def class_names() -> list[str]:  # as torchvision reads them, without its search for 108,754 images
         lines = (root / FOLDER / "ClassName.txt").read_text(encoding="utf-8").splitlines()

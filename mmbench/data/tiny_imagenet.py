@@ -6,7 +6,6 @@ import functools
 from pathlib import Path
 
 import torch
-from torchvision.datasets.utils import download_and_extract_archive
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, image_files
@@ -44,6 +43,8 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
 
 def download_tiny_imagenet(root: Path) -> None:
     """Let torchvision fetch the authors' archive and unpack it in `root`."""
+    from torchvision.datasets.utils import download_and_extract_archive
+
     download_and_extract_archive(ARCHIVE, str(root), md5=ARCHIVE_MD5, remove_finished=True)
 
 

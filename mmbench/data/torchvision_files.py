@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.io.matlab import MatReadError
 
 from mmbench.data.dataset import DATASETS, Dataset, check_count
 from mmbench.data.downloads import DOWNLOADS
@@ -23,17 +22,13 @@ from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
 
-# What torchvision's readers raise on files that are missing, truncated or of another kind.
-READ_ERRORS = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    MatReadError,
-)
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Return what torchvision's readers raise on files that are missing, truncated or of another kind."""
+    from scipy.io.matlab import MatReadError
+
+    usual = (RuntimeError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
+    return (*usual, MatReadError)
 
 
 def how_to_get(known: Manifest, root: Path) -> str:
@@ -60,7 +55,7 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
         raise UserError(f"{known.name} is not in {root}; {how_to_get(known, root)}")
     try:
         return read()
-    except READ_ERRORS as error:
+    except _read_errors() as error:  # asked for only where something was raised
         message = " ".join(str(error).split("You can use download")[0].split())[:160]
         reason = damaged_file(known, root) or f"{type(error).__name__}: {message}"
         raise UserError(

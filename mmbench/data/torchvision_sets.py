@@ -6,16 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torchvision.datasets import (
-    DTD,
-    Caltech101,
-    FGVCAircraft,
-    Flowers102,
-    Food101,
-    OxfordIIITPet,
-    StanfordCars,
-)
-
 from mmbench.data.manifest import require_manifest
 from mmbench.data.torchvision_files import Reader, how_to_get
 from mmbench.errors import UserError
@@ -32,26 +22,33 @@ CALTECH_IMAGES = "101_ObjectCategories"
 CALTECH_BACKGROUND = "BACKGROUND_Google"
 
 
-def _read_cars(root: Path, part: str) -> StanfordCars:
+def _torchvision() -> Any:
+    """Return torchvision's data sets; the import takes seconds, and other data sets need none of it."""
+    from torchvision import datasets
+
+    return datasets
+
+
+def _read_cars(root: Path, part: str) -> Any:
     for path in CARS_FILES[part]:  # torchvision would only say "Dataset not found"
         if not (root / CARS / path).exists():
             raise UserError(f"{root / CARS / path} is missing; {how_to_get(require_manifest('cars'), root)}")
-    return StanfordCars(str(root), split=part)
+    return _torchvision().StanfordCars(str(root), split=part)
 
 
 def download_aircraft(root: Path) -> None:
     """Let torchvision fetch and unpack FGVC-Aircraft in `root`, and read its list of train."""
-    FGVCAircraft(str(root), split="train", download=True)
+    _torchvision().FGVCAircraft(str(root), split="train", download=True)
 
 
-def _read_caltech(root: Path, part: str) -> Caltech101:
+def _read_caltech(root: Path, part: str) -> Any:
     background = root / CALTECH / CALTECH_IMAGES / CALTECH_BACKGROUND
     if not background.is_dir():  # torchvision would say "x not in list"
         raise UserError(
             f"{background} is missing; torchvision expects the folder, although its images are not used: "
             "unpack 101_ObjectCategories.tar.gz again"
         )
-    return Caltech101(str(root))
+    return _torchvision().Caltech101(str(root))
 
 
 def _caltech_images(source: Any) -> Iterator[tuple[Path, int]]:
@@ -66,31 +63,31 @@ READERS = (
     Reader(
         "food101",
         "food-101",
-        lambda root, part: Food101(str(root), split=part),
+        lambda root, part: _torchvision().Food101(str(root), split=part),
     ),
     # Cimpoi et al. 2014.
     Reader(
         "dtd",
         "dtd",
-        lambda root, part: DTD(str(root), split=part, partition=DTD_PARTITION),
+        lambda root, part: _torchvision().DTD(str(root), split=part, partition=DTD_PARTITION),
     ),
     # Nilsback and Zisserman 2008. torchvision compares the label files with the MD5 sums of the manifest.
     Reader(
         "flowers102",
         "flowers-102",
-        lambda root, part: Flowers102(str(root), split=part),
+        lambda root, part: _torchvision().Flowers102(str(root), split=part),
     ),
     # Maji et al. 2013, by variant of aircraft.
     Reader(
         "fgvc-aircraft",
         "fgvc-aircraft-2013b",
-        lambda root, part: FGVCAircraft(str(root), split=part, annotation_level="variant"),
+        lambda root, part: _torchvision().FGVCAircraft(str(root), split=part, annotation_level="variant"),
     ),
     # Parkhi et al. 2012, by breed.
     Reader(
         "oxford-pets",
         "oxford-iiit-pet",
-        lambda root, part: OxfordIIITPet(str(root), split=part),
+        lambda root, part: _torchvision().OxfordIIITPet(str(root), split=part),
         lambda source: zip(source._images, source._labels, strict=True),
     ),
     # Krause et al. 2013. The authors' site is gone, so the files must come from a copy.

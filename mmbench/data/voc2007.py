@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.datasets import VOCDetection
 
 from mmbench.data.annotated.named_voc import CLASSES, ONLY_2007, voc_data
 from mmbench.data.dataset import DATASETS, Dataset
@@ -61,6 +60,8 @@ def _labelled(root: Path, source: Any, part: str) -> ImageFiles:
 
 def download_voc2007(root: Path) -> None:
     """Let torchvision fetch and unpack both archives of VOC 2007 in `root`."""
+    from torchvision.datasets import VOCDetection
+
     for part in ("trainval", "test"):
         VOCDetection(str(root), year=YEAR, image_set=part, download=True)
 
@@ -76,6 +77,8 @@ def load_voc2007(root: Path) -> Dataset:
     Raises:
         UserError: files that are missing or damaged.
     """
+    from torchvision.datasets import VOCDetection
+
     reader = Reader("voc2007", FOLDER, lambda root, part: VOCDetection(str(root), YEAR, part))
     found = reader.dataset(root, CLASSES, lambda source, part: _labelled(root, source, part))
     return replace(found, annotated=voc_data("voc2007", (root / FOLDER).parent, ONLY_2007))

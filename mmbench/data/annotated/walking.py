@@ -6,18 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from mmbench.data.folder.scan import is_system_name
 from mmbench.errors import UserError
-from mmbench.file_names import printable
+from mmbench.file_names import IMAGE_ENDINGS, printable
 
 LEVELS = 6  # folders below the first that are looked into
 
 
 def is_image_name(path: str) -> bool:
     """Return whether a file is named like an image."""
-    return PurePosixPath(path).suffix.lower() in IMG_EXTENSIONS
+    return PurePosixPath(path).suffix.lower() in IMAGE_ENDINGS
 
 
 def files_below(root: Path, levels: int = LEVELS) -> list[str]:

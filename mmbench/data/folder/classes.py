@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from mmbench.data.folder.scan import Folder, LeftOut
 from mmbench.errors import UserError
-from mmbench.file_names import composed, counted, listed, printable
+from mmbench.file_names import IMAGE_ENDINGS, composed, counted, listed, printable
 
 LOOSE = "images beside folders"
 # Folders that hold something about images and not images of a class, in lower case.
@@ -141,7 +139,7 @@ def class_folders(folder: Folder, reading: Reading) -> ClassFolders:
 
 def _counts(folder: Folder, reading: Reading) -> bool:
     """Return whether a folder is meant as a class: not if it is empty and named like a file."""
-    if folder.total() or PurePosixPath(folder.name).suffix.lower() not in IMG_EXTENSIONS:
+    if folder.total() or PurePosixPath(folder.name).suffix.lower() not in IMAGE_ENDINGS:
         return True
     reading.left_out.add("empty folders with an image's name", f"{folder.path}/")
     return False

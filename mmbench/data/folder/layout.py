@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from mmbench.data.folder.classes import ClassFolders, Reading, class_folders, require_same_classes
 from mmbench.data.folder.scan import Folder, LeftOut
 from mmbench.data.folder.split_names import splits_among
@@ -29,7 +27,7 @@ from mmbench.data.folder.splits import (
 )
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
-from mmbench.file_names import counted, listed, printable
+from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
 __all__ = ["FolderLayout", "SplitFolders", "recognise", "training_folders"]
 
@@ -175,7 +173,7 @@ def _layout(
         for parts in splits.values()
         for folders in parts.classes
         for folder in folders
-        if PurePosixPath(folder.name).suffix.lower() in IMG_EXTENSIONS
+        if PurePosixPath(folder.name).suffix.lower() in IMAGE_ENDINGS
     ]
     if odd:
         reading.remarks.append(f"{counted(len(odd), 'folder')} with an image's name: {listed(odd)}")

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from mmbench.data.content_hashes import DATABASE
 from mmbench.errors import UserError
-from mmbench.file_names import printable
+from mmbench.file_names import IMAGE_ENDINGS, printable
 
 # Formats that are looked for in files whose names do not end like an image's: those with a signature of
 # their own, without vector graphics, video and the scientific containers that Pillow only recognises.
@@ -205,7 +204,7 @@ class _Walk:
             self.left_out.add("unfinished downloads and temporary files", path)
         elif not status.st_mode & stat.S_IROTH and not os.access(self.root / path, os.R_OK):
             self.left_out.add("files without permission to read", path)
-        elif PurePosixPath(entry.name).suffix.lower() in IMG_EXTENSIONS:
+        elif PurePosixPath(entry.name).suffix.lower() in IMAGE_ENDINGS:
             if status.st_size or self.keep_empty:
                 into.images.append(entry.name)
             else:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from mmbench.data.folder.classes import IMAGES
 from mmbench.data.folder.split_names import WORDS, splits_among
+from mmbench.file_names import IMAGE_ENDINGS
 
 Kind = Literal["images", "label maps", "neither"]
 Style = Literal["mmseg", "voc", "masks"]
 
-LABEL_MAP_ENDINGS = (*IMG_EXTENSIONS, ".gif")
+LABEL_MAP_ENDINGS = (*IMAGE_ENDINGS, ".gif")
 # Names of folders without case and without what is not a letter or a digit.
 MMSEG = {"imgdir": "images", "anndir": "label maps"}
 VOC = frozenset({f"segmentationclass{end}" for end in ("", "aug", "png", "raw", "raw8")})

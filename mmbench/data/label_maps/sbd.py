@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from mmbench.data.text_lists import read_items
@@ -65,6 +64,8 @@ def read_sbd(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: the file is damaged, or is not one of SBD's cls/.
     """
+    import scipy.io
+
     try:
         content = scipy.io.loadmat(path, variable_names=["GTcls"])
         labels = np.asarray(content["GTcls"]["Segmentation"][0, 0])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mmbench.data.patterns.images import OVERSAMPLING, SPLIT_CODES, Look, colour, coverage, reduce_area
 from mmbench.data.patterns.textures import CLASSES, Array, Generator
@@ -76,6 +75,8 @@ def inside(polygon: Array, size: int, factor: int = 1) -> NDArray[np.bool_]:
 
 def _background(rng: Generator) -> Array:
     """Return a dull low-pass image (S, S, 3), float64."""
+    from scipy import ndimage
+
     noise = rng.standard_normal((SCENE_SIZE, SCENE_SIZE))
     smooth = ndimage.gaussian_filter(noise, 9.0, mode="wrap")
     smooth /= smooth.std()
@@ -86,6 +87,8 @@ def _background(rng: Generator) -> Array:
 
 def render_scene(seed: int, split: str, index: int) -> Scene:
     """Return scene `index` of a split: the same for the same three arguments, on every machine."""
+    from scipy import ndimage
+
     rng = np.random.default_rng([seed, SPLIT_CODES[split], SCENE_CODE, index])
     look = SCENE_LOOK
     image = _background(rng)

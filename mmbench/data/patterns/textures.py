@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -148,6 +147,8 @@ def plus(field: Field) -> Array:
 @family
 def blobs(field: Field) -> Array:
     """Low-pass noise cut at a quantile."""
+    from scipy import ndimage
+
     share = field.uniform(0.40, 0.65)
     covered = np.empty_like(field.u)
     for index, noise in enumerate(field.rng.standard_normal(field.u.shape)):
