@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mmbench.data.types import SPLITS
 from mmbench.distributed import on_main
 from mmbench.results import ResultStore
 from mmbench.tasks import preparation_of
+from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.request import TransferRequest, requested_runs
 from mmbench.transfer.run import TransferRun
@@ -52,7 +53,8 @@ def plan(request: TransferRequest, say: Callable[[str], None] = lambda line: Non
         UserError: anything that would end the run before its training.
     """
     store = ResultStore(request.out)
-    for run in requested_runs(request, say):
+    bank = FeatureBank(None, request.bank.stored)  # nothing is put into the folder
+    for run in requested_runs(replace(request, bank=bank), say):
         path, prepare = run.path(store), preparation_of(run.task.entry.name)
         recorded = on_main(path.exists)
         lines: tuple[str, ...] = ()

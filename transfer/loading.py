@@ -16,8 +16,10 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError, shown
 from mmbench.settings_types import first_problem
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS
-from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
+from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
+from mmbench.transfer.stored_controls import random_control
 
 
 def load_model(
@@ -28,6 +30,7 @@ def load_model(
     image_size: int | None = None,
     stated: Stated = NOTHING_STATED,
     rule: FramingRule = FIRST_VERSIONS,
+    bank: FeatureBank | None = None,
 ) -> Backbone:
     """Return the backbone that `spec` names.
 
@@ -40,6 +43,7 @@ def load_model(
             a file it changes the card, which says so.
         stated: what the user states of a file; controls have nothing to state.
         rule: how the protocol frames images, for the batch-norm statistics of random weights.
+        bank: stores random weights, see `random_control`; None draws them anew.
 
     Raises:
         UserError: no such file, no architecture for random weights, or weights that do not fit.
@@ -57,7 +61,7 @@ def load_model(
                 "random weights need an architecture; add --arch, such as --arch mixmask_resnet18"
             )
         high_pass = spec == "random-high-pass"
-        return recalibrated_random_backbone(arch, seed, dataset, high_pass, image_size, rule)
+        return random_control(arch, seed, dataset, high_pass, image_size, rule, bank)
     from mmbench.checkpoints.reading import read_checkpoint
 
     backbone = read_checkpoint(spec, arch, stated=stated).backbone

@@ -210,7 +210,7 @@ def _runs(
             key = (seed, rule) if random else None
             if key not in loaded:
                 loaded.clear()
-                backbone = _loaded(request, dataset, seed, rule)
+                backbone = _loaded(request, dataset, seed, rule, bank if frozen else None)
                 if request.arm is not None:
                     backbone = under_arm(backbone, request.arm)
                 require_recordable(backbone.card)
@@ -234,12 +234,15 @@ def _runs(
             )
 
 
-def _loaded(request: TransferRequest, dataset: Dataset, seed: int, rule: FramingRule) -> Backbone:
+def _loaded(
+    request: TransferRequest, dataset: Dataset, seed: int, rule: FramingRule, bank: FeatureBank | None
+) -> Backbone:
     model = request.model
     if isinstance(model, Backbone):
         return model
     if isinstance(model, str):
-        return load_model(model, request.arch, dataset, seed, request.image_size, request.stated, rule)
+        size, stated = request.image_size, request.stated
+        return load_model(model, request.arch, dataset, seed, size, stated, rule, bank)
     return model_of_encoder(model) if isinstance(model, Encoder) else model_of_module(model)
 
 
