@@ -220,7 +220,8 @@ def test_without_a_network_one_line_names_cache_and_remedy(tmp_path: Path) -> No
     }
     environment.pop("HF_HUB_OFFLINE", None)
     program = (
-        "import sys, time; import mmbench.checkpoints.by_name; from mmbench.cli.commands import main;"
+        "import sys, time; from mmbench.checkpoints import timm_names, torchvision_names;"
+        "from mmbench.cli.commands import main;"
         "start = time.perf_counter(); code = 0\n"
         "try: main(['inspect', 'timm:resnet50.a1_in1k'])\n"
         "except SystemExit as stop: code = stop.code\n"
