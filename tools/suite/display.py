@@ -24,6 +24,9 @@ class SuiteDisplay:
     It draws when it is updated. Rich's own refresh thread may run between a printed line and a change in the
     number of bars, and then erases the wrong rows.
 
+    Cells are numbered in the order of their ends, after those that were done before. One that ends
+    again keeps its number.
+
     Args:
         plan: the suite.
         folder: where it runs.
@@ -44,6 +47,8 @@ class SuiteDisplay:
         self._plan, self._folder, self._workers, self._console = plan, folder, workers, console
         self._names = {cell.id: cell.name for cell in plan.cells}
         self._states = {cell: state for cell, state in states.items() if cell in self._names}
+        done = (id for id, state in self._states.items() if state.status == "done")
+        self._numbers = {id: number for number, id in enumerate(done, 1)}  # of the cells that ended
         self._bars: dict[str, TaskID] = {}
         self._started = self._printed = time.monotonic()
         self._display = Progress(
@@ -75,10 +80,12 @@ class SuiteDisplay:
             if cell not in self._names:
                 continue
             self._states[cell] = state
-            if state.status in ("done", "failed") and (before is None or before.status != state.status):
+            known = before is not None and (before.status, before.changed) == (state.status, state.changed)
+            if state.status in ("done", "failed") and not known:
                 ended.append(state)
         now = self.snapshot()
-        for number, state in enumerate(ended, now.number("done", "failed") - len(ended) + 1):
+        for state in ended:
+            number = self._numbers.setdefault(state.id, len(self._numbers) + 1)
             self._print(f"[{number:>3}/{now.number()}] {self._ended(state)}", now)
         if time.monotonic() - self._printed > QUIET_SECONDS and not self._console.is_terminal:
             cells = "; ".join(f"{cell.name} {cell.share:.0%} {cell.rate}".rstrip() for cell in now.running)

@@ -114,6 +114,7 @@ class Running:
                 continue
             if self.engine is None:
                 self.engine = Engine(self.settings, self.folder, self.driver)
+            self._pass_over(cell.id)
             future = self.engine.submit(run_cell, cell, self.place, own_job=self._is_own_job(cell))
             self.out[future] = cell
             future.add_done_callback(self.messages.put)
@@ -253,6 +254,11 @@ class Running:
     def _write(self, state: CellState) -> None:
         with contextlib.suppress(OSError):
             self.folder.write(state)
+
+    def _pass_over(self, id: str) -> None:
+        """Let the state that an earlier run left of a cell not count as news of this run."""
+        with contextlib.suppress(OSError):
+            self.seen[id] = self.folder.state_path(id).stat().st_mtime_ns
 
     def _look_at(self, id: str) -> None:
         """Take in the state of a cell if its file changed."""

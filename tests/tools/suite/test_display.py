@@ -68,6 +68,31 @@ def test_without_a_terminal_each_ended_cell_is_a_dated_line() -> None:
     assert re.fullmatch(date + "the engine was lost", said)
 
 
+def numbers(output: io.StringIO) -> list[tuple[int, str]]:
+    """Return the number and the name of each printed cell that ended."""
+    return [
+        (int(number), name)
+        for number, name in re.findall(r"\[ *(\d+)/6\] ([^:\n]+?)(?: FAILED)?:", output.getvalue())
+    ]
+
+
+def test_no_two_cells_of_a_continued_run_have_the_same_number() -> None:
+    output = io.StringIO()
+    done, *rest = CELLS
+    before = {done.id: state(done, "done"), **{one.id: state(one, "failed", error="x") for one in rest[:3]}}
+    with SuiteDisplay(PLAN, FOLDER, before, workers=1, console=Console(file=output, width=300)) as display:
+        for one in rest[:2]:
+            display.update({one.id: state(one, "running", attempt=2)})
+            display.update({one.id: state(one, "failed", attempt=2, error="x")})
+        # It fails again before anyone sees it run, together with one that ends.
+        display.update({rest[2].id: state(rest[2], "failed", attempt=2), rest[3].id: state(rest[3], "done")})
+        display.update({rest[0].id: state(rest[0], "running", attempt=3)})
+        display.update({rest[0].id: state(rest[0], "done", attempt=3)})  # by another runner
+        display.update({rest[4].id: state(rest[4], "done")})
+    ended = [rest[0], rest[1], rest[2], rest[3], rest[0], rest[4]]
+    assert numbers(output) == list(zip([2, 3, 4, 5, 2, 6], [one.name for one in ended], strict=True))
+
+
 def test_a_long_quiet_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = [100.0]
     monkeypatch.setattr(display_module.time, "monotonic", lambda: clock[0])

@@ -34,12 +34,14 @@ class Seen:
     def __init__(self) -> None:
         self.states: dict[str, CellState] = {}
         self.history: list[tuple[str, str]] = []
+        self.ends: set[tuple[str, float]] = set()  # name and time
         self.lines: list[str] = []
         self.when: list[float] = []
 
     def update(self, states: Mapping[str, CellState]) -> None:
         self.states.update(states)
         self.history += [(state.name, state.status) for state in states.values()]
+        self.ends |= {(one.name, one.changed) for one in states.values() if one.status in ("done", "failed")}
         self.when.append(time.monotonic())
 
     def say(self, line: str) -> None:
@@ -151,6 +153,11 @@ def test_cells_run_in_the_order_of_their_dependencies_and_one_that_fails_does_no
     # Nothing is begun again that is done, and the failed cells are tried again.
     run_cells(plan([first, third], retries=1), folder, observer=seen, perform=PERFORM)
     assert count(root, "begun")["first"] == 1
+
+    # Where every cell is looked at again, each ends once: what the runs before left is no news.
+    again = Seen()
+    run_cells(plan([first, third], retries=1), folder, only="all", observer=again, perform=PERFORM)
+    assert sorted(name for name, _ in again.ends) == ["first", "third"]
 
 
 def test_a_stopped_run_saves_and_goes_on_by_the_same_command(tmp_path: Path) -> None:
