@@ -6,7 +6,6 @@ the whole. If the whole may not be divisible, `own_share` and `gather_shares` sp
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar, cast
@@ -15,19 +14,10 @@ import torch
 from torch import Tensor, distributed
 
 from mmbench.errors import UserError
+from mmbench.launched import launched_processes
 
 Result = TypeVar("Result")
 LONGEST_WAIT = timedelta(days=2)  # the others wait while the first process computes alone
-
-
-def launched_processes() -> int:
-    """Return how many processes `torchrun` or `accelerate launch` started together; 1 otherwise."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def launched_rank() -> int:
-    """Return this process's rank as set by `torchrun`, known before the processes are connected."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def join_processes(device: torch.device) -> torch.device:

@@ -4,12 +4,10 @@
       settings.yaml       the resolved configuration
       metrics.jsonl       one JSON object per logged step or epoch
       training/           step-00000123.pth: everything needed to resume (the newest few are kept)
-      tensorboard/
-      views.png curves.png
+      tensorboard/ views.png curves.png
       config.json         with model.safetensors: timm's `local-dir:` form
       model.safetensors   the backbone without head, with torchvision's names; `checkpoint_path=` loads it
-      card.json           the ModelCard
-      README.md           the card as text
+      card.json README.md the ModelCard, and as text
 
 `model.safetensors` and `card.json` appear when the run is finished.
 """
@@ -24,15 +22,17 @@ import pickle
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, open_lock, write_text
 from mmbench.setting_values import parse_yaml
 from mmbench.verification import zip_damage
+
+if TYPE_CHECKING:
+    import torch
 
 # Locks of this process. A forked data worker inherits their descriptors and may outlive a killed parent by
 # seconds; if it kept them, the same command could not resume at once.
@@ -167,6 +167,8 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any], step: int, keep: int = 2) -> Path:
         """Write a training state atomically, then delete all but the newest `keep`; return its path."""
+        import torch
+
         self._check_training()
         path = self.training / f"step-{step:08d}.pth"
         with atomic_path(path) as temporary:
@@ -209,13 +211,16 @@ class RunFolder:
 
     def load_state(self, path: Path, device: torch.device) -> dict[str, Any]:
         """Return the training state at `path`, its tensors on `device`."""
+        import torch
+
         where = "cpu" if device.type == "cpu" else device  # torch.load does not accept "cpu:0"
-        state: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
-        return state
+        return dict(torch.load(path, map_location=where, weights_only=True))
 
 
 def _state_damage(path: Path) -> str | None:
     """Return a short reason why a training state cannot be read, None if it can."""
+    import torch
+
     if (damage := zip_damage(path)) is not None:  # torch.load does not compare checksums
         return damage if path.stat().st_size else "it is empty"
     try:

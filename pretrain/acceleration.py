@@ -14,8 +14,8 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
 
 from mmbench.device import has_bfloat16, resolve_device
-from mmbench.distributed import launched_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name
+from mmbench.launched import launched_processes
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder
 

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
 
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
-from mmbench.data import download_dataset
-from mmbench.pretrain.api import with_axes
-from mmbench.pretrain.config import Given
-from mmbench.pretrain.dry_run import dry_run as describe
-from mmbench.pretrain.engine import pretrain as run_pretraining
-from mmbench.pretrain.framework import FRAMEWORKS
-from mmbench.pretrain.masking import MASKINGS
-from mmbench.pretrain.planning import RunRequest
+from mmbench.launched import launched_rank
 from mmbench.pretrain.recipes.files import methods, scales
 from mmbench.pretrain.recipes.table import grid_lines
-from mmbench.pretrain.settings_file import read_settings_file
-from mmbench.pretrain.signals import signals_as_requests
 from mmbench.progress import progress_report
 from mmbench.writable import require_writable
 
+if TYPE_CHECKING:
+    from mmbench.pretrain.config import Given
+
 RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
+
+
+def _frameworks() -> list[str]:
+    from mmbench.pretrain.framework import FRAMEWORKS
+
+    return FRAMEWORKS.names()
+
+
+def _maskings() -> list[str]:
+    from mmbench.pretrain.masking import MASKINGS
+
+    return MASKINGS.names()
 
 
 def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -45,11 +50,11 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     "--scale", cls=options.Option, names=scales, help="Settings for images of a size. Default: by the data."
 )
 @click.option(
-    "--framework", cls=options.Option, names=FRAMEWORKS.names, help="In place of the method's framework."
+    "--framework", cls=options.Option, names=_frameworks, help="In place of the method's framework."
 )
-@click.option("--masking", cls=options.Option, names=MASKINGS.names, help="In place of the method's masking.")
+@click.option("--masking", cls=options.Option, names=_maskings, help="In place of the method's masking.")
 @options.arch(help="timm name of the backbone. Default: the scale's.")
-@options.data(help="Data set, or path of an image folder. Default: the scale's.")
+@options.data(type=paths.DATA, help="Data set, or path of an image folder. Default: the scale's.")
 @options.data_root()
 @options.epochs(help="Default: the scale's.")
 @options.seed()
@@ -93,7 +98,13 @@ def pretrain(
 
     Several GPUs or machines: `torchrun --nproc-per-node 8 -m mmbench pretrain ...`, or `accelerate launch`.
     """
-    rank = int(os.environ.get("RANK", "0"))  # of the processes that torchrun started
+    from mmbench.pretrain.api import with_axes
+    from mmbench.pretrain.engine import pretrain as run_pretraining
+    from mmbench.pretrain.planning import RunRequest
+    from mmbench.pretrain.settings_file import read_settings_file
+    from mmbench.pretrain.signals import signals_as_requests
+
+    rank = launched_rank()
     console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty(), quiet=rank > 0)
 
     def say(text: str) -> None:
@@ -109,11 +120,15 @@ def pretrain(
     if out is not None:
         require_writable(out, "--out")
     if download and rank == 0 and not dry_run:
+        from mmbench.data import download_dataset
+
         download_dataset(*request.data())
     plan = request.plan()
     for line in plan.lines:
         say(line)
     if out is None or dry_run:
+        from mmbench.pretrain.dry_run import dry_run as describe
+
         for line in describe(plan):
             say(line)
         return
@@ -135,7 +150,7 @@ def pretrain(
 
 def _given(ctx: click.Context, given: dict[str, Any], stated: dict[str, Any]) -> Given:
     """Return the options that were typed; others only where the settings file does not state them."""
-    typed = Given()
+    typed: Given = {}
     for name, value in given.items():
         source = ctx.get_parameter_source(name)
         if source is ParameterSource.COMMANDLINE or (value is not None and name not in stated):

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.format import Encoder
-from mmbench.checkpoints.hub import check_name, push
-from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
-from mmbench.checkpoints.writing import receipt_path, refuse_existing
+from mmbench.cli import paths
 from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
+
+if TYPE_CHECKING:
+    from mmbench.checkpoints.receipt import Receipt
 
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
@@ -62,7 +63,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 
 
 @click.command(epilog="Example: mmbench convert runs/mixmask backbone.pkl --to detectron2")
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=paths.checkpoint())
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to", required=True, help="timm, torchvision, safetensors, detectron2, mmseg, mmdet, mmpretrain."
@@ -100,11 +101,15 @@ def convert(
     VICReg, SwAV, DINO, OpenMMLab, VISSL, solo-learn, lightly and Detectron2; and weights by name:
     timm:NAME, hf-hub:USER/NAME, local-dir:FOLDER, torchvision:NAME.WEIGHTS.
     """
-    if repository is not None:
-        if to != "timm":
-            raise UserError("--push takes the folder that --to timm writes; convert --to timm")
-        check_name(repository)
+    if repository is not None and to != "timm":
+        raise UserError("--push takes the folder that --to timm writes; convert --to timm")
     require_writable(out, "OUT")
+    from mmbench.checkpoints.conversion import convert_checkpoint
+    from mmbench.checkpoints.hub import check_name, push
+    from mmbench.checkpoints.writing import receipt_path, refuse_existing
+
+    if repository is not None:
+        check_name(repository)
     refuse_existing(out, force)  # before anything is read
     receipt = convert_checkpoint(
         checkpoint,

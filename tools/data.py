@@ -11,20 +11,12 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
-from mmbench.data import DATASETS, download_dataset, load_dataset
-from mmbench.data.dataset import GENERATORS, PREPARERS
-from mmbench.data.manifest import require_manifest
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.tasks import TASKS
-from mmbench.tools.annotated_sheet import draw_annotated
-from mmbench.tools.contact_sheet import draw_images, draw_scenes
-from mmbench.tools.data_check import check_dataset
-from mmbench.tools.data_list import NUMBERS, data_set_table
-from mmbench.tools.label_map_sheet import draw_label_maps
 from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
@@ -58,6 +50,9 @@ def prepare_dataset(
         UserError: unknown name; options that do not apply; files that are missing; a folder that holds
             something else; a full disk.
     """
+    from mmbench.data import DATASETS, download_dataset, load_dataset
+    from mmbench.data.dataset import GENERATORS, PREPARERS
+
     DATASETS.get(name)
     if name in GENERATORS.names():
         line = GENERATORS.get(name)(root / name, seed=seed, force=force, report=report)
@@ -89,7 +84,7 @@ def data() -> None:
 
 
 @data.command("prepare", epilog="Example: mmbench data prepare patterns")
-@click.argument("name")
+@click.argument("name", type=paths.DATA_SET)
 @options.data_root()
 @options.seed(help="Seed of the rendering.")
 @click.option("--force", is_flag=True, help="Make the files again and replace the old ones.")
@@ -124,7 +119,7 @@ def _at(data_root: Path, layout: str | None = None) -> tuple[object, ...]:
 
 
 @data.command("check", epilog="Example: mmbench data check patterns")
-@click.argument("name")
+@click.argument("name", type=paths.DATA)
 @options.data_root()
 @options.layout()
 def check_command(name: str, data_root: Path, layout: str | None) -> None:
@@ -132,6 +127,9 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
 
     A folder may hold images with boxes in COCO, VOC or YOLO layout, images with label maps, or class folders.
     """
+    from mmbench.data import load_dataset
+    from mmbench.tools.data_check import check_dataset
+
     facts, problems = check_dataset(name, data_root, layout)
     for fact in facts:
         click.echo(fact)
@@ -152,6 +150,8 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
 @data.command("list", epilog="Example: mmbench data list")
 def list_command() -> None:
     """Print all data sets: classes, images per split, metric, origin of the val split, and source."""
+    from mmbench.tools.data_list import NUMBERS, data_set_table
+
     rows = data_set_table()
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -164,16 +164,19 @@ def list_command() -> None:
 
 
 @data.command("manifest", epilog="Example: mmbench data manifest flowers102")
-@click.argument("name")
+@click.argument("name", type=paths.DATA_SET)
 def manifest_command(name: str) -> None:
     """Print the manifest of the data set NAME: source, splits, sizes and hashes."""
+    from mmbench.data import DATASETS
+    from mmbench.data.manifest import require_manifest
+
     DATASETS.get(name)
     facts = require_manifest(name).model_dump(mode="json", exclude_defaults=True)
     click.echo(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100).rstrip())
 
 
 @data.command("show", epilog="Example: mmbench data show patterns --out patterns.png")
-@click.argument("name")
+@click.argument("name", type=paths.DATA)
 @options.data_root()
 @options.out_file(required=True, help="PNG to write.")
 @click.option(
@@ -207,6 +210,11 @@ def show_command(
 
     It has one row per class; or images with their boxes and keypoints, or with their label maps.
     """
+    from mmbench.data import load_dataset
+    from mmbench.tools.annotated_sheet import draw_annotated
+    from mmbench.tools.contact_sheet import draw_images, draw_scenes
+    from mmbench.tools.label_map_sheet import draw_label_maps
+
     require_writable(out, "--out")
     chosen = cast(Split, split)
     dataset = load_dataset(name, data_root) if layout is None else load_dataset(name, data_root, layout)

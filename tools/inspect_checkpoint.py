@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mmbench.checkpoints.format import Encoder
-from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
+from mmbench.cli import paths
 from mmbench.cli.next_step import next_step
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
+
+if TYPE_CHECKING:
+    from mmbench.checkpoints.reading import ReadCheckpoint
 
 VERIFIED: dict[bool | None, str | None] = {
     None: None,
@@ -61,7 +64,7 @@ def describe(read: ReadCheckpoint) -> dict[str, Any]:
 
 
 @click.command(epilog="Example: mmbench inspect runs/mixmask --keys")
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=paths.checkpoint())
 @arch_option
 @encoder_option
 @stating_options
@@ -74,6 +77,8 @@ def inspect(
 
     CHECKPOINT is a run folder, a timm folder, a file of weights or a name such as timm:resnet50.a1_in1k.
     """
+    from mmbench.checkpoints.reading import read_checkpoint
+
     read = read_checkpoint(checkpoint, arch, encoder, stated)
     facts = describe(read)
     kept = {

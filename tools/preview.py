@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
-from torch import Tensor
 
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
-from mmbench.data.decoding import read_image
 from mmbench.errors import UserError
-from mmbench.pretrain.config import Given
-from mmbench.pretrain.figures import draw_views
-from mmbench.pretrain.planning import RunRequest
 from mmbench.pretrain.recipes.files import scales
-from mmbench.pretrain.sources.base import spread
-from mmbench.pretrain.sources.opening import open_images
-from mmbench.pretrain.view_maker import ViewMaker
 from mmbench.writable import require_writable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmbench.pretrain.planning import RunRequest
 
 PHOTOGRAPH_SIZE = 160  # pixels a side at which image files are read and, by default, shown
 
@@ -31,6 +28,10 @@ def read_images(paths: Sequence[Path], size: int) -> Tensor:
     Raises:
         UserError: a file is missing or is not an image.
     """
+    import torch
+
+    from mmbench.data.decoding import read_image
+
     squares = [torch.from_numpy(read_image(path, size).copy()) for path in paths]
     return torch.stack(squares).permute(0, 3, 1, 2)
 
@@ -48,6 +49,13 @@ def draw_preview(
     Raises:
         UserError: unknown method, scale, setting or data set (near match named); unreadable images.
     """
+    import torch
+
+    from mmbench.pretrain.figures import draw_views
+    from mmbench.pretrain.sources.base import spread
+    from mmbench.pretrain.sources.opening import open_images
+    from mmbench.pretrain.view_maker import ViewMaker
+
     if out.suffix.lower() != ".png":
         raise UserError(f"{out} is not the name of a PNG; let --out end in .png")
     if images:
@@ -73,7 +81,9 @@ def draw_preview(
 @click.option(
     "--image", "images", type=click.Path(path_type=Path), multiple=True, help="Image file; repeatable."
 )
-@options.data(default="patterns", show_default=True, help="Data set or image folder, without --image.")
+@options.data(
+    type=paths.DATA, default="patterns", show_default=True, help="Data set or image folder, without --image."
+)
 @options.data_root()
 @click.option(
     "--count", type=click.IntRange(2, 16), default=8, show_default=True, help="How many images of --data."
@@ -97,6 +107,9 @@ def preview(
     METHOD is the name of a pretraining method, such as mixmask; `mmbench pretrain --list` shows all.
     """
     require_writable(out, "--out")
+    from mmbench.pretrain.config import Given
+    from mmbench.pretrain.planning import RunRequest
+
     given = Given(data=data, data_root=data_root, seed=seed)
     path = draw_preview(
         RunRequest(method, scale, overrides, given=given), out, images=images, count=count, seed=seed

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError, one_line
 from mmbench.formatting import DECIMALS
 from mmbench.progress import Report, progress_report
 from mmbench.results import CUSTOM, Result, ResultStore, read_result
+from mmbench.transfer.arms import CONTROLS
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ DIFFERS = 1  # exit code
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option(
     "--checkpoint",
+    type=paths.checkpoint(CONTROLS),
     help="Where the weights are. Default: looked for by SHA-256 in run folders here and beside the results.",
 )
-@options.data(help="Data set or folder. Default: the data set that the record names.")
+@options.data(type=paths.DATA, help="Data set or folder. Default: the data set that the record names.")
 @options.layout()
 @options.data_root()
 @click.option(

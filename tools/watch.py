@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from rich.console import Console
 
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError, one_line
 from mmbench.file_names import counted
@@ -45,7 +45,7 @@ class Probes(NamedTuple):
 @click.argument("run", type=click.Path(path_type=Path))
 @options.tasks(names=TASKS.names, required=True)
 @options.protocols()
-@options.data(help="Data set or folder. Default: what the run learns from.")
+@options.data(type=paths.DATA, help="Data set or folder. Default: what the run learns from.")
 @options.data_root()
 @options.seeds()
 @options.out(default=Path("results"), show_default=True, help="Folder of the records.")

@@ -5,27 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
 
 from mmbench.checkpoints.stating import of_a_file
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.config_file import write_config
 from mmbench.cli.next_step import next_step
-from mmbench.distributed import launched_rank
+from mmbench.launched import launched_rank
 from mmbench.progress import progress_report
 from mmbench.setting_values import parse_settings_texts
 from mmbench.tasks import TASKS, Option
-from mmbench.transfer.dry_run import Plan, plan, plan_lines
-from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.arms import CONTROLS
 from mmbench.transfer.protocol import broken_protocols
-from mmbench.transfer.request import Outcome, TransferRequest, check_options, measure
 from mmbench.transfer.resolution import ResolvedTask, resolve_tasks
 from mmbench.transfer.tables import class_line, detail_table, interval_lines, metric_table, protocol_table
 from mmbench.writable import require_writable
+
+if TYPE_CHECKING:
+    from mmbench.transfer.request import Outcome, TransferRequest
 
 # Options that not every task uses -> how they are spelled, and what they are where they are not given.
 PARTIAL: dict[Option, tuple[str, Any]] = {
@@ -44,10 +45,11 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
 @options.config()
 @options.tasks(names=TASKS.names)
 @options.checkpoint(
+    type=paths.checkpoint(CONTROLS),
     help="Run folder, checkpoint file, name of weights such as timm:resnet50.a1_in1k, or a control: random, "
-    "random-high-pass or pixels."
+    "random-high-pass or pixels.",
 )
-@options.data()
+@options.data(type=paths.DATA)
 @options.layout()
 @options.data_root()
 @options.arch(help="timm name; needed for random weights and for files that do not state it.")
@@ -124,6 +126,9 @@ def transfer(
             raise click.UsageError(f"Missing option '{name}'.")
     assert checkpoint is not None and data is not None
     resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data)
+    from mmbench.transfer.inputs.feature_bank import FeatureBank
+    from mmbench.transfer.request import TransferRequest, check_options, measure
+
     lines = check_options(resolved, _stated(ctx))
     _require_writable(given, None if no_bank else given["bank"], resolved)
     if threads is not None:
@@ -171,6 +176,8 @@ def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
 
 def _print_plans(output: Console, request: TransferRequest, say: Callable[[str], None]) -> None:
     """Print what a request would measure; each task's data and settings once."""
+    from mmbench.transfer.dry_run import Plan, plan, plan_lines
+
     known: dict[int, Plan] = {}
     for found in plan(request, say):
         task = id(found.run.task)

@@ -11,23 +11,19 @@ from rich.console import Console
 
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import of_a_file
-from mmbench.cli import options
+from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
 from mmbench.data.types import Split
-from mmbench.device import resolve_device
-from mmbench.distributed import join_processes, launched_rank, on_main
+from mmbench.launched import launched_rank
 from mmbench.progress import progress_report
-from mmbench.transfer.compute import Compute
-from mmbench.transfer.embed import embed, knn_framing, open_data, require_ending, write_embedding
-from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.loading import load_model
+from mmbench.transfer.arms import CONTROLS
 from mmbench.writable import require_writable
 
 
 @click.command("embed", epilog="Example: mmbench embed --checkpoint runs/mixmask --data patterns --out f.npy")
 @options.config()
-@options.checkpoint(required=True)
-@options.data(required=True)
+@options.checkpoint(type=paths.checkpoint(CONTROLS), required=True)
+@options.data(type=paths.DATA, required=True)
 @options.data_root()
 @options.splits(help="Splits. Default: all that the data set has.")
 @options.out_file(required=True, help="File to write: NAME.npy (with NAME.csv and NAME.json) or NAME.npz.")
@@ -48,6 +44,13 @@ def embed_command(
 
     The table beside the features names the file, the split, the label and the class of each row.
     """
+    from mmbench.device import resolve_device
+    from mmbench.distributed import join_processes, on_main
+    from mmbench.transfer.compute import Compute
+    from mmbench.transfer.embed import embed, knn_framing, open_data, require_ending, write_embedding
+    from mmbench.transfer.inputs.feature_bank import FeatureBank
+    from mmbench.transfer.loading import load_model
+
     require_ending(out)
     require_writable(out, "--out")
     bank: Path | None = None if others["no_bank"] else others["bank"]

@@ -20,8 +20,9 @@ from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.quick_check import quick_check
 from mmbench.data.types import Split
 from mmbench.device import resolve_device
-from mmbench.distributed import join_processes, launched_processes, on_main
+from mmbench.distributed import join_processes, on_main
 from mmbench.errors import UserError
+from mmbench.launched import launched_processes
 from mmbench.leftovers import scratch_folder
 from mmbench.results import Result, ResultStore
 from mmbench.tasks import Option

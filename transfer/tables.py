@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -12,7 +13,9 @@ from mmbench.formatting import between, measured
 from mmbench.results import Metric, Result
 from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import protocols
-from mmbench.transfer.request import Outcome
+
+if TYPE_CHECKING:
+    from mmbench.transfer.request import Outcome
 
 # Metrics of a part of the task, such as one k of kNN or objects of one size, and those beside the published.
 OF_A_PART = re.compile(r"(top1_|mean_per_class_|mAP_|coco_).*|(mask_|keypoint_)?AP[sml]")

@@ -11,21 +11,8 @@ from pathlib import Path
 import torch
 
 from mmbench.checkpoints.named_weights import NamedWeights
+from mmbench.checkpoints.places import source_of
 from mmbench.errors import UserError
-
-SOURCES = ("timm", "hf-hub", "local-dir", "torchvision")
-ALIASES = {"hf_hub": "hf-hub"}  # timm's older spelling
-
-
-def source_of(spec: str | Path) -> tuple[str, str] | None:
-    """Return (source, what it names) of a name such as "timm:resnet50.a1_in1k"; None for a path.
-
-    >>> source_of("timm:resnet50.a1_in1k"), source_of("runs/mixmask")
-    (('timm', 'resnet50.a1_in1k'), None)
-    """
-    source, colon, name = str(spec).partition(":")
-    source = ALIASES.get(source.lower(), source.lower())
-    return (source, name) if colon and source in SOURCES else None
 
 
 def resolve(spec: str | Path) -> NamedWeights | Path:

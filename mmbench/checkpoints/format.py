@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.renaming import Renaming
 from mmbench.checkpoints.stated import Channels
 from mmbench.errors import UserError
 from mmbench.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Encoder = Literal["default", "online", "momentum"]
 # Segments of a key that a training library puts around modules; they say nothing about the weights.
@@ -24,7 +25,7 @@ QUEUE = "queue of negative keys"
 CLASSIFIER = "classifier"
 
 
-Completion = Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
+Completion: TypeAlias = "Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[str]]]"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.harmless import HARMLESS, STANDS_IN_FOR, stand_ins
 from mmbench.checkpoints.pickled_arrays import load_arrays
+from mmbench.checkpoints.places import kind_of
 from mmbench.checkpoints.weight_sets import Choice, choose
 from mmbench.errors import UserError
 from mmbench.verification import check_zip
@@ -35,10 +36,6 @@ BESIDE = {
     "message_hub": "log of mmengine's runner",
 }
 GLOBAL = re.compile(r"GLOBAL (\S+)")  # how torch names a class that it refuses
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"
-BYTE_ORDER_MARK, LFS_POINTER = b"\xef\xbb\xbf", b"version https://git-lfs"
-LONGEST_HEADER = 100_000_000  # bytes, of safetensors; its length comes first, and may begin as a pickle does
-LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before version 1.6
 
 
 @dataclass(frozen=True)
@@ -73,29 +70,11 @@ def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | Non
     Raises:
         UserError: missing, empty, truncated, not a checkpoint, or a file that would execute code.
     """
-    if path.is_dir():
-        raise UserError(
-            f"{path} is a folder, but neither a run folder nor a timm folder "
-            "(no model.safetensors in it); name a checkpoint file"
-        )
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}; check the path")
-    with path.open("rb") as stream:
-        start = stream.read(512)
-    if not start:
-        raise UserError(f"{path} is empty; download or save it again")
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER:
+    kind = kind_of(path)
+    if kind == "safetensors":
         tensors, metadata = _load_safetensors(path)
         return replace(_opened(tensors, path, encoder, weights), facts=metadata)
-    if start.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"<":
-        raise UserError(f"{path} is a web page, not a checkpoint; download the file itself, not its page")
-    if start.startswith(LFS_POINTER):
-        raise UserError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there")
-    if start[:1] == PICKLE and LEGACY_TORCH not in start[:16]:
-        return _opened(load_arrays(path), path, encoder, weights)
-    if start[:4] == ZIP or start[:1] == PICKLE:
-        return _opened(_load_torch(path), path, encoder, weights)
-    raise UserError(f"{path} is not a checkpoint: neither a torch file nor a safetensors file")
+    return _opened(load_arrays(path) if kind == "arrays" else _load_torch(path), path, encoder, weights)
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

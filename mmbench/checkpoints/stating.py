@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 import click
 
-from mmbench.checkpoints.options import parse_arch_options
 from mmbench.checkpoints.stated import Channels, Stated
 from mmbench.errors import UserError
 
@@ -64,13 +63,18 @@ def stated_from(
             unit = "given of 0 to 255"
             means = means[0] / LARGEST, means[1] / LARGEST, means[2] / LARGEST
             stds = stds[0] / LARGEST, stds[1] / LARGEST, stds[2] / LARGEST
+    options: dict[str, Any] = {}
+    if arch_options:
+        from mmbench.checkpoints.options import parse_arch_options  # imports timm
+
+        options = parse_arch_options(arch_options)
     return Stated(
         mean=means,
         std=stds,
         channels=channels,
         image_size=image_size,
         weights=weights,
-        arch_options=parse_arch_options(arch_options),
+        arch_options=options,
         unit=unit,
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mmbench.data.fact_database import FactDatabase
 from mmbench.file_names import printable
+from mmbench.launched import launched_rank
 from mmbench.processes import cores
 
 CHUNK = 500  # files between two commits at most; SQLite before 3.32 takes 999 parameters
@@ -94,8 +95,6 @@ def facts_of_files(root: Path, paths: Sequence[str], reading: Reading) -> list[b
 
 def _report(root: Path, activity: str, done: int, total: int) -> None:
     """Report the progress; of processes that work together only the first does."""
-    from mmbench.distributed import launched_rank  # imports torch
-
     if launched_rank() == 0:
         line = f"{activity} in {printable(root)} (once): {done} of {total} files"
         print(line, file=sys.stderr, flush=True)

@@ -18,8 +18,8 @@ from timm.models._hub import save_for_hf
 from torch import nn
 
 from mmbench.checkpoints.assumed import undetermined
-from mmbench.checkpoints.by_name import source_of
 from mmbench.checkpoints.conversion import convert_checkpoint
+from mmbench.checkpoints.places import source_of
 from mmbench.checkpoints.reading import load_backbone, read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.errors import UserError

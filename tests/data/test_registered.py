@@ -13,8 +13,8 @@ from mmbench.data import DATASETS, Dataset, ImageFiles, ImageSplit, download_dat
 from mmbench.data.quick_check import quick_check
 from mmbench.data.types import SPLITS
 from mmbench.errors import UserError
-from mmbench.tools.data import data_set_table
 from mmbench.tools.data_check import check_dataset
+from mmbench.tools.data_list import data_set_table
 
 CLASSES = ("dark", "bright")
 PER_CLASS = 3

@@ -121,7 +121,7 @@ def test_push_checks_its_words_before_anything_is_written(
 def test_push_comes_after_the_proof(
     checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmbench.tools.convert.push", lambda folder, name, private: f"{name} ({private})")
+    monkeypatch.setattr("mmbench.checkpoints.hub.push", lambda folder, name, private: f"{name} ({private})")
     out = checkpoint.parent / "out"
     code, text, _ = run(
         ["convert", str(checkpoint), str(out), "--to", "timm", "--push", "a/b", "--private"], capsys

@@ -539,6 +539,7 @@ def test_records_are_filed_under_an_arm(
 def test_an_arm_that_misleads_is_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], checkpoint: str, arm: str, message: str
 ) -> None:
+    Path("x.pth").write_bytes(b"PK\x03\x04")
     arguments = ["--task", "knn", "--arch", "mixmask_resnet8", "--data", str(folder), "--no-bank"]
     answer = run(capsys, *arguments, "--checkpoint", checkpoint, "--arm", arm)
     assert answer.code == 2 and message in answer.err and answer.err.count("\n") == 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-from mmbench.data.manifest import FOLDER, manifest
-from mmbench.errors import unknown_name
-from mmbench.plugins import load_plugins
-from mmbench.tasks import ANY_DATA, TASKS
+from mmbench.data.manifest import manifest
+from mmbench.data.names import OWN_FOLDER, is_path, require_name
+from mmbench.tasks import TASKS
 
 # Size of the unpacked files in GB, as their authors publish the archives.
 DATA_GB = {
@@ -39,8 +37,6 @@ DATA_GB = {
 }
 RENDERED = ("patterns",)
 
-OWN_FOLDER = "folder"  # `mmbench data` calls the data root's own folder so
-
 
 class DataFacts(NamedTuple):
     """What a data set offers.
@@ -61,31 +57,6 @@ class DataFacts(NamedTuple):
 
 
 @cache
-def known_names() -> frozenset[str]:
-    """Return the names of all data sets."""
-    named = {name for task in TASKS.names() for name in TASKS.get(task).by_data if name != ANY_DATA}
-    names = {OWN_FOLDER, *named, *(path.stem for path in FOLDER.glob("*.yaml"))}
-    if load_plugins():  # only they can add more
-        from mmbench.data import DATASETS
-
-        names |= set(DATASETS.names())
-    return frozenset(names)
-
-
-def is_path(data: str) -> bool:
-    """Return whether a data set is named by a path, as in `mmbench.data.load_dataset`."""
-    return data not in known_names() and ("/" in data or exists(Path(data)))
-
-
-def exists(path: Path) -> bool:
-    """Return whether there is something at a path; a name that no file can have is not there."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-@cache
 def facts_of(data: str) -> DataFacts:
     """Return what is known of a data set.
 
@@ -94,8 +65,7 @@ def facts_of(data: str) -> DataFacts:
     """
     if data == OWN_FOLDER or is_path(data):
         return DataFacts(data, None)
-    if data not in known_names():
-        raise unknown_name("data set", data, known_names())
+    require_name(data)
     known = manifest(data)
     entries = [TASKS.get(task) for task in TASKS.names()]
     kinds = {entry.data for entry in entries if entry.dense and data in entry.by_data}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.manifest import manifest
+from mmbench.data.names import OWN_FOLDER, exists, is_path
 from mmbench.data.needed_files import NOT_DOWNLOADED, Place, place_of
 from mmbench.errors import UserError
 from mmbench.file_names import listed
 from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite.cell import Cell
-from mmbench.tools.suite.data_facts import OWN_FOLDER, RENDERED, exists, is_path
+from mmbench.tools.suite.data_facts import RENDERED
 
 DATA = "data "  # begins the name of a finding about a data set
 

@@ -16,12 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mmbench.data.names import is_path
 from mmbench.environment import processor_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe, split_name
 from mmbench.pretrain.scale_choice import known_facts, scale_for_images, scale_for_name
 from mmbench.record_files import record_files
 from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork, Work
-from mmbench.tools.suite.data_facts import DATA_GB, facts_of, is_path
+from mmbench.tools.suite.data_facts import DATA_GB, facts_of
 from mmbench.tools.suite.schedule import Schedule
 from mmbench.transfer.resolution import ResolvedTask, resolve_task
 

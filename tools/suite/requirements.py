@@ -8,16 +8,17 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mmbench.checkpoints.places import source_of
+from mmbench.data.names import exists
 from mmbench.errors import UserError
 from mmbench.tools.doctor_checks import DETECTION_FIX, SEGMENTATION_FIX, Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.configuration import gpus
-from mmbench.tools.suite.data_facts import DATA_GB, exists, facts_of
+from mmbench.tools.suite.data_facts import DATA_GB, facts_of
 from mmbench.tools.suite.data_requirements import data_findings, located
 from mmbench.tools.suite.estimate import recipe_of
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.rows import NAMED_WEIGHTS
 from mmbench.transfer.arms import CONTROLS
 
 # Module -> library, per task.
@@ -69,16 +70,16 @@ def _checkpoints(cells: Iterable[Cell]) -> Iterator[Finding]:
         if isinstance(work, TransferWork) and isinstance(work.weights, str) and work.weights not in CONTROLS
     }
     for spec, arm in specs.items():
-        source = spec.partition(":")[0].lower() if ":" in spec else ""
-        if source in NAMED_WEIGHTS and source != "local-dir":
+        source, name = source_of(spec) or ("", spec)
+        if source not in ("", "local-dir"):
             continue
-        path = Path(spec.partition(":")[2] if source == "local-dir" else spec)
-        name = f"weights of {arm}"
+        path = Path(name)
+        what = f"weights of {arm}"
         if exists(path):
-            yield Finding(name, "ok", f"found in {path}")
+            yield Finding(what, "ok", f"found in {path}")
         else:
             fix = f"put the file there, or name another in the suite (arm {arm})"
-            yield Finding(name, "problem", f"{path} is not there", fix)
+            yield Finding(what, "problem", f"{path} is not there", fix)
 
 
 def _libraries(cells: Iterable[Cell]) -> Iterator[Finding]:

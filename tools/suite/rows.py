@@ -12,10 +12,12 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from mmbench.backbone_names import OUR_BACKBONES, PREFIXES
+from mmbench.checkpoints.places import source_of
+from mmbench.data.names import exists
 from mmbench.errors import LONGEST_SHOWN, UserError, shown, unknown_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
-from mmbench.tools.suite.data_facts import exists, facts_of
+from mmbench.tools.suite.data_facts import facts_of
 from mmbench.tools.suite.suite import Arm, Pretraining, Suite
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 
@@ -23,7 +25,6 @@ LIGHT_SECTIONS: dict[str, type[BaseModel]] = {
     "optimiser": OptimiserSettings,
     "augmentation": AugmentationSettings,
 }
-NAMED_WEIGHTS = ("timm", "hf-hub", "hf_hub", "local-dir", "torchvision")
 # Fields of `Pretraining`, or what the suite decides.
 NOT_SETTINGS = (
     "method",
@@ -127,8 +128,7 @@ def _row(suite: Suite, arm: Arm) -> Row:
     random = spec in RANDOM_CONTROLS
     if arm.seeds is not None and not random:
         raise UserError(f"checkpoint {shown(spec)} has no seeds; omit them")
-    source = spec.partition(":")[0].lower() if ":" in spec else ""
-    arch = arm.arch or (None if source in NAMED_WEIGHTS or spec == "pixels" else suite.arch)
+    arch = arm.arch or (None if source_of(spec) or spec == "pixels" else suite.arch)
     if random and arch is None:
         raise UserError("random weights need an architecture; state arch, such as arch: mixmask_resnet18")
     seeds = (arm.seeds or suite.seeds) if random else (0,)
@@ -137,9 +137,8 @@ def _row(suite: Suite, arm: Arm) -> Row:
 
 def _name_of(spec: str) -> str:
     """Return the name of a row for a checkpoint: the file's or folder's name, or that of the weights."""
-    source, colon, rest = spec.partition(":")
-    if colon and source.lower() in NAMED_WEIGHTS:
-        return rest.rstrip("/").rpartition("/")[2]
+    if (named := source_of(spec)) is not None:
+        return named[1].rstrip("/").rpartition("/")[2]
     path = Path(spec)
     known = (".pth", ".pt", ".pkl", ".safetensors", ".tar", ".ckpt", ".bin", ".torch", ".npz")
     while path.suffix.lower() in known:

@@ -17,8 +17,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from mmbench.data.names import is_path
 from mmbench.settings_types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
-from mmbench.tools.suite.data_facts import is_path
 
 MOST = 1000  # arms, tasks, data sets or seeds of a suite
 MOST_DRAWS = 100

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mmbench.data.names import exists
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.setting_values import LONGEST_FILE, parse_yaml
 from mmbench.settings_types import first_problem
-from mmbench.tools.suite.data_facts import exists
 from mmbench.tools.suite.resolve import resolve
 from mmbench.tools.suite.suite import Suite
 

@@ -17,6 +17,7 @@ from mmbench.data.folder.layout import (
     training_folders,
 )
 from mmbench.data.folder.scan import Folder, is_system_name, scan
+from mmbench.data.names import absent
 from mmbench.data.subsets import split_by_class
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -34,7 +35,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
         UserError: the folder is missing, or has no folder with images in it.
     """
     if not folder.is_dir():
-        raise UserError(f"no data folder at {printable(folder)}; check the path and --data-root")
+        raise absent(folder)
     names = tuple(sorted(entry.name for entry in folder.iterdir() if _is_class(entry)))
     if not names:
         raise UserError(f"{printable(folder)} has no class folders; it needs one folder of images per class")

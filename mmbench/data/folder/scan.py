@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from mmbench.data.content_hashes import DATABASE
+from mmbench.data.names import absent
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, printable
 
@@ -138,7 +139,7 @@ def scan(root: Path, *, keep_empty: bool = False) -> tuple[Folder, LeftOut]:
         UserError: the folder is missing, or a folder in it may not be read.
     """
     if not root.is_dir():
-        raise UserError(f"no data folder at {printable(root)}; check the path and --data-root")
+        raise absent(root)
     walk = _Walk(root, keep_empty)
     return walk.folder("", ()), walk.left_out
 

@@ -13,12 +13,13 @@ from mmbench.data import DATASETS, fashion_mnist_places
 from mmbench.data.dataset import GENERATORS
 from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.manifest import require_manifest
+from mmbench.data.names import OWN_FOLDER, known_names
 from mmbench.data.needed_files import NEEDED
 from mmbench.errors import UserError
 from mmbench.tools import doctor
 from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite import requirements as module
-from mmbench.tools.suite.data_facts import DATA_GB, OWN_FOLDER, RENDERED, facts_of, known_names
+from mmbench.tools.suite.data_facts import DATA_GB, RENDERED, facts_of
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.requirements import missing, require, requirements
