@@ -6,7 +6,6 @@ pretraining on a processor without fast bfloat16, for a GPU that of MoCo v2 as i
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import json
 import os
@@ -21,9 +20,8 @@ from mmbench.environment import processor_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe, split_name
 from mmbench.pretrain.scale_choice import known_facts, scale_for_images, scale_for_name
 from mmbench.record_files import record_files
-from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork, Work
+from mmbench.tools.suite.cell import DataWork, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.data_facts import DATA_GB, facts_of
-from mmbench.tools.suite.schedule import Schedule
 from mmbench.transfer.resolution import ResolvedTask, resolve_task
 
 Kind = Literal["measured", "rough"]
@@ -83,13 +81,16 @@ class Estimates(NamedTuple):
 
     Attributes:
         transfers: (protocol, data, length, architecture or "") -> median wall time.
-        epochs: (method, data, architecture) -> median wall time of an epoch of pretraining.
+        epochs: (method, data, architecture) -> median time of an epoch of pretraining: of all GPUs together,
+            or wall time on the CPU.
         on_gpu: whether cells run on GPUs.
+        at_once: see `rough_seconds`.
     """
 
     transfers: Mapping[tuple[str, str, str, str], float] = {}
     epochs: Mapping[tuple[str, str, str], float] = {}
     on_gpu: bool = False
+    at_once: int | None = None
 
     def of(self, work: Work) -> tuple[float, Kind]:
         """Return the seconds that a piece of work is expected to take, and how that is known."""
@@ -97,15 +98,23 @@ class Estimates(NamedTuple):
         if isinstance(work, PretrainWork):
             recipe = recipe_of(work.method, work.scale, work.data)
             arch, epochs = _arch_of(work, recipe), _epochs(work, recipe)
-            found = self.epochs.get((recipe.arm, Path(work.data).name, arch))
-            found = None if found is None else found * epochs
+            epoch = self.epochs.get((recipe.arm, Path(work.data).name, arch))
+            # Cards do not say how many processes there were. On GPUs their time together tells as much.
+            if epoch is not None and (self.on_gpu or work.processes == 1):
+                found = epoch * epochs / speed_up(work.processes, self.at_once)
         elif isinstance(work, TransferWork):
             found = self.transfers.get((*_measured_key(*_key_of(work)), _network_of(work) or ""))
-        return (rough_seconds(work, on_gpu=self.on_gpu), "rough") if found is None else (found, "measured")
+        if found is None:
+            return rough_seconds(work, on_gpu=self.on_gpu, at_once=self.at_once), "rough"
+        return found, "measured"
 
 
-def estimates(folders: Iterable[Path], *, on_gpu: bool) -> Estimates:
-    """Return what earlier records below some folders, made on this kind of machine, tell of times."""
+def estimates(folders: Iterable[Path], *, on_gpu: bool, at_once: int | None = None) -> Estimates:
+    """Return what earlier records below some folders, made on this kind of machine, tell of times.
+
+    Args:
+        at_once: see `rough_seconds`.
+    """
     transfers: dict[tuple[str, str, str, str], list[float]] = {}
     epochs: dict[tuple[str, str, str], list[float]] = {}
     for record in _records(folders):
@@ -119,10 +128,13 @@ def estimates(folders: Iterable[Path], *, on_gpu: bool) -> Estimates:
                 transfers.setdefault((*key, _length(record["config"]), arch), []).append(seconds)
             if card.get("source_format") == "run" and card.get("pretrain_seconds") and card.get("epochs"):
                 trained = (card["method"], card["pretrain_data"], card["arch"])
-                epochs.setdefault(trained, []).append(card["pretrain_seconds"] / card["epochs"])
+                compute = card.get("pretrain_compute") or {}
+                of_gpus = on_gpu and compute.get("kind") == "gpu"
+                spent = compute["seconds"] if of_gpus else card["pretrain_seconds"]
+                epochs.setdefault(trained, []).append(spent / card["epochs"])
         except (KeyError, TypeError, ValueError, AttributeError):  # not a record, or not one of ours
             continue
-    return Estimates(_medians(transfers), _medians(epochs), on_gpu)
+    return Estimates(_medians(transfers), _medians(epochs), on_gpu, at_once)
 
 
 def _medians(found: Mapping[Any, list[float]]) -> dict[Any, float]:
@@ -207,8 +219,21 @@ def _images(data: str) -> int:
     return sum(1 for _ in itertools.islice(files, USUAL_IMAGES)) or USUAL_IMAGES
 
 
-def rough_seconds(work: Work, *, on_gpu: bool = False) -> float:
-    """Return a rough guess of the wall time of a piece of work, on one core or one GPU."""
+def speed_up(processes: int, at_once: int | None) -> int:
+    """Return how many times faster a pretraining is in several processes than in one.
+
+    Args:
+        at_once: see `rough_seconds`.
+    """
+    return processes if at_once is None else max(1, min(processes, at_once))
+
+
+def rough_seconds(work: Work, *, on_gpu: bool = False, at_once: int | None = None) -> float:
+    """Return a rough guess of the wall time of a piece of work, on one core or one GPU per process.
+
+    Args:
+        at_once: for how many processes of a pretraining there are cores; None means for all.
+    """
     if isinstance(work, DataWork):
         found = FIND_SECONDS + DATA_GB.get(work.data, 0) * 1000 / READ_MB_PER_SECOND
         return PATTERNS_SECONDS if work.data == DEMO_DATA else found
@@ -217,12 +242,13 @@ def rough_seconds(work: Work, *, on_gpu: bool = False) -> float:
         recipe = recipe_of(work.method, work.scale, work.data)
         arch, epochs = _arch_of(work, recipe), _epochs(work, recipe)
         if arch == DEMO_ARCH and work.data == DEMO_DATA and not on_gpu:
-            return EPOCH_SECONDS.get(work.method, 6.0) * epochs
+            return EPOCH_SECONDS.get(work.method, 6.0) * epochs / speed_up(work.processes, at_once)
         side = recipe.settings.get("image_size") or facts_of(work.data).image_size
         framework, masking = (recipe.settings[axis]["name"] for axis in ("framework", "masking"))
         passes = FORWARD + TRAINING * BRANCHES.get(masking, 2)
         passes *= 2 if framework in TWO_SIDED else 1
-        return _images(work.data) * epochs * passes * _pass(arch, side) / rate
+        alone = _images(work.data) * epochs * passes * _pass(arch, side) / rate
+        return alone / speed_up(work.processes, at_once)
     return _rough_transfer(*_key_of(work), _network_of(work), on_gpu)
 
 
@@ -248,20 +274,3 @@ def _rough_transfer(
         passes = TRAINING * settings.get("epochs", 1) * settings.get("fraction", 1.0)
     # Every task sees the evaluated images once; they are about a fifth as many.
     return float(1 + _images(data) * (passes + FORWARD / 5) * _pass(network, fed) / rate)
-
-
-def wall_seconds(cells: Iterable[Cell], done: Iterable[str], workers: int) -> float:
-    """Return the wall time of those cells that are not done, on so many workers."""
-    cells, finished = tuple(cells), set(done)
-    schedule = Schedule(cells, {cell.id for cell in cells} - finished, finished)
-    running: list[tuple[float, int, Cell]] = []
-    now, number = 0.0, 0
-    while True:
-        while schedule.ready and len(running) < workers:
-            cell = schedule.take()
-            number += 1
-            heapq.heappush(running, (now + cell.seconds, number, cell))
-        if not running:
-            return now
-        now, _, cell = heapq.heappop(running)
-        schedule.finish(cell)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmbench.file_names import counted
 from mmbench.processes import cores
 from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.configuration import gpus
-from mmbench.tools.suite.estimate import Kind, estimates, wall_seconds
+from mmbench.tools.suite.estimate import Kind, estimates, speed_up
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
 from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.wall_time import processes_at_once, wall_seconds
 
 FORMAT = 1  # of the JSON; a change that readers would notice is a new number
 
@@ -32,6 +34,7 @@ class Overview(NamedTuple):
         seconds: wall time of what is not done.
         findings: what the plan needs of this machine.
         on_gpu: whether the estimates are for GPUs.
+        at_once: processes of a pretraining that the estimates count with at most; None means all.
     """
 
     plan: Plan
@@ -43,6 +46,7 @@ class Overview(NamedTuple):
     seconds: float
     findings: list[Finding]
     on_gpu: bool
+    at_once: int | None
 
 
 def workers_of(suite: Suite) -> int:
@@ -66,7 +70,8 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
     run = suite.run
     elsewhere = run.executor != "local" and "gpus_per_cell" in run.model_fields_set
     on_gpu = bool(run.gpus_per_cell) and (elsewhere or bool(gpus()))
-    known = estimates((folder.results, *records), on_gpu=on_gpu)
+    at_once = processes_at_once(run, on_gpu=on_gpu)
+    known = estimates((folder.results, *records), on_gpu=on_gpu, at_once=at_once)
     found: list[Kind] = []  # in the order of the cells
 
     def seconds_of(work: Work) -> float:
@@ -79,9 +84,9 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
     states = found_states(plan, folder)
     done = done_cells(states)
     workers = workers_of(suite)
-    seconds = wall_seconds(plan.cells, done, workers)
+    seconds = wall_seconds(plan.cells, done, workers, at_once)
     findings = requirements(plan, folder, workers)
-    return Overview(plan, folder, states, done, kinds, workers, seconds, findings, on_gpu)
+    return Overview(plan, folder, states, done, kinds, workers, seconds, findings, on_gpu, at_once)
 
 
 def duration(seconds: float) -> str:
@@ -147,7 +152,7 @@ def counts(found: Overview) -> Counts:
 
 def estimate_words(found: Overview) -> str:
     """Return the estimate in words, and what it is from."""
-    left = [cell.id for cell in found.plan.cells if cell.id not in found.done]
+    left = {cell.id for cell in found.plan.cells if cell.id not in found.done}
     if not left:
         return "everything is done"
     measured = sum(found.kinds[id] == "measured" for id in left)
@@ -158,8 +163,19 @@ def estimate_words(found: Overview) -> str:
         source = f"a rough guess, for {machine}"
     else:
         source = f"{measured} of {len(left)} cells from earlier records on this hardware, the rest a guess"
-    many = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    many = f"{counted(found.workers, 'worker')}{_spread_words(found, left)}"
     return f"about {duration(found.seconds)} left on {many} ({source})"
+
+
+def _spread_words(found: Overview, left: Collection[str]) -> str:
+    """Return over how many processes each pretraining that is left is spread, if over several."""
+    processes = found.plan.suite.run.pretraining.processes
+    pretrains = any(cell.work.kind == "pretrain" and cell.id in left for cell in found.plan.cells)
+    if processes == 1 or not pretrains:
+        return ""
+    faster = speed_up(processes, found.at_once)
+    cores_words = "" if faster == processes else f", on the cores of {faster}"
+    return f", each pretraining in {processes} processes{cores_words}"
 
 
 def as_json(found: Overview) -> dict[str, Any]:
@@ -172,7 +188,7 @@ def as_json(found: Overview) -> dict[str, Any]:
     each row and column. work: id, name, kind ("data", "pretrain" or "transfer"), after (ids of the cells
     that must be done first), seconds, estimate ("measured" or "rough") and done of each cell.
     """
-    counted, plan = counts(found), found.plan
+    numbers, plan = counts(found), found.plan
     left = [cell for cell in plan.cells if cell.id not in found.done]
     return {
         "format": FORMAT,
@@ -194,10 +210,10 @@ def as_json(found: Overview) -> dict[str, Any]:
             {
                 "row": row,
                 "column": column,
-                "cells": counted.cells[row, column],
-                "done": counted.done[row, column],
+                "cells": numbers.cells[row, column],
+                "done": numbers.done[row, column],
             }
-            for row, column in counted.cells
+            for row, column in numbers.cells
         ],
         "work": [
             {

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mmbench.environment import processor_name
-from mmbench.tools.suite.cell import Cell, DataWork, PretrainWork, TransferWork
-from mmbench.tools.suite.estimate import Estimates, estimates, recipe_of, rough_seconds, wall_seconds
+from mmbench.tools.suite.cell import DataWork, PretrainWork, TransferWork
+from mmbench.tools.suite.estimate import Estimates, estimates, recipe_of, rough_seconds
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.suite_file import read_suite
+from mmbench.tools.suite.wall_time import wall_seconds
 
 MOCO = PretrainWork(arm="moco", seed=0, data="patterns", method="moco", arch="mixmask_resnet8", epochs=8)
 KNN = TransferWork(
@@ -130,14 +131,24 @@ def test_the_scale_is_that_of_the_run() -> None:
     assert recipe_of("moco", None, "some/folder").scale.name == "small-images"
 
 
-def test_wall_time_respects_what_cells_wait_for_and_how_many_run() -> None:
-    def cell(name: str, seconds: float, *after: Cell) -> Cell:
-        work = KNN.model_copy(update={"arm": name})
-        return Cell(name=name, work=work, after=tuple(one.id for one in after), seconds=seconds)
+def test_a_pretraining_in_several_processes_is_as_many_times_faster() -> None:
+    fours = MOCO.model_copy(update={"processes": 4})
+    imagenet = PretrainWork(arm="moco", seed=0, data="imagenet", method="moco", scale="imagenet", processes=8)
+    assert rough_seconds(fours) == rough_seconds(MOCO) / 4
+    assert rough_seconds(imagenet, on_gpu=True) / 3600 == pytest.approx(53, rel=0.05)  # on 8 V100
+    assert rough_seconds(fours, at_once=2) == rough_seconds(MOCO) / 2  # of two cores
+    assert rough_seconds(MOCO, at_once=2) == rough_seconds(MOCO)
 
-    first = cell("a", 10)
-    rest = [cell(f"b{number}", 4, first) for number in range(3)]
-    cells = [first, *rest]
-    assert wall_seconds(cells, (), 1) == 22 and wall_seconds(cells, (), 2) == 18
-    assert wall_seconds(cells, (), 8) == 14
-    assert wall_seconds(cells, {first.id}, 3) == 4 and wall_seconds(cells, {one.id for one in cells}, 2) == 0
+
+def test_measured_times_of_pretrainings_are_of_so_many_processes(tmp_path: Path) -> None:
+    fours = MOCO.model_copy(update={"processes": 4})
+    # 40 s for 4 epochs, by an unknown number of processes
+    known = written(tmp_path, record(11.0))
+    assert known.of(MOCO) == (80.0, "measured") and known.of(fours) == (rough_seconds(fours), "rough")
+    # 40 s for 4 epochs, by two GPUs
+    model = record(1.0)["model"] | {"pretrain_compute": {"kind": "gpu", "seconds": 80.0}}
+    provenance = {"processor": processor_name(), "device": "NVIDIA V100"}
+    written(tmp_path, record(11.0, model=model, provenance=provenance))
+    on_gpus = estimates([tmp_path], on_gpu=True)
+    assert on_gpus.of(MOCO) == (8 * 20.0, "measured")
+    assert on_gpus.of(fours) == (8 * 5.0, "measured")

@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from mmbench.cli.commands import main
+from mmbench.tools.suite import wall_time
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.plan_table import print_plan
-from mmbench.tools.suite.planning import overview, workers_of
+from mmbench.tools.suite.planning import Overview, estimate_words, overview, workers_of
 from mmbench.tools.suite.suite_file import read_suite, suite_of
 
 
@@ -92,6 +93,30 @@ def test_workers_follow_the_run_section() -> None:
     assert workers("run: {workers: 7}") == 7
     assert workers("run: {slurm: {nodes: 2, jobs: 3, workers_per_node: 4}}") == 24
     assert workers("run: {gpus_per_cell: 0, threads: 1024}") == 1
+
+
+def test_the_estimate_says_in_how_many_processes_pretrainings_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wall_time, "cores", lambda: 2)
+
+    def planned(run: str) -> Overview:
+        text = "name: a\ndata: [patterns]\narms: [{pretrain: {method: moco, epochs: 8}}]\ntasks: [knn]\n"
+        return overview(
+            suite_of(f"{text}run: {{gpus_per_cell: 0, workers: 2, {run}}}", "a"), SuiteFolder(tmp_path)
+        )
+
+    def pretraining(found: Overview) -> float:
+        return next(cell.seconds for cell in found.plan.cells if cell.work.kind == "pretrain")
+
+    alone, two, many = (planned(f"pretraining: {{processes_per_node: {number}}}") for number in (1, 2, 16))
+    assert pretraining(alone) == 8 * 10.5 and pretraining(two) == pretraining(many) == 8 * 10.5 / 2
+    assert alone.seconds - two.seconds == pytest.approx(8 * 10.5 / 2)
+    assert "left on 2 workers (a rough" in estimate_words(alone)
+    assert "left on 2 workers, each pretraining in 2 processes (a rough" in estimate_words(two)
+    assert "each pretraining in 16 processes, on the cores of 2 (a rough" in estimate_words(many)
+    nodes = planned("executor: slurm, pretraining: {nodes: 4, processes_per_node: 8}")
+    assert pretraining(nodes) == 8 * 10.5 / 32
 
 
 @pytest.mark.parametrize(
