@@ -155,7 +155,7 @@ class Row:
         complete: whether it has all columns.
         mean_rank: mean of the ranks over the columns of the ranking; None for a row that is not ranked.
         rank_interval: 95% interval of the mean rank.
-        p_best: probability that its mean rank is the lowest, given the spread over pretrainings.
+        p_best: share of draws, of means within their spread, in which its mean rank is the lowest.
         pretrain_seconds: mean wall time of a pretraining; None where unknown or nothing was pretrained.
         pretrain_compute: mean processor or GPU seconds of a pretraining; `compute_kind` says which.
         transfer_seconds: wall time of all transfer runs together; `transfer_compute` the same in

@@ -13,6 +13,7 @@ from mmbench.leaderboard.render.wording import named, seconds_words
 from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
+UNKNOWN_EPOCHS = "The pretraining epochs of the arms are unknown"
 
 
 def footnotes(
@@ -164,26 +165,28 @@ def _budgets(rows: tuple[Row, ...]) -> str | None:
     arms = [row for row in rows if not row.control]
     if len(arms) < 2:
         return None
-    if len({row.epochs for row in arms}) > 1:
-        listing = [f"{row.name} {'unknown' if row.epochs is None else row.epochs}" for row in arms]
+    listing = named([f"{row.name} {'unknown' if row.epochs is None else row.epochs}" for row in arms])
+    known = {row.epochs for row in arms} - {None}
+    if len(known) > 1:
         return (
-            f"The arms had different numbers of pretraining epochs ({named(listing)}): ranks mix method and "
-            "budget."
+            f"The arms had different numbers of pretraining epochs ({listing}): ranks mix method and budget."
+        )
+    if known and any(row.epochs is None for row in arms):
+        return (
+            f"The pretraining epochs of some arms are unknown ({listing}): ranks may mix method and budget."
         )
     timed, what = _comparable_times(arms)
     if len(timed) < 2 or timed[-1][0] <= UNEQUAL_TIME * timed[0][0]:
-        return None
+        return None if known else f"{UNKNOWN_EPOCHS}: ranks may mix method and budget."
     (least, fast), (most, slow) = timed[0], timed[-1]
     factor = f", a factor of {most / least:.1f}" if least > 0 else ""
+    took = f"took {seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}) of {what}{factor}"
+    if not known:
+        return f"{UNKNOWN_EPOCHS}, and their pretraining {took}: ranks mix method and budget."
     return (
-        f"Equal epochs, unequal time: every pretrained arm had {_epochs(arms[0].epochs)}, which took "
-        f"{seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}) of {what}{factor}. "
-        "The ranking says nothing about equal time."
+        f"Equal epochs, unequal time: every pretrained arm had {counted(known.pop() or 0, 'epoch')}, which "
+        f"{took}. The ranking says nothing about equal time."
     )
-
-
-def _epochs(count: object) -> str:
-    return f"{count} epoch{'s' if count != 1 else ''}"
 
 
 def _comparable_times(arms: list[Row]) -> tuple[list[tuple[float, str]], str]:

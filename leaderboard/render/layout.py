@@ -86,7 +86,7 @@ ROW_COLUMNS: tuple[RowColumn, ...] = (
     RowColumn(
         "p_best",
         "P(best)",
-        "Probability that its mean rank is the lowest, given the spread over pretrainings.",
+        "Share of draws of all means in which it ranks best; too high where rows hardly differ.",
         "scores",
         lambda row: row.p_best,
         lambda row: probability_words(row.p_best),

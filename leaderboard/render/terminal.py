@@ -113,7 +113,8 @@ def _table(
 def _arm(row: Row) -> Text:
     text = Text(printable(row.name), style="bold cyan" if row.baseline else "")
     role = "baseline" if row.baseline else "control" if row.control else ""
-    cost = f"{row.epochs} ep, {seconds_words(row.pretrain_seconds)}" if row.pretrain_seconds else ""
+    epochs = "unknown epochs" if row.epochs is None else f"{row.epochs} ep"
+    cost = f"{epochs}, {seconds_words(row.pretrain_seconds)}" if row.pretrain_seconds else ""
     for words in (role, cost):
         if words:
             text.append(f"\n{words}", style="not bold dim")

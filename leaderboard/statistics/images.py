@@ -80,7 +80,7 @@ class _Resampled:
     values: NDArray[np.float64]
 
 
-@functools.lru_cache(maxsize=16)  # each row of a column is compared with several others
+@functools.lru_cache(maxsize=48)  # each row of a column is compared with all others, of 40 at most
 def _of_a_run(path: str, digest: str, metric: str) -> pd.Series[Any] | _Resampled | str:
     """Return what the outcomes of the record at `path` give for the metric, or why they give nothing.
 

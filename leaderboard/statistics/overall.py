@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.leaderboard.statistics.pooled import Key, Noise, SharedColumns
+from mmbench.leaderboard.statistics.pooled import Key, SharedColumns
 from mmbench.leaderboard.statistics.runs import Measured
 from mmbench.leaderboard.statistics.spread import Spread, t_half_width
 
@@ -16,6 +16,8 @@ TRIMMED = 0.25  # of the scores at each end, so that the middle half is left
 THRESHOLDS = tuple(place / 20 for place in range(21))
 FEWEST_COLUMNS = 6  # of critical differences
 MOST_ROWS = 40  # of critical differences: more cannot be drawn, and each pair takes milliseconds
+
+InterquartileMean = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Overall:
     ranked), 1 the mean of its best row. The score of a pretraining in a column is the mean over its runs.
 
     Attributes:
-        iqm: by row name: interquartile mean of the normalised scores, with its 95% interval (Agarwal et al.
-            2021, arXiv 2108.13264); empty where the spread is unknown.
+        iqm: by row name: interquartile mean of the normalised scores (Agarwal et al. 2021, arXiv 2108.13264)
+            and the ends of its 95% interval, None where the row's own spread is unknown; empty where that of
+            all rows is.
         profiles: by row name: share of the scores, a column and pretraining each, that is at least each of
             `thresholds`.
         critical_difference: p values of the pairs of ranked rows by Nemenyi's test; None below six columns
@@ -35,7 +38,7 @@ class Overall:
         friedman: p value of Friedman's test that all rows are alike; None where critical_difference is.
     """
 
-    iqm: dict[str, tuple[float, float, float]]
+    iqm: dict[str, InterquartileMean]
     thresholds: tuple[float, ...]
     profiles: dict[str, tuple[float, ...]]
     critical_difference: dict[tuple[str, str], float] | None
@@ -70,7 +73,7 @@ def overall_of(
         values = np.concatenate(scores)
         profiles[name] = tuple((values[:, None] >= THRESHOLDS).mean(axis=0).tolist())
         if shared.noise is not None:
-            iqm[name] = _interquartile_mean(scores, shared.noise, place, (high - low)[used], used)
+            iqm[name] = _interquartile_mean(scores, shared, place, (high - low)[used], used)
     p, pairs = _critical_difference(shared)
     return Overall(iqm, THRESHOLDS, profiles, pairs, p)
 
@@ -84,24 +87,32 @@ def _ends(shared: SharedColumns, controls: Set[str]) -> tuple[NDArray[np.float64
 
 def _interquartile_mean(
     scores: list[NDArray[np.float64]],
-    noise: Noise,
+    shared: SharedColumns,
     row: int,
     ranges: NDArray[np.float64],
     used: NDArray[np.int64],
-) -> tuple[float, float, float]:
+) -> InterquartileMean:
     """Return the mean of the middle half of scores, a list per column, and its 95% t interval.
 
     If a column's mean moves by d, the interquartile mean moves by d times the column's share of the middle
-    half. Hence its variance follows from the pooled spread of the columns.
+    half. Hence its variance follows from the spread of the columns: the row's own, since rows may differ in
+    theirs; over images where no row has two pretrainings.
     """
     values = np.concatenate(scores)
     cut = int(TRIMMED * len(values))
     ends = cut, len(values) - cut
     # As `scipy.stats.trim_mean`, to the last digit; scipy.stats takes a second to load.
     value = float(np.partition(values, (ends[0], ends[1] - 1))[slice(*ends)].mean())
+    noise = shared.noise
+    if noise is not None and noise.basis == "pretrainings":
+        noise = shared.noise_of(row)
+    if noise is None:
+        return value, None, None
     middle = np.argsort(values, kind="stable")[slice(*ends)]
     columns = np.repeat(np.arange(len(scores)), [len(column) for column in scores])[middle]
     shares = np.bincount(columns, minlength=len(scores)) / len(middle)
+    if noise.basis == "pretrainings" and not any(shared.runs[row][key].varies for key in used[shares > 0]):
+        return value, None, None
     moved = shares / ranges / np.sqrt(noise.counts[row, used])
     variance = float(moved @ noise.covariance[np.ix_(used, used)] @ moved)
     half = t_half_width(Spread(variance, noise.degrees))

@@ -69,25 +69,44 @@ class SharedColumns:
     def noise(self) -> Noise | None:
         """The pooled spread; None where nothing is known of it.
 
-        Pretrainings of a row that have all columns are compared with the row's means. The covariance of what
-        is left is pooled over rows, as in an analysis of variance: two pretrainings of a row say too little
-        of its own. It is taken for rows with a single pretraining as well. Where no row has two, the
-        intervals over images count, if all records state them.
+        The covariance of how pretrainings differ from their row's means, pooled over rows as in an analysis
+        of variance: two pretrainings of a row say too little of its own. It is taken for rows with a single
+        pretraining as well. Where no row has two, the intervals over images count, if all records state
+        them.
         """
         sums, degrees = np.zeros((len(self.keys), len(self.keys))), 0
-        for row in self.runs:
-            common = set(row[0].names).intersection(*(cell.names for cell in row))
-            if len(common) < 2:
-                continue
-            ordered = [dict(zip(cell.names, cell.means, strict=True)) for cell in row]
-            table = np.array([[cell[name] for cell in ordered] for name in sorted(common)]) * self.signs
-            rest = table - table.mean(axis=0)
-            sums += rest.T @ rest
-            degrees += len(common) - 1
+        for row in range(len(self.names)):
+            if (rest := self._deviations(row)) is not None:
+                sums += rest.T @ rest
+                degrees += len(rest) - 1
         if not degrees or not any(cell.varies for row in self.runs for cell in row):
             return self._over_images()
-        counts = np.array([[len(cell.means) for cell in row] for row in self.runs], dtype=np.float64)
-        return Noise(sums / degrees, counts, degrees, "pretrainings")
+        return Noise(sums / degrees, self._counts, degrees, "pretrainings")
+
+    def noise_of(self, row: int) -> Noise | None:
+        """The row's own spread over pretrainings; None where not two of them have all columns."""
+        rest = self._deviations(row)
+        if rest is None:
+            return None
+        return Noise(rest.T @ rest / (len(rest) - 1), self._counts, len(rest) - 1, "pretrainings")
+
+    @functools.cached_property
+    def _counts(self) -> NDArray[np.float64]:
+        return np.array([[len(cell.means) for cell in row] for row in self.runs], dtype=np.float64)
+
+    def _deviations(self, row: int) -> NDArray[np.float64] | None:
+        """Return how a row's pretrainings that have all columns differ from their mean.
+
+        Of shape (pretrainings, columns); None for fewer than two.
+        """
+        cells = self.runs[row]
+        common = set(cells[0].names).intersection(*(cell.names for cell in cells))
+        if len(common) < 2:
+            return None
+        by_name = [dict(zip(cell.names, cell.means, strict=True)) for cell in cells]
+        table = np.array([[cell[name] for cell in by_name] for name in sorted(common)]) * self.signs
+        rest: NDArray[np.float64] = table - table.mean(axis=0)
+        return rest
 
     def _over_images(self) -> Noise | None:
         from scipy.special import ndtri

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.pooled import Key, Noise, SharedColumns
 from mmbench.leaderboard.statistics.runs import Measured
-from mmbench.leaderboard.statistics.spread import TAIL
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
+MOST_ROWS = 40  # of intervals: each pair is tested in each column
 DRAWS = 2000
 DRAWN_AT_ONCE = 2_000_000  # numbers in memory: 16 MB
 
@@ -39,15 +41,14 @@ class RankSummary:
 
     Attributes:
         mean: of its ranks in the columns, among ranked rows; 1 is best.
-        interval: 95% interval of it; None where the spread is unknown.
-        p_best: probability that it has the lowest mean rank; None where the interval is.
-        basis: whether both are over pretrainings or, where no row has two, over images.
+        interval: 95% interval of it, for this row alone; None where none of the row's differences can be
+            tested, and for more than `MOST_ROWS` rows.
+        p_best: share of draws in which it has the lowest mean rank; None where the spread is unknown.
     """
 
     mean: float
     interval: tuple[float, float] | None
     p_best: float | None
-    basis: Literal["pretrainings", "images"] | None = None
 
 
 def ranked_columns(measured: Mapping[str, Set[Key]], controls: Set[str]) -> RankedColumns:
@@ -68,15 +69,18 @@ def ranked_columns(measured: Mapping[str, Set[Key]], controls: Set[str]) -> Rank
     kind = "rows" if set(voters) == set(measured) else "pretrained rows"
     if not rows:
         return RankedColumns((), (), f"No overall rank: no row has all columns that most {kind} have.")
+    without = (
+        f" Of more than {MOST_ROWS} ranked rows the ranks have no intervals." if len(rows) > MOST_ROWS else ""
+    )
     if len(columns) == len(every):
         which = f"all {len(every)} columns" if len(every) > 1 else "the one column"
         words = f"Mean ranks are over {which}, among the {len(rows)} of {len(measured)} rows that have them."
-        return RankedColumns(columns, rows, words)
+        return RankedColumns(columns, rows, words + without)
     words = (
         f"Mean ranks are over the {len(columns)} of {len(every)} columns that more than half of the {kind} "
         f"have, among the {len(rows)} of {len(measured)} rows that have them all."
     )
-    return RankedColumns(columns, rows, words)
+    return RankedColumns(columns, rows, words + without)
 
 
 def mean_ranks(
@@ -84,10 +88,10 @@ def mean_ranks(
 ) -> dict[str, RankSummary]:
     """Return the mean rank of each row with its uncertainty, among these rows.
 
-    Parametric resampling: the means of all rows are drawn anew around those measured, with the pooled spread
-    over pretrainings (see `SharedColumns.noise`), in which columns of one pretraining vary together. The
-    interval holds 95% of the mean ranks of the draws, and p_best is the share of draws in which the row has
-    the lowest; rows that share it share the draw.
+    The intervals are those of `_intervals`. For p_best the means of all rows are drawn anew around those
+    measured, with the pooled spread over pretrainings (see `SharedColumns.noise`), in which columns of one
+    pretraining vary together: the share of draws in which the row has the lowest mean rank. Rows that share
+    it share the draw.
 
     Args:
         cells: by column and row: the runs; all columns have the same rows.
@@ -96,24 +100,49 @@ def mean_ranks(
     shared = SharedColumns.of(cells, higher)
     if not shared.names:
         return {}
-    means = ranks_of(shared.scores).mean(axis=1)
-    if (noise := shared.noise) is None or len(shared.names) < 2:
-        return {
-            name: RankSummary(float(mean), None, None) for name, mean in zip(shared.names, means, strict=True)
-        }
-    drawn = _drawn_mean_ranks(shared.scores, noise)
-    low, high = np.quantile(drawn, [TAIL, 1 - TAIL], axis=0)
-    first = np.isclose(drawn, drawn.min(axis=1, keepdims=True), rtol=0, atol=1e-6)
-    best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+    means = ranks_of(shared.scores).mean(axis=1).tolist()
+    best: list[float | None] = [None] * len(means)
+    if (noise := shared.noise) is not None and len(means) > 1:
+        drawn = _drawn_mean_ranks(shared.scores, noise)
+        first = np.isclose(drawn, drawn.min(axis=1, keepdims=True), rtol=0, atol=1e-6)
+        best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+    intervals = _intervals(shared) if len(means) <= MOST_ROWS else [None] * len(means)
     return {
-        name: RankSummary(
-            float(means[place]),
-            (min(float(low[place]), float(means[place])), max(float(high[place]), float(means[place]))),
-            float(best[place]),
-            noise.basis,
-        )
-        for place, name in enumerate(shared.names)
+        name: RankSummary(*found) for name, *found in zip(shared.names, means, intervals, best, strict=True)
     }
+
+
+def _intervals(shared: SharedColumns) -> list[tuple[float, float] | None]:
+    """Return by row the 95% interval of its mean rank; None where no difference of the row can be tested.
+
+    A row's differences to all others in all columns are tested as everywhere on the board, their p values
+    adjusted by Holm over all of them. In a column its rank is at least 1 + the number of rows that are better
+    beyond chance, and at most the number of rows less those that are worse. The means of both ends over the
+    columns bound the mean rank: they fail only where one of the row's findings is false, which has a
+    probability of 5% at most, however close the rows are.
+
+    Source: Mogstad, Romano, Shaikh, Wilhelm, Review of Economic Studies 91, 2024.
+    """
+    rows, columns = shared.scores.shape
+    p, sign = np.full((2, rows, rows, columns), np.nan)
+    for one, other in itertools.combinations(range(rows), 2):
+        for column in range(columns):
+            found = difference_of(shared.runs[one][column], shared.runs[other][column])
+            if found.p is not None:
+                p[one, other, column] = p[other, one, column] = found.p
+                sign[one, other, column] = np.sign(found.value) * shared.signs[column]
+                sign[other, one, column] = -sign[one, other, column]
+    intervals: list[tuple[float, float] | None] = []
+    for row in range(rows):
+        tested = np.isfinite(p[row])
+        if not tested.any():
+            intervals.append(None)
+            continue
+        sure = np.array(holm(p[row][tested].tolist())) < SIGNIFICANCE
+        sides = sign[row][tested][sure]
+        better, worse = int((sides < 0).sum()), int((sides > 0).sum())
+        intervals.append((1 + better / columns, rows - worse / columns))
+    return intervals
 
 
 def _drawn_mean_ranks(scores: NDArray[np.float64], noise: Noise) -> NDArray[np.float64]:

@@ -197,6 +197,22 @@ def test_equal_times_are_not_warned_of_and_unequal_epochs_are(record: Make, writ
     assert "different numbers of pretraining epochs" in read_board(unequal).footnotes[0]
 
 
+def test_unknown_epochs_are_called_unknown(record: Make, write: Write) -> None:
+    same: dict[str, object] = {"pretrain_seconds": 30.0, "epochs": None}
+    root = write(record("moco", card_changes=same), record("mscn", card_changes=same))
+    assert read_board(root).footnotes[0] == (
+        "The pretraining epochs of the arms are unknown: ranks may mix method and budget."
+    )
+    slow = write(record("erase", card_changes={**same, "pretrain_seconds": 60.0}))
+    assert read_board(slow).footnotes[0] == (
+        "The pretraining epochs of the arms are unknown, and their pretraining took 30 s (moco) to 60 s "
+        "(erase) of wall time, a factor of 2.0: ranks mix method and budget."
+    )
+    known = write(record("mixmask", card_changes={**same, "epochs": 9}))
+    assert "of some arms are unknown (" in read_board(known).footnotes[0]
+    assert not any("None" in note for note in read_board(known).footnotes)
+
+
 def test_uncommitted_changes_and_two_machines_are_told(record: Make, write: Write) -> None:
     clean = record("moco")
     dirty = clean.provenance.model_copy(update={"git_dirty": True, "device": "NVIDIA H200"})

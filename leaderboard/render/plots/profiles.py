@@ -30,7 +30,12 @@ def iqm_plot(board: Board) -> Plot | None:
     means = [values[row.name][0] for row in shown]
     room = 0.4 * (max(means) - min(means)) or 0.1
     limits = min(means) - room, max(means) + room
-    bounds = [(y, *values[row.name][1:], COLOURS[drawing.role(row)]) for y, row in enumerate(shown)]
+    bounds = [
+        (y, low, high, COLOURS[drawing.role(row)])
+        for y, row in enumerate(shown)
+        for _, low, high in (values[row.name],)
+        if low is not None and high is not None
+    ]
     drawing.draw_intervals(axes, bounds, limits)
     for y, (row, mean) in enumerate(zip(shown, means, strict=True)):
         axes.plot([mean], [y], "o", color=COLOURS[drawing.role(row)], markersize=5.5)
