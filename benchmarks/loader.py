@@ -1,0 +1,202 @@
+"""Images per second from files, over torchvision's loader with as many workers, as ratios in one run.
+
+python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N]
+
+- pretrain_FORMAT: two random crops of 224 px, over ImageFolder with torchvision's RandomResizedCrop twice;
+- evaluate_FORMAT: short side 256 px and the centre 224 px, over ImageFolder with Resize and CenterCrop;
+- ..._processor: the same in processor time of all processes, which other programs disturb less;
+- decode_FORMAT: torchvision's `decode_image` alone over all that one of our processes does for two crops: the
+  share that no change of ours can remove. No goal.
+
+Images are synthetic: smooth noise with the falling spectrum of photographs, 500 x 375 px, quality 90.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.io import decode_image
+from torchvision.transforms import v2
+
+from mmbench.data import ImageFiles
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.sources.base import Part
+from mmbench.pretrain.sources.files import FileSource
+from mmbench.transfer.inputs.images import FileImages
+
+CPU = torch.device("cpu")
+WIDTH, HEIGHT, FED, RESIZED, BATCH = 500, 375, 224, 256, 64
+DIFFERENT = 32  # files of a format; a pass reads them several times over
+PASSES = {"jpg": 6, "png": 2, "webp": 2}
+GOAL = 1.8
+Rows = dict[str, dict[str, object]]
+
+
+def photograph(generator: np.random.Generator) -> Image.Image:
+    """Return smooth colour noise: the amplitude falls as 1 / frequency, as in photographs."""
+    down, across = np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None, :]
+    falling = 1 / np.maximum(np.hypot(down, across), 1 / WIDTH)
+    grey = generator.normal(size=(HEIGHT, WIDTH, 1))
+    noise = np.fft.rfft2(0.8 * grey + 0.4 * generator.normal(size=(HEIGHT, WIDTH, 3)), axes=(0, 1))
+    waves = np.fft.irfft2(noise * falling[..., None], (HEIGHT, WIDTH), axes=(0, 1))
+    waves *= 50 / waves.std()
+    return Image.fromarray(np.clip(128 + waves, 0, 255).astype(np.uint8))
+
+
+def write_images(folder: Path) -> None:
+    """Write the same photographs in every format, two classes each."""
+    generator = np.random.default_rng(0)
+    for number in range(DIFFERENT):
+        image = photograph(generator)
+        for name in PASSES:
+            place = folder / name / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            image.save(place / f"{number:04}.{name}", **({} if name == "png" else {"quality": 90}))
+
+
+class TwoCrops:
+    """Two random crops of one image, in the ordinary loop's way."""
+
+    def __init__(self, scale: tuple[float, float], aspect: tuple[float, float]) -> None:
+        crop = v2.RandomResizedCrop(FED, scale, aspect, antialias=True)
+        self.once = v2.Compose([crop, v2.PILToTensor()])
+
+    def __call__(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+        return self.once(image), self.once(image)
+
+
+class Loaders:
+    """One pass over a format's files, by mmbench and by torchvision."""
+
+    def __init__(self, folder: Path, passes: int, workers: int) -> None:
+        self.workers = workers
+        self.order = torch.cat([torch.randperm(DIFFERENT) for _ in range(passes)])
+        paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+        self.files = ImageFiles(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
+        self.files.__dict__["contents"] = [b""] * len(paths)  # not what is measured
+        self.config = resolve_config(
+            "mixmask-imagenet", data=str(folder), epochs=1, device="cpu", overrides=(f"workers={workers}",)
+        )
+        crops = self.config.augmentation
+        self.folder = folder
+        self.two = TwoCrops(crops.crop_scale, crops.crop_aspect)
+        self.centre = v2.Compose([v2.Resize(RESIZED, antialias=True), v2.CenterCrop(FED), v2.PILToTensor()])
+
+    def ours_pretrain(self) -> Iterable[object]:
+        source = FileSource("benchmark", self.files, FED, self.config, CPU)
+        return source.batches(Part(0, part) for part in self.order.split(BATCH))
+
+    def ours_evaluate(self) -> Iterable[object]:
+        return FileImages(self.files, FED, self.workers, RESIZED).centre_crops(self.order.split(BATCH))
+
+    def theirs(self, transform: Callable[[Image.Image], object]) -> Iterable[object]:
+        return DataLoader(
+            ImageFolder(self.folder, transform),
+            batch_sampler=[part.tolist() for part in self.order.split(BATCH)],
+            num_workers=self.workers,
+        )
+
+    def works(self) -> dict[str, Callable[[], Iterable[object]]]:
+        """Return what is timed: ours and torchvision's, for both uses."""
+        return {
+            "pretrain ours": self.ours_pretrain,
+            "pretrain torchvision": lambda: self.theirs(self.two),
+            "evaluate ours": self.ours_evaluate,
+            "evaluate torchvision": lambda: self.theirs(self.centre),
+        }
+
+
+def processor() -> float:
+    """Return the processor time of this process and of all children that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
+
+
+def timed(work: Callable[[], Iterable[object]]) -> tuple[float, float]:
+    """Return wall and processor seconds of a pass, the start of its workers included."""
+    wall, used = time.perf_counter(), processor()
+    for _ in work():
+        pass
+    return time.perf_counter() - wall, processor() - used
+
+
+def row(value: float, goal: float | None) -> dict[str, object]:
+    return {"value": value, "goal": goal, "better": "higher"}
+
+
+def measure(folder: Path, name: str, rounds: int, workers: int) -> Rows:
+    """Time whole passes, interleaved, so that a noisy minute meets all of them."""
+    loaders = Loaders(folder / name, PASSES[name], workers)
+    times: dict[str, list[tuple[float, float]]] = {work: [] for work in loaders.works()}
+    for _ in range(rounds):
+        for work, run in loaders.works().items():
+            times[work].append(timed(run))
+    count = len(loaders.order)
+    for work, found in times.items():
+        wall, used = (statistics.median(column) for column in zip(*found, strict=True))
+        print(f"{name:5} {work:21} {count / wall:6.0f} images/s, {1000 * used / count:6.2f} ms of processor")
+    rows: Rows = {}
+    for use in ("pretrain", "evaluate"):
+        pairs = list(zip(times[f"{use} torchvision"], times[f"{use} ours"], strict=True))
+        for column, suffix in ((0, ""), (1, "_processor")):
+            ratio = statistics.median(theirs[column] / ours[column] for theirs, ours in pairs)
+            rows[f"{use}_{name}{suffix}"] = row(ratio, GOAL)
+    return rows | measure_decoding(loaders, name, rounds)
+
+
+def measure_decoding(loaders: Loaders, name: str, rounds: int) -> Rows:
+    """Time decoding alone and all that is done for two crops, on one core."""
+    source = FileSource("benchmark", loaders.files, FED, loaders.config, CPU)
+    contents = [
+        torch.from_numpy(np.fromfile(loaders.folder / path, np.uint8)) for path in loaders.files.paths
+    ]
+    shares = []
+    for _ in range(rounds):
+        started = time.process_time()
+        for content in contents:
+            decode_image(content)
+        decoding = time.process_time() - started
+        for index in range(DIFFERENT):
+            source.crops[0, index]
+        shares.append(decoding / (time.process_time() - started - decoding))
+    return {f"decode_{name}": row(statistics.median(shares), None)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, {options.workers} workers, torch {torch.__version__}")
+    rows: Rows = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        write_images(Path(scratch))
+        for name in PASSES:
+            rows |= measure(Path(scratch), name, options.rounds, options.workers)
+    for name, found in rows.items():
+        goal = "no goal" if found["goal"] is None else f"goal: at least {found['goal']}"
+        print(f"{name:24} {found['value']:6.2f}   {goal}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
