@@ -20,6 +20,7 @@ from mmbench.processes import cores
 LARGEST_RESIZED = (
     2**24
 )  # pixels: a longer image, such as 1 x 60,000, is cut to its middle before it is resized
+REDUCING_GAP = 3.0  # Pillow: an image that is made six times smaller or more is first averaged in blocks
 STORED_OVER_FED = 1.25  # stored images leave room for crops
 AT_A_TIME = 64  # images that a thread decodes before it takes others
 
@@ -66,21 +67,33 @@ def read_image(path: Path, size: int) -> Array:
     Raises:
         UserError: the file is not an image, or is truncated.
     """
-    image = open_rgb(path)
+    return middle_square(open_rgb(path), size)
+
+
+def middle_square(image: Image.Image, size: int) -> Array:
+    """Return an RGB image as (size, size, 3) uint8: short side resized to `size`, middle kept."""
     width, height = image.size
-    if max(width, height) * size**2 > LARGEST_RESIZED * min(width, height):
+    if is_extreme(width, height, size):
         image = _middle(image)
         width, height = image.size
     if min(width, height) != size:
-        scale = size / min(width, height)
         image = image.resize(
-            (max(size, round(width * scale)), max(size, round(height * scale))),
-            Image.Resampling.BILINEAR,
-            reducing_gap=3.0,
+            resized_size(width, height, size), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP
         )
     width, height = image.size
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def is_extreme(width: int, height: int, size: int) -> bool:
+    """Return whether an image is so long that only its middle is resized."""
+    return max(width, height) * size**2 > LARGEST_RESIZED * min(width, height)
+
+
+def resized_size(width: int, height: int, size: int) -> tuple[int, int]:
+    """Return width and height at which the short side has `size` pixels."""
+    scale = size / min(width, height)
+    return max(size, round(width * scale)), max(size, round(height * scale))
 
 
 def _middle(image: Image.Image) -> Image.Image:

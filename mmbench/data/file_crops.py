@@ -1,18 +1,21 @@
-"""Random crops of images on disk, decoded no larger than needed."""
+"""Crops of images on disk: random ones, decoded no larger than needed, and the centre."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from mmbench.crops import draw_crops
-from mmbench.data.decoding import open_rgb
+from mmbench.crops import Crops, draw_crops
+from mmbench.data.box_resize import resize, resize_box
+from mmbench.data.decoding import REDUCING_GAP, is_extreme, middle_square, resized_size
+from mmbench.data.file_pixels import read_pixels
+from mmbench.preprocessing import centre_crop
 
 
 def generator_of(*key: int) -> Generator:
@@ -39,25 +42,46 @@ def random_crops(
     Raises:
         UserError: the image cannot be read.
     """
-    place, sizes = generator.get_state(), []
+    place = generator.get_state()
+
+    @functools.cache
+    def drawn(stored: tuple[int, int]) -> Crops:
+        generator.set_state(place)
+        return draw_crops(count, stored[::-1], scale, aspect, generator)
 
     def at_least(stored: tuple[int, int]) -> tuple[int, int]:
         """Return the size at which the smallest crop still has `size` pixels a side."""
         width, height = stored
-        crops = draw_crops(count, (height, width), scale, aspect, generator)
-        generator.set_state(place)
+        crops = drawn(stored)
         enlarge = size / min(float(crops.height.min()), float(crops.width.min()))
-        sizes.append(stored)
         return math.ceil(width * min(1.0, enlarge)), math.ceil(height * min(1.0, enlarge))
 
-    image = open_rgb(path, at_least)
-    width, height = sizes[0] if sizes else image.size  # of a JPEG, before it was decoded smaller
-    crops = draw_crops(count, (height, width), scale, aspect, generator)
-    across, down = image.width / width, image.height / height
-    found = []
-    for top, left, tall, wide in zip(*(value.tolist() for value in crops), strict=True):
-        right, bottom = min(image.width, (left + wide) * across), min(image.height, (top + tall) * down)
-        box = (left * across, top * down, right, bottom)
-        resized = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-        found.append(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1))
-    return torch.stack(found)
+    pixels, stored = read_pixels(path, at_least)
+    (width, height), crops = stored, drawn(stored)
+    tall_pixels, wide_pixels = pixels.shape[:2]
+    across, down = wide_pixels / width, tall_pixels / height
+    found = torch.empty((count, 3, size, size), dtype=torch.uint8)
+    for crop, top, left, tall, wide in zip(found, *(value.tolist() for value in crops), strict=True):
+        right, bottom = min(wide_pixels, (left + wide) * across), min(tall_pixels, (top + tall) * down)
+        resize_box(pixels, (left * across, top * down, right, bottom), crop)
+    return found
+
+
+def centre_crop_of(path: Path, short_side: int, size: int) -> Tensor:
+    """Return the centre of one image whose short side was resized to `short_side`, uint8 (3, size, size).
+
+    Raises:
+        UserError: the image cannot be read.
+    """
+    pixels = read_pixels(path).pixels
+    height, width = pixels.shape[:2]
+    wide, tall = resized_size(width, height, short_side)
+    averaged = max(width / wide, height / tall) >= 2 * REDUCING_GAP
+    if averaged or is_extreme(width, height, short_side):
+        square = middle_square(Image.fromarray(pixels), short_side).copy()
+    else:
+        resized = pixels if min(width, height) == short_side else resize(pixels, tall, wide)
+        top, left = (resized.shape[0] - short_side) // 2, (resized.shape[1] - short_side) // 2
+        square = resized[top : top + short_side, left : left + short_side]
+    crop = centre_crop(torch.from_numpy(square).permute(2, 0, 1)[None], size)[0]
+    return crop.contiguous()

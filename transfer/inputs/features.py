@@ -15,9 +15,10 @@ from mmbench.distributed import gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
-from mmbench.transfer.inputs.images import Images
+from mmbench.transfer.inputs.images import FileImages, Images
 
 BATCH = 128
+RESIZE = 2  # of image files: 1 by Pillow, 2 by torch, which differ by the rounding
 
 
 def is_pixels(backbone: Backbone) -> bool:
@@ -59,7 +60,9 @@ class PooledFeatures:
 
     def facts(self) -> dict[str, Any]:
         """Return weights, preprocessing, pixels and how they are computed."""
+        resized = {"resize": RESIZE} if isinstance(self.images, FileImages) else {}
         return {
+            **resized,
             "weights": weights_digest(self.backbone),
             "pixels": is_pixels(self.backbone),
             "preprocessing": self.backbone.card.preprocessing.model_dump(mode="json"),

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import Dataset, ImageFiles, ImageSplit
 from mmbench.data.ahead import read_batches
-from mmbench.data.decoding import read_image
+from mmbench.data.file_crops import centre_crop_of
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.preprocessing import centre_crop
@@ -115,14 +115,12 @@ class _CentreCrops(TorchDataset[Any]):
 
     def __init__(self, images: FileImages) -> None:
         self.images = images
-        self.stored = images.resized
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            image = torch.from_numpy(read_image(self.images.path(index), self.stored).copy())
+            return centre_crop_of(self.images.path(index), self.images.resized, self.images.size)
         except UserError as error:
             return str(error)
-        return centre_crop(image.permute(2, 0, 1)[None], self.images.size)[0]
 
 
 def _stack(found: list[Tensor | str]) -> Tensor | str:

@@ -10,13 +10,20 @@ from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, load_dataset
+from mmbench.data.decoding import read_image
 from mmbench.distributed import own_share
 from mmbench.errors import UserError
+from mmbench.preprocessing import centre_crop
+from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs import batches as batch_inputs
+from mmbench.transfer.inputs import features
 from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.batches import Batching, FileBatches, MemoryBatches, training_batches
+from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.features import PooledFeatures
 from mmbench.transfer.inputs.images import FileImages, MemoryImages, open_images
 
 CPU = torch.device("cpu")
@@ -90,6 +97,32 @@ def test_evaluation_sees_the_middle_of_resized_images(from_files: FileImages) ->
         expected = transforms.center_crop(transforms.resize(whole, [37], antialias=True), [32, 32])
         tolerance = 8 if image.mode == "P" else 5  # half a pixel of shift; in dithered colours it shows
         assert (crop.float() - expected.float()).abs().mean() < tolerance, index
+
+
+@pytest.mark.parametrize(("size", "resized"), [(32, 37), (32, 32), (32, 28), (8, 8), (64, 70)])
+def test_evaluation_is_pillows_to_the_rounding(from_files: FileImages, size: int, resized: int) -> None:
+    images = FileImages(from_files.files, size, 0, resized)
+    (found,) = images.centre_crops([torch.arange(24)])
+    different = []
+    for index, crop in enumerate(found):
+        square = torch.from_numpy(read_image(images.path(index), resized).copy()).permute(2, 0, 1)
+        expected = centre_crop(square[None], size)[0]
+        different.append((crop.int() - expected.int()).abs())
+    # An image that is enlarged to the fed size is resized twice.
+    assert int(torch.stack(different).max()) <= (1 if resized >= size else 2)
+    assert torch.stack(different).float().mean() < 0.05
+
+
+def test_features_of_files_have_an_address_of_their_own(
+    from_files: FileImages, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored features of the resize before are not read; those of images in memory are."""
+    for images, differs in ((from_files, True), (MemoryImages(dataset.split("train"), 16), False)):
+        source = PooledFeatures(random_backbone("mixmask_resnet8", 0), images, Compute(CPU))
+        now = FeatureBank().address_of(source)
+        monkeypatch.setattr(features, "RESIZE", 1)
+        assert (FeatureBank().address_of(source) != now) == differs
+        monkeypatch.undo()
 
 
 def test_workers_change_nothing(from_files: FileImages) -> None:

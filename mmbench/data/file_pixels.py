@@ -1,0 +1,105 @@
+"""Pixels of image files as arrays. Usual JPEGs take a shorter way to the same pixels as `open_rgb`."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mmbench.data.decoding import Array, open_rgb
+from mmbench.data.pixel_modes import orientation
+
+# Where Pillow finds an orientation.
+METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+AtLeast = Callable[[tuple[int, int]], tuple[int, int]]
+
+
+class FilePixels(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        pixels: upright RGB, uint8 (H, W, 3).
+        stored: upright (width, height) of the file; larger where a JPEG was decoded smaller.
+    """
+
+    pixels: Array
+    stored: tuple[int, int]
+
+
+def read_pixels(path: Path, at_least: AtLeast | None = None) -> FilePixels:
+    """Return one image; what the shorter way does not cover, or fails on, is read by `open_rgb`.
+
+    Args:
+        at_least: as in `open_rgb`.
+
+    Raises:
+        UserError: as in `open_rgb`.
+    """
+    try:
+        with Image.open(path) as opened:
+            found = _usual_jpeg(opened, at_least)
+    except Exception:  # `open_rgb` reads it, or says what is wrong
+        found = None
+    if found is not None:
+        return FilePixels(found, (found.shape[1], found.shape[0]))
+    stored: list[tuple[int, int]] = []
+
+    def remember(size: tuple[int, int]) -> tuple[int, int]:
+        stored.append(size)
+        return size if at_least is None else at_least(size)
+
+    image = open_rgb(path, None if at_least is None else remember)
+    return FilePixels(np.array(image), stored[0] if stored else image.size)
+
+
+def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:
+    """Return the pixels of an upright grey or colour JPEG that is needed at its full size, None of others."""
+    if opened.format != "JPEG" or opened.mode not in ("RGB", "L") or not same_decoder():
+        return None
+    if any(name in opened.info for name in METADATA) and orientation(opened) != 1:
+        return None
+    width, height = opened.size
+    if at_least is not None:
+        opened.draft("RGB", at_least((width, height)))
+        if opened.size != (width, height):
+            return None
+    stream = getattr(opened, "fp", None)
+    if stream is None:
+        return None
+    stream.seek(0)
+    pixels = _decoded(stream.read())
+    return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _decoded(content: bytes) -> Array:
+    """Return the pixels of a JPEG as torchvision decodes them, without Pillow's layout of 4 bytes each."""
+    from torchvision.io import ImageReadMode, decode_jpeg  # deprecated there: a later version may lack it
+
+    image = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+    found: Array = image.permute(1, 2, 0).numpy()
+    return found
+
+
+@functools.cache
+def same_decoder() -> bool:
+    """Return whether the JPEG libraries of torchvision and Pillow give the same pixels, tried on one image.
+
+    Both wheels hold libjpeg-turbo; builds with other libraries differ in how they enlarge the colours. Where
+    they differ, or torchvision decodes no JPEG, Pillow reads all files.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (45, 61, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG", quality=90, subsampling="4:2:0")
+    try:
+        found = _decoded(stream.getvalue())
+    except (ImportError, RuntimeError):
+        return False
+    with Image.open(stream) as image:
+        return np.array_equal(found, np.asarray(image))

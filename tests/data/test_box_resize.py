@@ -1,0 +1,64 @@
+"""Boxes resized by torch are Pillow's to the rounding, their outermost pixels too."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmbench.data import box_resize
+from mmbench.data.box_resize import resize
+
+BILINEAR = Image.Resampling.BILINEAR
+
+
+def resize_box(pixels: np.ndarray, box: box_resize.Box, size: int) -> torch.Tensor:
+    crop = torch.zeros((3, size, size), dtype=torch.uint8)
+    box_resize.resize_box(pixels, box, crop)
+    return crop
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_boxes_are_pillows_to_the_rounding(data: st.DataObject) -> None:
+    """Noise of full contrast is the worst case; a value that is rounded once more may differ by two."""
+    height, width = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
+    tall, wide = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    top, left = data.draw(st.integers(0, height - tall)), data.draw(st.integers(0, width - wide))
+    size = data.draw(st.integers(1, 96))
+    pixels = noise(height, width)
+    box = (float(left), float(top), float(left + wide), float(top + tall))
+    found = resize_box(pixels, box, size)
+    expected = np.asarray(Image.fromarray(pixels).resize((size, size), BILINEAR, box=box))
+    different = np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected)
+    assert different.max() <= 2 and different[1:-1, 1:-1].max(initial=0) <= 1
+
+
+def test_few_values_of_a_crop_differ() -> None:
+    pixels = noise(375, 500)
+    for box in ((60.0, 20.0, 395.0, 355.0), (100.0, 10.0, 290.0, 230.0)):
+        found = resize_box(pixels, box, 224).permute(1, 2, 0).numpy().astype(int)
+        expected = np.asarray(Image.fromarray(pixels).resize((224, 224), BILINEAR, box=box))
+        different = np.abs(found - expected)
+        assert different.max() <= 1 and (different > 0).mean() < 0.02
+
+
+def test_boxes_between_pixels_are_pillows() -> None:
+    pixels = noise(60, 80)
+    box = (3.25, 4.5, 70.125, 51.75)
+    found = resize_box(pixels, box, 32).permute(1, 2, 0).numpy()
+    assert np.array_equal(found, np.asarray(Image.fromarray(pixels).resize((32, 32), BILINEAR, box=box)))
+
+
+@pytest.mark.parametrize("size", [(256, 341), (48, 64), (375, 500), (600, 800), (1, 1)])
+def test_whole_images_are_pillows_to_the_rounding(size: tuple[int, int]) -> None:
+    pixels = noise(375, 500)
+    found = resize(pixels, *size)
+    assert found.shape == (*size, 3)
+    expected = np.asarray(Image.fromarray(pixels).resize(size[::-1], BILINEAR))
+    assert np.abs(found.astype(int) - expected).max() <= 1

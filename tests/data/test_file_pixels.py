@@ -1,0 +1,124 @@
+"""Pixels of files on the shorter way are those of `open_rgb`, bit for bit; what it refuses stays refused."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmbench.data import file_pixels
+from mmbench.data.decoding import open_rgb
+from mmbench.data.file_pixels import read_pixels, same_decoder
+from mmbench.errors import UserError
+
+WIDTH, HEIGHT = 61, 45
+NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", **{"quality": 90, **options})
+    return stream.getvalue()
+
+
+def exif(turn: int) -> Image.Exif:
+    found = Image.Exif()
+    found[0x0112] = turn
+    return found
+
+
+COLOUR = Image.fromarray(NOISE)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+SHORTER = {
+    "4:2:0": jpeg(COLOUR, subsampling="4:2:0"),
+    "4:2:2": jpeg(COLOUR, subsampling="4:2:2"),
+    "4:4:4": jpeg(COLOUR, subsampling="4:4:4"),
+    "progressive": jpeg(COLOUR, progressive=True),
+    "coarse": jpeg(COLOUR, quality=5),
+    "grey": jpeg(COLOUR.convert("L")),
+    "stored as RGB": jpeg(COLOUR, keep_rgb=True),
+    "restart markers": jpeg(COLOUR, restart_marker_blocks=2),
+    "upright": jpeg(COLOUR, exif=exif(1)),
+    "trailing bytes": jpeg(COLOUR) + b"\0" * 40,
+}
+USUAL = {
+    "CMYK": jpeg(COLOUR.convert("CMYK")),
+    "turned by XMP": jpeg(COLOUR, xmp=XMP),
+    **{f"turned {turn}": jpeg(COLOUR, exif=exif(turn)) for turn in range(2, 9)},
+}
+
+
+@pytest.mark.parametrize("name", [*SHORTER, *USUAL])
+def test_pixels_are_those_of_open_rgb(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert same_decoder()
+    (tmp_path / "a.jpg").write_bytes({**SHORTER, **USUAL}[name])
+    expected = np.asarray(open_rgb(tmp_path / "a.jpg"))
+    used: list[str] = []
+
+    def remember(*arguments: object) -> Image.Image:
+        used.append(name)
+        return open_rgb(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(file_pixels, "open_rgb", remember)
+    for at_least in (None, lambda stored: stored):
+        found = read_pixels(tmp_path / "a.jpg", at_least)
+        assert np.array_equal(found.pixels, expected) and found.pixels.flags.writeable
+        assert found.stored == expected.shape[1::-1]
+    assert len(used) == (0 if name in SHORTER else 2)
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_jpeg_that_may_be_smaller_is_decoded_smaller(tmp_path: Path, turn: int) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(COLOUR.resize((160, 96)), exif=exif(turn)))
+    found = read_pixels(tmp_path / "a.jpg", lambda stored: (stored[0] // 4, stored[1] // 4))
+    width, height = (160, 96) if turn == 1 else (96, 160)
+    assert found.stored == (width, height) and found.pixels.shape == (height // 4, width // 4, 3)
+    expected = open_rgb(tmp_path / "a.jpg", lambda stored: (stored[0] // 4, stored[1] // 4))
+    assert np.array_equal(found.pixels, np.asarray(expected))
+
+
+def test_another_decoder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds whose JPEG libraries differ read all files by Pillow."""
+    (tmp_path / "a.jpg").write_bytes(SHORTER["4:2:0"])
+    expected = np.asarray(open_rgb(tmp_path / "a.jpg"))
+    decoded = file_pixels._decoded
+    monkeypatch.setattr(file_pixels, "_decoded", lambda content: decoded(content) ^ 1)
+    same_decoder.cache_clear()
+    try:
+        assert not same_decoder()
+        assert np.array_equal(read_pixels(tmp_path / "a.jpg").pixels, expected)
+    finally:
+        same_decoder.cache_clear()
+
+
+def outcome(path: Path, *, shorter: bool) -> np.ndarray | str:
+    try:
+        return read_pixels(path).pixels if shorter else np.asarray(open_rgb(path))
+    except UserError as error:
+        return str(error)
+
+
+@given(name=st.sampled_from(sorted(SHORTER)), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_read_or_refused_alike(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    content = bytearray(SHORTER[name])
+    for _ in range(data.draw(st.integers(0, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.jpg"
+    path.write_bytes(bytes(content[: data.draw(st.integers(len(content) // 8, len(content)))]))
+    found, expected = outcome(path, shorter=True), outcome(path, shorter=False)
+    assert found == expected if isinstance(expected, str) else np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 10, 500])
+def test_a_truncated_file_is_refused(tmp_path: Path, missing: int) -> None:
+    for content in SHORTER.values():
+        (tmp_path / "a.jpg").write_bytes(content.rstrip(b"\0")[:-missing])
+        expected = outcome(tmp_path / "a.jpg", shorter=False)
+        assert isinstance(expected, str)
+        assert outcome(tmp_path / "a.jpg", shorter=True) == expected
