@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def seconds(work: Callable[[], None], out: Path) -> float:
 def measure(source: Path, name: str, folder: Path, rounds: int) -> dict[str, dict[str, object]]:
     """Return the rows of one file; rounds are interleaved, so that a noisy minute meets all of them."""
     works: dict[str, Callable[[], None]] = {"bare": lambda: bare(source, folder / "bare.pth")}
-    works |= {to: (lambda to=to: full(source, folder / OUT[to], to)) for to in OUT}
+    works |= {to: partial(full, source, folder / OUT[to], to) for to in OUT}
     works["proof"] = lambda: full(source, folder / "proof", "timm", verify=True)
     outs = {to: folder / name for to, name in OUT.items()}
     outs |= {"bare": folder / "bare.pth", "proof": folder / "proof"}

@@ -36,7 +36,7 @@ GOALS = {
     "build_100k_cpu_seconds": 60.0,
     "growth": 1.2,
 }
-COLUMNS = {  # task: protocol, images, settings
+COLUMNS: dict[str, tuple[str, int, dict[str, Any]]] = {  # task: protocol, images, settings
     "knn": ("knn/patterns@2", 2000, {"neighbours": 20, "temperature": 0.1}),
     "linear": ("linear/patterns@2", 2000, {"weight_decays": [0.1]}),
     "lowshot": ("lowshot/k@2", 2000, {"shots": 4}),
@@ -172,7 +172,7 @@ def main() -> None:
     problems: list[str] = []
 
     def few(number: int, least: int = 24) -> int:
-        return max(least, round(number * arguments.scale))
+        return max(least, round(number * float(arguments.scale)))
 
     def attempt(what: str, work: Any) -> Any:
         try:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ CPU = torch.device("cpu")
 WIDTH, HEIGHT, FED, RESIZED, BATCH = 500, 375, 224, 256, 64
 DIFFERENT = 32  # files of a format; a pass reads them several times over
 PASSES = {"jpg": 6, "png": 2, "webp": 2}
+QUALITY: dict[str, dict[str, Any]] = {"jpg": {"quality": 90}, "png": {}, "webp": {"quality": 90}}
 GOAL = 1.8
 Rows = dict[str, dict[str, object]]
 
@@ -63,7 +65,7 @@ def write_images(folder: Path) -> None:
         for name in PASSES:
             place = folder / name / "ab"[number % 2]
             place.mkdir(parents=True, exist_ok=True)
-            image.save(place / f"{number:04}.{name}", **({} if name == "png" else {"quality": 90}))
+            image.save(place / f"{number:04}.{name}", **QUALITY[name])
 
 
 class TwoCrops:

@@ -25,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,14 @@ import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
+from mmbench.data.types import SPLITS
 from mmbench.results import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.execution import execute
 from mmbench.transfer.inputs.feature_bank import FeatureBank
-from mmbench.transfer.inputs.features import extract
+from mmbench.transfer.inputs.features import FrozenNetwork, pass_over
+from mmbench.transfer.inputs.images import open_images
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.run import TransferRun
@@ -126,12 +129,16 @@ def ratio(over: list[float], under: list[float]) -> float:
 
 
 def probe(
-    protocol: str, backbone: Backbone, dataset: Dataset, bank: FeatureBank | None = None, **overrides: object
+    protocol: str,
+    backbone: Backbone,
+    dataset: Dataset,
+    bank: FeatureBank | None = None,
+    overrides: Mapping[str, object] | None = None,
 ) -> None:
     """Run one probe, into a folder of its own, so that no record is found there."""
     with tempfile.TemporaryDirectory() as scratch:
-        task = resolve_task(None, protocol, dict(overrides))
-        run = TransferRun(task, backbone, dataset, 0, Compute(CPU), bank)
+        task = resolve_task(None, protocol, overrides)
+        run = TransferRun(task, backbone, dataset, 0, Compute(CPU), bank or FeatureBank())
         execute(run, ResultStore(Path(scratch)), Path(scratch) / "work")
 
 
@@ -143,18 +150,17 @@ def measure_heads(rounds: int) -> Rows:
         "1": {"learning_rates": RATES[1:2], "weight_decays": DECAYS[:1], "batch_norm": NORMS[1:]},
     }
     rows: Rows = {}
-    for name, protocol, fed, epochs in (
+    sweeps: tuple[tuple[str, str, int, dict[str, object]], ...] = (
         ("augmented", "linear/moco-sweep@1", FED, {"epochs": 2, "decay_epochs": []}),
         ("cached", "linear/sweep@1", LARGER, {}),
-    ):
+    )
+    for name, protocol, fed, epochs in sweeps:
         backbone, dataset = resnet(fed), synthetic(sizes, fed * STORED // FED)
         works: dict[str, Callable[[], object]] = {
-            heads: (lambda grid=grid, protocol=protocol, epochs=epochs, of=(backbone, dataset): probe(
-                protocol, *of, **grid, **epochs
-            ))
+            heads: partial(probe, protocol, backbone, dataset, None, {**grid, **epochs})
             for heads, grid in grids.items()
-        }  # fmt: skip
-        probe(protocol, backbone, dataset, **grids["1"], **{**epochs, "epochs": 1})  # warm up
+        }
+        probe(protocol, backbone, dataset, None, {**grids["1"], **epochs, "epochs": 1})  # warm up
         times = paired(works, rounds)
         print(
             f"{name} sweep: {', '.join(f'{k} heads {statistics.median(v):.2f} s' for k, v in times.items())}"
@@ -173,13 +179,14 @@ def measure_arithmetic(rounds: int) -> Rows:
     def heads(*several: object) -> LinearHeads:
         return LinearHeads(several, WIDTH, CLASSES, 0.9, generator, CPU)  # type: ignore[arg-type]
 
-    def train(trained: LinearHeads) -> None:
-        for batch, truth in zip(features, labels, strict=True):
-            trained.step(batch, truth)
+    def train(*trained: LinearHeads) -> None:
+        for one in trained:
+            for batch, truth in zip(features, labels, strict=True):
+                one.step(batch, truth)
 
     together, alone = heads(*grid), [heads(recipe) for recipe in grid]
     works: dict[str, Callable[[], object]] = {
-        "alone": lambda: [train(head) for head in alone],
+        "alone": lambda: train(*alone),
         "together": lambda: train(together),
     }
     paired(works, 1)  # warm up
@@ -195,8 +202,11 @@ def measure_bank(rounds: int) -> Rows:
     dataset = synthetic({"train": 2000, "val": 500, "test": 500}, LARGER)
 
     def bare() -> None:
-        for name in ("train", "val", "test"):
-            extract(backbone, dataset.split(name).images, CPU)  # type: ignore[arg-type]
+        network = FrozenNetwork(backbone, Compute(CPU))
+        for name in SPLITS:
+            images = open_images(dataset, name, LARGER, workers=0)
+            for _ in pass_over(network, images, 0, len(images)):
+                pass
 
     times: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -205,9 +215,7 @@ def measure_bank(rounds: int) -> Rows:
             for state in ("empty", "full"):  # a bank that was empty is full afterwards
                 bank = FeatureBank(Path(scratch))
                 for protocol in PROBES:
-                    works[f"{state} {protocol}"] = lambda protocol=protocol, bank=bank: probe(
-                        protocol, backbone, dataset, bank
-                    )
+                    works[f"{state} {protocol}"] = partial(probe, protocol, backbone, dataset, bank)
             for name, spent in paired(works, 1).items():
                 times.setdefault(name, []).extend(spent)
     print(", ".join(f"{name} {statistics.median(spent):.2f} s" for name, spent in times.items()))
@@ -215,8 +223,13 @@ def measure_bank(rounds: int) -> Rows:
                    for state in ("empty", "full"))  # fmt: skip
     parts = [a + b for a, b in zip(times["pass"], full, strict=True)]
     each = [4 * a + b for a, b in zip(times["pass"], full, strict=True)]
+
+    def pass_each() -> None:
+        for protocol in PROBES:
+            probe(protocol, backbone, dataset)
+
     if rounds > 1:  # once for real, beside the sum
-        real = seconds(lambda: [probe(protocol, backbone, dataset) for protocol in PROBES])
+        real = seconds(pass_each)
         print(f"with a pass each {real:.1f} s (sum of the parts {statistics.median(each):.1f} s)")
         each = [real] * rounds
     return {

@@ -65,7 +65,15 @@ def spent(command: tuple[str, ...], folder: Path) -> Seconds:
 
 def commands(data_root: Path) -> dict[str, tuple[str, ...]]:
     """Return what is measured, by name; {out} stands for a folder of records that is new in every round."""
-    knn = ("transfer", "--task", "knn", "--checkpoint", "random", "--arch", "mixmask_resnet8")
+    knn: tuple[str, ...] = (
+        "transfer",
+        "--task",
+        "knn",
+        "--checkpoint",
+        "random",
+        "--arch",
+        "mixmask_resnet8",
+    )
     knn += ("--data", "patterns", "--data-root", str(data_root), "--bank", "bank", "--out")
     return {
         BARE: (PYTHON, "-c", "pass"),
