@@ -74,13 +74,26 @@ class Engine:
             config.usage_tracking = 0
             self._executors = list(config.executors)
             self._held.enter_context(_logged(self.logs))
-            self._kernel = parsl.dataflow.dflow.DataFlowKernel(config)
+            self._kernel = self._started(parsl.dataflow.dflow.DataFlowKernel, config)
         except BaseException:
             self._held.close()
             raise
         for executor in self._executors:
             if client := getattr(executor, "command_client", None):
                 _limit(client)
+
+    def _started(self, kernel: Callable[[Any], Any], config: Any) -> Any:
+        """Return Parsl's kernel, which starts the interchanges; of one that does not start nothing is left.
+
+        Raises:
+            UserError: Parsl says why, such as two executors of one name, or a machine too busy to answer.
+        """
+        try:
+            return kernel(config)
+        except Exception as error:
+            stop_processes(self._driver.path)
+            reason = one_line(f"{type(error).__name__}: {error}", 300)
+            raise UserError(f"the engine cannot be started ({reason}); see {self.logs}") from error
 
     def _plain(self, logs: Path, settings: RunSettings) -> Path:
         """Return a path of the logs without blanks and such, which Parsl does not quote for the shell."""

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from cheap_cells import PERFORM, cell, count, plan
 
+from mmbench.errors import UserError
 from mmbench.tools.suite import configuration
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.drivers import VARIABLE
@@ -226,3 +227,18 @@ def test_two_runners_share_the_cells(tmp_path: Path) -> None:
     assert {state.status for state in named(tmp_path).values()} == {"done"}
     assert len({state.pid for state in named(tmp_path).values()}) > 2  # workers of both
     assert left_behind(tmp_path) == []
+
+
+def test_an_engine_that_does_not_start_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: object) -> None:
+        raise Exception("Interchange failed to start")  # as Parsl on a machine that is too busy
+
+    monkeypatch.setattr("parsl.dataflow.dflow.DataFlowKernel", fail)
+    with pytest.raises(
+        UserError, match=r"cannot be started \(.*failed to start\); see .*logs/parsl"
+    ) as error:
+        run_cells(plan([cell("one")]), SuiteFolder(tmp_path), observer=Seen(), perform=PERFORM)
+    assert "\n" not in str(error.value)
+    assert left_behind(tmp_path) == [] and not list(SuiteFolder(tmp_path).drivers.glob("*"))
