@@ -64,7 +64,7 @@ def test_differences_to_a_baseline(record: Callable[..., Result]) -> None:
 
 
 def test_intervals_and_p_values_against_scipy(record: Callable[..., Result]) -> None:
-    ours, theirs = [60.0, 61.0, 63.5], [50.0, 52.0, 51.5, 50.5]
+    ours, theirs = [60.0, 61.0, 63.5], [50.0, 52.0, 51.5]
     records = [record("mixmask", seed=seed, value=value) for seed, value in enumerate(ours)]
     records += [record("moco", seed=seed, value=value) for seed, value in enumerate(theirs)]
 
