@@ -1,6 +1,6 @@
 """Images per second from files, over torchvision's loader with as many workers, as ratios in one run.
 
-python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N]
+python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N] [--formats jpg,png,webp]
 
 - pretrain_FORMAT: two random crops of 224 px, over ImageFolder with torchvision's RandomResizedCrop twice;
 - evaluate_FORMAT: short side 256 px and the centre 224 px, over ImageFolder with Resize and CenterCrop;
@@ -40,7 +40,7 @@ from mmbench.transfer.inputs.images import FileImages
 CPU = torch.device("cpu")
 WIDTH, HEIGHT, FED, RESIZED, BATCH = 500, 375, 224, 256, 64
 DIFFERENT = 32  # files of a format; a pass reads them several times over
-PASSES = {"jpg": 6, "png": 2, "webp": 2}
+PASSES = {"jpg": 16, "png": 8, "webp": 8}
 QUALITY: dict[str, dict[str, Any]] = {"jpg": {"quality": 90}, "png": {}, "webp": {"quality": 90}}
 GOAL = 1.8
 Rows = dict[str, dict[str, object]]
@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--formats", type=lambda text: text.split(","), default=list(PASSES))
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -191,7 +192,7 @@ def main() -> None:
     rows: Rows = {}
     with tempfile.TemporaryDirectory() as scratch:
         write_images(Path(scratch))
-        for name in PASSES:
+        for name in options.formats:
             rows |= measure(Path(scratch), name, options.rounds, options.workers)
     for name, found in rows.items():
         goal = "no goal" if found["goal"] is None else f"goal: at least {found['goal']}"
