@@ -10,6 +10,8 @@ python benchmarks/probes.py [--json PATH] [--rounds N]
 - pass_each: the four with a pass each over the four from one bank; no goal;
 - knn_memory, knn_growth: MiB of its own that a fresh process takes at most for 1,000 queries against 128,000
   x 2,048 in half precision on disk (a tenth of ImageNet); that over the same for 64,000;
+- logreg_path: seconds of logreg/lbfgs@4 on 9,000 x 3,072: 45 strengths on 7,500, the last fit on all;
+- logreg_over_scikit_learn: the same on 2,000 x 256 over logreg/lbfgs@2, which is scikit-learn's L-BFGS;
 - bank_read, bank_sum: GB/s of copying and of adding up a bank's entry, from its address on, over those of a
   tensor in memory.
 
@@ -28,6 +30,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,9 +48,15 @@ from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import FrozenNetwork, pass_over
 from mmbench.transfer.inputs.images import open_images
 from mmbench.transfer.job import TransferJob
+from mmbench.transfer.metrics import percent_correct
+from mmbench.transfer.probes.refit import StrengthProbe
+from mmbench.transfer.probes.selection import Search
 from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.run import TransferRun
 from mmbench.transfer.tasks.linear.heads import LinearHeads, recipes
+from mmbench.transfer.tasks.logreg.newton import NewtonProbe
+from mmbench.transfer.tasks.logreg.scikit_learn import ScikitLearnProbe
+from mmbench.transfer.tasks.logreg.settings import LogregSettings, TorchLogregSettings
 
 CPU = torch.device("cpu")
 CLASSES, STORED, FED = 10, 40, 32
@@ -264,6 +273,48 @@ def measure_neighbours() -> Rows:
     return {"knn_memory": row(large, 400, "lower"), "knn_growth": row(large / small, 1.1, "lower")}
 
 
+def decaying(count: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features whose variance falls along their axes, as that of images does, and labels."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % CLASSES
+    centres = 0.3 * torch.randn((CLASSES, width), generator=generator)
+    deviation = (30 / torch.arange(1, width + 1)).sqrt().clamp_min(0.1)
+    return (torch.randn((count, width), generator=generator) + centres[labels]) * deviation, labels
+
+
+def whole_path(probe: StrengthProbe[Any], features: torch.Tensor, labels: torch.Tensor) -> None:
+    """Choose a strength on the last sixth, then fit all."""
+    cut = len(features) * 5 // 6
+    train, val = probe.prepare(features[:cut], features[cut:])
+    found: Search[Any] = Search(probe.strengths, probe.patience)
+    while not found.over:
+        model = probe.fit(train, labels[:cut], found.value, found.last)
+        found.add(model, percent_correct(probe.scores(model, val).argmax(dim=1), labels[cut:]))
+    both, _ = probe.prepare(features, features[:1])
+    probe.refit(both, labels, found.choice.chosen, found.best)
+
+
+def measure_logreg(rounds: int) -> Rows:
+    """Time the logistic regression on features that are there."""
+
+    def path(protocol: str, *data: torch.Tensor) -> None:
+        settings = resolve_task(None, protocol).settings
+        assert isinstance(settings, LogregSettings)
+        newton = isinstance(settings, TorchLogregSettings)
+        probe = NewtonProbe(settings, CLASSES, CPU) if newton else ScikitLearnProbe(settings, CLASSES)
+        whole_path(probe, *data)  # type: ignore[arg-type]
+
+    large, small = decaying(9000, 3072), decaying(2000, 256)
+    spent = seconds(lambda: path("logreg/lbfgs@4", *large))
+    names = {"newton": "logreg/lbfgs@4", "scikit_learn": "logreg/lbfgs@2"}
+    times = paired({name: (lambda of=of: path(of, *small)) for name, of in names.items()}, rounds)
+    print(", ".join(f"logreg of 2,000 x 256, {k} {statistics.median(v):.1f} s" for k, v in times.items()))
+    return {
+        "logreg_path": row(spent, 60, "lower"),
+        "logreg_over_scikit_learn": row(ratio(times["newton"], times["scikit_learn"]), 1, "lower"),
+    }
+
+
 def measure_reading(rounds: int) -> Rows:
     """Compare an entry of the bank, its pages in the cache, with a tensor in memory."""
     dataset = synthetic({"train": 16000, "val": 10, "test": 10})
@@ -304,11 +355,12 @@ def main() -> None:
     rows: Rows = measure_heads(options.rounds)
     rows |= measure_bank(options.rounds)
     rows |= measure_neighbours()
+    rows |= measure_logreg(options.rounds)
     rows |= measure_reading(options.rounds)
     for name, found in rows.items():
         bound = "at least" if found["better"] == "higher" else "at most"
         goal = "no goal" if found["goal"] is None else f"goal: {bound} {found['goal']}"
-        print(f"{name:18} {found['value']:7.2f}   {goal}")
+        print(f"{name:25} {found['value']:7.2f}   {goal}")
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

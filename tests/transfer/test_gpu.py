@@ -22,6 +22,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "linear/moco@1": {"epochs": 8, "batch_size": 40, "learning_rate": 1.0, "decay_epochs": [6]},
     "linear/moco-sweep@1": {"epochs": 4, "batch_size": 40, "learning_rates": [0.1, 1.0]},
     "logreg/lbfgs@1": {"candidates": 6},
+    "logreg/lbfgs@4": {"candidates": 6},
     "lowshot/k@1": {"shots": [1, 4], "draws": 2},
     "semisup/patterns-10pct@1": {"epochs": 4, "batch_size": 6},
     "finetune/patterns@1": {"epochs": 4, "batch_size": 40},

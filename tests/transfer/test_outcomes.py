@@ -28,7 +28,7 @@ RUNS: dict[str, dict[str, object]] = {
     "knn/patterns@2": {},
     "knn/grid@2": {"neighbours": [1, 5], "temperatures": [0.1]},
     "linear/patterns@2": {"weight_decays": [0.1]},
-    "logreg/lbfgs@3": {"candidates": 2},
+    "logreg/lbfgs@4": {"candidates": 2},
     "finetune/patterns@2": SHORT,
     "semisup/patterns-10pct@2": SHORT,
 }

@@ -23,6 +23,10 @@ RUNS = {
     "linear/moco@1": {"epochs": 4, "batch_size": 50, "learning_rate": 1.0, "decay_epochs": [2]},
     "linear/moco-sweep@1": {"epochs": 4, "batch_size": 50, "learning_rates": [0.1, 1.0]},
     "linear/sweep@1": {"epochs": 4, "batch_size": 50, "learning_rates": [0.1, 1.0]},
+    "linear/patterns@2": {"weight_decays": [3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001], "patience": 9},
+    "logreg/lbfgs@2": {"candidates": 8, "weakest": 0.001},
+    "logreg/lbfgs@3": {"candidates": 8, "weakest": 0.001},
+    "logreg/lbfgs@4": {"candidates": 8, "weakest": 0.001},
     "finetune/patterns@1": {"epochs": 4, "batch_size": 50},
     "semisup/patterns-10pct@1": {"epochs": 8, "batch_size": 6},
 }

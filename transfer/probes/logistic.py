@@ -26,6 +26,10 @@ class Head(NamedTuple):
         """Return logits (N, classes) of features (N, C)."""
         return F.linear(features, self.weight, self.bias)
 
+    def to(self, device: torch.device | str) -> Head:
+        """Return it on another device."""
+        return Head(self.weight.to(device), self.bias.to(device), self.converged)
+
 
 class Solver(NamedTuple):
     """When a fit ends.

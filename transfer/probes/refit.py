@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from mmbench.distributed import on_main
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import percent_correct, require_finite
 from mmbench.transfer.outcomes import classified
-from mmbench.transfer.probes.selection import Axis, Choice, Model, search
+from mmbench.transfer.probes.selection import Axis, Choice, Model, Search
+from mmbench.transfer.resume import state_of
 
 
 def split_labels(job: TransferJob, *splits: Split) -> dict[Split, Tensor]:
@@ -63,7 +64,7 @@ class StrengthProbe(ABC, Generic[Model]):
         digits: format of the strength in the record.
         advice: what to do about scores that are not finite.
         strengths: candidates, from strong to weak; of equal ones the strongest is chosen.
-        patience: see `search`.
+        patience: see `Search`.
     """
 
     name: ClassVar[str]
@@ -103,35 +104,92 @@ class StrengthProbe(ABC, Generic[Model]):
         """Return how many classes had no image to learn from; if any, the loss means nothing."""
         return 0
 
+    @abstractmethod
+    def stored(self, model: Model) -> dict[str, Any]:
+        """Return tensors and plain values from which `restored` makes the model again."""
+
+    @abstractmethod
+    def restored(self, values: dict[str, Any]) -> Model:
+        """Return the model that was stored."""
+
     def measure(self, job: TransferJob) -> Measurement:
-        """Choose the strength on val, refit on train and val, measure once on the evaluated split."""
+        """Choose the strength on val, refit on train and val, measure once on the evaluated split.
+
+        An interrupted run goes on with the strength after the last one that it finished.
+        """
         labels = split_labels(job, "train", "val")
         features = {split: job.features(split).float() for split in labels}
-        return on_main(lambda: self._measure(job, features, labels))
+        path = _Path(self, job, features, labels)
+        parts = {"path": path}
+        job.unfinished.restore(parts)
+        while not on_main(lambda: path.search.over):
+            on_main(path.step)
+            job.unfinished.after_step(len(path.search.scores), lambda: state_of(parts))
+        job.unfinished.after_training(len(path.search.scores), lambda: state_of(parts))
+        return on_main(path.finish)
 
-    def _measure(
-        self, job: TransferJob, features: Mapping[Split, Tensor], labels: Mapping[Split, Tensor]
-    ) -> Measurement:
-        total = len(self.strengths) + 1
-        train, val = self.prepare(features["train"], features["val"])
-        choice, model = search(
-            self.strengths,
-            lambda strength, start: self.fit(train, labels["train"], strength, start),
-            lambda model: percent_correct(self.scores(model, val).argmax(dim=1), labels["val"]),
-            patience=self.patience,
-            report=lambda done, strength: job.report(done, total, f"{self.name} {strength:.3g}"),
+
+class _Path(Generic[Model]):
+    """The strengths of a probe, one after the other; in the first process alone."""
+
+    def __init__(
+        self,
+        probe: StrengthProbe[Model],
+        job: TransferJob,
+        features: Mapping[Split, Tensor],
+        labels: Mapping[Split, Tensor],
+    ) -> None:
+        self.probe, self.job, self.features, self.labels = probe, job, features, labels
+        self.search: Search[Model] = Search(probe.strengths, probe.patience)
+        self._prepared: tuple[Tensor, Tensor] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores so far, the newest model and the best."""
+        kept = {"last": self.search.last, "best": self.search.best}
+        models = {name: self.probe.stored(model) for name, model in kept.items() if model is not None}
+        return {"scores": self.search.scores, **models}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self.search.scores = list(state["scores"])
+        if "last" in state:
+            self.search.last = self.probe.restored(state["last"])
+            self.search.best = self.probe.restored(state["best"])
+
+    def step(self) -> None:
+        """Fit the next strength on train, and score it on val."""
+        probe, strength = self.probe, self.search.value
+        total = len(probe.strengths) + 1
+        self.job.report(len(self.search.scores), total, f"{probe.name} {strength:.3g}")
+        train, val = self._prepared = self._prepared or probe.prepare(
+            self.features["train"], self.features["val"]
         )
+        model = probe.fit(train, self.labels["train"], strength, self.search.last)
+        predicted = probe.scores(model, val).argmax(dim=1)
+        self.search.add(model, percent_correct(predicted, self.labels["val"]))
+
+    def finish(self) -> Measurement:
+        """Fit the chosen strength on train and val, and measure it."""
+        probe, job, choice = self.probe, self.job, self.search.choice
+        total = len(probe.strengths) + 1
         job.report(total - 1, total, "fit on train and val")
         fitted = refit_splits(job.evaluated)
-        both, test = self.prepare(torch.cat([features[split] for split in fitted]), features[job.evaluated])
-        model = self.refit(both, torch.cat([labels[split] for split in fitted]), choice.chosen, model)
-        scores = self.scores(model, test)
-        require_finite(scores, self.advice)
+        if self._prepared is None:  # all strengths were fitted before an interruption
+            probe.prepare(self.features["train"], self.features["val"])
+        self._prepared = None
+        both, test = probe.prepare(
+            torch.cat([self.features[split] for split in fitted]), self.features[job.evaluated]
+        )
+        assert self.search.best is not None
+        targets = torch.cat([self.labels[split] for split in fitted])
+        model = probe.refit(both, targets, choice.chosen, self.search.best)
+        scores = probe.scores(model, test)
+        require_finite(scores, probe.advice)
         job.report(total, total, "done")
         notes = [
-            f"{self.name} {choice.chosen:{self.digits}} chosen on val among {len(choice.scores)}, "
+            f"{probe.name} {choice.chosen:{probe.digits}} chosen on val among {len(choice.scores)}, "
             f"then fitted on {' and '.join(fitted)}",
-            *choice.edge_notes(self.axis(choice)),
-            *self.notes(model),
+            *choice.edge_notes(probe.axis(choice)),
+            *probe.notes(model),
         ]
-        return measurement(job, scores, labels, logits=not self.unseen(model), notes=notes)
+        return measurement(job, scores, self.labels, logits=not probe.unseen(model), notes=notes)

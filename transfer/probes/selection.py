@@ -116,30 +116,44 @@ class Choice(Generic[Candidate]):
         return tuple(notes)
 
 
-def search(
-    values: Sequence[float],
-    fit: Callable[[float, Model | None], Model],
-    score: Callable[[Model], float],
-    *,
-    patience: int | None = None,
-    report: Callable[[int, float], None] = lambda done, value: None,
-) -> tuple[Choice[float], Model]:
-    """Fit the values in order, each from the model before it; return the choice and its model.
+class Search(Generic[Model]):
+    """Values that are fitted in order, each from the model before it.
 
     Args:
         values: such as weight decays, from strong to weak.
-        fit: returns the model of a value; its second argument is the previous model.
-        score: returns a model's score on val.
         patience: stop after so many values in a row that are no better than the best.
-        report: called before each fit with the number of finished fits and the value.
+
+    Attributes:
+        scores: on val, of the values so far; larger is better.
+        last, best: the newest model and that of the choice; None before the first.
     """
-    models: list[Model] = []
-    scores: list[float] = []
-    for done, value in enumerate(values):
-        report(done, value)
-        models.append(fit(value, models[-1] if models else None))
-        scores.append(score(models[-1]))
-        if patience is not None and done - Choice(values, scores).index == patience:
-            break
-    choice = Choice(values[: len(scores)], scores)
-    return choice, models[choice.index]
+
+    def __init__(self, values: Sequence[float], patience: int | None = None) -> None:
+        self.values, self.patience = values, patience
+        self.scores: list[float] = []
+        self.last: Model | None = None
+        self.best: Model | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether no value is left to fit."""
+        if not self.scores or len(self.scores) == len(self.values):
+            return len(self.scores) == len(self.values)
+        return self.patience is not None and len(self.scores) - 1 - self.choice.index == self.patience
+
+    @property
+    def value(self) -> float:
+        """The next value."""
+        return self.values[len(self.scores)]
+
+    @property
+    def choice(self) -> Choice[float]:
+        """The best of the values so far."""
+        return Choice(self.values[: len(self.scores)], self.scores)
+
+    def add(self, model: Model, score: float) -> None:
+        """Take the model of the next value and its score."""
+        self.scores.append(score)
+        self.last = model
+        if self.choice.index == len(self.scores) - 1:
+            self.best = model

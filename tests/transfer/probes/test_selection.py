@@ -13,7 +13,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.results import Result, ResultStore
-from mmbench.transfer.probes.selection import Axis, Choice, Edge, edge_of, search
+from mmbench.transfer.probes.selection import Axis, Choice, Edge, Search, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 from mmbench.transfer.tasks.linear.svm import _notes, fit_classes
 
@@ -68,7 +68,11 @@ def test_a_search_ends_after_values_that_are_no_better(scores: list[int], patien
         return value
 
     values = [float(index) for index in range(len(scores))]
-    choice, model = search(values, fit, lambda value: scores[int(value)], patience=patience)
+    found: Search[float] = Search(values, patience)
+    while not found.over:
+        value = found.value
+        found.add(fit(value, found.last), scores[int(value)])
+    choice, model = found.choice, found.best
     end = len(choice.scores)
     assert choice.chosen == model == scores.index(max(scores[:end]))
     assert fitted == [(value, value - 1 if value else None) for value in values[:end]]

@@ -20,6 +20,7 @@ from mmbench.errors import UserError
 from mmbench.results import Result, ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.tasks.logreg.lbfgs import LbfgsProbe
+from mmbench.transfer.tasks.logreg.newton import NewtonProbe
 from mmbench.transfer.tasks.logreg.scikit_learn import fit, scores
 from mmbench.transfer.tasks.logreg.settings import TorchLogregSettings
 
@@ -143,6 +144,100 @@ def test_the_torch_solver_reaches_the_optimum_of_scikit_learn(classes: int, per_
         torch.testing.assert_close(weight, coefficients, rtol=0, atol=1e-3 * largest)
 
 
+def newton_probe(classes: int, **changes: object) -> NewtonProbe:
+    values = {"candidates": 45, "weakest": 1e-6, "strongest": 1e5, "solver": "newton", **changes}
+    return NewtonProbe(TorchLogregSettings.model_validate(values), classes, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("classes", "per_class"), [(4, 40), (2, 40), (3, 3)])
+def test_newtons_path_reaches_the_optimum_of_scikit_learn(classes: int, per_class: int) -> None:
+    """Every candidate to 1e-6 of the loss; the last fit to 1e-9, with the same predictions and weights."""
+    features, labels = clouds(classes, per_class)
+    probe, start = newton_probe(classes), None
+    scaled, _ = probe.prepare(features, features)
+    for strength in map(float, STRENGTHS[9:45]):  # from 560
+        start = probe.fit(scaled, labels, strength, start)
+        # Of two classes each has a weight here: half the squared norm of scikit-learn's.
+        expected = cold(features, labels, strength / (2 if classes == 2 else 1))
+        weight, bias = torch.from_numpy(expected.coef_), torch.from_numpy(expected.intercept_)
+        if classes == 2:
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.stack([-bias[0], bias[0]]) / 2
+        lowest = objective(weight, bias, strength, features, labels)
+        found = start.fit.head
+        assert objective(found.weight, found.bias, strength, scaled, labels) == pytest.approx(
+            lowest, rel=1e-6
+        )
+        probe.prepare(features, features)  # as before a last fit on other images
+        again, _ = probe.prepare(features, features)
+        last = probe.refit(again, labels, strength, start)
+        exact = last.fit.head
+        assert exact.converged
+        assert objective(exact.weight, exact.bias, strength, again, labels) == pytest.approx(lowest, rel=1e-9)
+        assert probe.scores(last, again).argmax(dim=1).tolist() == expected.predict(features.numpy()).tolist()
+        original = exact.weight if probe.span is None else exact.weight @ probe.span.T
+        torch.testing.assert_close(original, weight, rtol=0, atol=1e-3 * float(weight.abs().max()))
+
+
+def test_newtons_last_fit_has_no_gradient_above_the_tolerance() -> None:
+    """The gradient, written out, of features that are 10,000 times wider along one axis than another."""
+    features, labels = clouds(4)
+    features = features * torch.logspace(-2, 2, 12, dtype=torch.float64)
+    probe = newton_probe(4, tolerance=1e-9)
+    scaled, _ = probe.prepare(features, features)
+    for strength in (1.0, 1e-3, 1e-6):
+        start = probe.fit(scaled, labels, strength, None)
+        probe.prepare(features, features)
+        scaled, _ = probe.prepare(features, features)
+        head = probe.refit(scaled, labels, strength, start).fit.head
+        error = head.scores(scaled).softmax(dim=1) - torch.eye(4, dtype=torch.float64)[labels]
+        gradient = error.T @ scaled / len(labels) + strength * head.weight
+        assert head.converged and float(gradient.abs().max()) <= 1e-9
+        assert float(error.mean(dim=0).abs().max()) <= 1e-9
+
+
+def test_newton_never_predicts_a_class_that_it_has_not_seen() -> None:
+    """A class that train lacks and val has is learned by the last fit."""
+    features, labels = clouds(4)
+    seen = labels != 1
+    probe = newton_probe(4)
+    scaled, others = probe.prepare(features[seen], features)
+    model = probe.fit(scaled, labels[seen], 0.01, None)
+    assert probe.unseen(model) == 1
+    assert 1 not in probe.scores(model, others).argmax(dim=1).tolist()
+    everything, _ = probe.prepare(features, features)
+    last = probe.refit(everything, labels, 0.01, model)
+    expected = cold(features, labels, 0.01)
+    assert probe.unseen(last) == 0
+    assert (
+        probe.scores(last, everything).argmax(dim=1).tolist() == expected.predict(features.numpy()).tolist()
+    )
+    with pytest.raises(UserError, match=r"all 40 images to learn from are of class 2; .* needs two classes"):
+        probe.fit(everything[labels == 2], labels[labels == 2], 0.01, None)
+
+
+def test_newtons_fit_that_was_stopped_says_so(backbone: Backbone, gratings: Dataset, tmp_path: Path) -> None:
+    strength = {"candidates": 1, "strongest": 1e-6, "weakest": 1e-6}
+    result = measure(backbone, gratings, tmp_path, **strength, iterations=3)
+    assert result.notes[1] == "the last fit was stopped after 3 conjugate-gradient steps, before its optimum"
+
+
+def test_what_a_path_goes_on_from_is_restored_to_the_last_digit() -> None:
+    features, labels = clouds(4)
+    path: list[Tensor] = []
+    for interrupted in (False, True):
+        probe, start = newton_probe(4), None
+        scaled, _ = probe.prepare(features, features)
+        for strength in STRENGTHS[20:]:
+            if interrupted and start is not None:
+                probe = newton_probe(4)
+                scaled, _ = probe.prepare(features, features)
+                start = probe.restored(probe.stored(start))
+            start = probe.fit(scaled, labels, float(strength), start)
+        assert start is not None
+        path.append(start.fit.head.weight)
+    assert torch.equal(*path)
+
+
 def test_the_torch_solver_never_predicts_a_class_that_it_has_not_seen() -> None:
     features, labels = clouds(4)
     seen = labels != 1
@@ -156,7 +251,7 @@ def test_the_torch_solver_never_predicts_a_class_that_it_has_not_seen() -> None:
 
 
 def measure(
-    backbone: Backbone, dataset: Dataset, folder: Path, protocol: str = "logreg/lbfgs@3", **overrides: object
+    backbone: Backbone, dataset: Dataset, folder: Path, protocol: str = "logreg/lbfgs@4", **overrides: object
 ) -> Result:
     store, work = ResultStore(folder), folder / "work"
     return run_task(
@@ -177,7 +272,7 @@ def accuracy(model: LogisticRegression, features: Tensor, labels: Tensor) -> flo
     return float((model.predict(features.double().numpy()) == labels.numpy()).mean())
 
 
-@pytest.mark.parametrize("protocol", ["logreg/lbfgs@2", "logreg/lbfgs@3"])
+@pytest.mark.parametrize("protocol", ["logreg/lbfgs@2", "logreg/lbfgs@3", "logreg/lbfgs@4"])
 def test_the_choice_and_the_refit_are_scikit_learns(
     backbone: Backbone, gratings: Dataset, tmp_path: Path, protocol: str
 ) -> None:

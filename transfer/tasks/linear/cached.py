@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from mmbench.transfer.probes.logistic import Head, Solver, standardise
@@ -43,3 +45,11 @@ class WeightDecayProbe(StrengthProbe[Head]):
         """Return a note if the last fit was stopped."""
         stopped = f"the last fit was stopped after {self.solver.iterations} iterations"
         return [] if model.converged else [stopped]
+
+    def stored(self, model: Head) -> dict[str, Any]:
+        """Return the classifier."""
+        return model._asdict()
+
+    def restored(self, values: dict[str, Any]) -> Head:
+        """Return it again."""
+        return Head(**values).to("cpu")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from mmbench.errors import UserError
 from mmbench.transfer.probes.logistic import Head, Solver
-from mmbench.transfer.probes.refit import StrengthProbe
-from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.logreg.settings import LogregSettings
-
-UNSEEN = -1e9  # logit of a class without an image to learn from
+from mmbench.transfer.tasks.logreg.strengths import UNSEEN, LogregProbe, seen_classes
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,23 +25,17 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
     return span @ axes, variances.clamp_min(0)
 
 
-class LbfgsProbe(StrengthProbe[Head]):
-    """Candidates go from strong to weak, each fitted from where the one before it ended.
+class LbfgsProbe(LogregProbe[Head]):
+    """torch's L-BFGS.
 
-    They are fitted in float32, which is enough to choose; the last fit starts afresh, in float64. L-BFGS
-    works on weights divided by the root of a bound on the Hessian (Boehning 1992), which is diagonal along
-    the principal axes: weak strengths take far fewer iterations than on the features as they are.
+    Candidates are fitted in float32, which is enough to choose; the last fit starts afresh, in float64.
+    L-BFGS works on weights divided by the root of a bound on the Hessian (Boehning 1992), which is diagonal
+    along the principal axes: weak strengths take far fewer iterations than on the features as they are.
     """
 
-    name = "L2 strength"
-    digits = ".3g"
-    advice = "the fit overflowed; narrow the strengths by --set weakest=0.0001 --set strongest=1000"
-
     def __init__(self, settings: LogregSettings, classes: int) -> None:
-        super().__init__(classes)
+        super().__init__(settings, classes)
         self.solver = Solver(settings.iterations, settings.tolerance)
-        strengths = np.geomspace(settings.strongest, settings.weakest, settings.candidates)
-        self.strengths = strengths.tolist()
         self.axes: Tensor | None = None
 
     def prepare(self, reference: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,12 +63,7 @@ class LbfgsProbe(StrengthProbe[Head]):
         Raises:
             UserError: all images are of one class.
         """
-        seen, targets = labels.unique(return_inverse=True)
-        if len(seen) < 2:
-            raise UserError(
-                f"all {len(labels)} images to learn from are of class {int(labels[0])}; "
-                "a logistic regression needs two classes"
-            )
+        seen, targets = seen_classes(labels)
         scale = (self.variances / len(seen) + strength).rsqrt().to(features.dtype)
         if start is not None:
             start = Head(start.weight[seen], start.bias[seen])
@@ -91,22 +77,20 @@ class LbfgsProbe(StrengthProbe[Head]):
         """Return logits (N, classes); a class that the fit has not seen gets -1e9."""
         return model.scores(features.to(model.weight.dtype))
 
-    def axis(self, choice: Choice[float]) -> Axis[float]:
-        """Return the strengths; which setting widens them depends on the edge."""
-        setting = "strongest" if choice.index == 0 else "weakest"
-        return Axis(self.name, setting, self.strengths, float)
-
     def unseen(self, model: Head) -> int:
         """Return how many classes had no image to learn from."""
         return int((model.bias == UNSEEN).sum())
 
-    def notes(self, model: Head) -> list[str]:
-        """Return notes about classes without images and about a fit that was stopped."""
-        found, unseen = [], self.unseen(model)
-        if unseen:
-            found.append(
-                f"{unseen} of {self.classes} classes have no image to learn from, so the loss says nothing"
-            )
-        if not model.converged:
-            found.append(f"the last fit was stopped after {self.solver.iterations} iterations")
-        return found
+    def stopped(self, model: Head) -> str | None:
+        """Return a note if the fit ended before it had converged."""
+        if model.converged:
+            return None
+        return f"the last fit was stopped after {self.solver.iterations} iterations"
+
+    def stored(self, model: Head) -> dict[str, Any]:
+        """Return the classifier."""
+        return model._asdict()
+
+    def restored(self, values: dict[str, Any]) -> Head:
+        """Return it again."""
+        return Head(**values).to("cpu")

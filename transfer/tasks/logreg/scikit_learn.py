@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own dependency
 from torch import Tensor
 
-from mmbench.errors import UserError
-from mmbench.transfer.probes.refit import StrengthProbe
-from mmbench.transfer.probes.selection import Axis, Choice
 from mmbench.transfer.tasks.logreg.settings import LogregSettings
+from mmbench.transfer.tasks.logreg.strengths import UNSEEN, LogregProbe, seen_classes
 
 TOLERANCE = 1e-6
 SMALL_PRODUCT = 2e8  # multiplications per L-BFGS iteration: about 10 ms on one core
@@ -41,12 +40,7 @@ def fit(
     Raises:
         UserError: all images are of one class.
     """
-    classes = torch.unique(labels)
-    if len(classes) < 2:
-        raise UserError(
-            f"all {len(labels)} images to learn from are of class {int(labels[0])}; "
-            "a logistic regression needs two classes"
-        )
+    classes, _ = seen_classes(labels)
     model = LogisticRegression(
         C=1 / (strength * len(labels)), max_iter=iterations, tol=tolerance, solver="lbfgs", warm_start=True
     )
@@ -66,26 +60,19 @@ def scores(model: LogisticRegression, features: Tensor, classes: int) -> Tensor:
     decision = np.atleast_2d(model.decision_function(features.numpy()))
     if len(model.classes_) == 2:  # scikit-learn gives one column for two classes
         decision = np.stack([np.zeros(decision.size), decision.ravel()], axis=1)
-    full = np.full((len(features), classes), -1e9)
+    full = np.full((len(features), classes), UNSEEN)
     full[:, model.classes_] = decision
     return torch.from_numpy(full)
 
 
-class ScikitLearnProbe(StrengthProbe[tuple[LogisticRegression, bool]]):
-    """Candidates go from strong to weak, each fitted from where the one before it ended, as in the source.
+class ScikitLearnProbe(LogregProbe[tuple[LogisticRegression, bool]]):
+    """scikit-learn's L-BFGS.
 
-    They are fitted in float32, which is enough to choose; the last fit starts afresh, in float64.
+    Candidates are fitted in float32, which is enough to choose; the last fit starts afresh, in float64.
     """
 
-    name = "L2 strength"
-    digits = ".3g"
-    advice = "the fit overflowed; narrow the strengths by --set weakest=0.0001 --set strongest=1000"
-
     def __init__(self, settings: LogregSettings, classes: int) -> None:
-        super().__init__(classes)
-        self.settings = settings
-        strengths = np.geomspace(settings.strongest, settings.weakest, settings.candidates)
-        self.strengths = strengths.tolist()
+        super().__init__(settings, classes)
         self.mean: Tensor | None = None
 
     def prepare(self, reference: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,23 +105,24 @@ class ScikitLearnProbe(StrengthProbe[tuple[LogisticRegression, bool]]):
         """Return logits (N, classes)."""
         return scores(model[0], features, self.classes)
 
-    def axis(self, choice: Choice[float]) -> Axis[float]:
-        """Return the strengths; which setting widens them depends on the edge."""
-        setting = "strongest" if choice.index == 0 else "weakest"
-        return Axis(self.name, setting, self.strengths, float)
-
     def unseen(self, model: tuple[LogisticRegression, bool]) -> int:
         """Return how many classes had no image to learn from."""
         return self.classes - len(model[0].classes_)
 
-    def notes(self, model: tuple[LogisticRegression, bool]) -> list[str]:
-        """Return notes about classes without images and about a fit that was stopped."""
-        found, unseen = [], self.unseen(model)
-        if unseen:
-            found.append(
-                f"{unseen} of {self.classes} classes have no image to learn from, so the loss says nothing"
-            )
-        if not model[1]:
-            iterations = int(model[0].n_iter_[0])
-            found.append(f"the last fit ended after {iterations} iterations before it had converged")
-        return found
+    def stopped(self, model: tuple[LogisticRegression, bool]) -> str | None:
+        """Return a note if the fit ended before it had converged."""
+        if model[1]:
+            return None
+        return f"the last fit ended after {int(model[0].n_iter_[0])} iterations before it had converged"
+
+    def stored(self, model: tuple[LogisticRegression, bool]) -> dict[str, Any]:
+        """Return what the next fit starts from."""
+        names = ("coef_", "intercept_", "classes_")
+        return {name: torch.from_numpy(getattr(model[0], name)) for name in names}
+
+    def restored(self, values: dict[str, Any]) -> tuple[LogisticRegression, bool]:
+        """Return a classifier that only serves as a start."""
+        model = LogisticRegression()
+        for name, value in values.items():
+            setattr(model, name, value.cpu().numpy())
+        return model, True

@@ -42,10 +42,11 @@ class LogregSettings(TaskSettings):
 
 
 class TorchLogregSettings(LogregSettings):
-    """Settings of the logistic regression by torch's L-BFGS.
+    """Settings of the logistic regression by a solver in torch.
 
     Attributes:
-        solver: "torch".
+        solver: "torch": L-BFGS; "newton": Newton's method, of which `iterations` are the steps of conjugate
+            gradients, and the last fit alone is to the tolerance.
     """
 
-    solver: Literal["torch"]
+    solver: Literal["torch", "newton"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @task(
     "logreg",
     LogregSettings,
-    "logreg/lbfgs@3",
+    "logreg/lbfgs@4",
     column=BoardColumn("Logistic regression", order=30),
     metrics=("top1",),
     uses=ON_FEATURES,
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def logreg(job: TransferJob, settings: LogregSettings) -> Measurement:
     """Choose the strength on val, refit on train and val, measure once on the evaluated split."""
     classes = len(job.dataset.classes)
+    if isinstance(settings, TorchLogregSettings) and settings.solver == "newton":
+        from mmbench.transfer.tasks.logreg.newton import NewtonProbe
+
+        return NewtonProbe(settings, classes, job.device).measure(job)
     if isinstance(settings, TorchLogregSettings):
         from mmbench.transfer.tasks.logreg.lbfgs import LbfgsProbe
 
