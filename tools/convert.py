@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -20,11 +20,13 @@ from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
+    from mmbench.checkpoints.later import Verification
     from mmbench.checkpoints.receipt import Receipt
+    from mmbench.checkpoints.writing import Verify
 
 
-def print_receipt(receipt: Receipt, console: Console) -> None:
-    """Print what was read, what was dropped and why, and the proof."""
+def print_receipt(receipt: Receipt, console: Console, verification: Verification | None = None) -> None:
+    """Print what was read, what was dropped and why, and the proof, which may be of a later verification."""
     table = Table(show_header=False, box=None, pad_edge=False)
     if receipt.reading is not None:
         reading = receipt.reading
@@ -48,14 +50,16 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     said = () if receipt.reading is None else receipt.reading.assumed
     for line in dict.fromkeys((*said, *receipt.assumed)):
         table.add_row("assumed", Text(line))
-    if (source := receipt.source_parity) is not None:
+    if (source := (verification or receipt).source_parity) is not None:
         compared = "not compared" if source.error is None else f"largest relative error {source.error:.1e}"
         table.add_row("source", Text(f"{source.words}: {compared}"))
     table.add_row("written", Text(f"{receipt.output} for {receipt.target}"))
     if receipt.left_out:
         table.add_row("left out", f"{len(receipt.left_out)}: {next(iter(receipt.left_out.values()))}")
-    table.add_row("checked", Text(receipt.verification))
-    for stage, error in (receipt.parity or {}).items():
+    table.add_row("checked" if verification is None else "converted", Text(receipt.verification))
+    if verification is not None:
+        table.add_row("checked", Text(verification.verification))
+    for stage, error in ((verification or receipt).parity or {}).items():
         table.add_row("", f"{stage}: largest relative error {error:.1e}")
     for line in receipt.notes:
         table.add_row("note", Text(line))
@@ -72,8 +76,14 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 @encoder_option
 @stating_options
 @click.option(
-    "--verify/--no-verify", default=True, show_default=True, help="Compare features at every stage."
+    "--verify",
+    type=click.Choice(("now", "later", "only", "no")),
+    default="now",
+    show_default=True,
+    help="Compare features at every stage now; later, which the receipt says; only: of what an earlier "
+    "command with the same options wrote; or no.",
 )
+@click.option("--no-verify", is_flag=True, help="The same as --verify no.")
 @click.option(
     "--without-high-pass",
     is_flag=True,
@@ -89,7 +99,8 @@ def convert(
     arch: str | None,
     encoder: Encoder,
     stated: Stated,
-    verify: bool,
+    verify: str,
+    no_verify: bool,
     without_high_pass: bool,
     force: bool,
     repository: str | None,
@@ -103,27 +114,32 @@ def convert(
     """
     if repository is not None and to != "timm":
         raise UserError("--push takes the folder that --to timm writes; convert --to timm")
+    if no_verify:
+        if verify in ("later", "only"):
+            raise UserError(f"--verify {verify} and --no-verify exclude each other; leave out one of them")
+        verify = "no"
     require_writable(out, "OUT")
-    from mmbench.checkpoints.conversion import convert_checkpoint
+    from mmbench.checkpoints.conversion import convert_checkpoint, verify_checkpoint
     from mmbench.checkpoints.hub import check_name, push
-    from mmbench.checkpoints.writing import receipt_path, refuse_existing
+    from mmbench.checkpoints.writing import receipt_path, refuse_existing, verification_path
 
     if repository is not None:
         check_name(repository)
-    refuse_existing(out, force)  # before anything is read
-    receipt = convert_checkpoint(
-        checkpoint,
-        to,
-        out,
-        arch=arch,
-        encoder=encoder,
-        stated=stated,
-        verify=verify,
-        without_high_pass=without_high_pass,
-        force=force,
-    )
     console = Console()
-    print_receipt(receipt, console)
+    reading: dict[str, Any] = {"arch": arch, "encoder": encoder, "stated": stated}
+    reading["without_high_pass"] = without_high_pass
+    if verify == "only":
+        if force:
+            raise UserError("--verify only replaces nothing; leave out --force")
+        receipt, verification = verify_checkpoint(checkpoint, to, out, **reading)
+        print_receipt(receipt, console, verification)
+        found = verification_path(out)
+        console.print(f"verification: {found}", highlight=False, soft_wrap=True, markup=False)
+    else:
+        refuse_existing(out, force)  # before anything is read
+        choice: dict[str, Verify] = {"now": True, "no": False, "later": "later"}
+        receipt = convert_checkpoint(checkpoint, to, out, **reading, verify=choice[verify], force=force)
+        print_receipt(receipt, console)
     console.print(f"receipt: {receipt_path(out)}", highlight=False, soft_wrap=True, markup=False)
     if repository is not None:
         address = push(out, repository, private=private)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.later import Verification, verify_converted
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.checkpoints.writing import convert, refuse_existing
+from mmbench.checkpoints.writing import Verify, convert, refuse_existing
 from mmbench.errors import UserError
 
 
@@ -21,7 +22,7 @@ def convert_checkpoint(
     arch: str | None = None,
     encoder: Encoder = "default",
     stated: Stated = NOTHING_STATED,
-    verify: bool = True,
+    verify: Verify = True,
     without_high_pass: bool = False,
     force: bool = False,
 ) -> Receipt:
@@ -32,7 +33,8 @@ def convert_checkpoint(
         target: "timm", "torchvision", "safetensors", "detectron2", "mmseg", "mmdet" or "mmpretrain".
         out: file to write; for timm a folder.
         arch, encoder, stated: how the checkpoint is read; see `mmbench.load_backbone`.
-        verify: compare features with the libraries' own networks, where they are installed.
+        verify: compare features with the libraries' own networks, where they are installed; "later" leaves it
+            to `verify_checkpoint`, and the receipt says so.
         without_high_pass: leave the high-pass filter that the weights expect out of the written network.
         force: replace `out`.
 
@@ -60,5 +62,31 @@ def convert_checkpoint(
         verify=verify,
         reading=read.reading,
         without_high_pass=without_high_pass,
-        source_parity=prove_source(read) if verify else None,
+        source_parity=prove_source(read) if verify is True else None,
     )
+
+
+def verify_checkpoint(
+    spec: str | Path,
+    target: str,
+    out: str | Path,
+    *,
+    arch: str | None = None,
+    encoder: Encoder = "default",
+    stated: Stated = NOTHING_STATED,
+    without_high_pass: bool = False,
+) -> tuple[Receipt, Verification]:
+    """Compare features of an earlier conversion with its source; nothing but the result is written.
+
+    Args:
+        spec, target, out, arch, encoder, stated, without_high_pass: as for the conversion.
+
+    Returns:
+        The receipt of the conversion, and what was found.
+
+    Raises:
+        UserError: not the source, the options or the file of the receipt, a library that is not installed,
+            or features that differ.
+    """
+    read = read_checkpoint(spec, arch, encoder, stated)
+    return verify_converted(read, Path(out), target, without_high_pass=without_high_pass)

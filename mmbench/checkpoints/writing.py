@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from mmbench.files import require_free_space
 from mmbench.leftovers import OLD, scratch_folder
 
 HEADROOM = 1.2
+LATER = "features are still to be compared, as asked: the same command with --verify only does it"
+Verify = bool | Literal["later"]
 
 
 def convert(
@@ -29,7 +32,7 @@ def convert(
     out: Path,
     to: str,
     *,
-    verify: bool = True,
+    verify: Verify = True,
     reading: Reading | None = None,
     without_high_pass: bool = False,
     source_parity: SourceParity | None = None,
@@ -39,7 +42,8 @@ def convert(
     The file is written elsewhere, checked, and only then moved to `out` (replacing what was there).
 
     Args:
-        verify: compare features with the library's own model, where the library is installed.
+        verify: compare features with the library's own model, where the library is installed; "later" writes
+            a receipt that says that they are still to be compared, by `later.verify_converted`.
         reading: how the backbone was read, for the receipt.
         without_high_pass: leave the filter that the weights expect out of the written network; the receipt
             says so.
@@ -50,8 +54,7 @@ def convert(
             an incomplete backbone, too little disk, or features that differ.
     """
     target = TARGETS.get(to)
-    if without_high_pass:
-        backbone = replace(backbone, filter_outside=True)
+    backbone = for_target(backbone, without_high_pass)
     if not out.name.endswith(target.ending):
         raise UserError(
             f"{to} reads only files whose names end in {target.ending}; name it {out.stem}{target.ending}"
@@ -86,11 +89,17 @@ def convert(
             notes=(*target.notes(backbone), *_left_outside(backbone)),
         )
         receipt.write(receipt_path(written))
+        verification_path(out).unlink(missing_ok=True)  # of what is replaced
         if out.is_dir():  # a rename replaces a file, but not a folder
             out.rename(scratch / OLD)
         for path in sorted(written.parent.iterdir(), key=lambda path: path.name != out.name):
             path.replace(out.parent / path.name)
     return receipt
+
+
+def for_target(backbone: Backbone, without_high_pass: bool) -> Backbone:
+    """Return the backbone as it is written: its filter in the network, or left out as asked."""
+    return replace(backbone, filter_outside=True) if without_high_pass else backbone
 
 
 def _left_outside(backbone: Backbone) -> list[str]:
@@ -117,7 +126,12 @@ def _alone(tensor: Tensor) -> Tensor:
 
 
 def _check(
-    target: Target, backbone: Backbone, tensors: dict[str, Tensor], written: Path, weights: Path, verify: bool
+    target: Target,
+    backbone: Backbone,
+    tensors: dict[str, Tensor],
+    written: Path,
+    weights: Path,
+    verify: Verify,
 ) -> tuple[dict[str, float] | None, str]:
     """Return the errors of every stage where the library is installed, and a phrase: what was checked.
 
@@ -125,19 +139,30 @@ def _check(
         UserError: features differ, or the file does not hold what was written.
     """
     model = target.model(backbone)
+    if verify == "later":
+        return None, f"names and shapes against the list of {model}; {LATER}"
     if not verify:
         return None, f"names and shapes against the list of {model}; features were not compared, as asked"
     if target.installed:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries about their own insides
-            parity = compare(backbone, target, written)
-        return parity, f"features of {model}: every stage, fixed batch, float32"
+        return compared(target, backbone, written)
     again = open_checkpoint(weights).tensors
     _require(target.manifest(backbone), again, f"{written.name} read back")
     if not all(torch.equal(again[name], tensor) for name, tensor in tensors.items()):
         raise UserError(f"{written.name} read back holds other numbers than were written; check the disk")
     missing = f"{target.library.partition('.')[0]} is not installed or does not import here"
     return None, f"file read back, names and shapes against the list of {model}; {missing}"
+
+
+def compared(target: Target, backbone: Backbone, written: Path) -> tuple[dict[str, float], str]:
+    """Return the errors of every stage, and a phrase: what was compared.
+
+    Raises:
+        UserError: features differ.
+    """
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries about their own insides
+        parity = compare(backbone, target, written)
+    return parity, f"features of {target.model(backbone)}: every stage, fixed batch, float32"
 
 
 def _why(name: str) -> str:
@@ -149,6 +174,11 @@ def _why(name: str) -> str:
 def receipt_path(out: Path) -> Path:
     """Return where the receipt of `out` lies: inside a folder, beside a file."""
     return out / "receipt.json" if out.is_dir() else out.with_name(out.name + ".receipt.json")
+
+
+def verification_path(out: Path) -> Path:
+    """Return where a verification of `out` that was made later lies."""
+    return out / "verification.json" if out.is_dir() else out.with_name(out.name + ".verification.json")
 
 
 def write_for_detectron2(backbone: Backbone, path: Path) -> Receipt:

@@ -1,5 +1,6 @@
 """`mmbench convert` and `mmbench inspect` as people type them."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 import torch
 import torchvision
 
+from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.target import TARGETS
 from mmbench.cli.commands import main
+from mmbench.files import sha256_of
 from mmbench.tools.convert import convert
 
 
@@ -139,3 +142,62 @@ def test_the_key_encoder_is_converted_when_asked_for(
 ) -> None:
     code, _, err = run(["inspect", str(checkpoint), "--encoder", "momentum"], capsys)
     assert code == 2 and "holds no momentum encoder" in err
+
+
+def test_a_conversion_is_verified_later(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = checkpoint.parent / "out.pth"
+    receipt, proof = (out.with_name(f"out.pth.{kind}.json") for kind in ("receipt", "verification"))
+    arguments = ["convert", str(checkpoint), str(out), "--to", "torchvision"]
+    code, _, err = run([*arguments, "--verify", "only"], capsys)
+    assert code == 2 and "has no receipt" in err and not out.exists()
+    code, text, _ = run([*arguments, "--verify", "later"], capsys)
+    assert code == 0 and "--verify only does it" in " ".join(text.split())
+    before = receipt.read_bytes(), out.read_bytes()
+    written = json.loads(before[0])
+    assert written["parity"] is None and "source_parity" not in written and not proof.exists()
+    code, text, _ = run([*arguments, "--verify", "only"], capsys)
+    assert code == 0 and "stage 4: largest relative error" in text
+    found = json.loads(proof.read_text())
+    assert found["output_sha256"] == hashlib.sha256(before[1]).hexdigest() == written["output_sha256"]
+    assert found["receipt"] == Receipt.model_validate(written).id
+    assert list(found["parity"]) == ["stem", "stage 1", "stage 2", "stage 3", "stage 4"]
+    assert (receipt.read_bytes(), out.read_bytes()) == before
+    code, _, _ = run([*arguments, "--verify", "later", "--force"], capsys)
+    assert code == 0 and not proof.exists(), "it was of what was replaced"
+
+
+def test_only_what_the_receipt_is_of_is_verified(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = checkpoint.parent / "out.pth", checkpoint.parent / "other.pth"
+    arguments = ["convert", str(checkpoint), str(out), "--to", "torchvision"]
+    assert run([*arguments, "--verify", "later"], capsys)[0] == 0
+    torch.save(torchvision.models.resnet18().state_dict(), other)
+    refused = {
+        "is of another source": ["convert", str(other), *arguments[2:]],
+        "read by other options": [
+            *arguments,
+            *["--mean", "104,116,124", "--std", "1,1,1", "--channels", "bgr"],
+        ],
+        "for torchvision, not for timm": [*arguments[:3], "--to", "timm"],
+        "leave out --force": [*arguments, "--force"],
+        "exclude each other": [*arguments, "--no-verify"],
+    }
+    for words, line in refused.items():
+        code, _, err = run([*line, "--verify", "only"], capsys)
+        assert code == 2 and words in err and err.count("\n") == 1
+    state = torch.load(out, weights_only=True)
+    state["conv1.weight"] *= 1.1
+    torch.save(state, out)
+    code, _, err = run([*arguments, "--verify", "only"], capsys)
+    assert code == 2 and "is not the file of its receipt" in err
+    receipt = out.with_name("out.pth.receipt.json")
+    receipt.write_text(
+        json.dumps({**json.loads(receipt.read_text()), "output_sha256": sha256_of(out)})
+    )  # a conversion that went wrong
+    code, _, err = run([*arguments, "--verify", "only"], capsys)
+    assert code == 2 and "differs by" in err and err.count("\n") == 1
+    assert not out.with_name("out.pth.verification.json").exists()
+    receipt.write_text("{}")
+    code, _, err = run([*arguments, "--verify", "only"], capsys)
+    assert code == 2 and "is not a valid receipt" in err and err.count("\n") == 1
