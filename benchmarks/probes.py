@@ -302,12 +302,12 @@ def measure_logreg(rounds: int) -> Rows:
         assert isinstance(settings, LogregSettings)
         newton = isinstance(settings, TorchLogregSettings)
         probe = NewtonProbe(settings, CLASSES, CPU) if newton else ScikitLearnProbe(settings, CLASSES)
-        whole_path(probe, *data)  # type: ignore[arg-type]
+        whole_path(probe, *data)
 
     large, small = decaying(9000, 3072), decaying(2000, 256)
     spent = seconds(lambda: path("logreg/lbfgs@4", *large))
     names = {"newton": "logreg/lbfgs@4", "scikit_learn": "logreg/lbfgs@2"}
-    times = paired({name: (lambda of=of: path(of, *small)) for name, of in names.items()}, rounds)
+    times = paired({name: partial(path, of, *small) for name, of in names.items()}, rounds)
     print(", ".join(f"logreg of 2,000 x 256, {k} {statistics.median(v):.1f} s" for k, v in times.items()))
     return {
         "logreg_path": row(spent, 60, "lower"),
