@@ -223,7 +223,21 @@ def _own(path: Path) -> Any:
                 f"{path}: executor {executor.label} is a {type(executor).__name__}, and cells need processes "
                 "of their own; use a HighThroughputExecutor"
             )
+        if problem := _problem(executor, config.strategy):
+            raise UserError(f"{path}: executor {executor.label}: {problem}")
     return config
+
+
+def _problem(executor: Any, strategy: str | None) -> str | None:
+    """Return why no cell would ever run in an executor of a user's file, None if cells would."""
+    provider = executor.provider
+    if executor.label == JOBS:
+        return "mmbench calls an executor of its own so; choose another label"
+    if provider.max_blocks < 1:
+        return "its provider starts no workers; set max_blocks to 1 or more"
+    if provider.init_blocks < 1 and strategy in (None, "none"):
+        return "its provider starts no workers; set init_blocks to 1 or more, or strategy='simple'"
+    return None
 
 
 def _guard(executor: Any) -> None:

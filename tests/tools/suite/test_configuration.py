@@ -64,6 +64,9 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 config = Config(executors=[{executor}])
 """
+POOL = "from parsl.providers import LocalProvider" + OWN.format(
+    executor='HighThroughputExecutor(label="own", provider=LocalProvider({blocks}))'
+)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,12 @@ config = Config(executors=[{executor}])
         ("x = 1", r"own\.py does not define `config`"),
         ("config = 3", r"own\.py does not define `config`"),
         (OWN.format(executor="ThreadPoolExecutor()"), r"is a ThreadPoolExecutor, and cells need processes"),
+        (
+            OWN.format(executor='HighThroughputExecutor(label="jobs")'),
+            r"executor jobs: .*choose another label",
+        ),
+        (POOL.format(blocks="init_blocks=0, max_blocks=0"), r"executor own: .*set max_blocks to 1 or more"),
+        (POOL.format(blocks="init_blocks=0") + "config.strategy = 'none'", r"set init_blocks to 1 or more"),
     ],
 )
 def test_bad_files_of_a_user(tmp_path: Path, text: str | None, message: str) -> None:
