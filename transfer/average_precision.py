@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,54 @@ from mmbench.transfer.intervals import BOOTSTRAPPED, interval_note
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
-# From recall and interpolated precision (draws, right ones), in the order of the scores, to the average
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What rankings of the same things need of draws of images.
+
+    Attributes:
+        total: (draws,), how many there are to find.
+        images: (i,), sorted: the images of the right and the ignored ones.
+        times: (draws, i), how often each of these was drawn.
+        places: (p,), sorted: the places at which the right ones of some ranking count.
+        taken: (draws, p), how many of the ranked things were drawn up to each of these places.
+    """
+
+    total: Array
+    images: Places
+    times: Array
+    places: Places
+    taken: Array
+    tables: dict[bytes, Places] = field(default_factory=dict, repr=False)
+
+    def recall(self, hits: Array) -> Array:
+        """Return the recall (draws, n) of hits (draws, n); 0 where there is nothing to find."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.total[:, None] > 0, hits / self.total[:, None], 0.0)
+
+    def reached(self, points: Array, hits: Array) -> Places:
+        """Return how many of the points of recall are reached by hits (draws, n).
+
+        They are searched for once for every possible number of hits, as all rankings have the same draws.
+        """
+        key, most = points.tobytes(), int(hits.max()) + 1
+        if key not in self.tables or self.tables[key].shape[1] < most:
+            numbers = np.broadcast_to(np.arange(most, dtype=np.float64), (len(hits), most))
+            self.tables[key] = np.searchsorted(points, self.recall(numbers), side="right")
+        starts = np.arange(len(hits))[:, None] * self.tables[key].shape[1]
+        places = np.ascontiguousarray(hits, dtype=np.intp) + starts
+        return np.asarray(self.tables[key].ravel()[places])
+
+
+# From draws, hits and interpolated precision (draws, right ones), in the order of the scores, to the average
 # precision (draws,).
-Averaging = Callable[[Array, Array], Array]
+Averaging = Callable[[Drawn, Array, Array], Array]
 
 
-def area(recall: Array, precision: Array) -> Array:
+def area(drawn: Drawn, hits: Array, precision: Array) -> Array:
     """Return the area below the curve, as `metrics.average_precision`."""
-    return np.asarray((np.diff(recall, axis=1, prepend=0.0) * precision).sum(axis=1))
+    return np.asarray((np.diff(drawn.recall(hits), axis=1, prepend=0.0) * precision).sum(axis=1))
 
 
 def mean_of_points(points: Array) -> Averaging:
@@ -32,8 +72,8 @@ def mean_of_points(points: Array) -> Averaging:
         points: of recall, in rising order.
     """
 
-    def averaged(recall: Array, precision: Array) -> Array:
-        reached = np.searchsorted(points, recall, side="right")
+    def averaged(drawn: Drawn, hits: Array, precision: Array) -> Array:
+        reached = drawn.reached(points, hits)
         return np.asarray((np.diff(reached, axis=1, prepend=0) * precision).sum(axis=1) / len(points))
 
     return averaged
@@ -58,32 +98,51 @@ class Ranking:
     ignored: Places
     objects: npt.NDArray[np.int64]
 
-    def averages(self, times: Array, taken: Array, averaging: Averaging) -> Array:
+    def averages(self, drawn: Drawn, averaging: Averaging) -> Array:
         """Return the average precision (draws,), NaN where there is nothing to find.
 
         Args:
-            times: (draws, images), how often each image was drawn.
-            taken: `taken_until` of these.
+            drawn: of this ranking among others, see `draw`.
         """
-        total = times @ self.objects
         if not len(self.right):
-            return np.where(total > 0, 0.0, np.nan)
-        hits = np.cumsum(times[:, self.right_image], axis=1)
-        counted = taken[:, self.right]
+            return np.where(drawn.total > 0, 0.0, np.nan)
+        hits = np.cumsum(drawn.times[:, np.searchsorted(drawn.images, self.right_image)], axis=1)
+        counted = drawn.taken[:, np.searchsorted(drawn.places, self.right)]
         if len(self.ignored):
-            left_out = np.cumsum(times[:, self.image[self.ignored]], axis=1)
+            ignored = np.searchsorted(drawn.images, self.image[self.ignored])
+            left_out = np.cumsum(drawn.times[:, ignored], axis=1)
             before = np.searchsorted(self.ignored, self.right, side="right")
             counted = counted - np.pad(left_out, ((0, 0), (1, 0)))[:, before]
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = np.where(counted > 0, hits / counted, 0.0)
-            recall = hits / total[:, None]
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        return np.where(total > 0, averaging(np.where(total[:, None] > 0, recall, 0.0), best), np.nan)
+        return np.where(drawn.total > 0, averaging(drawn, hits, best), np.nan)
 
 
-def taken_until(times: Array, image: Places) -> Array:
-    """Return how many of a ranking (draws, n) are in the resamples up to each place."""
-    return np.asarray(np.cumsum(times[:, image], axis=1))
+def draw(times: Array, rankings: Sequence[Ranking]) -> Drawn:
+    """Return what rankings need of draws; they differ in what is right or ignored alone.
+
+    Numbers of drawn things are added up between the places that count, by a sparse product: most places are
+    of wrong ones. They are whole numbers, so that no order of adding changes them.
+
+    Args:
+        times: (draws, images), how often each image was drawn.
+    """
+    from scipy.sparse import csr_array
+
+    image, objects = rankings[0].image, rankings[0].objects
+    right = [ranking.right for ranking in rankings]
+    places = np.unique(np.concatenate(right))
+    needed = [
+        *(ranking.right_image for ranking in rankings),
+        *(ranking.image[ranking.ignored] for ranking in rankings),
+    ]
+    images = np.unique(np.concatenate(needed))
+    last = int(places[-1]) + 1 if len(places) else 0
+    starts = np.concatenate([np.zeros(1, dtype=np.intp), places + 1])
+    between = csr_array((np.ones(last), image[:last], starts), shape=(len(places), times.shape[1]))
+    taken = np.cumsum((between @ times.T).T, axis=1)
+    return Drawn(times @ objects.astype(np.float64), images, times[:, images], places, taken)
 
 
 def ranked_images(scores: Tensor, truth: Tensor, images: int) -> Ranking:
@@ -122,8 +181,8 @@ def with_precision_intervals(
     def means(times: Array) -> Array:
         found = []
         for ranking in rankings:
-            taken = taken_until(times, ranking.image)
-            found.append([ranking.averages(times, taken, averaging) for averaging in averagings])
+            drawn = draw(times, [ranking])
+            found.append([ranking.averages(drawn, averaging) for averaging in averagings])
         return np.asarray(100 * np.nanmean(np.array(found), axis=0)).T
 
     intervals = resampled_intervals(np.ones(images, dtype=np.int64), means, seed)

@@ -14,10 +14,11 @@ from statsmodels.stats.proportion import proportion_confint
 from mmbench.results import Metric
 from mmbench.transfer import bootstrap as resampling
 from mmbench.transfer.average_precision import (
+    Ranking,
     area,
+    draw,
     mean_of_points,
     ranked_images,
-    taken_until,
     with_precision_intervals,
 )
 from mmbench.transfer.intervals import (
@@ -132,10 +133,9 @@ def test_average_precision_of_drawn_images_is_that_of_their_copies(
     drawn = np.repeat(np.arange(images), times)
     kept = drawn[labels[drawn, 0].numpy() >= 0]
     ranking = ranked_images(scores[:, 0], labels[:, 0], images)
-    taken = taken_until(times[None].astype(float), ranking.image)
+    resampled = draw(times[None].astype(float), [ranking])
     ours = [
-        ranking.averages(times[None].astype(float), taken, averaging)[0]
-        for averaging in (area, mean_of_points(np.arange(11) / 10))
+        ranking.averages(resampled, averaging)[0] for averaging in (area, mean_of_points(np.arange(11) / 10))
     ]
     truth = labels[kept, 0] > 0
     if not truth.any():
@@ -143,6 +143,33 @@ def test_average_precision_of_drawn_images_is_that_of_their_copies(
         return
     assert ours[0] == pytest.approx(average_precision(scores[kept, 0], truth), abs=1e-12)
     assert ours[1] == pytest.approx(average_precision_11_points(scores[kept, 0], truth), abs=0.1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 12))
+def test_rankings_of_the_same_detections_are_those_of_a_loop(seed: int, rights: int) -> None:
+    """Each detection is counted as often as its image was drawn; ignored ones count neither way."""
+    rng = np.random.default_rng(seed)
+    image, objects = rng.integers(0, 6, 30), rng.integers(0, 4, 6)
+    times, points = rng.integers(0, 3, (4, 6)), np.linspace(0, 1, 11)
+    rankings, status = [], []
+    for _ in range(3):
+        kinds = rng.permutation(np.repeat([1, -1, 0], [rights, 5, 25 - rights]))
+        right = np.flatnonzero(kinds == 1)
+        rankings.append(Ranking(image, right, image[right], np.flatnonzero(kinds == -1), objects))
+        status.append(kinds)
+    resampled = draw(times.astype(float), rankings)
+    for ranking, kinds in zip(rankings, status, strict=True):
+        ours = ranking.averages(resampled, mean_of_points(points))
+        for drawn, found in zip(times, ours, strict=True):
+            total, hits, counted, curve = int(drawn @ objects), 0, 0, []
+            for place, kind in zip(image, kinds, strict=True):
+                hits += drawn[place] * (kind == 1)
+                counted += drawn[place] * (kind != -1)
+                if kind == 1 and total and counted:
+                    curve.append((hits / total, hits / counted))
+            expected = [max((y for x, y in curve if x >= point), default=0.0) for point in points]
+            assert found == pytest.approx(np.mean(expected) if total else np.nan, nan_ok=True)
 
 
 def test_most_intervals_of_mean_average_precision_hold_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmbench.results import Metric
-from mmbench.transfer.average_precision import Ranking, mean_of_points, taken_until
+from mmbench.transfer.average_precision import Ranking, draw, mean_of_points
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, resampled_intervals
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class PrecisionParts:
         def means(times: Array) -> Array:
             found = []  # (classes, thresholds, draws)
             for of_class in rankings:
-                taken = taken_until(times, of_class[0].image)
-                found.append([ranking.averages(times, taken, averaging) for ranking in of_class])
+                drawn = draw(times, of_class)
+                found.append([ranking.averages(drawn, averaging) for ranking in of_class])
             values = np.array(found)
             values[np.isnan(values)] = absent
             halves = np.stack([values[:, THRESHOLDS.index(at)] for at in (50, 75)])
