@@ -6,6 +6,7 @@ import contextlib
 import json
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,25 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _load_torch(path: Path) -> Any:
-    check_zip(path)  # torch.load compares no checksum
-    names = _foreign_names(path)
+    with ThreadPoolExecutor(1) as thread:
+        undamaged = thread.submit(check_zip, path)  # torch.load compares no checksum
+        try:
+            return _loaded(path)
+        finally:
+            undamaged.result()  # what it raises says more than what the damage did to torch
+
+
+def _loaded(path: Path) -> Any:
+    """Return what torch reads from a file.
+
+    Raises:
+        UserError: it holds classes that are not harmless, or cannot be read.
+    """
     try:
-        # An open file, since torch takes a path's ending for its format.
-        with path.open("rb") as stream, torch.serialization.safe_globals([*HARMLESS, *stand_ins(names)]):
-            return torch.load(stream, map_location="cpu", weights_only=True)
+        try:
+            return _load_with(path, [])
+        except pickle.UnpicklingError:  # of most files, all names are known: listing them costs a reading
+            return _load_with(path, _foreign_names(path))
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             named = GLOBAL.search(str(error))
@@ -109,6 +123,13 @@ def _load_torch(path: Path) -> Any:
             f"{path} cannot be read as a torch checkpoint ({_first_line(error)}); "
             "it may be truncated, or a zip file of something else: get it again"
         ) from None
+
+
+def _load_with(path: Path, names: list[str]) -> Any:
+    """Return what torch reads, with stand-ins for the classes of these names."""
+    # An open file, since torch takes a path's ending for its format.
+    with path.open("rb") as stream, torch.serialization.safe_globals([*HARMLESS, *stand_ins(names)]):
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _foreign_names(path: Path) -> list[str]:
