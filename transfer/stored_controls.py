@@ -21,6 +21,7 @@ from mmbench.environment import package_versions, processor_name
 from mmbench.files import atomic_path, require_free_space
 from mmbench.transfer.controls import recalibrated_random_backbone
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.inputs.features import RESIZE
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.inputs.images import framing_of
 from mmbench.version import __version__
@@ -61,6 +62,7 @@ def random_control(
         "image_size": size,
         "images": [images.name, images.fingerprint],
         "framing": [framing.resized, str(framing)],
+        "resize": RESIZE,
         "versions": {"mmbench": __version__, **package_versions()},
         "processor": [processor_name(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()],
     }
