@@ -136,7 +136,8 @@ def test_files_that_are_read_one_by_one_follow_the_same_rule(
     image = Image.open(found.path(0)).resize((resized, resized), Image.Resampling.BILINEAR, reducing_gap=3.0)
     start = (resized - 50) // 2
     expected = np.asarray(image.crop((start, start, start + 50, start + 50))).transpose(2, 0, 1)
-    assert np.array_equal(seen[0].numpy(), expected)
+    different = np.abs(seen[0].numpy().astype(int) - expected)
+    assert different.max() <= (1 if side != resized else 0)  # the resize is Pillow's to the rounding
     before = open_images(data, "test", 50, 0)
     assert isinstance(before, FileImages) and before.resized == 57
     assert (before.fingerprint == found.fingerprint) == (resized == 57)
