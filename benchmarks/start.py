@@ -65,16 +65,9 @@ def spent(command: tuple[str, ...], folder: Path) -> Seconds:
 
 def commands(data_root: Path) -> dict[str, tuple[str, ...]]:
     """Return what is measured, by name; {out} stands for a folder of records that is new in every round."""
-    knn: tuple[str, ...] = (
-        "transfer",
-        "--task",
-        "knn",
-        "--checkpoint",
-        "random",
-        "--arch",
-        "mixmask_resnet8",
-    )
-    knn += ("--data", "patterns", "--data-root", str(data_root), "--bank", "bank", "--out")
+    weights = ("--checkpoint", "random", "--arch", "mixmask_resnet8")
+    data = ("--data", "patterns", "--data-root", str(data_root))
+    knn = ("transfer", "--task", "knn", *weights, *data, "--bank", "bank", "--out")
     return {
         BARE: (PYTHON, "-c", "pass"),
         TORCH: (PYTHON, "-c", TORCH),

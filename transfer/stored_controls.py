@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -113,15 +112,7 @@ def _read(path: Path) -> Backbone | None:
             tensors = {name: stream.get_tensor(name) for name in stated["order"]}
         card = ModelCard.model_validate_json(stated["card"])
         found, sound = Backbone(card.arch, tensors, card), (stated["address"], stated["sha256"])
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        ValidationError,
-    ) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise _DamagedError(f"cannot be read ({type(error).__name__})") from None
     if (path.stem, _digest(found)) != sound:
         raise _DamagedError("is not what was written")

@@ -36,7 +36,8 @@ def resize_box(pixels: Array, box: Box, crop: Tensor) -> None:
     across, down = (right - left) / size, (bottom - top) / size
     least, most = ONE_BEYOND
     if (
-        least <= min(across, down)
+        size > 1
+        and least <= min(across, down)
         and max(across, down) <= most
         and all(float(side).is_integer() for side in box)
     ):
@@ -47,12 +48,12 @@ def resize_box(pixels: Array, box: Box, crop: Tensor) -> None:
 
 
 def _resize_whole_box(pixels: Array, box: tuple[int, int, int, int], size: int) -> Array:
-    """Return a box of whole pixels, (size, size, 3)."""
+    """Return a box of whole pixels, (size, size, 3), of at least two pixels a side."""
     left, top, right, bottom = box
     height, width = pixels.shape[:2]
     found = resize(pixels[top:bottom, left:right].copy(), size, size)
-    if size == 1 or (bottom - top, right - left) == (height, width):
-        return found if size > 1 else _by_pillow(pixels, box, size)
+    if (bottom - top, right - left) == (height, width):
+        return found
     columns, rows = _around(left, right, width), _around(top, bottom, height)
     beside, around = _lines(pixels[top:bottom, columns], size, 2), _lines(pixels[rows, left:right], 2, size)
     share = _shares_beyond(left > 0, right < width, (right - left) / size)
