@@ -18,8 +18,14 @@ from pathlib import Path
 
 DATABASE = ".mmbench-hashes.sqlite"
 VERSION = 1
-# Table -> column of its facts.
-TABLES = {"files": "sha256", "images": "facts", "instances": "objects", "label_maps": "facts"}
+# Table -> column of its facts. Paths of "splits" are sides in pixels, as a split is of all files.
+TABLES = {
+    "files": "sha256",
+    "images": "facts",
+    "instances": "objects",
+    "label_maps": "facts",
+    "splits": "pixels",
+}
 WORTH_KEEPING_SECONDS = 0.1  # data that are read faster are not worth a database
 BUSY_SECONDS = 10.0
 

@@ -52,14 +52,15 @@ class Images(ABC):
 
 
 class MemoryImages(Images):
-    """Decoded images.
-
-    Attributes:
-        images: uint8 (N, 3, H, W), a little larger than they are fed.
-    """
+    """Images in memory; those that were identified before are decoded when they are first used."""
 
     def __init__(self, split: ImageSplit, size: int) -> None:
-        self.split, self.images, self.labels, self.size = split, split.images, split.labels, size
+        self.split, self.labels, self.size = split, split.labels, size
+
+    @property
+    def images(self) -> Tensor:
+        """uint8 (N, 3, H, W), a little larger than they are fed."""
+        return self.split.images
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]

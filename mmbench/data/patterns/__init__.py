@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.decoding import decode
 from mmbench.data.folder import image_files
+from mmbench.data.known_splits import split_of_files
 from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
@@ -30,7 +30,7 @@ __all__ = ["CLASSES", "FED_SIZE", "PatternsConfig", "prepare"]
 
 
 def _read_split(folder: Path) -> ImageSplit:
-    return decode(image_files(folder, CLASSES), STORED_SIZE)
+    return split_of_files(image_files(folder, CLASSES), STORED_SIZE)
 
 
 def _announce(home: Path) -> None:

@@ -1,0 +1,76 @@
+"""Image files as one split in memory, decoded only where its pixels are asked for.
+
+A split in memory is identified by its decoded pixels. They follow from the files, so the identity of files
+that did not change is kept in the database of facts (see `fact_database`), and need not be computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from mmbench.data.content_hashes import UNREADABLE
+from mmbench.data.fact_database import FactDatabase
+from mmbench.data.types import ImageFiles, ImageSplit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class KnownSplit(ImageSplit):
+    """A split whose fingerprint is known, decoded when `images` is first read.
+
+    Attributes:
+        files: its images, all of which could be read when the fingerprint was computed.
+        size: side in pixels at which they are decoded.
+    """
+
+    files: ImageFiles
+    size: int
+
+    def __init__(self, files: ImageFiles, size: int, fingerprint: str) -> None:
+        self.__dict__.update(files=files, size=size, labels=files.labels, fingerprint=fingerprint)
+
+    @functools.cached_property
+    def images(self) -> Tensor:  # type: ignore[override]
+        """See `ImageSplit`.
+
+        Raises:
+            UserError: an image cannot be read any more.
+        """
+        from mmbench.data.decoding import decode  # needs torch
+
+        return decode(self.files, self.size).images
+
+
+def split_of_files(files: ImageFiles, size: int) -> ImageSplit:
+    """Return the images as one split, decoded at once unless the files are those of an earlier time.
+
+    Args:
+        size: side in pixels of the decoded images.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    from mmbench.data.decoding import decode  # needs torch
+
+    if UNREADABLE in files.contents:
+        return decode(files, size)
+    name, status = b"%d" % size, f"{_decoder()} {files.fingerprint}".encode()
+    cache = FactDatabase(files.root, "splits")
+    with contextlib.closing(cache):
+        kept, fingerprint = cache.known([name]).get(name, (b"", b""))
+        if kept == status:
+            return KnownSplit(files, size, fingerprint.decode())
+        split = decode(files, size)
+        with cache.writing():
+            cache.keep(name, status, {"splits": split.fingerprint.encode()})
+        return split
+
+
+def _decoder() -> str:
+    """Return what decodes: another version may resize to other values."""
+    import PIL
+
+    return f"Pillow {PIL.__version__}"
