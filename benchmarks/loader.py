@@ -5,8 +5,9 @@ python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N] [--formats 
 - pretrain_FORMAT: two random crops of 224 px, over ImageFolder with torchvision's RandomResizedCrop twice;
 - evaluate_FORMAT: short side 256 px and the centre 224 px, over ImageFolder with Resize and CenterCrop;
 - ..._processor: the same in processor time of all processes, which other programs disturb less;
-- decode_FORMAT: torchvision's `decode_image` alone over all that one of our processes does for two crops: the
-  share that no change of ours can remove. No goal.
+- limit_pretrain_FORMAT, limit_evaluate_FORMAT: what torchvision does for an image, in one process, over the
+  fastest decoder and antialiased resize alone (torchvision's `decode_image`, torch's uint8 kernel): the most
+  that a loader can gain that decodes whole images. No goal.
 
 Images are synthetic: smooth noise with the falling spectrum of photographs, 500 x 375 px, quality 90.
 """
@@ -31,6 +32,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
+from mmbench.crops import draw_crops
 from mmbench.data import ImageFiles
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.sources.base import Part
@@ -155,25 +157,43 @@ def measure(folder: Path, name: str, rounds: int, workers: int) -> Rows:
         for column, suffix in ((0, ""), (1, "_processor")):
             ratio = statistics.median(theirs[column] / ours[column] for theirs, ours in pairs)
             rows[f"{use}_{name}{suffix}"] = row(ratio, GOAL)
-    return rows | measure_decoding(loaders, name, rounds)
+    return rows | measure_limits(loaders, name, rounds)
 
 
-def measure_decoding(loaders: Loaders, name: str, rounds: int) -> Rows:
-    """Time decoding alone and all that is done for two crops, on one core."""
-    source = FileSource("benchmark", loaders.files, FED, loaders.config, CPU)
-    contents = [
-        torch.from_numpy(np.fromfile(loaders.folder / path, np.uint8)) for path in loaders.files.paths
-    ]
-    shares = []
-    for _ in range(rounds):
-        started = time.process_time()
+def resized_alone(image: Tensor, height: int, width: int) -> Tensor:
+    return torch.nn.functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)
+
+
+def measure_limits(loaders: Loaders, name: str, rounds: int) -> Rows:
+    """Time decoding and resizing alone, and all that torchvision's loader does for an image, on one core."""
+    paths = [loaders.folder / path for path in loaders.files.paths]
+    contents = [torch.from_numpy(np.fromfile(path, np.uint8)) for path in paths]
+    scale, aspect = loaders.config.augmentation.crop_scale, loaders.config.augmentation.crop_aspect
+    generator = torch.Generator().manual_seed(0)
+    boxes = [draw_crops(2, (HEIGHT, WIDTH), scale, aspect, generator) for _ in contents]
+
+    def two_crops() -> None:
+        for content, crops in zip(contents, boxes, strict=True):
+            image = decode_image(content)
+            for top, left, tall, wide in zip(*(side.long().tolist() for side in crops), strict=True):
+                resized_alone(image[:, top : top + tall, left : left + wide], FED, FED)
+
+    def centre() -> None:
         for content in contents:
-            decode_image(content)
-        decoding = time.process_time() - started
-        for index in range(DIFFERENT):
-            source.crops[0, index]
-        shares.append(decoding / (time.process_time() - started - decoding))
-    return {f"decode_{name}": row(statistics.median(shares), None)}
+            resized_alone(decode_image(content), RESIZED, round(RESIZED * WIDTH / HEIGHT))
+
+    rows: Rows = {}
+    for use, alone, theirs in (("pretrain", two_crops, loaders.two), ("evaluate", centre, loaders.centre)):
+        ratios = []
+        for _ in range(rounds):
+            started = time.process_time()
+            for path in paths:
+                theirs(Image.open(path).convert("RGB"))
+            whole = time.process_time() - started
+            alone()
+            ratios.append(whole / (time.process_time() - started - whole))
+        rows[f"limit_{use}_{name}"] = row(statistics.median(ratios), None)
+    return rows
 
 
 def main() -> None:
@@ -196,7 +216,7 @@ def main() -> None:
             rows |= measure(Path(scratch), name, options.rounds, options.workers)
     for name, found in rows.items():
         goal = "no goal" if found["goal"] is None else f"goal: at least {found['goal']}"
-        print(f"{name:24} {found['value']:6.2f}   {goal}")
+        print(f"{name:28} {found['value']:6.2f}   {goal}")
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -2,7 +2,8 @@
 
 torch passes tensors between processes in shared memory, /dev/shm on Linux, of which Docker gives 64 MiB: a
 worker that runs out of it is killed by a bus error. So a batch that does not fit goes through the worker's
-pipe instead, which is slower and needs no shared memory.
+pipe instead, which is slower and needs no shared memory. Images that are written into an `empty_batch` are
+in shared memory from the start, and are not copied on their way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
@@ -43,11 +45,28 @@ def free_shared_memory() -> int:
         return 0
 
 
+def empty_batch(*shape: int) -> Tensor:
+    """Return a uint8 tensor to fill; in a worker it is in shared memory, where that holds one of each."""
+    batch = torch.empty(shape, dtype=torch.uint8)
+    worker = get_worker_info()
+    return batch.share_memory_() if worker is not None and _fits(batch.nbytes, worker.num_workers) else batch
+
+
+def _fits(size: int, workers: int) -> bool:
+    """Return whether shared memory holds a batch of every worker, and one that is in use."""
+    return MARGIN * (workers + 1) * size <= free_shared_memory()
+
+
 @dataclass(frozen=True)
 class Piped:
     """A batch as bytes, for the pipe."""
 
     content: bytes
+
+
+def as_read(batch: Any) -> Any:
+    """Return what a dataset returned for all keys of a batch, in place of collating it."""
+    return batch
 
 
 class Handover(Generic[Batch]):
@@ -58,29 +77,30 @@ class Handover(Generic[Batch]):
         workers: processes that may need shared memory at the same moment.
     """
 
-    def __init__(self, collate: Callable[[list[Any]], Batch], workers: int) -> None:
+    def __init__(self, collate: Callable[[Any], Batch], workers: int) -> None:
         self.collate, self.workers = collate, workers
 
-    def __call__(self, items: list[Any]) -> Batch | Piped:
+    def __call__(self, items: Any) -> Batch | Piped:
         """Return the batch as it is, or as bytes where shared memory may not hold one of every worker."""
         batch = self.collate(items)
         if get_worker_info() is None:
             return batch
-        needed = MARGIN * (self.workers + 1) * _bytes_of(batch)
-        return (
-            batch if needed <= free_shared_memory() else Piped(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL))
-        )
+        fits = _fits(_bytes_to_share(batch), self.workers)
+        return batch if fits else Piped(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL))
 
 
-def _bytes_of(batch: Any) -> int:
-    """Return the bytes of all tensors in a batch: in lists, dicts, and attributes of other objects."""
+def _bytes_to_share(batch: Any) -> int:
+    """Return the bytes of all tensors of a batch that are not in shared memory yet.
+
+    They are looked for in lists, dicts, and attributes of other objects.
+    """
     if isinstance(batch, Tensor):
-        return batch.nbytes
+        return 0 if batch.is_shared() else batch.nbytes
     if isinstance(batch, dict):
-        return sum(map(_bytes_of, batch.values()))
+        return sum(map(_bytes_to_share, batch.values()))
     if isinstance(batch, list | tuple):
-        return sum(map(_bytes_of, batch))
-    return sum(map(_bytes_of, vars(batch).values())) if hasattr(batch, "__dict__") else 0
+        return sum(map(_bytes_to_share, batch))
+    return sum(map(_bytes_to_share, vars(batch).values())) if hasattr(batch, "__dict__") else 0
 
 
 def leave_stops_to_parent(worker: int) -> None:
@@ -114,11 +134,18 @@ def read_batches(
     dataset: TorchDataset[Any],
     batches: Iterable[Any],
     workers: int,
-    collate: Callable[[list[Any]], Batch],
+    collate: Callable[[Any], Batch] = as_read,
     *,
     pin_memory: bool = False,
 ) -> Generator[Batch, None, None]:
     """Yield one batch per list of keys, in order, read by `workers` processes ahead of their use.
+
+    Args:
+        dataset: returns an item for a key by `__getitem__`, or all of a list of keys by `__getitems__`.
+        batches: lists of keys.
+        workers: processes; 0 reads in this one.
+        collate: makes a batch of the items.
+        pin_memory: for faster copies to a GPU.
 
     Raises:
         RuntimeError: a worker was killed, or returned nothing for ten minutes; see `mmbench.faults`.
@@ -155,7 +182,7 @@ def _start(
     dataset: TorchDataset[Any],
     batches: Iterable[Any],
     workers: int,
-    collate: Callable[[list[Any]], Batch],
+    collate: Callable[[Any], Batch],
     pin_memory: bool,
 ) -> Iterator[Batch | Piped]:
     """Return torch's iterator, without workers if the system cannot start any."""

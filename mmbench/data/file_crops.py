@@ -26,23 +26,21 @@ def generator_of(*key: int) -> Generator:
 
 def random_crops(
     path: Path,
-    count: int,
-    size: int,
+    into: Tensor,
     scale: tuple[float, float],
     aspect: tuple[float, float],
     generator: Generator,
-) -> Tensor:
-    """Return random resized crops of one image, uint8 (count, 3, size, size), antialiased bilinear.
+) -> None:
+    """Draw random resized crops of one image, antialiased bilinear.
 
     Args:
-        count: crops of this image.
-        size: side of a crop in pixels.
+        into: takes the crops, uint8 (count, 3, size, size).
         scale, aspect: see `draw_crops`.
 
     Raises:
         UserError: the image cannot be read.
     """
-    place = generator.get_state()
+    place, count, size = generator.get_state(), len(into), into.shape[-1]
 
     @functools.cache
     def drawn(stored: tuple[int, int]) -> Crops:
@@ -60,15 +58,16 @@ def random_crops(
     (width, height), crops = stored, drawn(stored)
     tall_pixels, wide_pixels = pixels.shape[:2]
     across, down = wide_pixels / width, tall_pixels / height
-    found = torch.empty((count, 3, size, size), dtype=torch.uint8)
-    for crop, top, left, tall, wide in zip(found, *(value.tolist() for value in crops), strict=True):
+    for crop, top, left, tall, wide in zip(into, *(value.tolist() for value in crops), strict=True):
         right, bottom = min(wide_pixels, (left + wide) * across), min(tall_pixels, (top + tall) * down)
         resize_box(pixels, (left * across, top * down, right, bottom), crop)
-    return found
 
 
-def centre_crop_of(path: Path, short_side: int, size: int) -> Tensor:
-    """Return the centre of one image whose short side was resized to `short_side`, uint8 (3, size, size).
+def centre_crop_of(path: Path, short_side: int, into: Tensor) -> None:
+    """Cut the centre out of one image whose short side was resized to `short_side`.
+
+    Args:
+        into: takes the crop, uint8 (3, size, size).
 
     Raises:
         UserError: the image cannot be read.
@@ -83,5 +82,4 @@ def centre_crop_of(path: Path, short_side: int, size: int) -> Tensor:
         resized = pixels if min(width, height) == short_side else resize(pixels, tall, wide)
         top, left = (resized.shape[0] - short_side) // 2, (resized.shape[1] - short_side) // 2
         square = resized[top : top + short_side, left : left + short_side]
-    crop = centre_crop(torch.from_numpy(square).permute(2, 0, 1)[None], size)[0]
-    return crop.contiguous()
+    into.copy_(centre_crop(torch.from_numpy(square).permute(2, 0, 1)[None], into.shape[-1])[0])

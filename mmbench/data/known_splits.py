@@ -33,7 +33,7 @@ class KnownSplit(ImageSplit):
         self.__dict__.update(files=files, size=size, labels=files.labels, fingerprint=fingerprint)
 
     @functools.cached_property
-    def images(self) -> Tensor:  # type: ignore[override]
+    def images(self) -> Tensor:
         """See `ImageSplit`.
 
         Raises:

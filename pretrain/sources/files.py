@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import ImageFiles
-from mmbench.data.ahead import read_batches
+from mmbench.data.ahead import empty_batch, read_batches
 from mmbench.data.decoding import read_image
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.data.sides import sides_of_files
@@ -36,21 +36,22 @@ def check_unreadable(unreadable: list[str], total: int, place: str, share: float
         )
 
 
-class Crop(NamedTuple):
-    """An image's two crops, uint8 (2, 3, S, S).
+class CropPairs(NamedTuple):
+    """Two crops of each image of a batch.
 
     Attributes:
+        pairs: uint8 (2, B, 3, S, S).
         unreadable: indices of the damaged images that were met on the way.
-        lost: nothing was found that can be read, and the crops are empty.
+        lost: for some image nothing was found that can be read, and its crops are empty.
     """
 
-    pair: Tensor
+    pairs: Tensor
     unreadable: list[int]
-    lost: bool = False
+    lost: bool
 
 
-class CroppedImages(TorchDataset[Crop]):
-    """Two random crops of each image. What is drawn depends on seed, epoch and image alone.
+class CroppedImages(TorchDataset[CropPairs]):
+    """Two random crops of each image, in whole batches. What is drawn depends on seed, epoch and image alone.
 
     So the number of workers changes nothing, and a run goes on in the middle of an epoch exactly.
     """
@@ -60,37 +61,35 @@ class CroppedImages(TorchDataset[Crop]):
         self.scale, self.aspect = config.augmentation.crop_scale, config.augmentation.crop_aspect
         self.seed = config.seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Crop:
-        """Return crops of image `index` in `epoch`, or of the next one that can be read."""
-        epoch, index = key
+    def __getitems__(self, keys: list[tuple[int, int]]) -> CropPairs:
+        """Return crops of images `index` in `epoch`, or of the next ones that can be read."""
+        pairs = empty_batch(VIEWS, len(keys), 3, self.size, self.size)
         unreadable: list[int] = []
-        while len(unreadable) <= UNREADABLE_AT_LEAST:
+        lost = [not self._fill(pairs[:, place], *key, unreadable) for place, key in enumerate(keys)]
+        return CropPairs(pairs, unreadable, any(lost))
+
+    def _fill(self, pair: Tensor, epoch: int, index: int, unreadable: list[int]) -> bool:
+        """Write the crops of an image or of one after it, and return whether one can be read."""
+        for _ in range(UNREADABLE_AT_LEAST + 1):
             try:
-                return Crop(self.crop(epoch, index), unreadable)
+                self.crop(pair, epoch, index)
             except UserError:
                 unreadable.append(index)
                 index = (index + 1) % len(self.files)
-        empty = torch.zeros((VIEWS, 3, self.size, self.size), dtype=torch.uint8)
-        return Crop(empty, unreadable, lost=True)
+            else:
+                return True
+        pair.zero_()
+        return False
 
-    def crop(self, epoch: int, index: int) -> Tensor:
-        """Return two random resized crops, uint8 (2, 3, S, S), antialiased bilinear.
+    def crop(self, pair: Tensor, epoch: int, index: int) -> None:
+        """Write two random resized crops into `pair`, uint8 (2, 3, S, S), antialiased bilinear.
 
         Raises:
             UserError: the image cannot be read.
         """
         path = self.files.root / self.files.paths[index]
         generator = generator_of(self.seed, epoch, index)
-        return random_crops(path, VIEWS, self.size, self.scale, self.aspect, generator)
-
-
-def collate(crops: list[Crop]) -> Crop:
-    """Return the crops of a part, uint8 (2, B, 3, S, S)."""
-    return Crop(
-        torch.stack([crop.pair for crop in crops], dim=1),
-        [index for crop in crops for index in crop.unreadable],
-        any(crop.lost for crop in crops),
-    )
+        random_crops(path, pair, self.scale, self.aspect, generator)
 
 
 class FileSource(ImageSource):
@@ -123,15 +122,16 @@ class FileSource(ImageSource):
         keys = ([(part.epoch, index) for index in part.indices.tolist()] for part in plan)
         pin = self.device.type == "cuda"
         known = set(self.unreadable)
-        for crop in read_batches(self.crops, keys, self.workers, collate, pin_memory=pin):
-            for index in crop.unreadable:
+        batches: Iterator[CropPairs] = read_batches(self.crops, keys, self.workers, pin_memory=pin)
+        for found in batches:
+            for index in found.unreadable:
                 path = self.files.paths[index]
                 if path not in known:
                     known.add(path)
                     self.unreadable.append(path)
-            share = 0.0 if crop.lost else UNREADABLE_SHARE
+            share = 0.0 if found.lost else UNREADABLE_SHARE
             check_unreadable(self.unreadable, len(self), str(self.files.root), share)
-            yield crop.pair.to(self.device, non_blocking=True)
+            yield found.pairs.to(self.device, non_blocking=True)
 
     def samples(self, count: int) -> Tensor:
         """Return some images, a little larger than a view."""

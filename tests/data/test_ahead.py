@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mmbench.data import ahead
-from mmbench.data.ahead import Handover, Piped, free_shared_memory, read_batches
+from mmbench.data.ahead import Handover, Piped, empty_batch, free_shared_memory, read_batches
 from mmbench.faults import fault_of
 
 
@@ -71,6 +71,35 @@ def test_what_shared_memory_must_hold_is_counted_for_every_worker(monkeypatch: p
     for free, piped in ((2 * 60 * 4, False), (2 * 60 * 4 - 1, True)):
         monkeypatch.setattr(ahead, "free_shared_memory", lambda free=free: free)
         assert isinstance(Handover(stack, workers=3)(items), Piped) == piped
+
+
+class WholeBatches(TorchDataset[Named]):
+    """All items of a batch at once, and whether they are in shared memory as soon as they are written."""
+
+    def __getitems__(self, indices: list[int]) -> tuple[Named, bool]:
+        pair = empty_batch(len(indices), 3, 5)
+        for index, item in zip(indices, pair, strict=True):
+            item.fill_(index)
+        return Named(pair, indices), pair.is_shared()
+
+
+@pytest.mark.parametrize(("workers", "free", "shared"), [(0, 2**40, False), (2, 2**40, True), (2, 0, False)])
+def test_whole_batches_are_written_where_the_reader_finds_them(
+    workers: int, free: int, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "free_shared_memory", lambda: free)
+    found: list[tuple[Named, bool]] = list(read_batches(WholeBatches(), iter(PLAN), workers))
+    assert [written for _, written in found] == [shared] * len(PLAN)
+    check([batch for batch, _ in found])
+
+
+def test_what_is_in_shared_memory_needs_no_more_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "get_worker_info", lambda: object())
+    monkeypatch.setattr(ahead, "free_shared_memory", lambda: 0)
+    handover = Handover(ahead.as_read, workers=2)
+    pair = torch.zeros(4, 3, 5, dtype=torch.uint8)
+    assert isinstance(handover(Named(pair, [])), Piped)
+    assert isinstance(handover(Named(pair.share_memory_(), [])), Named)
 
 
 def test_free_shared_memory_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

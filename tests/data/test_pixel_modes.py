@@ -168,12 +168,13 @@ def test_crops_of_turned_images_are_those_of_upright_ones(tmp_path: Path, turn: 
     exif[0x0112] = turn
     for name in ("a.png", "a.jpg"):
         stored.save(tmp_path / name, exif=exif, **({"quality": 100} if name == "a.jpg" else {}))
-        pair = random_crops(tmp_path / name, 2, 16, (0.3, 0.9), (0.75, 1.33), generator_of(turn)).float()
+        pair = torch.empty((2, 3, 16, 16), dtype=torch.uint8)
+        random_crops(tmp_path / name, pair, (0.3, 0.9), (0.75, 1.33), generator_of(turn))
         crops = draw_crops(2, (240, 160), (0.3, 0.9), (0.75, 1.33), generator_of(turn))
         top, left, tall, wide = (values.tolist() for values in crops)
         for view in range(2):
             for channel, start, length in ((0, left[view], wide[view]), (1, top[view], tall[view])):
-                line = pair[view, channel].mean(dim=1 if channel == 1 else 0)
+                line = pair[view, channel].float().mean(dim=1 if channel == 1 else 0)
                 expected = start + (torch.arange(16) + 0.5) * length / 16 - 0.5
                 assert (line - expected)[2:-2].abs().max() < (1.5 if name == "a.png" else 8)
 
@@ -207,7 +208,8 @@ def test_extreme_shapes_cost_no_memory(
     for side in (40, 256):
         found = read_image(tmp_path / "a.png", side)
         assert found.shape == (side, side, 3) and (found == (9, 90, 200)).all()
-    crops = random_crops(tmp_path / "a.png", 2, 32, (0.08, 1.0), (0.75, 1.33), generator_of(0))
+    crops = torch.empty((2, 3, 32, 32), dtype=torch.uint8)
+    random_crops(tmp_path / "a.png", crops, (0.08, 1.0), (0.75, 1.33), generator_of(0))
     assert crops.shape == (2, 3, 32, 32) and crops.unique().tolist() == [9, 90, 200]
     assert largest <= 2**24
 

@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.distributed import own_share
-from mmbench.errors import UserError
 from mmbench.transfer.inputs.augment import ASPECT, augment
-from mmbench.transfer.inputs.images import FileImages, Images, MemoryImages, read_ahead
+from mmbench.transfer.inputs.images import EqualImages, FileImages, Images, MemoryImages, read_ahead
 
 
 class Batch(NamedTuple):
@@ -212,23 +210,19 @@ class FileBatches(TrainingBatches):
             yield Batch(indices, own, crops.to(self.device, non_blocking=True), labels)
 
 
-class _Crops(TorchDataset[Any]):
-    """One random crop of each image, mirrored or not; an error is returned, not raised in a worker."""
+class _Crops(EqualImages):
+    """One random crop of each image, mirrored or not."""
 
     def __init__(self, batches: FileBatches) -> None:
         self.images, self.scale, self.seed = batches.images, batches.scale, batches.seed
+        super().__init__(self.images.size, self.images.size)
 
-    def __getitem__(self, key: tuple[int, int]) -> Tensor | str:
+    def read(self, key: tuple[int, int], into: Tensor) -> None:
         epoch, index = key
         generator = generator_of(self.seed, epoch, index)
-        try:
-            (crop,) = random_crops(
-                self.images.path(index), 1, self.images.size, self.scale, ASPECT, generator
-            )
-        except UserError as error:
-            return str(error)
-        mirrored = float(torch.rand(1, generator=generator)) < 0.5
-        return torch.flip(crop, (-1,)) if mirrored else crop
+        random_crops(self.images.path(index), into[None], self.scale, ASPECT, generator)
+        if float(torch.rand(1, generator=generator)) < 0.5:
+            into.copy_(into.flip(-1))
 
 
 def training_batches(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import Dataset, ImageFiles, ImageSplit
-from mmbench.data.ahead import read_batches
+from mmbench.data.ahead import empty_batch, read_batches
 from mmbench.data.file_crops import centre_crop_of
 from mmbench.data.types import Split
 from mmbench.errors import UserError
@@ -111,47 +111,59 @@ class FileImages(Images):
         return self.files.root / self.files.paths[index]
 
 
-class _CentreCrops(TorchDataset[Any]):
-    """The centre crop of each image; an error is returned instead of raised in a worker."""
+class EqualImages(TorchDataset[Any]):
+    """Images of one size, read in whole batches; an error is returned instead of raised in a worker.
 
-    def __init__(self, images: FileImages) -> None:
-        self.images = images
+    Args:
+        height, width: of an image.
+    """
 
-    def __getitem__(self, index: int) -> Tensor | str:
+    def __init__(self, height: int, width: int) -> None:
+        self.shape = (3, height, width)
+
+    @abstractmethod
+    def read(self, key: Any, into: Tensor) -> None:
+        """Write the image of a key into `into`, uint8 (3, H, W).
+
+        Raises:
+            UserError: it cannot be read.
+        """
+
+    def __getitems__(self, keys: list[Any]) -> Tensor | str:
+        """Return a batch (B, 3, H, W), or the first error in it; B is 0 where a process has no part of it."""
+        batch = empty_batch(len(keys), *self.shape)
         try:
-            return centre_crop_of(self.images.path(index), self.images.resized, self.images.size)
+            for key, image in zip(keys, batch, strict=True):
+                self.read(key, image)
         except UserError as error:
             return str(error)
+        return batch
 
 
-def _stack(found: list[Tensor | str]) -> Tensor | str:
-    """Return a batch, or the first error in it; empty where this process has no part of the batch."""
-    if not found:
-        return torch.empty(0)
-    for item in found:
-        if isinstance(item, str):
-            return item
-    return torch.stack([item for item in found if isinstance(item, Tensor)])
+class _CentreCrops(EqualImages):
+    """The centre crop of each image."""
+
+    def __init__(self, images: FileImages) -> None:
+        super().__init__(images.size, images.size)
+        self.images = images
+
+    def read(self, key: int, into: Tensor) -> None:
+        centre_crop_of(self.images.path(key), self.images.resized, into)
 
 
-def read_ahead(images: TorchDataset[Any], batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
+def read_ahead(images: EqualImages, batches: Iterable[Any], workers: int) -> Iterator[Tensor]:
     """Yield batches of `images`, read by `workers` processes ahead of their use.
 
     Args:
-        images: returns a tensor, or an error message, for each key.
         batches: lists of keys (or tensors of indices).
 
     Raises:
         UserError: the first error.
     """
     keys = (keys.tolist() if isinstance(keys, Tensor) else keys for keys in batches)
-    for found in read_batches(
-        images,
-        keys,
-        workers,
-        _stack,
-        pin_memory=torch.cuda.is_available(),
-    ):
+    pin = torch.cuda.is_available()
+    crops: Iterator[Tensor | str] = read_batches(images, keys, workers, pin_memory=pin)
+    for found in crops:
         if isinstance(found, str):
             raise UserError(found)
         yield found

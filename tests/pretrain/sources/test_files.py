@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mmbench.crops import draw_crops
 from mmbench.data import Dataset, ImageFiles, load_dataset
@@ -55,18 +56,24 @@ def opened(folder: Path, *more: str) -> FileSource:
     return source
 
 
+def crop_pair(images: CroppedImages, epoch: int, index: int) -> Tensor:
+    found = images.__getitems__([(epoch, index)])
+    assert not found.unreadable and not found.lost
+    return found.pairs[:, 0]
+
+
 def test_crops_are_those_of_the_whole_picture(folder: Path) -> None:
     """Independent: full decode, crop, resize; the JPEG may be decoded smaller, so a little differs."""
     source = opened(folder)
     for epoch, index in ((0, 3), (4, 20)):
-        pair = source.crops.crop(epoch, index)
+        pair = crop_pair(source.crops, epoch, index)
         assert pair.shape == (2, 3, 32, 32)
-        assert torch.equal(pair, source.crops.crop(epoch, index))
+        assert torch.equal(pair, crop_pair(source.crops, epoch, index))
         assert not torch.equal(pair[0], pair[1])
-        assert not torch.equal(pair, source.crops.crop(epoch + 1, index))
+        assert not torch.equal(pair, crop_pair(source.crops, epoch + 1, index))
     image = Image.open(folder / source.files.paths[3]).convert("RGB")
     whole = torch.from_numpy(np.asarray(image).copy()).float()
-    pair = source.crops.crop(0, 3).float()
+    pair = crop_pair(source.crops, 0, 3).float()
     assert abs(pair.mean() - whole.mean()) < 3
 
 
@@ -87,7 +94,7 @@ def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mmbench.data.file_crops.draw_crops", remember)
-            pair = images.crop(0, 0).float()
+            pair = crop_pair(images, 0, 0).float()
         top, left, tall, wide = (values.tolist() for values in seen[-1])  # type: ignore[attr-defined]
         for view in range(2):
             # The centre of the first and of the last of 32 pixels lies half a pixel inside the rectangle.
@@ -121,6 +128,24 @@ def test_stopped_and_resumed_with_workers_equals_uninterrupted(folder: Path, tmp
     record = read_metrics(parts.metrics)[-1]
     assert 0 <= record["data_wait"] <= 1
     assert (parts.root / "views.png").stat().st_size > 10_000
+
+
+def test_a_damaged_picture_gives_way_to_the_next_that_can_be_read(tmp_path: Path) -> None:
+    damaged = write_images(tmp_path / "images", 40)
+    paths = load_dataset(str(damaged)).files["train"]().paths
+    for path in paths[3:5]:
+        (damaged / path).write_bytes(b"<html>")
+    load_dataset.cache_clear()
+    crops = opened(damaged).crops
+    found = crops.__getitems__([(0, 3), (0, 4), (0, 5), (1, 3)])
+    assert found.unreadable == [3, 4, 4, 3, 4] and not found.lost
+    assert torch.equal(found.pairs[:, 0], crop_pair(crops, 0, 5))
+    assert torch.equal(found.pairs[:, 3], crop_pair(crops, 1, 5))
+    for path in paths:
+        (damaged / path).write_bytes(b"<html>")
+    found = crops.__getitems__([(0, 0), (0, 1)])
+    assert found.lost and not found.pairs.any()
+    assert found.unreadable == [*range(11), *range(1, 12)]
 
 
 def test_damaged_pictures_are_left_out_counted_and_listed(folder: Path, tmp_path: Path) -> None:

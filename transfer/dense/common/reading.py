@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from mmbench.data.ahead import read_batches
+from mmbench.data.ahead import as_read, read_batches
 from mmbench.distributed import own_share, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.sampling import BatchStream, Draw, drawn, share
@@ -56,11 +56,6 @@ class _Images(TorchDataset[Any]):
                 return str(error)
 
 
-def _as_list(items: list[Item | str]) -> list[Item | str]:
-    """Return the batch as it is: the libraries pad and stack in their models."""
-    return items
-
-
 def _checked(batch: list[Item | str]) -> list[Item]:
     """Return the batch.
 
@@ -90,7 +85,7 @@ def read_draws(
     Raises:
         UserError: an image cannot be read.
     """
-    for batch in read_batches(_Images(read, seed), batches, workers, _as_list, pin_memory=pin_memory):
+    for batch in read_batches(_Images(read, seed), batches, workers, as_read, pin_memory=pin_memory):
         yield _checked(batch)
 
 
@@ -117,7 +112,7 @@ class TrainingLoader:
         """
         rank, processes = process_rank(), process_count()
         keys = (share(batch, rank, processes) for batch in self.stream.batches(self.position))
-        found = read_batches(self.images, keys, self.workers, _as_list, pin_memory=self.pin_memory)
+        found = read_batches(self.images, keys, self.workers, as_read, pin_memory=self.pin_memory)
         with contextlib.closing(found):  # ends the workers
             while True:
                 started = time.perf_counter()

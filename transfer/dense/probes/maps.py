@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.distributed import gather_shares, on_main, own_share, process_count
 from mmbench.errors import UserError
@@ -17,7 +16,7 @@ from mmbench.transfer.dense.common.reading import reading_workers
 from mmbench.transfer.dense.probes.network import DenseNetwork
 from mmbench.transfer.dense.probes.scenes import TestScenes
 from mmbench.transfer.inputs.features import is_pixels, weights_digest
-from mmbench.transfer.inputs.images import read_ahead
+from mmbench.transfer.inputs.images import EqualImages, read_ahead
 from mmbench.transfer.job import TransferJob
 
 BATCH = 16
@@ -25,17 +24,15 @@ MOST_IN_MEMORY = 4 * 2**30  # bytes of maps that a run keeps without a bank
 MOST_OF_DISK = 0.5  # share of the free disk that the maps of one split may take
 
 
-class _FedImages(TorchDataset[Any]):
-    """Images as they are fed; an error is returned instead of raised in a worker."""
+class _FedImages(EqualImages):
+    """Images as they are fed."""
 
-    def __init__(self, scenes: TestScenes) -> None:
+    def __init__(self, scenes: TestScenes, height: int, width: int) -> None:
+        super().__init__(height, width)
         self.scenes = scenes
 
-    def __getitem__(self, index: int) -> Tensor | str:
-        try:
-            return self.scenes.image(index)
-        except UserError as error:
-            return str(error)
+    def read(self, key: int, into: Tensor) -> None:
+        into.copy_(self.scenes.image(key))
 
 
 class SplitMaps:
@@ -48,7 +45,7 @@ class SplitMaps:
     def __init__(self, job: TransferJob, network: DenseNetwork, scenes: TestScenes) -> None:
         size = scenes.equal_sizes()
         assert size is not None and scenes.geometry.mode != "slide"
-        self.job, self.network, self.scenes = job, network, scenes
+        self.job, self.network, self.scenes, self.size = job, network, scenes, size
         self.shape = tuple(network.require(*size).shape[1:])
 
     def __len__(self) -> int:
@@ -87,7 +84,7 @@ class SplitMaps:
         """
         batches = torch.arange(start, stop).split(BATCH * process_count())
         own = (indices[own_share(len(indices))] for indices in batches)
-        found = read_ahead(_FedImages(self.scenes), own, reading_workers(self.job, stop - start))
+        found = read_ahead(_FedImages(self.scenes, *self.size), own, reading_workers(self.job, stop - start))
         for indices in batches:
             images = next(found)
             rows = (
