@@ -5,11 +5,19 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import socket
 import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # linux/proc_ns.h, PROC_PID_INIT_INO
+AHEAD = 4  # jobs that are given out per process before their results are taken
+Job = TypeVar("Job")
+Found = TypeVar("Found")
 
 
 def cores() -> int:
@@ -27,6 +35,36 @@ def _leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def in_order(function: Callable[[Job], Found], jobs: Iterable[Job], processes: int) -> Iterator[Found]:
+    """Yield what `function` returns for each job, in order, computed ahead by spawned processes.
+
+    Few results wait at a time, however many jobs there are. One process means this one.
+
+    Args:
+        function: of a module, so that it can be imported by the processes.
+    """
+    if processes <= 1:
+        yield from map(function, jobs)
+        return
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_worker)
+    waiting: deque[Future[Found]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(function, job))
+            if len(waiting) > AHEAD * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C, which reaches every process, to the parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.data import Dataset, ImageFiles, ImageSplit
+from mmbench.data import Dataset, ImageSplit
 from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.sides import sides
 from mmbench.data.types import Split
@@ -49,8 +49,7 @@ class KnnMonitor:
         if split in dataset.files:
             files = dataset.files[split]()
             chosen = spread(len(files), count)
-            part = ImageFiles(files.root, [files.paths[i] for i in chosen.tolist()], files.labels[chosen])
-            return decode(part, self.stored, unreadable=[])
+            return decode(files.subset(chosen), self.stored, unreadable=[])
         whole = dataset.split(split)
         chosen = spread(len(whole), count)
         return ImageSplit(whole.images[chosen], whole.labels[chosen])

@@ -1,4 +1,4 @@
-"""`mmbench data`: list, prepare, check and show data sets."""
+"""`mmbench data`: list, prepare, check, pack and show data sets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.tasks import TASKS
+from mmbench.tools.data_pack import pack_command
 from mmbench.writable import require_writable
 
 Report = Callable[[int, int, str], None]
@@ -80,7 +81,7 @@ def prepare_dataset(
 
 @click.group()
 def data() -> None:
-    """List, prepare, check and show data sets."""
+    """List, prepare, check, pack and show data sets."""
 
 
 @data.command("prepare", epilog="Example: mmbench data prepare patterns")
@@ -125,7 +126,8 @@ def _at(data_root: Path, layout: str | None = None) -> tuple[object, ...]:
 def check_command(name: str, data_root: Path, layout: str | None) -> None:
     """Check the data set NAME, or the folder at that path: files, labels and annotations.
 
-    A folder may hold images with boxes in COCO, VOC or YOLO layout, images with label maps, or class folders.
+    A folder may hold images with boxes in COCO, VOC or YOLO layout, images with label maps, class folders, or
+    a packed copy, of which every byte is compared with what was packed.
     """
     from mmbench.data import load_dataset
     from mmbench.tools.data_check import check_dataset
@@ -145,6 +147,9 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
         task = "segmentation" if dataset.annotated is None and dataset.scenes is None else "detection"
         protocol = TASKS.get(task).protocol_on(name)
         next_step("transfer", "--protocol", protocol, "--checkpoint", "runs/mixmask", "--data", name, *place)
+
+
+data.add_command(pack_command)
 
 
 @data.command("list", epilog="Example: mmbench data list")

@@ -18,6 +18,7 @@ from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
+from mmbench.data.packs.reading import PackedFiles, changed_files
 from mmbench.data.quick_check import images_per_class, pixel_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
@@ -50,6 +51,7 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
         if problems:
             return [], problems
     dataset = _load(name, root, layout, problems)
+    problems += _changed(dataset)
     facts = list(dataset.remarks)
     parts = {split: _decoded(dataset, split, problems) for split in SPLITS if split in dataset.splits}
     for split in SPLITS:
@@ -96,6 +98,14 @@ def _load(name: str, root: Path, layout: str | None, problems: list[str]) -> Dat
         return found
 
 
+def _changed(dataset: Dataset) -> list[str]:
+    """Return what of a packed copy is not what was packed, image by image and file by file."""
+    packed = [files for find in dataset.files.values() if isinstance(files := find(), PackedFiles)]
+    if not packed:
+        return []
+    return [line for files in packed for line in files.changed()] + changed_files(dataset.root)
+
+
 def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit | None:
     """Return the images of a split that can be read, None if none can; others become problems."""
     if split not in dataset.files:
@@ -108,7 +118,7 @@ def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit 
         part = None
     for path in sorted(unreadable)[:MOST_NAMED]:
         try:
-            open_rgb(files.root / path)
+            open_rgb(files.place(files.paths.index(path)))
         except UserError as error:
             problems.append(f"{split}: {error}")
     if len(unreadable) > MOST_NAMED:

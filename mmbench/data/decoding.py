@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from mmbench.data.image_places import ImagePlace, openable, remedy
 from mmbench.data.pixel_modes import orientation, to_rgb
 from mmbench.data.types import ImageFiles, ImageSplit
 from mmbench.errors import UserError
@@ -31,7 +31,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def open_rgb(
-    path: Path,
+    path: ImagePlace,
     at_least: Callable[[tuple[int, int]], tuple[int, int]] | None = None,
     *,
     apply_exif: bool = True,
@@ -39,7 +39,7 @@ def open_rgb(
     """Return one image, decoded, upright and as 8-bit RGB; `pixel_modes` has the rules.
 
     Args:
-        path: the file.
+        path: the file, or the part of one that it is.
         at_least: called for a JPEG with its upright (width, height), returns the size that suffices; the
             JPEG is then decoded at a half, a quarter or an eighth of its size where that is enough.
         apply_exif: whether the image is turned upright as its EXIF tag states.
@@ -48,7 +48,7 @@ def open_rgb(
         UserError: the file is not an image, is truncated, too large, or holds pixels that no rule covers.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(openable(path)) as opened:
             if at_least is not None and opened.format in ("JPEG", "MPO"):
                 turned = orientation(opened) >= 5  # width and height are swapped
                 width, height = at_least(opened.size[::-1] if turned else opened.size)
@@ -57,11 +57,11 @@ def open_rgb(
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{printable(path)} cannot be read as an image ({reason[:200]}); fix or remove it"
+            f"{printable(str(path))} cannot be read as an image ({reason[:200]}); {remedy(path)}"
         ) from None
 
 
-def read_image(path: Path, size: int) -> Array:
+def read_image(path: ImagePlace, size: int) -> Array:
     """Return one image as RGB (size, size, 3) uint8: short side resized to `size`, middle kept.
 
     Raises:
@@ -114,20 +114,20 @@ def decode(files: ImageFiles, size: int, unreadable: list[str] | None = None) ->
         UserError: an image cannot be read and `unreadable` is None, or none can be read.
     """
 
-    def read(path: str) -> Array | None:
+    def read(index: int) -> Array | None:
         try:
-            return read_image(files.root / path, size)
+            return read_image(files.place(index), size)
         except UserError:
             if unreadable is None:
                 raise
-            unreadable.append(path)
+            unreadable.append(files.paths[index])
             return None
 
     def read_several(start: int) -> list[Array | None]:
-        return [read(path) for path in files.paths[start : start + AT_A_TIME]]
+        return [read(index) for index in range(start, min(start + AT_A_TIME, len(files)))]
 
     with ThreadPoolExecutor(min(8, cores())) as pool:
-        starts = range(0, len(files.paths), AT_A_TIME)
+        starts = range(0, len(files), AT_A_TIME)
         images = [image for several in pool.map(read_several, starts) for image in several]
     kept = [index for index, image in enumerate(images) if image is not None]
     if not kept:

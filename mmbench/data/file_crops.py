@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -15,6 +14,7 @@ from mmbench.crops import Crops, draw_crops
 from mmbench.data.box_resize import resize, resize_box
 from mmbench.data.decoding import REDUCING_GAP, is_extreme, middle_square, resized_size
 from mmbench.data.file_pixels import read_pixels
+from mmbench.data.image_places import ImagePlace
 from mmbench.preprocessing import centre_crop
 
 
@@ -25,7 +25,7 @@ def generator_of(*key: int) -> Generator:
 
 
 def random_crops(
-    path: Path,
+    path: ImagePlace,
     into: Tensor,
     scale: tuple[float, float],
     aspect: tuple[float, float],
@@ -63,7 +63,7 @@ def random_crops(
         resize_box(pixels, (left * across, top * down, right, bottom), crop)
 
 
-def centre_crop_of(path: Path, short_side: int, into: Tensor) -> None:
+def centre_crop_of(path: ImagePlace, short_side: int, into: Tensor) -> None:
     """Cut the centre out of one image whose short side was resized to `short_side`.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 
 from mmbench.data.decoding import Array, open_rgb
+from mmbench.data.image_places import ImagePlace, openable
 from mmbench.data.pixel_modes import orientation
 
 # Where Pillow finds an orientation.
@@ -33,7 +33,7 @@ class FilePixels(NamedTuple):
     stored: tuple[int, int]
 
 
-def read_pixels(path: Path, at_least: AtLeast | None = None) -> FilePixels:
+def read_pixels(path: ImagePlace, at_least: AtLeast | None = None) -> FilePixels:
     """Return one image; what the shorter way does not cover, or fails on, is read by `open_rgb`.
 
     Args:
@@ -43,7 +43,7 @@ def read_pixels(path: Path, at_least: AtLeast | None = None) -> FilePixels:
         UserError: as in `open_rgb`.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(openable(path)) as opened:
             found = _usual_jpeg(opened, at_least)
     except Exception:  # `open_rgb` reads it, or says what is wrong
         found = None

@@ -12,6 +12,8 @@ from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
 from mmbench.data.official import PUBLISHED
+from mmbench.data.packs.header import is_pack
+from mmbench.data.packs.reading import load_pack
 from mmbench.errors import UserError
 from mmbench.file_names import printable
 
@@ -46,8 +48,8 @@ def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None
     """Return the data set called `name`, found in `root/name`; or the images in the folder `name`.
 
     A name that contains a path separator or names an existing folder is read as a folder: of images with
-    annotations in COCO, VOC or YOLO layout, of images with label maps, or of class folders. An existing file
-    is read as a list of images, which have no labels.
+    annotations in COCO, VOC or YOLO layout, of images with label maps, or of class folders; or as a packed
+    copy (`mmbench data pack`). An existing file is read as a list of images, which have no labels.
 
     Args:
         layout: "coco", "voc", "yolo", "mmseg", "masks" or "folder" (class folders), of a folder; recognised
@@ -93,6 +95,12 @@ def _of_path(path: Path, *, labelled: bool, layout: Layout | None = None) -> Dat
         if layout is not None:
             raise UserError(f"--layout is for a folder, and {printable(path)} is a list of images; omit it")
         return load_image_list(path)
+    if is_pack(path):
+        if layout is not None:
+            raise UserError(
+                f"--layout is for a folder of images, and {printable(path)} is a packed copy; omit it"
+            )
+        return load_pack(path)
     own = find_own(path, layout) if labelled else None
     data = None if own is None else own.annotated or own.label_maps
     if own is not None and data is not None:

@@ -6,12 +6,12 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
+from mmbench.data.image_places import openable
 from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
 from mmbench.file_names import counted, listed, printable
@@ -75,8 +75,11 @@ def pixel_remarks(files: ImageFiles, split: str, most: int = LOOKED_AT) -> list[
     count = min(most, len(files))
     found: Counter[str] = Counter()
     for index in range(count):
-        path = Path(files.root, files.paths[index * len(files) // count])
-        with contextlib.suppress(Exception), Image.open(path) as image:  # decoding says what is wrong
+        place = files.place(index * len(files) // count)
+        with (
+            contextlib.suppress(Exception),
+            Image.open(openable(place)) as image,
+        ):  # decoding says what is wrong
             found.update(changes(image))
     if not found:
         return []

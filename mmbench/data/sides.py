@@ -10,6 +10,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from mmbench.data.dataset import Dataset
+from mmbench.data.image_places import openable
 from mmbench.data.types import ImageFiles, Split
 
 SAMPLE = 256  # files whose headers are read: evenly spread, so the same ones in every run
@@ -60,7 +61,7 @@ def _from_headers(files: ImageFiles) -> Sides | None:
     sizes = []
     for index in chosen:
         try:
-            with Image.open(files.root / files.paths[index]) as opened:
+            with Image.open(openable(files.place(index))) as opened:
                 sizes.append(opened.size)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
             continue  # reading it for good says what is wrong

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mmbench.data.content_hashes import content_digests, digest_of_files
+from mmbench.data.image_places import ImagePlace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +50,8 @@ class ImageSplit:
 class ImageFiles:
     """One split as files, for reading images at another size, or a part of them at a time.
 
+    A packed copy has its own kind, `mmbench.data.packs.reading.PackedFiles`: read images through `place`.
+
     Attributes:
         root: the folder that all paths are below.
         paths: one per image, relative to `root`.
@@ -62,6 +65,10 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def place(self, index: int) -> ImagePlace:
+        """Return where an image is, for whatever reads it."""
+        return self.root / self.paths[index]
+
     def subset(self, indices: Tensor) -> ImageFiles:
         """Return the images at `indices`; contents that were hashed already are not read again."""
         chosen = indices.tolist()
@@ -69,6 +76,18 @@ class ImageFiles:
         if "contents" in self.__dict__:
             part.__dict__["contents"] = [self.contents[index] for index in chosen]
         return part
+
+    def joined(self, others: Sequence[ImageFiles]) -> ImageFiles:
+        """Return these images and those of other splits of the same data set; their roots may differ."""
+        import torch
+
+        parts = (self, *others)
+        paths = [
+            path if part.root == self.root else str((part.root / path).absolute())
+            for part in parts
+            for path in part.paths
+        ]
+        return ImageFiles(self.root, paths, torch.cat([part.labels for part in parts]))
 
     @functools.cached_property
     def contents(self) -> Sequence[bytes]:
@@ -78,6 +97,9 @@ class ImageFiles:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, contents and labels of the files."""
+        return self._identity()
+
+    def _identity(self) -> str:
         digest = hashlib.sha256()
         for path, content, label in zip(self.paths, self.contents, self.labels.tolist(), strict=True):
             digest.update(b"%s\0%s:%s\n" % (os.fsencode(path), content.hex().encode(), str(label).encode()))

@@ -87,9 +87,8 @@ class CroppedImages(TorchDataset[CropPairs]):
         Raises:
             UserError: the image cannot be read.
         """
-        path = self.files.root / self.files.paths[index]
         generator = generator_of(self.seed, epoch, index)
-        random_crops(path, pair, self.scale, self.aspect, generator)
+        random_crops(self.files.place(index), pair, self.scale, self.aspect, generator)
 
 
 class FileSource(ImageSource):
@@ -138,9 +137,7 @@ class FileSource(ImageSource):
         size, found = round(self.image_size * 1.25), []
         for index in spread(len(self), count).tolist():
             try:
-                found.append(
-                    torch.from_numpy(read_image(self.files.root / self.files.paths[index], size).copy())
-                )
+                found.append(torch.from_numpy(read_image(self.files.place(index), size).copy()))
             except UserError:
                 continue  # the run itself counts and lists it
         if not found:

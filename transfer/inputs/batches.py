@@ -220,7 +220,7 @@ class _Crops(EqualImages):
     def read(self, key: tuple[int, int], into: Tensor) -> None:
         epoch, index = key
         generator = generator_of(self.seed, epoch, index)
-        random_crops(self.images.path(index), into[None], self.scale, ASPECT, generator)
+        random_crops(self.images.files.place(index), into[None], self.scale, ASPECT, generator)
         if float(torch.rand(1, generator=generator)) < 0.5:
             into.copy_(into.flip(-1))
 

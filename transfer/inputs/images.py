@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,10 +105,6 @@ class FileImages(Images):
         """Return the images at `indices`."""
         return FileImages(self.files.subset(indices), self.size, self.workers, self.resized)
 
-    def path(self, index: int) -> Path:
-        """Return where an image is."""
-        return self.files.root / self.files.paths[index]
-
 
 class EqualImages(TorchDataset[Any]):
     """Images of one size, read in whole batches; an error is returned instead of raised in a worker.
@@ -148,7 +143,7 @@ class _CentreCrops(EqualImages):
         self.images = images
 
     def read(self, key: int, into: Tensor) -> None:
-        centre_crop_of(self.images.path(key), self.images.resized, into)
+        centre_crop_of(self.images.files.place(key), self.images.resized, into)
 
 
 def read_ahead(images: EqualImages, batches: Iterable[Any], workers: int) -> Iterator[Tensor]:

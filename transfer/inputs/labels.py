@@ -31,25 +31,15 @@ def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:
 def _files(dataset: Dataset) -> ImageFiles | None:
     """Return the files of train and val; None where the data set is not made of files."""
     found = [dataset.files[split]() for split in ("train", "val") if split in dataset.files]
-    return _joined_files(found) if found else None
-
-
-def _joined_files(parts: list[ImageFiles]) -> ImageFiles:
-    """Return the files of several splits as one; their roots may differ."""
-    root = parts[0].root
-    paths = [
-        path if part.root == root else str((part.root / path).absolute())
-        for part in parts
-        for path in part.paths
-    ]
-    return ImageFiles(root, paths, torch.cat([part.labels for part in parts]))
+    return found[0].joined(found[1:]) if found else None
 
 
 def _train_and_val(job: TransferJob) -> Images:
     parts = [job.images("train"), *([job.images("val")] if "val" in job.dataset.splits else [])]
     first = parts[0]
     if isinstance(first, FileImages):
-        files = _joined_files([part.files for part in parts if isinstance(part, FileImages)])
+        others = [part.files for part in parts[1:] if isinstance(part, FileImages)]
+        files = first.files.joined(others)
         return FileImages(files, first.size, first.workers, first.resized)
     splits = [part.split for part in parts if isinstance(part, MemoryImages)]
     images = torch.cat([split.images for split in splits])

@@ -133,7 +133,9 @@ def test_files_that_are_read_one_by_one_follow_the_same_rule(
     assert isinstance(found, FileImages)
     assert found.resized == resized
     (seen,) = found.centre_crops([torch.tensor([0])])
-    image = Image.open(found.path(0)).resize((resized, resized), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    image = Image.open(found.files.root / found.files.paths[0]).resize(
+        (resized, resized), Image.Resampling.BILINEAR, reducing_gap=3.0
+    )
     start = (resized - 50) // 2
     expected = np.asarray(image.crop((start, start, start + 50, start + 50))).transpose(2, 0, 1)
     different = np.abs(seen[0].numpy().astype(int) - expected)

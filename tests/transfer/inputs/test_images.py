@@ -90,7 +90,7 @@ def test_evaluation_sees_the_middle_of_resized_images(from_files: FileImages) ->
     (found,) = from_files.centre_crops([order])
     assert found.shape == (5, 3, 32, 32) and found.dtype == torch.uint8
     for crop, index in zip(found, order.tolist(), strict=True):
-        image = Image.open(from_files.path(index))
+        image = Image.open(from_files.files.root / from_files.files.paths[index])
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
         whole = transforms.pil_to_tensor(image.convert("RGB"))
@@ -105,7 +105,7 @@ def test_evaluation_is_pillows_to_the_rounding(from_files: FileImages, size: int
     (found,) = images.centre_crops([torch.arange(24)])
     different = []
     for index, crop in enumerate(found):
-        square = torch.from_numpy(read_image(images.path(index), resized).copy()).permute(2, 0, 1)
+        square = torch.from_numpy(read_image(images.files.place(index), resized).copy()).permute(2, 0, 1)
         expected = centre_crop(square[None], size)[0]
         different.append((crop.int() - expected.int()).abs())
     # An image that is enlarged to the fed size is resized twice.
@@ -141,7 +141,7 @@ def test_workers_change_nothing(from_files: FileImages) -> None:
 
 
 def test_an_unreadable_image_is_told_not_skipped(from_files: FileImages) -> None:
-    path = from_files.path(4)
+    path = from_files.files.root / from_files.files.paths[4]
     path.write_bytes(path.read_bytes()[:300])  # truncated
     for workers in (0, 1):
         damaged = FileImages(from_files.files, 32, workers)
