@@ -113,12 +113,15 @@ class LinearHeads:
             factor: what every learning rate is multiplied by at this step.
         """
         _, classes, width = self.weight.shape
+        truth = labels * len(labels) + torch.arange(len(labels), device=labels.device)
+        minus_one = features.new_full((1, len(labels)), -1)
         for rows, seen in self._inputs(features, training=True):
             weight, bias = self.weight[rows], self.bias[rows]
             # Images last: with the classes last, softmax would take as long as the products.
             logits = torch.addmm(bias.reshape(-1, 1), weight.reshape(-1, width), seen.T)
             error = logits.view(-1, classes, len(seen)).softmax(dim=1)
-            error[:, labels, torch.arange(len(seen), device=error.device)] -= 1
+            # Adding to a flat index takes a sixth of the time of error[:, labels, images] -= 1.
+            error.flatten(1).index_add_(1, truth, minus_one.expand(len(error), -1))
             error = error.div_(len(seen)).view(-1, len(seen))
             weight_speed, bias_speed = self._weight_speed[rows], self._bias_speed[rows]
             # The gradient goes straight into the momentum: of many classes it is as large as all weights.
