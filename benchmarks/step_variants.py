@@ -2,8 +2,8 @@
 
 python benchmarks/step_variants.py [--json PATH] [--rounds N] [--data-root FOLDER] [--compile]
 
-All with MixMask, in seconds of the processor over those of mmbench's own step; without goals, as what is clearly
-below 1 would have been taken:
+All with MixMask, in seconds of the processor over those of mmbench's own step; without goals, as what is
+clearly below 1 would have been taken:
 
 - nchw: the usual memory format instead of channels_last;
 - inference_keys: the key encoder in inference mode, its keys copied out of it, instead of without gradient;

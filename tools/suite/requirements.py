@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from mmbench.checkpoints.places import source_of
 from mmbench.data.names import exists
 from mmbench.errors import UserError
@@ -158,12 +160,12 @@ def _disk(cells: Iterable[Cell], folder: SuiteFolder, root: Path) -> Finding:
     wanted = [(folder.root, left + data, free)]
     if device != data_device:
         wanted = [(folder.root, left, free), (root, data, data_free)]
-    words = f"{left / GB:.1f} GB for runs and records, {data / GB:.1f} GB for data that are not there"
+    words = f"{decimal(round(left))} for runs and records, {decimal(round(data))} for data that are not there"
     for place, need, there in wanted:
         if need > there:
             fix = "free some space, or choose another folder with --out or data_root"
-            return Finding("disk space", "problem", f"{words}; {there / GB:.1f} GB free at {place}", fix)
-    return Finding("disk space", "ok", f"{words}; {free / GB:.1f} GB free")
+            return Finding("disk space", "problem", f"{words}; {decimal(there)} free at {place}", fix)
+    return Finding("disk space", "ok", f"{words}; {decimal(free)} free")
 
 
 def memory_bytes(cells: Iterable[Cell]) -> float:
@@ -184,12 +186,12 @@ def _memory(cells: Iterable[Cell], workers: int) -> Finding:
     try:
         there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
-        return Finding("memory", "ok", f"about {need / GB:.1f} GB needed")
-    words = f"about {need / GB:.1f} GB needed by {workers} worker{'s' if workers > 1 else ''}"
+        return Finding("memory", "ok", f"about {decimal(round(need))} needed")
+    words = f"about {decimal(round(need))} needed by {workers} worker{'s' if workers > 1 else ''}"
     if need > there:
         fix = f"run fewer cells at a time: run: {{workers: {max(1, int(workers * there / need))}}}"
-        return Finding("memory", "problem", f"{words}, {there / GB:.1f} GB there", fix)
-    return Finding("memory", "ok", f"{words}, {there / GB:.1f} GB there")
+        return Finding("memory", "problem", f"{words}, {decimal(there)} there", fix)
+    return Finding("memory", "ok", f"{words}, {decimal(there)} there")
 
 
 def require(findings: Iterable[Finding]) -> None:

@@ -107,7 +107,7 @@ def test_files_of_fashion_mnist_may_be_elsewhere(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(fashion_mnist_places, "DEBIAN", debian)
     findings = found(tmp_path, **asked)
     assert findings["data fashion-mnist"].status == "problem"
-    assert "0.1 GB for data that are not there" in findings["disk space"].detail
+    assert "60.0 MB for data that are not there" in findings["disk space"].detail
     for folder in (debian, tmp_path / "data" / "FashionMNIST" / "raw"):
         folder.mkdir(parents=True)
         for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
@@ -115,7 +115,7 @@ def test_files_of_fashion_mnist_may_be_elsewhere(tmp_path: Path, monkeypatch: py
         findings = found(tmp_path, **asked)
         finding = findings["data fashion-mnist"]
         assert (finding.status, finding.detail) == ("ok", f"found in {folder}")
-        assert "0.0 GB for data that are not there" in findings["disk space"].detail
+        assert "0 bytes for data that are not there" in findings["disk space"].detail
 
 
 def test_coco_may_be_where_detectron2_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
