@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
 from mmbench.data.annotated.layout import find_own, require_layout
+from mmbench.data.content_hashes import DATABASE
 from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.folder import UNLABELLED
@@ -109,7 +110,14 @@ def _changed(dataset: Dataset) -> list[str]:
 def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit | None:
     """Return the images of a split that can be read, None if none can; others become problems."""
     if split not in dataset.files:
-        return dataset.split(split)
+        known = dataset.split(split)
+        found = ImageSplit(known.images, known.labels)  # decoded now, and identified by what was decoded
+        if found.fingerprint != known.fingerprint:
+            problems.append(
+                f"{split}: images changed though sizes and dates of their files did not; the disk may be "
+                f"damaged, or remove {DATABASE} where the images are right"
+            )
+        return found
     files, unreadable = dataset.files[split](), list[str]()
     dataset.labels(split)  # checked
     try:

@@ -34,7 +34,7 @@ def test_pixels_and_annotations_are_those_that_every_machine_renders(small_patte
 
 def test_layout_of_the_image_folders(small_patterns):
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
-        folders = sorted(path.name for path in (small_patterns / split).iterdir())
+        folders = sorted(path.name for path in (small_patterns / split).iterdir() if path.is_dir())
         assert folders == sorted(CLASSES)
         for name in CLASSES:
             files = sorted(path.name for path in (small_patterns / split / name).iterdir())

@@ -1,5 +1,6 @@
 """`mmbench data`, called as a user calls it."""
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -15,10 +16,14 @@ from PIL import Image
 
 from mmbench.cli import commands as cli
 from mmbench.data import DATASETS, Dataset, ImageSplit, load_dataset
+from mmbench.data.folder import image_files
+from mmbench.data.known_splits import KnownSplit
 from mmbench.data.manifest import Manifest, require_manifest
+from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.tools import data as data_module
+from mmbench.tools import data_check
 from mmbench.tools.contact_sheet import CELL, GAP, MARGIN, class_colours
 
 RENDERING = importlib.import_module("mmbench.data.patterns.prepare")  # the package has a function `prepare`
@@ -192,6 +197,21 @@ def test_check_finds_images_shared_by_train_and_test(tmp_path, capsys):
     load_dataset.cache_clear()
     code, _, err = run(capsys, "data", "check", tmp_path / "set")
     assert code == 2 and "train and test share 1 identical images" in err
+
+
+def test_check_decodes_what_is_identified_by_unchanged_files(root, capsys, monkeypatch):
+    """A disk may change pixels and leave sizes and dates; facts that were kept must not hide that."""
+    val = image_files(root / "patterns" / "val", CLASSES)
+    dataset = load_dataset("patterns", root)
+    true, damaged = dataset.split("val").fingerprint, "f" * 64
+    for fingerprint, code in ((true, 0), (damaged, 2)):
+        known = dataclasses.replace(
+            dataset,
+            splits={**dataset.splits, "val": functools.partial(KnownSplit, val, STORED_SIZE, fingerprint)},
+        )
+        monkeypatch.setattr(data_check, "load_dataset", lambda *_, known=known: known)
+        found, _, err = run(capsys, "data", "check", "patterns", "--root", root)
+        assert (found, "val: images changed though" in err) == (code, code == 2)
 
 
 def test_unknown_names_get_a_near_match(tmp_path, capsys):
