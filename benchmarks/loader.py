@@ -5,6 +5,8 @@ python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N] [--formats 
 - pretrain_FORMAT: two random crops of 224 px, over ImageFolder with torchvision's RandomResizedCrop twice;
 - evaluate_FORMAT: short side 256 px and the centre 224 px, over ImageFolder with Resize and CenterCrop;
 - ..._processor: the same in processor time of all processes, which other programs disturb less;
+- pack_pretrain, pack_evaluate: jpg from its packed copy (short side 256 px, quality 95), over torchvision's
+  loader on the original files, which hold more pixels. No goal;
 - limit_pretrain_FORMAT, limit_evaluate_FORMAT: what torchvision does for an image, in one process, over the
   fastest decoder and antialiased resize alone (torchvision's `decode_image`, torch's uint8 kernel): the most
   that a loader can gain that decodes whole images. No goal.
@@ -33,7 +35,10 @@ from torchvision.io import decode_image
 from torchvision.transforms import v2
 
 from mmbench.crops import draw_crops
-from mmbench.data import ImageFiles
+from mmbench.data import Dataset, ImageFiles
+from mmbench.data.packs.header import Encoding
+from mmbench.data.packs.reading import load_pack
+from mmbench.data.packs.writing import write_pack
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.sources.base import Part
 from mmbench.pretrain.sources.files import FileSource
@@ -98,12 +103,19 @@ class Loaders:
         self.two = TwoCrops(crops.crop_scale, crops.crop_aspect)
         self.centre = v2.Compose([v2.Resize(RESIZED, antialias=True), v2.CenterCrop(FED), v2.PILToTensor()])
 
-    def ours_pretrain(self) -> Iterable[object]:
-        source = FileSource("benchmark", self.files, FED, self.config, CPU)
+    def ours_pretrain(self, files: ImageFiles) -> Iterable[object]:
+        source = FileSource("benchmark", files, FED, self.config, CPU)
         return source.batches(Part(0, part) for part in self.order.split(BATCH))
 
-    def ours_evaluate(self) -> Iterable[object]:
-        return FileImages(self.files, FED, self.workers, RESIZED).centre_crops(self.order.split(BATCH))
+    def ours_evaluate(self, files: ImageFiles) -> Iterable[object]:
+        return FileImages(files, FED, self.workers, RESIZED).centre_crops(self.order.split(BATCH))
+
+    def packed(self) -> ImageFiles:
+        """Return the files packed with the short side that evaluation resizes to."""
+        dataset = Dataset("benchmark", self.folder, ("all",), files={"train": lambda: self.files})
+        out = self.folder.parent / f"pack-{self.folder.name}"
+        write_pack(dataset, out, Encoding(short_side=RESIZED, quality=95))
+        return load_pack(out).files["train"]()
 
     def theirs(self, transform: Callable[[Image.Image], object]) -> Iterable[object]:
         return DataLoader(
@@ -113,13 +125,18 @@ class Loaders:
         )
 
     def works(self) -> dict[str, Callable[[], Iterable[object]]]:
-        """Return what is timed: ours and torchvision's, for both uses."""
-        return {
-            "pretrain ours": self.ours_pretrain,
+        """Return what is timed: ours and torchvision's, for both uses; of jpg ours from a packed copy too."""
+        works: dict[str, Callable[[], Iterable[object]]] = {
+            "pretrain ours": lambda: self.ours_pretrain(self.files),
             "pretrain torchvision": lambda: self.theirs(self.two),
-            "evaluate ours": self.ours_evaluate,
+            "evaluate ours": lambda: self.ours_evaluate(self.files),
             "evaluate torchvision": lambda: self.theirs(self.centre),
         }
+        if self.folder.name == "jpg":
+            pack = self.packed()
+            works["pretrain pack"] = lambda: self.ours_pretrain(pack)
+            works["evaluate pack"] = lambda: self.ours_evaluate(pack)
+        return works
 
 
 def processor() -> float:
@@ -143,20 +160,22 @@ def row(value: float, goal: float | None) -> dict[str, object]:
 def measure(folder: Path, name: str, rounds: int, workers: int) -> Rows:
     """Time whole passes, interleaved, so that a noisy minute meets all of them."""
     loaders = Loaders(folder / name, PASSES[name], workers)
-    times: dict[str, list[tuple[float, float]]] = {work: [] for work in loaders.works()}
+    works = loaders.works()
+    times: dict[str, list[tuple[float, float]]] = {work: [] for work in works}
     for _ in range(rounds):
-        for work, run in loaders.works().items():
+        for work, run in works.items():
             times[work].append(timed(run))
     count = len(loaders.order)
     for work, found in times.items():
         wall, used = (statistics.median(column) for column in zip(*found, strict=True))
         print(f"{name:5} {work:21} {count / wall:6.0f} images/s, {1000 * used / count:6.2f} ms of processor")
     rows: Rows = {}
-    for use in ("pretrain", "evaluate"):
-        pairs = list(zip(times[f"{use} torchvision"], times[f"{use} ours"], strict=True))
+    for use, way in (work.split() for work in works if not work.endswith("torchvision")):
+        pairs = list(zip(times[f"{use} torchvision"], times[f"{use} {way}"], strict=True))
         for column, suffix in ((0, ""), (1, "_processor")):
             ratio = statistics.median(theirs[column] / ours[column] for theirs, ours in pairs)
-            rows[f"{use}_{name}{suffix}"] = row(ratio, GOAL)
+            known = f"pack_{use}" if way == "pack" else f"{use}_{name}"
+            rows[f"{known}{suffix}"] = row(ratio, None if way == "pack" else GOAL)
     return rows | measure_limits(loaders, name, rounds)
 
 

@@ -116,6 +116,8 @@ def test_pretrain_and_transfer(pack: Path, tmp_path: Path, capsys: pytest.Captur
     assert set(records["stripes"]).isdisjoint(records["stripes-12px"])
     assert set(records["stripes-12px"]) == {load_dataset(str(pack)).fingerprint}
     assert "stripes-12px" in json.dumps(card)
+    code, out, _ = run(capsys, "leaderboard", "show", tmp_path / "results")
+    assert code == 0 and "stripes-12px" in out and "stripes" in out.replace("stripes-12px", "")
 
 
 def test_labelled_images_are_found_by_name(

@@ -49,7 +49,7 @@ class SplitFacts(_Strict):
         images: how many there are.
         reencoded: of these, how many were encoded anew; the others are the bytes of their files.
         unreadable: names of the images that were left out.
-        fingerprint: over names, contents and labels, as `ImageFiles` has it.
+        fingerprint: over names, contents and labels; see `Encoding.identity`.
         shards: in the order of the images.
     """
 
@@ -72,6 +72,16 @@ class Encoding(_Strict):
     short_side: Annotated[int, Field(ge=1)]
     format: PackFormat = "jpeg"
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    def identity(self, files: str) -> str:
+        """Return the fingerprint of packed images, which those of their files never have.
+
+        Images that were all kept as they were have the names, contents and labels of their files.
+
+        Args:
+            files: the fingerprint of the same names, contents and labels as files.
+        """
+        return hashlib.sha256(f"{FORMAT} {self.model_dump_json()} {files}".encode()).hexdigest()
 
 
 class Source(_Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmbench.data.dataset import Dataset
 from mmbench.data.image_places import StoredImage
-from mmbench.data.packs.header import AGAIN, COPY_AGAIN, PackHeader, read_header
+from mmbench.data.packs.header import AGAIN, COPY_AGAIN, Encoding, PackHeader, read_header
 from mmbench.data.packs.shards import Shard, Spans, read_shard, require_files
 from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
@@ -29,18 +29,20 @@ class PackedFiles(ImageFiles):
     Attributes:
         shards: the mapped files.
         spans: int64 (N, 3): index into `shards`, the image's first byte there, and the one after its last.
+        encoding: how the images are stored.
         stated: the fingerprint in the header; empty for a part of a split.
     """
 
-    shards: tuple[Shard, ...] = ()
-    spans: Spans = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+    encoding: Encoding
+    shards: tuple[Shard, ...]
+    spans: Spans
     stated: str = ""
 
     def place(self, index: int) -> StoredImage:
         """Return a view of an image's bytes."""
         shard, start, stop = self.spans[index].tolist()
         name = f"{self.root / self.paths[index]}"
-        return StoredImage(name, self.shards[shard].content[start:stop], AGAIN)
+        return StoredImage(name, self.shards[shard].view(start, stop), AGAIN)
 
     def subset(self, indices: Tensor) -> PackedFiles:
         """Return the images at `indices`."""
@@ -70,7 +72,7 @@ class PackedFiles(ImageFiles):
         shards: tuple[Shard, ...],
         spans: Spans,
     ) -> PackedFiles:
-        found = PackedFiles(self.root, paths, labels, shards, spans)
+        found = PackedFiles(self.root, paths, labels, self.encoding, shards, spans)
         found.__dict__["contents"] = contents
         return found
 
@@ -80,7 +82,7 @@ class PackedFiles(ImageFiles):
         Raises:
             UserError: it is not what the header says.
         """
-        found = super()._identity()
+        found = self.encoding.identity(super()._identity())
         if self.stated and found != self.stated:
             raise UserError(
                 f"names, labels or digests in {printable(self.root)} are not those that were packed; "
@@ -136,6 +138,7 @@ def _open_split(folder: Path, header: PackHeader, split: Split) -> PackedFiles:
         folder,
         names,
         torch.from_numpy(np.concatenate(labels)),
+        header.encoding,
         tuple(shards),
         np.concatenate(spans),
         facts.fingerprint,

@@ -1,13 +1,16 @@
 """The files of a packed copy: Arrow IPC files with one row per image, read through a memory map.
 
-Columns: `name` (path of the image, as `stored_name` writes it), `image` (the encoded image), `sha256` of it,
-and `label` (class index) or, of a multi-label data set, `labels` (1, 0 or -1 per class).
+Columns: `name` (path of the image, as `stored_name` writes it), `label` (class index) or, of a multi-label
+data set, `labels` (1, 0 or -1 per class), `sha256` of the image, and `image`, the encoded image.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +39,14 @@ def schema(classes: int | None) -> Any:
             "labels", pa.list_(pa.field("item", pa.int8(), nullable=False), classes), nullable=False
         )
     )
-    columns = [("name", pa.string()), ("image", pa.large_binary()), ("sha256", pa.binary(32))]
-    return pa.schema([*(pa.field(name, kind, nullable=False) for name, kind in columns), labels])
+    return pa.schema(
+        [
+            pa.field("name", pa.string(), nullable=False),
+            labels,
+            pa.field("sha256", pa.binary(32), nullable=False),
+            pa.field("image", pa.large_binary(), nullable=False),  # last: what opening reads lies together
+        ]
+    )
 
 
 class Shard:
@@ -54,11 +63,42 @@ class Shard:
         import pyarrow as pa
 
         with pa.memory_map(os.fsencode(path)) as file:
-            self.buffer = file.read_buffer()
+            start = file.read_buffer(1)  # if all was read, Arrow would ask the system for all
+            self.buffer = pa.foreign_buffer(start.address, file.size(), start)
         self.path, self.content = path, memoryview(self.buffer)
+        advise(self.buffer.address, self.buffer.size, mmap.MADV_RANDOM)
+
+    def view(self, start: int, stop: int) -> memoryview:
+        """Return some bytes, which the system is asked to read at once, and nothing around them."""
+        advise(self.buffer.address + start, stop - start, mmap.MADV_WILLNEED)
+        return self.content[start:stop]
 
     def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
         return Shard, (self.path,)
+
+
+def advise(address: int, size: int, advice: int) -> None:
+    """Tell the system how mapped memory will be read.
+
+    Without advice, a page that is not in memory is read with 128 KiB around it: of images of 75 KiB in random
+    order, 278 KiB each were read from the disk, and 78 KiB with it.
+    """
+    call = _madvise()
+    if call is not None and size:
+        first = address // mmap.PAGESIZE * mmap.PAGESIZE
+        call(first, address + size - first, advice)
+
+
+@functools.cache
+def _madvise() -> Callable[[int, int, int], int] | None:
+    """Return the function of the C library; Python's `mmap` would keep a file open for each map."""
+    try:
+        call = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError, TypeError):
+        return None
+    call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int), ctypes.c_int
+    found: Callable[[int, int, int], int] = call
+    return found
 
 
 class Rows(NamedTuple):
@@ -134,6 +174,7 @@ def _rows(shard: Shard, classes: int | None) -> Rows:
     labels, spans = list[Labels](), list[Spans]()
     for number in range(reader.num_record_batches):
         batch = reader.get_batch(number)
+        _read_ahead(batch)
         batch.validate(full=True)
         if any(column.null_count for column in batch.columns):
             raise ValueError("values are missing")
@@ -144,6 +185,14 @@ def _rows(shard: Shard, classes: int | None) -> Rows:
     if not names:
         raise ValueError("it has no images")
     return Rows(names, digests, np.concatenate(labels), np.concatenate(spans))
+
+
+def _read_ahead(batch: Any) -> None:
+    """Ask for all that opening reads of a batch."""
+    *others, (_, offsets, _) = (column.buffers() for column in batch.columns)
+    for buffer in (*(buffer for buffers in others for buffer in buffers), offsets):
+        if buffer is not None:
+            advise(buffer.address, buffer.size, mmap.MADV_WILLNEED)
 
 
 def _labels(batch: Any, classes: int | None) -> Labels:

@@ -88,7 +88,7 @@ def write_pack(
         encoding: how images are stored.
         force: replace a pack that is there; it stays until the new one is complete.
         skip_unreadable: leave out images that cannot be read.
-        processes: how many encode at a time.
+        processes: how many encode at a time; more than one need an importable main module.
         report: called with (done, total, description).
 
     Raises:
@@ -168,7 +168,7 @@ class _Packing:
             images=len(kept),
             reencoded=reencoded,
             unreadable=tuple(map(stored_name, unreadable)),
-            fingerprint=stored.fingerprint,
+            fingerprint=self.encoding.identity(stored.fingerprint),
             shards=tuple(writer.shards),
         )
 
@@ -203,7 +203,7 @@ class _ShardWriter:
         self.folder, self.split, self.schema = folder, split, schema(classes)
         self.shards: list[ShardFacts] = []
         self.digests: list[bytes] = []
-        self._rows: list[tuple[str, bytes, bytes, Any]] = []
+        self._rows: list[tuple[str, Any, bytes, bytes]] = []
         self._waiting = self._written = self._images = 0
         self._file: HashedWriter | None = None
         self._writer: Any = None
@@ -213,7 +213,7 @@ class _ShardWriter:
 
     def add(self, name: str, image: PackedImage, label: Tensor) -> None:
         """Add one row."""
-        self._rows.append((stored_name(name), image.content, image.sha256, label.tolist()))
+        self._rows.append((stored_name(name), label.tolist(), image.sha256, image.content))
         self.digests.append(image.sha256)
         self._waiting += len(image.content)
         if self._waiting >= BATCH_BYTES:

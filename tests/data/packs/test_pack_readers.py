@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -12,8 +13,9 @@ import pytest
 import torch
 from packable import packed, stored, write_folders
 
-from mmbench.data import Dataset, ImageFiles
+from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.data.ahead import read_batches
+from mmbench.data.packs import shards
 from mmbench.data.quick_check import pixel_remarks, shared_files
 from mmbench.data.sides import sides
 from mmbench.pretrain.config import resolve_config
@@ -126,3 +128,24 @@ def test_shared_images_are_found(tmp_path: Path) -> None:
     pack = packed(folders, tmp_path / "pack")
     lines = shared_files({split: pack.files[split]() for split in ("train", "test")})  # type: ignore[dict-item]
     assert len(lines) == 1 and "train and test share 1 file (dog/0.png)" in lines[0]
+
+
+def test_the_system_is_asked_for_whole_images_and_nothing_else(
+    pack: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening asks for no image; an image is asked for from its first page to its last byte."""
+    asked: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(shards, "_madvise", lambda: lambda *words: asked.append(words) or 0)
+    load_dataset.cache_clear()
+    part: Any = load_dataset(str(pack.root)).files["train"]()
+    start = part.shards[0].buffer.address
+    assert asked[0] == (start, part.shards[0].buffer.size, mmap.MADV_RANDOM)
+    images = part.spans[:, 1:]
+    for address, size, advice in asked[1:]:
+        assert advice == mmap.MADV_WILLNEED and address + size - start <= images.min()
+    asked.clear()
+    part.place(4)
+    first, last = images[4].tolist()
+    ((address, size, advice),) = asked
+    assert advice == mmap.MADV_WILLNEED and address % mmap.PAGESIZE == 0
+    assert 0 <= start + first - address < mmap.PAGESIZE and address + size == start + last
