@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,12 @@ LISTED = 30  # confusions on that list, at most
 LINE = 0.2  # inches per line of that list
 LETTERS = 24  # of a class's name
 INK, FAINT = "#1c2127", "#66707c"
+DPI = 110
+HEADING_SIZE = 12  # points
+# Inches: margin around everything, between parts, of the heading, of the words at an axis, of the scale of
+# colours, of numbers at the axes and at the scale, and of the list.
+EDGE, GAP, HEADING, AXIS_WORDS, BAR, NUMBERS, LIST_WIDTH = 0.12, 0.12, 0.42, 0.2, 0.13, 0.34, 2.9
+SCALE = (0, 1, 5, 10, 25, 50, 75, 100)  # percent
 
 
 def shortened(name: str, letters: int = LETTERS) -> str:
@@ -50,10 +57,12 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], title: str, path: Pat
     The colour follows the root of the share, so that a confusion of 2 percent is seen. Of many classes, the
     largest confusions are listed beside the matrix.
 
+    Places are computed from the extents of the names: matplotlib's layout engines and its tight bounding box
+    would take more than twice as long.
+
     Args:
         counts: int64 (classes, classes), rows true, columns predicted.
     """
-    from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     number = len(classes)
@@ -61,26 +70,54 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], title: str, path: Pat
     cell = 0.5 if number <= COUNTED else 0.24 if number <= 40 else 0.125
     side = max(2.2, min(15.0, cell * number)) if number <= NAMED else 9.5
     beside = largest_confusions(counts, min(LISTED, int(side / LINE) - 1)) if number > COUNTED else []
-    longest = max(len(shortened(name)) for name in classes) if number <= NAMED else 4
-    around = 0.9 + longest * _letter_size(number) * 0.0095  # inches: names, axis label, heading
-    figure = Figure(figsize=(side + around + 0.9 + 2.9 * bool(beside), side + around), layout="compressed")
-    grid = figure.add_gridspec(1, 1 + bool(beside), width_ratios=[side, 2.6][: 1 + bool(beside)])
-    axes = figure.add_subplot(grid[0, 0])
-    image = axes.imshow(shares.numpy(), cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
-    bar = figure.colorbar(
-        image, ax=axes, shrink=0.7, aspect=28, pad=0.015, ticks=[0, 1, 5, 10, 25, 50, 75, 100]
-    )
-    bar.set_label("percent of the true class", color=FAINT)
-    bar.outline.set_visible(False)
-    heading = figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
-    heading.set_parse_math(False)
-    _name_axes(axes, classes)
+    names = [shortened(name) for name in classes] if number <= NAMED else []
+    figure = Figure(dpi=DPI)
+    longest = max((_extent(name, _letter_size(number)) for name in names), default=NUMBERS)
+    left = bottom = EDGE + AXIS_WORDS + longest + GAP
+    right = GAP + BAR + NUMBERS + AXIS_WORDS + EDGE + (LIST_WIDTH if beside else 0)
+    heading = 2 * EDGE + _extent(title, HEADING_SIZE, bold=True)
+    width, height = max(left + side + right, heading), bottom + side + HEADING
+    figure.set_size_inches(width, height)
+
+    def placed(x: float, y: float, wide: float, tall: float) -> Axes:
+        return figure.add_axes((x / width, y / height, wide / width, tall / height))
+
+    axes = placed(left, bottom, side, side)
+    axes.imshow(shares.numpy(), **_colours())
+    _name_axes(axes, names, number, (GAP / 2 / side, (longest + GAP) / side))
     if number <= COUNTED:
         _write_numbers(axes, shares)
+    bar = placed(left + side + GAP, bottom + 0.15 * side, BAR, 0.7 * side)
+    _draw_scale(bar, (BAR + NUMBERS + GAP) / BAR)
     if beside:
-        _list_confusions(figure.add_subplot(grid[0, 1]), beside, classes)
+        list_left = left + side + right - LIST_WIDTH
+        _list_confusions(placed(list_left, bottom, LIST_WIDTH, side), beside, classes)
+    style: dict[str, Any] = {
+        "fontsize": HEADING_SIZE,
+        "fontweight": "bold",
+        "color": INK,
+        "parse_math": False,
+    }
+    figure.text(EDGE / width, 1 - EDGE / height, title, va="top", **style)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", bbox_inches="tight", pad_inches=0.12)
+        figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def _colours() -> dict[str, Any]:
+    """Return how shares are coloured."""
+    from matplotlib.colors import PowerNorm
+
+    return {"cmap": "Blues", "norm": PowerNorm(0.5, vmin=0, vmax=100)}
+
+
+def _extent(words: str, size: float, *, bold: bool = False) -> float:
+    """Return the width of words in inches; `size` is in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    width, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
+    return width / 72
 
 
 def _letter_size(number: int) -> float:
@@ -88,27 +125,51 @@ def _letter_size(number: int) -> float:
     return 10 if number <= COUNTED else 9 if number <= 40 else 6.5
 
 
-def _name_axes(axes: Axes, classes: Sequence[str]) -> None:
-    """Name every row and column, or number them where there are too many."""
-    number = len(classes)
-    words = "" if number <= NAMED else " (number of the class)"
-    axes.set_xlabel(f"predicted{words}", color=FAINT)
-    axes.set_ylabel(f"true{words}", color=FAINT)
+def _name_axes(axes: Axes, names: Sequence[str], number: int, away: tuple[float, float]) -> None:
+    """Name every row and column, or number them where there are no names.
+
+    Names are texts and lines between cells are lines: a tick takes ten times as long as either.
+
+    Args:
+        away: how far names, and the words "true" and "predicted", are from the matrix, in its sides.
+    """
+    near, far = away
+    words = "" if names else " (number of the class)"
+    across, along = axes.get_xaxis_transform(), axes.get_yaxis_transform()  # one axis in sides, one in cells
+    middle = (number - 1) / 2
+    axes.text(middle, -far, f"predicted{words}", ha="center", va="top", color=FAINT, transform=across)
+    style: dict[str, Any] = {"ha": "right", "va": "center", "rotation": 90, "color": FAINT}
+    axes.text(-far, middle, f"true{words}", transform=along, **style)
     axes.tick_params(length=0)
-    if number <= NAMED:
-        names = [shortened(name) for name in classes]
-        size = _letter_size(number)
-        axes.set_xticks(range(number), names, rotation=90, fontsize=size)
-        axes.set_yticks(range(number), names, fontsize=size)
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set_parse_math(False)  # a class may be called $x$
+    if names:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        style = {"fontsize": _letter_size(number), "parse_math": False}  # a class may be called $x$
+        for index, name in enumerate(names):
+            axes.text(index, -near, name, ha="center", va="top", rotation=90, transform=across, **style)
+            axes.text(-near, index, name, ha="right", va="center", transform=along, **style)
     for spine in axes.spines.values():
         spine.set_color("#c4cad1")
     if number <= 40:  # lines between cells
-        for axis, set_ticks in (("x", axes.set_xticks), ("y", axes.set_yticks)):
-            set_ticks([index - 0.5 for index in range(1, number)], minor=True)
-            axes.grid(which="minor", axis=axis, color="white", linewidth=1)  # type: ignore[arg-type]
-        axes.tick_params(which="minor", length=0)
+        between = [index - 0.5 for index in range(1, number)]
+        axes.hlines(between, -0.5, number - 0.5, color="white", linewidth=1)
+        axes.vlines(between, -0.5, number - 0.5, color="white", linewidth=1)
+
+
+def _draw_scale(axes: Axes, away: float) -> None:
+    """Draw which colour is which share.
+
+    Args:
+        away: how far the words are from the left of the scale, in its widths.
+    """
+    import numpy as np
+
+    places = np.linspace(0, 1, 256)
+    axes.imshow(100 * places[:, None] ** 2, origin="lower", aspect="auto", extent=(0, 1, 0, 1), **_colours())
+    axes.set_axis_off()
+    for share in SCALE:
+        axes.text(1.6, math.sqrt(share / 100), f"{share}", va="center")
+    axes.text(away, 0.5, "percent of the true class", va="center", rotation=90, color=FAINT)
 
 
 def _write_numbers(axes: Axes, shares: Tensor) -> None:
