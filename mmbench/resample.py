@@ -19,7 +19,13 @@ def apply_matrices(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def resize_matrix(
-    start: Tensor, length: Tensor, source: int, target: int, flipped: Tensor | None = None
+    start: Tensor,
+    length: Tensor,
+    source: int,
+    target: int,
+    flipped: Tensor | None = None,
+    *,
+    ends: Tensor | None = None,
 ) -> Tensor:
     """Return matrices that cut [start, start + length) from a line and resize it to `target` pixels.
 
@@ -31,9 +37,11 @@ def resize_matrix(
         source: pixels in the source line.
         target: pixels in the result.
         flipped: bool (B,), which lines are mirrored; None for none.
+        ends: (B,), pixels that each line has; the filter then reaches beyond the crop as far as the line
+            goes, as in Pillow's `resize` with a box. None: nothing from outside the crop.
 
     Returns:
-        float32 (B, target, source); each row sums to 1.
+        (B, target, source) in the precision of `length`; each row sums to 1.
     """
     device = start.device
     scale = (length / target).view(-1, 1, 1)
@@ -42,8 +50,8 @@ def resize_matrix(
         place = torch.where(flipped.view(-1, 1, 1), target - 1 - place, place)
     centre = start.view(-1, 1, 1) + (place + 0.5) * scale
     pixel = torch.arange(source, device=device).view(1, 1, -1) + 0.5
-    first, last = start.view(-1, 1, 1), (start + length).view(-1, 1, 1)
-    inside = ((pixel > first) & (pixel < last)).float()  # nothing from outside the crop
+    first, last = (start, start + length) if ends is None else (torch.zeros_like(ends), ends)
+    inside = ((pixel > first.view(-1, 1, 1)) & (pixel < last.view(-1, 1, 1))).float()
     # In place, as these matrices are as large as the images: 1 - |distance| / scale, not below 0.
     weights = (pixel - centre).abs_().div_(scale.clamp_min(1)).neg_().add_(1).relu_().mul_(inside)
     return weights.div_(weights.sum(2, keepdim=True))

@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
 
+from mmbench.data.device_jpegs import require_decoder
 from mmbench.device import has_bfloat16, resolve_device
 from mmbench.errors import MissingExtraError, UserError, unknown_name
 from mmbench.launched import launched_processes
@@ -77,6 +78,22 @@ def check_compiler(config: PretrainConfig, device: torch.device) -> None:
         raise UserError(
             f"--compile needs a C++ compiler, and there is no {compiler}; install it, or leave it out"
         )
+
+
+def check_decoder(config: PretrainConfig, device: torch.device) -> None:
+    """Check that the device decodes JPEGs, where the run asks for it.
+
+    Raises:
+        UserError: it is no GPU, or torchvision cannot decode a JPEG on it.
+    """
+    if config.decode == "cpu":
+        return
+    if device.type != "cuda":
+        raise UserError(
+            f"--set decode=gpu needs a CUDA device, and this run is on '{device.type}'; leave it out, or "
+            "choose --device cuda where there is one"
+        )
+    require_decoder(device)
 
 
 def start_trackers(accelerator: Accelerator, config: PretrainConfig, resumed_step: int) -> None:

@@ -16,12 +16,17 @@ from mmbench.data.quick_check import pixel_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
-from mmbench.pretrain.acceleration import check_compiler, make_accelerator, start_trackers
+from mmbench.pretrain.acceleration import (
+    check_compiler,
+    check_decoder,
+    make_accelerator,
+    start_trackers,
+)
 from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
-from mmbench.pretrain.settings import RUNTIME_SETTINGS, PretrainConfig
+from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.sources.opening import open_images, open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
@@ -64,6 +69,7 @@ def pretrain(
         return folder
     accelerator = make_accelerator(config, folder)
     check_compiler(config, accelerator.device)
+    check_decoder(config, accelerator.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     framework = build_framework(config)
@@ -115,6 +121,8 @@ def pretrain(
                 tracker.finish()
         requests.stop_if_asked()
         if is_main:
+            for line in source.closing_remarks():
+                say(line)
             title, branches = f"{config.method} on {dataset.name}", trainer.views.masking.branches
             if not draw_curves(folder.metrics, folder.root / "curves.png", title, branches):
                 say(f"{folder.metrics} holds no records any more, so no curves are drawn")
@@ -138,13 +146,18 @@ def _load(config: PretrainConfig) -> Dataset:
 def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None = None) -> dict[str, object]:
     """Return the settings to record, with the image size that the data decided where none was asked for.
 
+    Those that a run of an earlier version does not state are left out where they are what it did.
+
     Args:
         image_size: that of the data; None for a run that is finished, which is taken at its word.
     """
     settings: dict[str, object] = config.model_dump(mode="json")
+    stated = read_settings(folder.settings) if folder.settings.is_file() else settings
+    for name, before in LATER_SETTINGS.items():
+        if name not in stated and settings[name] == before:
+            del settings[name]
     if config.image_size is None:
-        begun = folder.settings.is_file()
-        there = read_settings(folder.settings).get("image_size") if begun else image_size
+        there = image_size if stated is settings else stated.get("image_size")
         # Runs that were begun before sizes were resolved say null, and mean the data's own.
         settings["image_size"] = there if there is None or image_size is None else image_size
     return settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmbench.pretrain.settings import RUNTIME_SETTINGS
+from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS
 from mmbench.pretrain.sources.files import FileSource
 from mmbench.pretrain.trainer import Trainer
 from mmbench.verification import content_digest
@@ -23,4 +23,7 @@ def recipe_digest(trainer: Trainer) -> str:
     settings = {name: value for name, value in config.items() if name not in (*RUNTIME_SETTINGS, *LEFT_OUT)}
     settings |= {name: effective[name] for name in ("image_size", "images_per_pass", "precision")}
     settings["loading"] = "files" if isinstance(trainer.source, FileSource) else "memory"
+    for name, before in LATER_SETTINGS.items():
+        if settings[name] == before:
+            del settings[name]  # the digest is that of runs of earlier versions
     return content_digest(settings)

@@ -146,6 +146,7 @@ class Session:
             "lr": done.lr,
             "images_per_second": round(speed, 1),
             "data_wait": round(waiting, 4),
+            **self.trainer.source.counts(),
         }
         if self.monitor is not None and epoch_ends and process_rank() == 0:
             epoch = done.step // self.trainer.steps_per_epoch

@@ -54,6 +54,10 @@ RUNTIME_SETTINGS = (
 )
 
 
+# Settings that runs of earlier versions do not state, with what they did.
+LATER_SETTINGS = {"decode": "cpu"}
+
+
 # Sections, which hold settings of their own, with an example of one.
 SECTIONS = {
     "framework": "framework.temperature=0.1",
@@ -103,6 +107,8 @@ class PretrainConfig(BaseModel):
             stay float32. A CPU without bfloat16 takes "fp32" instead of "bf16".
         compile: let torch.compile speed the encoders up.
         loading: "memory" decodes images once, "files" as they are needed, "auto" by their size.
+        decode: what decodes the JPEGs of files: "cpu", in the workers, or "gpu", a batch at a time, which
+            rounds otherwise.
         workers: processes that decode files, for each process that trains.
         device: "auto" takes the GPU where there is one.
         threads: of the CPU; None leaves torch's choice. Bit-exact repetition needs the same number.
@@ -133,6 +139,7 @@ class PretrainConfig(BaseModel):
     channels_last: Flag = True
     compile: Flag = False
     loading: Literal["auto", "memory", "files"] = "auto"
+    decode: Literal["cpu", "gpu"] = "cpu"
     workers: Workers = 2
     device: Text = "auto"
     threads: Threads | None = None

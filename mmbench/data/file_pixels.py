@@ -59,11 +59,16 @@ def read_pixels(path: ImagePlace, at_least: AtLeast | None = None) -> FilePixels
     return FilePixels(np.array(image), stored[0] if stored else image.size)
 
 
+def is_usual_jpeg(opened: Image.Image) -> bool:
+    """Return whether an opened file is an upright grey or colour JPEG; its pixels are not looked at."""
+    if opened.format != "JPEG" or opened.mode not in ("RGB", "L"):
+        return False
+    return not any(name in opened.info for name in METADATA) or orientation(opened) == 1
+
+
 def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:
     """Return the pixels of an upright grey or colour JPEG that is needed at its full size, None of others."""
-    if opened.format != "JPEG" or opened.mode not in ("RGB", "L") or not same_decoder():
-        return None
-    if any(name in opened.info for name in METADATA) and orientation(opened) != 1:
+    if not is_usual_jpeg(opened) or not same_decoder():
         return None
     width, height = opened.size
     if at_least is not None:

@@ -77,6 +77,14 @@ class ImageSource(ABC):
             f"train at a larger size by --set image_size={larger}"
         ]
 
+    def counts(self) -> dict[str, int]:
+        """Return how many images took which way in this session, by names for the run's metrics."""
+        return {}
+
+    def closing_remarks(self) -> list[str]:
+        """Return what a person should know of how the images of this session were read."""
+        return []
+
     @abstractmethod
     def __len__(self) -> int: ...
 

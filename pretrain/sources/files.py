@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from mmbench.pretrain.sources.base import ImageSource, Part, spread
 
 UNREADABLE_SHARE, UNREADABLE_AT_LEAST = 0.01, 10
 VIEWS = 2
+Found = TypeVar("Found")
 
 
 def check_unreadable(unreadable: list[str], total: int, place: str, share: float = UNREADABLE_SHARE) -> None:
@@ -34,6 +35,28 @@ def check_unreadable(unreadable: list[str], total: int, place: str, share: float
             f"{len(unreadable)} of {total} images in {place} cannot be read ({listed(unreadable)}); "
             "fix or remove them"
         )
+
+
+def first_readable(
+    read: Callable[[int], Found], index: int, total: int, unreadable: list[int]
+) -> Found | None:
+    """Return what `read` makes of the image at `index`, or of the next one that it can read.
+
+    Args:
+        read: raises UserError for an image that cannot be read.
+        total: images; the first follows the last.
+        unreadable: takes the indices of the others.
+
+    Returns:
+        None where that many in a row cannot be read that the run is stopped.
+    """
+    for _ in range(UNREADABLE_AT_LEAST + 1):
+        try:
+            return read(index)
+        except UserError:
+            unreadable.append(index)
+            index = (index + 1) % total
+    return None
 
 
 class CropPairs(NamedTuple):
@@ -65,30 +88,35 @@ class CroppedImages(TorchDataset[CropPairs]):
         """Return crops of images `index` in `epoch`, or of the next ones that can be read."""
         pairs = empty_batch(VIEWS, len(keys), 3, self.size, self.size)
         unreadable: list[int] = []
-        lost = [not self._fill(pairs[:, place], *key, unreadable) for place, key in enumerate(keys)]
+        lost = [not self.fill(pairs[:, place], *key, unreadable) for place, key in enumerate(keys)]
         return CropPairs(pairs, unreadable, any(lost))
 
-    def _fill(self, pair: Tensor, epoch: int, index: int, unreadable: list[int]) -> bool:
-        """Write the crops of an image or of one after it, and return whether one can be read."""
-        for _ in range(UNREADABLE_AT_LEAST + 1):
-            try:
-                self.crop(pair, epoch, index)
-            except UserError:
-                unreadable.append(index)
-                index = (index + 1) % len(self.files)
-            else:
-                return True
-        pair.zero_()
-        return False
+    def fill(self, pair: Tensor, epoch: int, index: int, unreadable: list[int]) -> bool:
+        """Write the crops of an image or of one after it, and return whether one can be read.
 
-    def crop(self, pair: Tensor, epoch: int, index: int) -> None:
-        """Write two random resized crops into `pair`, uint8 (2, 3, S, S), antialiased bilinear.
+        Args:
+            unreadable: takes the indices of damaged images.
+        """
+        found = first_readable(lambda at: self.crop(pair, epoch, at), index, len(self.files), unreadable)
+        if found is None:
+            pair.zero_()
+        return found is not None
+
+    def crop(self, pair: Tensor, epoch: int, index: int) -> Tensor:
+        """Write two random resized crops into `pair`, uint8 (2, 3, S, S), antialiased bilinear; return it.
 
         Raises:
             UserError: the image cannot be read.
         """
         generator = generator_of(self.seed, epoch, index)
         random_crops(self.files.place(index), pair, self.scale, self.aspect, generator)
+        return pair
+
+
+def keys_of(plan: Iterable[Part]) -> Iterator[list[tuple[int, int]]]:
+    """Yield the (epoch, index) of the images of each part."""
+    for part in plan:
+        yield [(part.epoch, index) for index in part.indices.tolist()]
 
 
 class FileSource(ImageSource):
@@ -118,19 +146,23 @@ class FileSource(ImageSource):
         Raises:
             UserError: too many images cannot be read.
         """
-        keys = ([(part.epoch, index) for index in part.indices.tolist()] for part in plan)
         pin = self.device.type == "cuda"
-        known = set(self.unreadable)
-        batches: Iterator[CropPairs] = read_batches(self.crops, keys, self.workers, pin_memory=pin)
+        batches: Iterator[CropPairs] = read_batches(self.crops, keys_of(plan), self.workers, pin_memory=pin)
         for found in batches:
-            for index in found.unreadable:
-                path = self.files.paths[index]
-                if path not in known:
-                    known.add(path)
-                    self.unreadable.append(path)
-            share = 0.0 if found.lost else UNREADABLE_SHARE
-            check_unreadable(self.unreadable, len(self), str(self.files.root), share)
+            self.leave_out(found.unreadable, found.lost)
             yield found.pairs.to(self.device, non_blocking=True)
+
+    def leave_out(self, unreadable: list[int], lost: bool) -> None:
+        """Remember the images at these indices as unreadable.
+
+        Raises:
+            UserError: too many images cannot be read, or for one nothing was found in its place (`lost`).
+        """
+        if unreadable:
+            paths = dict.fromkeys([*self.unreadable, *(self.files.paths[index] for index in unreadable)])
+            self.unreadable[:] = paths
+        share = 0.0 if lost else UNREADABLE_SHARE
+        check_unreadable(self.unreadable, len(self), str(self.files.root), share)
 
     def samples(self, count: int) -> Tensor:
         """Return some images, a little larger than a view."""

@@ -14,6 +14,7 @@ from mmbench.data.sides import sides, sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import ImageSource
+from mmbench.pretrain.sources.device_files import DeviceFileSource
 from mmbench.pretrain.sources.files import FileSource, check_unreadable
 from mmbench.pretrain.sources.memory import MemorySource
 
@@ -33,7 +34,8 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
     be read is left out. `config.loading` decides otherwise.
 
     Raises:
-        UserError: no train split, "files" for a data set that has none, or too many unreadable images.
+        UserError: no train split, "files" for a data set that has none, a decoder of files for images in
+            memory, or too many unreadable images.
     """
     size = config.image_size or dataset.image_size
     if "train" not in dataset.files:
@@ -41,6 +43,8 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
             raise UserError(
                 f"data set '{dataset.name}' is not read from files; leave out --set loading=files"
             )
+        if config.decode == "gpu":
+            raise UserError(f"data set '{dataset.name}' is not read from files; leave out --set decode=gpu")
         whole = dataset.split("train")
         known = sides(dataset, "train")
         return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
@@ -48,7 +52,13 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
     stored = round(size * STORED_OVER_FED)
     fits = len(files) * 3 * stored**2 <= MEMORY_LIMIT
     if config.loading == "files" or (config.loading == "auto" and not fits):
-        return FileSource(dataset.name, files, size, config, device)
+        source = DeviceFileSource if config.decode == "gpu" else FileSource
+        return source(dataset.name, files, size, config, device)
+    if config.decode == "gpu":
+        raise UserError(
+            f"the images of '{dataset.name}' are decoded once, into memory; leave out --set decode=gpu, or "
+            "add --set loading=files"
+        )
     unreadable: list[str] = []
     split = decode(files, stored, unreadable)
     check_unreadable(unreadable, len(files), str(files.root))

@@ -36,6 +36,30 @@ def test_pretrain_runs_and_a_second_call_says_so(
     assert RunFolder(tmp_path / "run").finished
 
 
+def test_a_gpu_that_is_not_there_cannot_decode(
+    loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is written; so are values that are none."""
+    arguments = [
+        "pretrain",
+        "--method",
+        "moco",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    for value, words in (("gpu", "decode=gpu needs a CUDA device"), ("gpus", "setting decode = 'gpus'")):
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--set", f"decode={value}"])
+        assert left.value.code == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+
+
 def test_sigterm_saves_and_asks_to_be_submitted_again(
     loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,9 +21,10 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.session import Requests
-from mmbench.pretrain.settings import PretrainConfig
+from mmbench.pretrain.settings import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.pretrain.trainer import build_framework
 from mmbench.runs import RunFolder, read_metrics, read_settings
+from mmbench.verification import content_digest
 
 
 def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: Dataset) -> None:
@@ -265,6 +266,20 @@ def test_the_digest_of_a_recipe_is_of_what_changes_the_weights(tiny: Dataset) ->
     others = [digest("moco"), digest(epochs=3)]
     others += [digest(overrides=(text,)) for text in ("optimiser.lr=0.1", "masking.grid=2", "batch_size=8")]
     assert len({usual, *others}) == 6
+
+
+def test_a_setting_that_came_later_leaves_digests_as_they_were(tiny: Dataset) -> None:
+    """The digest of a run that is decoded by the CPU is that of versions that knew nothing else."""
+    trainer = make_trainer(small(), tiny)
+    stated = trainer.config.model_dump(mode="json")
+    assert stated.pop("decode") == "cpu"
+    for name in (*RUNTIME_SETTINGS, "method", "recipe", "data", "seed", "channels_last", "accumulation"):
+        stated.pop(name, None)
+    stated |= {name: trainer.effective()[name] for name in ("image_size", "images_per_pass", "precision")}
+    usual = recipe_digest(trainer)
+    assert usual == content_digest(stated | {"loading": "memory"})
+    trainer.config = trainer.config.model_copy(update={"decode": "gpu"})
+    assert recipe_digest(trainer) == content_digest(stated | {"loading": "memory", "decode": "gpu"}) != usual
 
 
 def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) -> None:
