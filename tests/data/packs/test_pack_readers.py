@@ -20,6 +20,7 @@ from mmbench.data.quick_check import pixel_remarks, shared_files
 from mmbench.data.sides import sides
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.sources.base import Part
+from mmbench.pretrain.sources.device_files import DeviceFileSource
 from mmbench.pretrain.sources.files import CroppedImages, FileSource
 from mmbench.transfer.inputs.images import FileImages
 
@@ -44,11 +45,11 @@ def files(pack: Dataset, tmp_path: Path) -> ImageFiles:
 def test_crops_of_pretraining_and_evaluation(pack: Dataset, files: ImageFiles, workers: int) -> None:
     part, order = pack.files["train"](), torch.tensor([7, 0, 3, 3, 9])
     config = resolve_config("moco", data="pets", device="cpu", overrides=(f"workers={workers}",))
-    crops = [
-        torch.cat(list(FileSource("pets", found, 32, config, torch.device("cpu")).batches([Part(2, order)])))
-        for found in (part, files)
-    ]
-    assert crops[0].shape == (2, 5, 3, 32, 32) and torch.equal(*crops)
+    for reader in (FileSource, DeviceFileSource):
+        sources = [reader("pets", found, 32, config, torch.device("cpu")) for found in (part, files)]
+        crops = [torch.cat(list(source.batches([Part(2, order)]))) for source in sources]
+        assert crops[0].shape == (2, 5, 3, 32, 32) and torch.equal(*crops)
+        assert sources[0].counts() == sources[1].counts()
     centres = [
         torch.cat(list(FileImages(found, 32, workers).centre_crops([order[:2], order[2:]])))
         for found in (part, files)
