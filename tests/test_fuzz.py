@@ -232,6 +232,7 @@ WHOLE = {
     "data check": {"name": "cifar10"},
     "data manifest": {"name": "no-such-data"},
     "data show": {"name": "cifar10", "--out": "image.png"},
+    "data pack": {"name": "no-such-data", "--out": "pack", "--short-side": "64"},
     "data list": None,  # nothing can be given
     "pretrain": {"--method": "mixmask", "--data": "no-such-data", "--out": "run"},
     "preview": {"method": "mixmask", "--data": "no-such-data", "--out": "views.png"},
