@@ -100,11 +100,10 @@ def _load(name: str, root: Path, layout: str | None, problems: list[str]) -> Dat
 
 
 def _changed(dataset: Dataset) -> list[str]:
-    """Return what of a packed copy is not what was packed, image by image and file by file."""
+    """Return what of a packed copy is not what was packed: images, if a file changed, and files."""
     packed = [files for find in dataset.files.values() if isinstance(files := find(), PackedFiles)]
-    if not packed:
-        return []
-    return [line for files in packed for line in files.changed()] + changed_files(dataset.root)
+    shards = changed_files(dataset.root) if packed else []
+    return [line for files in packed for line in files.changed()] + shards if shards else []
 
 
 def _decoded(dataset: Dataset, split: Split, problems: list[str]) -> ImageSplit | None:

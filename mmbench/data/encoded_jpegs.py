@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from mmbench.data.file_pixels import is_usual_jpeg
-from mmbench.data.image_places import ImagePlace, StoredImage
+from mmbench.data.image_places import ImagePlace, content_of
 
 END_OF_IMAGE = b"\xff\xd9"
 PADDING = 64  # zero bytes after the end that are looked past
@@ -35,7 +35,7 @@ def encoded_jpeg(place: ImagePlace) -> EncodedJpeg | None:
     file instead.
     """
     try:
-        content = place.content if isinstance(place, StoredImage) else place.read_bytes()
+        content = content_of(place)
         with Image.open(io.BytesIO(content)) as opened:
             usual = is_usual_jpeg(opened) and not _stored_as_rgb(opened) and getattr(opened, "bits", 0) == 8
             stored = opened.size

@@ -39,6 +39,15 @@ def openable(image: ImagePlace) -> Path | io.BytesIO:
     return io.BytesIO(image.content) if isinstance(image, StoredImage) else image
 
 
+def content_of(image: ImagePlace) -> bytes | memoryview:
+    """Return the encoded image.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return image.content if isinstance(image, StoredImage) else image.read_bytes()
+
+
 def remedy(image: ImagePlace) -> str:
     """Return what to do about an image that cannot be read."""
     return image.remedy if isinstance(image, StoredImage) else REMEDY

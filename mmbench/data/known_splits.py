@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING
+
+import PIL
+from torch import Tensor
 
 from mmbench.data.content_hashes import UNREADABLE
+from mmbench.data.decoding import decode
 from mmbench.data.fact_database import FactDatabase
 from mmbench.data.types import ImageFiles, ImageSplit
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class KnownSplit(ImageSplit):
@@ -39,8 +39,6 @@ class KnownSplit(ImageSplit):
         Raises:
             UserError: an image cannot be read any more.
         """
-        from mmbench.data.decoding import decode  # needs torch
-
         return decode(self.files, self.size).images
 
 
@@ -53,11 +51,10 @@ def split_of_files(files: ImageFiles, size: int) -> ImageSplit:
     Raises:
         UserError: an image cannot be read.
     """
-    from mmbench.data.decoding import decode  # needs torch
-
     if UNREADABLE in files.contents:
         return decode(files, size)
-    name, status = b"%d" % size, f"{_decoder()} {files.fingerprint}".encode()
+    # Another version of the decoder may resize to other values.
+    name, status = b"%d" % size, f"Pillow {PIL.__version__} {files.fingerprint}".encode()
     cache = FactDatabase(files.root, "splits")
     with contextlib.closing(cache):
         kept, fingerprint = cache.known([name]).get(name, (b"", b""))
@@ -67,10 +64,3 @@ def split_of_files(files: ImageFiles, size: int) -> ImageSplit:
         with cache.writing():
             cache.keep(name, status, {"splits": split.fingerprint.encode()})
         return split
-
-
-def _decoder() -> str:
-    """Return what decodes: another version may resize to other values."""
-    import PIL
-
-    return f"Pillow {PIL.__version__}"

@@ -76,15 +76,17 @@ class EncodedPairs(NamedTuple):
 
     def parts(self) -> Iterator[tuple[list[Jpeg], list[Tensor]]]:
         """Yield JPEGs and their files, as many as MOST_DECODED holds; one at least."""
-        files = self.contents.split([jpeg.length for jpeg in self.jpegs])
-        part: list[int] = []
-        for number, jpeg in enumerate(self.jpegs):
-            if part and sum(self.jpegs[n].decoded_bytes for n in part) + jpeg.decoded_bytes > MOST_DECODED:
-                yield [self.jpegs[n] for n in part], [files[n] for n in part]
-                part = []
-            part.append(number)
-        if part:
-            yield [self.jpegs[n] for n in part], [files[n] for n in part]
+        jpegs, files, size = list[Jpeg](), list[Tensor](), 0
+        contents = self.contents.split([jpeg.length for jpeg in self.jpegs])
+        for jpeg, content in zip(self.jpegs, contents, strict=True):
+            if jpegs and size + jpeg.decoded_bytes > MOST_DECODED:
+                yield jpegs, files
+                jpegs, files, size = [], [], 0
+            jpegs.append(jpeg)
+            files.append(content)
+            size += jpeg.decoded_bytes
+        if jpegs:
+            yield jpegs, files
 
 
 class EncodedImages(TorchDataset[EncodedPairs]):

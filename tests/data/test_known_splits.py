@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.data import decoding
+from mmbench.data import known_splits
 from mmbench.data.folder import image_files
 from mmbench.data.known_splits import KnownSplit, split_of_files
 from mmbench.data.types import ImageFiles, ImageSplit
@@ -47,8 +47,8 @@ def test_unchanged_files_are_identified_without_decoding(
         decoded.append(size)
         return original(files, size)
 
-    original = decoding.decode
-    monkeypatch.setattr(decoding, "decode", decode)
+    original = known_splits.decode
+    monkeypatch.setattr(known_splits, "decode", decode)
     again = read(folder)
     assert isinstance(again, KnownSplit)
     assert again.fingerprint == first.fingerprint

@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from mmbench.data.content_hashes import UNREADABLE
 from mmbench.data.decoding import REDUCING_GAP, open_rgb, resized_size
-from mmbench.data.image_places import ImagePlace, StoredImage
+from mmbench.data.image_places import ImagePlace, StoredImage, content_of
 from mmbench.data.packs.header import Encoding, PackFormat
 from mmbench.errors import UserError
 from mmbench.file_names import printable
@@ -60,7 +60,7 @@ def pack_image(encoding: Encoding, image: ImagePlace) -> PackedImage:
         UserError: the format cannot hold the image.
     """
     try:
-        content = bytes(image.content) if isinstance(image, StoredImage) else image.read_bytes()
+        content = bytes(content_of(image))
     except OSError as error:
         words = f"{printable(str(image))} cannot be read ({error.strerror or error})"
         return PackedImage(b"", b"", UNREADABLE, False, words)

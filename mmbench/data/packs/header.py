@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,7 @@ from mmbench.data.types import SPLITS, Metric, Split
 from mmbench.errors import UserError, one_line
 from mmbench.file_names import printable
 from mmbench.files import write_json
+from mmbench.verification import DIGEST, content_digest, with_digest
 
 VERSION = 1  # of the format; readers refuse a newer one
 FORMAT = "mmbench pack"
@@ -158,8 +159,7 @@ def holds_nothing_else(folder: Path) -> bool:
 
 def write_header(folder: Path, header: PackHeader) -> None:
     """Write `pack.json`, with the SHA-256 of its own content."""
-    content = header.model_dump(mode="json")
-    write_json(folder / HEADER, {**content, "sha256": _digest(content)})
+    write_json(folder / HEADER, with_digest(header.model_dump(mode="json")))
 
 
 def read_header(folder: Path) -> PackHeader:
@@ -171,7 +171,7 @@ def read_header(folder: Path) -> PackHeader:
     path = folder / HEADER
     try:
         content = json.loads(path.read_bytes())
-        stated = content.pop("sha256", None)
+        stated = content.pop(DIGEST, None)
     except FileNotFoundError:
         raise UserError(f"{printable(folder)} is a packed copy without its {HEADER}; {AGAIN}") from None
     except (ValueError, AttributeError, TypeError):
@@ -190,11 +190,6 @@ def read_header(folder: Path) -> PackHeader:
         raise UserError(
             f"{printable(path)} is damaged ({one_line(where, 80)}: {one_line(first['msg'], 100)}); {AGAIN}"
         ) from None
-    if stated != _digest(content):
+    if stated != content_digest(content):
         raise UserError(f"{printable(path)} was changed after it was written; {AGAIN}")
     return header
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
