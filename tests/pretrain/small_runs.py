@@ -1,14 +1,17 @@
-"""What tests of small runs share: data in memory, settings of a few steps, a trainer, equality of weights."""
+"""What tests of small runs share: data in memory, settings of a few steps, trainers, stops, equal weights."""
 
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from mmbench.data import Dataset, ImageSplit
 from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.engine import pretrain
+from mmbench.pretrain.session import Requests
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.opening import open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
@@ -41,6 +44,17 @@ def make_trainer(config: PretrainConfig, dataset: Dataset) -> Trainer:
     accelerator = make_accelerator(config)
     source = open_source(config, dataset, accelerator.device)
     return Trainer(config, build_framework(config), source, accelerator)
+
+
+def stopped(config: PretrainConfig, out: Path, step: int, dataset: Dataset | None = None) -> None:
+    """Train in the folder `out` until a stop is asked for at `step`, as Ctrl-C does."""
+    requests = Requests()
+
+    def stop(done: int, total: int, words: str) -> None:
+        requests.stop = done == step
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, out, stop, dataset=dataset, requests=requests)
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:

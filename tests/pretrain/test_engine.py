@@ -9,7 +9,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors import safe_open
-from small_runs import make_trainer, same, small, weights
+from small_runs import make_trainer, same, small, stopped, weights
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard
@@ -149,13 +149,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     finished: RunFolder, tiny: Dataset, tmp_path: Path, stop_after: int
 ) -> None:
     out = tmp_path / "run"
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == stop_after
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(small(), out, stop, dataset=tiny, requests=requests)
+    stopped(small(), out, stop_after, tiny)
     assert not RunFolder(out).finished
     assert int(RunFolder(out).state_paths()[0].stem.removeprefix("step-")) == stop_after
     said: list[str] = []
@@ -177,13 +171,7 @@ def test_every_framework_trains_on_mixed_views_and_goes_on_in_mid_epoch(
         overrides = ("masking.name=unmix+mixmask", "batch_size=16", "log_every=2")
         return resolve_config(framework, epochs=2, device="cpu", threads=1, overrides=overrides)
 
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 8
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(config(), tmp_path / "parts", stop, dataset=tiny, requests=requests)
+    stopped(config(), tmp_path / "parts", 8, tiny)
     parts = pretrain(config(), tmp_path / "parts", dataset=tiny)
     whole = pretrain(config(), tmp_path / "whole", dataset=tiny)
     assert same(parts, whole)
@@ -224,14 +212,8 @@ def test_a_truncated_newest_state_is_skipped_and_the_result_is_the_same(
 
 
 def test_seconds_add_up_over_sittings(tiny: Dataset, tmp_path: Path) -> None:
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 2
-
     out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(small(epochs=1), out, stop, dataset=tiny, requests=requests)
+    stopped(small(epochs=1), out, 2, tiny)
     path = RunFolder(out).state_paths()[0]
     state = torch.load(path, weights_only=True)
     assert state["seconds"] > 0

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from small_runs import small
+from small_runs import small, stopped
 
 from mmbench.checkpoints.card import OWN_IMAGES
 from mmbench.checkpoints.reading import load_backbone
@@ -102,15 +102,7 @@ def test_a_run_says_and_records_its_size(tmp_path: Path, side: int, crop_pct: fl
 
 def test_a_run_that_was_begun_with_null_goes_on(tiny: Dataset, tmp_path: Path) -> None:
     """As runs were recorded before sizes were resolved."""
-    from mmbench.pretrain.session import Requests
-
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 6
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(small(), tmp_path / "run", stop, dataset=tiny, requests=requests)
+    stopped(small(), tmp_path / "run", 6, tiny)
     path = RunFolder(tmp_path / "run").settings
     settings = read_settings(path)
     assert settings["image_size"] == 16

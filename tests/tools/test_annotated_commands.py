@@ -9,23 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from annotated_layouts import rectangles, write_coco, write_devkit, write_voc, write_yolo
+from calling import run
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmbench.cli import commands as cli
-from mmbench.data import load_dataset
 from mmbench.tools.annotated_sheet import SIDE
 from mmbench.tools.contact_sheet import GAP, MARGIN, class_colours
 
 SCALE = SIDE / 64
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    load_dataset.cache_clear()
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return int(end.value.code or 0), said.out, said.err
 
 
 @pytest.fixture

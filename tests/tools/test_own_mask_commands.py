@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from annotated_layouts import rectangles, write_coco
+from calling import run
 from label_map_layouts import PALETTE, tiny, write_classes, write_mmseg, write_plain, write_scenes
 from PIL import Image
 
-from mmbench.cli import commands as cli
 from mmbench.data import load_dataset
 from mmbench.data.plain_images import plain_images
 from mmbench.errors import UserError
@@ -21,14 +21,6 @@ from mmbench.transfer.run import TransferRun
 
 TRUTH = tiny({"train": 6, "val": 3})
 ARCH = "mixmask_resnet8"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    load_dataset.cache_clear()
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return int(end.value.code or 0), said.out, said.err
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calling import run
 from PIL import Image
 
-from mmbench.cli import commands as cli
 from mmbench.data import load_dataset
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,14 +43,6 @@ def pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert lines[-1] == f"stripes-12px is packed in {tmp_path}/packs/p; it is not the data set stripes"
     assert err.splitlines()[-1] == f"next: mmbench data check {tmp_path}/packs/p"
     return tmp_path / "packs" / "p"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    load_dataset.cache_clear()
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return int(end.value.code or 0), said.out, said.err
 
 
 def test_check_and_show(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

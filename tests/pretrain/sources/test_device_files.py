@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from safetensors.torch import load_file
+from small_runs import same, stopped
 from torch import Tensor
 
 from mmbench.crops import draw_crops
@@ -271,16 +271,9 @@ def test_stopped_and_resumed_equals_uninterrupted(
     said: list[str] = []
     whole = pretrain(config(folder, "workers=0"), tmp_path / "whole", say=said.append)
     assert any(words.startswith("of 64 images of this session, the GPU decoded") for words in said)
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 5
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(config(folder, "workers=2"), tmp_path / "parts", stop, requests=requests)
+    stopped(config(folder, "workers=2"), tmp_path / "parts", 5)
     parts = pretrain(config(folder, "workers=1"), tmp_path / "parts")
-    ours, theirs = load_file(parts.weights), load_file(whole.weights)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert same(parts, whole)
     last = read_metrics(whole.metrics)[-1]
     assert last["decoded_on_gpu"] + last["decoded_on_cpu"] == 64 and last["refused_by_gpu"] == 0
     assert yaml.safe_load(whole.settings.read_text())["decode"] == "gpu"
@@ -329,12 +322,6 @@ def test_a_gpu_gives_nearly_the_crops_of_the_cpu(tmp_path: Path) -> None:
 @pytest.mark.gpu
 def test_a_run_on_a_gpu_resumes(folder: Path, tmp_path: Path) -> None:
     chosen = config(folder).model_copy(update={"device": "cuda"})
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 3
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(chosen, tmp_path / "run", stop, requests=requests)
+    stopped(chosen, tmp_path / "run", 3)
     run = pretrain(chosen, tmp_path / "run")
     assert run.finished and read_metrics(run.metrics)[-1]["decoded_on_gpu"] > 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from small_runs import same, stopped
 from torch import Tensor
 
 from mmbench.crops import draw_crops
@@ -14,7 +14,6 @@ from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.session import Requests
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources import opening as source_module
 from mmbench.pretrain.sources.base import EpochOrders, Part
@@ -115,16 +114,9 @@ def test_the_number_of_workers_changes_nothing(folder: Path) -> None:
 
 def test_stopped_and_resumed_with_workers_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
     whole = pretrain(config(folder, "workers=0"), tmp_path / "whole")
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 5
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(config(folder, "workers=2"), tmp_path / "parts", stop, requests=requests)
+    stopped(config(folder, "workers=2"), tmp_path / "parts", 5)
     parts = pretrain(config(folder, "workers=1"), tmp_path / "parts")
-    ours, theirs = load_file(parts.weights), load_file(whole.weights)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert same(parts, whole)
     record = read_metrics(parts.metrics)[-1]
     assert 0 <= record["data_wait"] <= 1
     assert (parts.root / "views.png").stat().st_size > 10_000
@@ -170,13 +162,7 @@ def test_what_an_earlier_sitting_left_out_stays_on_the_list(folder: Path, tmp_pa
     early, late = files.paths[order[0]], files.paths[order[-1]]
     for path in (early, late):  # one is met in the first step, one in the last
         (damaged / path).write_bytes(b"x" * (damaged / path).stat().st_size)
-    requests = Requests()
-
-    def stop(done: int, total: int, words: str) -> None:
-        requests.stop = done == 1
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(chosen, tmp_path / "run", stop, requests=requests)
+    stopped(chosen, tmp_path / "run", 1)
     assert (tmp_path / "run" / "unreadable.txt").read_text().split() == [early]
     run = pretrain(chosen, tmp_path / "run")
     assert (run.root / "unreadable.txt").read_text().split() == [early, late]
