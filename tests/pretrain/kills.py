@@ -20,6 +20,7 @@ from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder, read_metrics
 
 EPOCHS, STEPS_PER_EPOCH = 8, 6
+STEPS_WAITED = 4  # at most, between a step and a kill
 
 
 def configuration(framework: str, images: Path | None) -> PretrainConfig:
@@ -51,12 +52,16 @@ def run_until_killed(framework: str, out: Path, images: Path | None, chance: ran
     process = SERVER.Process(target=session, args=(framework, out, images, theirs))
     process.start()
     theirs.close()
+    seen = []
     for _ in range(chance.randint(1, 2 * STEPS_PER_EPOCH)):
         try:
             steps.recv()
         except EOFError:
             break
-    time.sleep(chance.uniform(0, 0.1))
+        seen.append(time.monotonic())
+    # Within a few steps, however fast they are: a fast machine would end the whole run in a fixed time.
+    step = (seen[-1] - seen[0]) / (len(seen) - 1) if len(seen) > 1 else 0.0
+    time.sleep(chance.uniform(0, min(0.1, STEPS_WAITED * step)))
     process.kill()
     process.join()
     return process.exitcode == 0
