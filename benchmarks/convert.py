@@ -10,7 +10,6 @@ Two files: a bare torchvision state dict, and MoCo's with both encoders, queue a
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import torch
 import torchvision
+from rows import Rows, report
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.reading import read_checkpoint
@@ -84,7 +84,7 @@ def seconds(work: Callable[[], None], out: Path) -> float:
     return time.perf_counter() - started
 
 
-def measure(source: Path, name: str, folder: Path, rounds: int) -> dict[str, dict[str, object]]:
+def measure(source: Path, name: str, folder: Path, rounds: int) -> Rows:
     """Return the rows of one file; rounds are interleaved, so that a noisy minute meets all of them."""
     works: dict[str, Callable[[], None]] = {"bare": lambda: bare(source, folder / "bare.pth")}
     works |= {to: partial(full, source, folder / OUT[to], to) for to in OUT}
@@ -98,7 +98,7 @@ def measure(source: Path, name: str, folder: Path, rounds: int) -> dict[str, dic
             if turn:  # the first warms the disk cache and builds what is built once
                 times[work].append(spent)
     medians = {work: statistics.median(spent) for work, spent in times.items()}
-    rows: dict[str, dict[str, object]] = {}
+    rows: Rows = {}
     for to in OUT:
         value = medians[to] / medians["bare"]
         rows[f"time_{name}_to_{to}"] = {"value": value, "goal": TIME_GOAL, "better": "lower"}
@@ -121,15 +121,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, torch {torch.__version__}")
-    rows: dict[str, dict[str, object]] = {}
+    rows: Rows = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, source in write_files(Path(scratch)).items():
             rows |= measure(source, name, Path(scratch), options.rounds)
-    for name, found in rows.items():
-        goal = "" if found["goal"] is None else f"   goal: at most {found['goal']}"
-        print(f"{name:32} {found['value']:6.2f}{goal}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

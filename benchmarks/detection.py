@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from rows import Rows, report
 
 SIZE, IMAGES, CLASSES, BATCH = 128, 16, 5, 2
 WARM_UP = 3  # iterations before the clock starts
@@ -51,7 +52,6 @@ SHARED = {
     "rpn_batch": 64,
 }
 GOAL = 1.05
-Rows = dict[str, dict[str, object]]
 
 
 def write_images(folder: Path) -> None:
@@ -230,11 +230,7 @@ def main() -> None:
                 rows |= measure(kind, Path(temporary), options.rounds, options.iterations)
             except (RuntimeError, ValueError, KeyError, OSError) as error:
                 print(f"{kind}: not measured ({error})")
-    for name, row in rows.items():
-        goal = "no goal" if row["goal"] is None else f"goal: at most {row['goal']}"
-        print(f"{name:14} {row['value']:7.3f}   {goal}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json, 3)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ python benchmarks/fingerprint.py [--files 5000] [--json PATH]
 
 import argparse
 import hashlib
-import json
 import os
 import tempfile
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from rows import report
 
 from mmbench.data import ImageFiles, fact_database, file_cache
 
@@ -70,10 +70,7 @@ def main() -> None:
         f"{later * scale:.2f} s (hashing alone, on one thread, {plain * scale:.1f} s; "
         f"sizes alone {sizes * scale:.2f} s)"
     )
-    for name, row in rows.items():
-        print(f"{name}: {row['value']:.3f} (goal: at most {row['goal']})")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, arguments.json, 3)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ Images are synthetic: smooth noise with the falling spectrum of photographs, 500
 """
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from rows import Rows, report
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -50,7 +50,6 @@ DIFFERENT = 32  # files of a format; a pass reads them several times over
 PASSES = {"jpg": 16, "png": 8, "webp": 8}
 QUALITY: dict[str, dict[str, Any]] = {"jpg": {"quality": 90}, "png": {}, "webp": {"quality": 90}}
 GOAL = 1.8
-Rows = dict[str, dict[str, object]]
 
 
 def photograph(generator: np.random.Generator) -> Image.Image:
@@ -233,11 +232,7 @@ def main() -> None:
         write_images(Path(scratch))
         for name in options.formats:
             rows |= measure(Path(scratch), name, options.rounds, options.workers)
-    for name, found in rows.items():
-        goal = "no goal" if found["goal"] is None else f"goal: at least {found['goal']}"
-        print(f"{name:28} {found['value']:6.2f}   {goal}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ python benchmarks/pretrain.py [--json PATH] [--rounds N]
 
 import argparse
 import importlib.util
-import json
 import os
 import statistics
 import time
@@ -22,29 +21,20 @@ from pathlib import Path
 
 import psutil
 import torch
+from rows import Rows, report
 from textbook import TextbookLoop, TwoViews
 from torch import Generator
+from trainers import BATCH, trainer
 
 from mmbench.data import Dataset, load_dataset
-from mmbench.pretrain.acceleration import make_accelerator
-from mmbench.pretrain.config import resolve_config
-from mmbench.pretrain.sources.opening import open_source
-from mmbench.pretrain.trainer import Trainer, build_framework
+from mmbench.pretrain.trainer import Trainer
 
 # architecture: goals against the textbook loop and against lightly
 ARCHITECTURES = {"mixmask_resnet8": (3.0, 2.5), "mixmask_resnet18": (2.0, 1.7)}
 SHARE_OF_BARE = 0.95
-BATCH, STEPS = 128, 6
+STEPS = 6
 PREFETCHED, REFILL_SECONDS = 4, 3  # two batches for each of two workers
 MEMORY_STEPS = 1000
-Rows = dict[str, dict[str, object]]
-
-
-def trainer(method: str, arch: str, dataset: Dataset) -> Trainer:
-    config = resolve_config(method, arch=arch, epochs=50, device="cpu")
-    accelerator = make_accelerator(config)
-    source = open_source(config, dataset, accelerator.device)
-    return Trainer(config, build_framework(config), source, accelerator)
 
 
 def bare(of: Trainer, mixed: bool) -> Callable[[], None]:
@@ -181,11 +171,7 @@ def main() -> None:
         rows |= measure_steps(arch, dataset, options.rounds, cores)
     rows |= measure_augmentation(dataset, options.rounds)
     rows |= measure_memory(dataset)
-    for name, found in rows.items():
-        bound = "at least" if found["better"] == "higher" else "at most"
-        print(f"{name}: {found['value']:.2f} (goal: {bound} {found['goal']})")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

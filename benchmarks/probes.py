@@ -20,7 +20,6 @@ Patterns; where features are taken once 64 px, so that a pass is not over before
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -34,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rows import Rows, report
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone, random_backbone
@@ -90,7 +90,6 @@ running = False
 watcher.join()
 print(peak - before, seconds)
 """
-Rows = dict[str, dict[str, object]]
 
 
 def row(value: float, goal: float | None, better: str) -> dict[str, object]:
@@ -154,7 +153,7 @@ def probe(
 def measure_heads(rounds: int) -> Rows:
     """Time sweeps of 24 heads and of one."""
     sizes = {"train": 2048, "val": 256, "test": 256}
-    grids: dict[str, dict[str, object]] = {
+    grids: Rows = {
         "24": {"learning_rates": RATES, "weight_decays": DECAYS, "batch_norm": NORMS},
         "1": {"learning_rates": RATES[1:2], "weight_decays": DECAYS[:1], "batch_norm": NORMS[1:]},
     }
@@ -357,12 +356,7 @@ def main() -> None:
     rows |= measure_neighbours()
     rows |= measure_logreg(options.rounds)
     rows |= measure_reading(options.rounds)
-    for name, found in rows.items():
-        bound = "at least" if found["better"] == "higher" else "at most"
-        goal = "no goal" if found["goal"] is None else f"goal: {bound} {found['goal']}"
-        print(f"{name:25} {found['value']:7.2f}   {goal}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

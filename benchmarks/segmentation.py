@@ -16,7 +16,6 @@ that the ratio does not depend on how many cores are free.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import resource
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from rows import Rows, report
 
 SIZE, IMAGES, CLASSES = 160, 16, ("warm", "cool", "green")
 WARM_UP = 3  # iterations before the clock starts
@@ -50,7 +50,6 @@ SETTINGS: dict[str, Any] = {
     "auxiliary_channels": 32,
 }
 GOAL = 1.05
-Rows = dict[str, dict[str, object]]
 
 
 def write_scenes(folder: Path) -> None:
@@ -244,11 +243,7 @@ def main() -> None:
             rows = measure(Path(temporary), options.iterations)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             print(f"not measured ({error})")
-    for name, row in rows.items():
-        goal = "no goal" if row["goal"] is None else f"goal: at most {row['goal']}"
-        print(f"{name:14} {row['value']:7.3f}   {goal}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json, 3)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Medians of interleaved rounds. The Patterns data are rendered first (about 40 s)
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -24,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from rows import report
 
 PYTHON = sys.executable
 MMBENCH = (PYTHON, "-m", "mmbench")
@@ -130,11 +131,7 @@ def main() -> None:
     }
     for name in (BARE, TORCH, LIBRARIES):
         print(f"{name}: {found[name].wall:.2f} s, {found[name].processor:.2f} s of the processor")
-    for name, figure in rows.items():
-        goal = "no goal" if figure["goal"] is None else f"goal: at most {figure['goal']}"
-        print(f"{name}: {figure['value']:.3f} ({goal})")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, arguments.json, 3)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ clearly below 1 would have been taken:
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -26,33 +25,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from rows import Rows, report
 from torch import Tensor
+from trainers import BATCH, trainer
 
 from mmbench.data import Dataset, load_dataset
-from mmbench.pretrain.acceleration import make_accelerator
-from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.frameworks.moco import Moco
 from mmbench.pretrain.optimiser import make_optimiser
-from mmbench.pretrain.sources.opening import open_source
-from mmbench.pretrain.trainer import Trainer, build_framework
+from mmbench.pretrain.trainer import Trainer
 
 ARCHITECTURES = ("mixmask_resnet8", "mixmask_resnet18")
-BATCH, STEPS, WARM_UP = 128, 4, 2
+STEPS, WARM_UP = 4, 2
 KEPT = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**28)}
-Rows = dict[str, dict[str, object]]
 Step = Callable[[], object]
-
-
-def trainer(arch: str, dataset: Dataset, *overrides: str) -> Trainer:
-    config = resolve_config("mixmask", arch=arch, epochs=50, device="cpu", overrides=overrides)
-    accelerator = make_accelerator(config)
-    source = open_source(config, dataset, accelerator.device)
-    return Trainer(config, build_framework(config), source, accelerator)
 
 
 def with_inference_keys(arch: str, dataset: Dataset) -> Step:
     """Return a step whose keys are computed in inference mode; a copy of them may take part in a backward."""
-    made = trainer(arch, dataset)
+    made: Trainer = trainer("mixmask", arch, dataset)
     framework = made.framework
     assert isinstance(framework, Moco)
 
@@ -67,7 +57,7 @@ def with_inference_keys(arch: str, dataset: Dataset) -> Step:
 
 def with_foreach(arch: str, dataset: Dataset) -> Step:
     """Return a step with torch's foreach optimiser."""
-    made = trainer(arch, dataset)
+    made: Trainer = trainer("mixmask", arch, dataset)
     made.optimiser = made.accelerator.prepare_optimizer(make_optimiser(made.framework, made.schedule))
     for settings in (made.optimiser.defaults, *made.optimiser.param_groups):
         settings.update(fused=None, foreach=True)
@@ -76,7 +66,7 @@ def with_foreach(arch: str, dataset: Dataset) -> Step:
 
 def query_passes(arch: str, dataset: Dataset, passes: int) -> Step:
     """Return forward and backward of two query views, in one pass or in two."""
-    made = trainer(arch, dataset)
+    made: Trainer = trainer("mixmask", arch, dataset)
     images = torch.randn(2 * BATCH, 3, 32, 32).to(memory_format=torch.channels_last)
 
     def step() -> None:
@@ -107,7 +97,7 @@ def in_a_process(arch: str, data_root: Path, variables: dict[str, str]) -> float
 
 def alone(arch: str, dataset: Dataset) -> None:
     """Print the processor seconds of one step, the median of a few."""
-    step = trainer(arch, dataset).step
+    step = trainer("mixmask", arch, dataset).step
     for _ in range(WARM_UP):
         step()
     print(statistics.median(seconds(step) for _ in range(3)))
@@ -117,15 +107,15 @@ def measure(arch: str, data_root: Path, rounds: int, with_compile: bool) -> Rows
     """Time all ways in turn, so that a noisy minute meets all of them."""
     dataset = load_dataset("patterns", data_root)
     steps: dict[str, Step] = {
-        "own": trainer(arch, dataset).step,
-        "nchw": trainer(arch, dataset, "channels_last=false").step,
+        "own": trainer("mixmask", arch, dataset).step,
+        "nchw": trainer("mixmask", arch, dataset, "channels_last=false").step,
         "inference_keys": with_inference_keys(arch, dataset),
         "foreach_optimiser": with_foreach(arch, dataset),
         "two passes": query_passes(arch, dataset, 2),
         "one pass": query_passes(arch, dataset, 1),
     }
     if with_compile:
-        steps["compiled"] = trainer(arch, dataset, "compile=true").step
+        steps["compiled"] = trainer("mixmask", arch, dataset, "compile=true").step
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
@@ -165,10 +155,7 @@ def main() -> None:
     rows: Rows = {}
     for arch in ARCHITECTURES:
         rows |= measure(arch, options.data_root, options.rounds, options.compile)
-    for name, found in rows.items():
-        print(f"{name:44} {found['value']:.2f} (no goal)")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

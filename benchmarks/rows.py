@@ -1,0 +1,20 @@
+"""What benchmarks found, as they print it beside its goals and write it for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# Name -> {"value": number, "goal": number or None, "better": "higher" or "lower"}.
+Rows = dict[str, dict[str, object]]
+
+
+def report(rows: Rows, place: Path | None, decimals: int = 2) -> None:
+    """Print every row with its goal, and write them to the JSON file `place` if there is one."""
+    widest = max(map(len, rows), default=0)
+    for name, row in rows.items():
+        bound = "at least" if row["better"] == "higher" else "at most"
+        goal = "no goal" if row["goal"] is None else f"goal: {bound} {row['goal']}"
+        print(f"{name:{widest}} {row['value']:8.{decimals}f}   {goal}")
+    if place is not None:
+        place.write_text(json.dumps(rows, indent=2) + "\n")
