@@ -14,8 +14,8 @@ from typing import Any, cast
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from mmbench import resnets  # not its class: who imports that module before timm comes here from its middle
 from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
-from mmbench.resnets import MixMaskResNet
 
 
 def _cfg(image_size: int) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _build(variant: str, pretrained: bool, **kwargs: Any) -> ResNet:
     kwargs.setdefault("zero_init_last", False)
     if kwargs.get("features_only"):
         kwargs.setdefault("out_indices", tuple(range(len(kwargs["layers"]) + 1)))
-    return cast(ResNet, build_model_with_cfg(MixMaskResNet, variant, pretrained, **kwargs))
+    return cast(ResNet, build_model_with_cfg(resnets.MixMaskResNet, variant, pretrained, **kwargs))
 
 
 @register_model

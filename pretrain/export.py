@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.checkpoints.card import OWN_IMAGES, HighPass, ModelCard
 from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.options import equal_of_ours
@@ -120,7 +121,7 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, spent: Spent) 
         framework=card.framework,
         masking=card.masking,
         size=preprocessing.image_size,
-        features=int(cast(int, model.num_features)),
+        features=feature_width(model),
         mean=preprocessing.mean,
         std=preprocessing.std,
         filter="" if high_pass is None else _filter_words(high_pass, config.arch),

@@ -17,6 +17,7 @@ from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.distributed import gather, own_rows, process_count, process_rank
 from mmbench.errors import UserError
+from mmbench.narrow_maps import float32_where_narrow
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
 from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
 from mmbench.pretrain.settings import PretrainConfig
@@ -93,6 +94,7 @@ class Trainer:
         arranged = arrange_batch_norm(framework, config.batch_norm, self.device)
         assert isinstance(arranged, Framework)
         self.framework = arranged.to(self.device)
+        float32_where_narrow(self.framework)
         if config.channels_last:
             for module in self.framework.children():
                 module.to(memory_format=torch.channels_last)

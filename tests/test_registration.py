@@ -10,6 +10,7 @@ ORDERS = [
     "import mmbench, timm",
     "import timm, mmbench",
     "import mmbench; from timm.models import list_models; import timm",
+    "import mmbench.resnets, timm",
 ]
 
 

@@ -84,6 +84,15 @@ def create_headless(arch: str, **options: Any) -> nn.Module:
     return cast(nn.Module, timm.create_model(arch, pretrained=False, num_classes=0, **options))
 
 
+def feature_width(backbone: nn.Module) -> int:
+    """Return how many features a timm model without classifier gives for an image.
+
+    Some, such as MobileNetV3, widen the last map's channels, `num_features`, before the classifier.
+    """
+    width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
+    return int(cast(int, width))
+
+
 def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> None:
     """Load `state_dict` into `model`; every tensor must arrive and every tensor must be used.
 

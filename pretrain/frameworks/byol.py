@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import negative_cosine
@@ -45,7 +46,7 @@ class Byol(Framework):
         super().__init__(backbone, settings)
         self.settings = cast(ByolSettings, settings)
         self.backbone = backbone
-        features = int(cast(int, backbone.num_features))
+        features = feature_width(backbone)
         hidden, dim = self.settings.hidden, self.settings.dim
         self.projector = mlp(features, hidden, dim, batch_norm=True)
         self.predictor = mlp(dim, hidden, dim, batch_norm=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.distributed import encode_in_order, gather
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, unit
@@ -51,7 +52,7 @@ class Moco(Framework):
         super().__init__(backbone, settings)
         self.settings = cast(MocoSettings, settings)
         self.backbone = backbone
-        features = int(cast(int, backbone.num_features))
+        features = feature_width(backbone)
         self.head = mlp(features, features, self.settings.dim)
         self.key_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)

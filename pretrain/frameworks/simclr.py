@@ -6,6 +6,7 @@ from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, normed_mlp, unit
 from mmbench.pretrain.losses import nt_xent
@@ -36,7 +37,7 @@ class Simclr(Framework):
         super().__init__(backbone, settings)
         self.settings = cast(SimclrSettings, settings)
         self.backbone = backbone
-        features = int(cast(int, backbone.num_features))
+        features = feature_width(backbone)
         dim = self.settings.dim
         self.head = normed_mlp(features, dim) if self.settings.head_norm else mlp(features, features, dim)
 

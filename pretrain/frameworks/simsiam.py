@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import unit
 from mmbench.pretrain.losses import negative_cosine
@@ -45,7 +46,7 @@ class Simsiam(Framework):
         super().__init__(backbone, settings)
         self.settings = cast(SimsiamSettings, settings)
         self.backbone = backbone
-        features = int(cast(int, backbone.num_features))
+        features = feature_width(backbone)
         dim, hidden = self.settings.dim, self.settings.hidden
         layers: list[nn.Module] = []
         for number in range(1, self.settings.projector_layers + 1):

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
+from mmbench.checkpoints.backbone import feature_width
 from mmbench.distributed import any_process, gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.finite import first_not_finite
+from mmbench.narrow_maps import float32_where_narrow
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.inputs.batches import Batching, TrainingBatches, training_batches
 from mmbench.transfer.inputs.images import Images
@@ -39,8 +41,7 @@ class Classifier(nn.Module):
         self.compute = job.compute
         self.prepare = Preprocess(job.backbone.card.preprocessing)
         self.backbone = job.backbone.build()
-        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
-        self.head = nn.Linear(int(width), classes)  # type: ignore[arg-type]
+        self.head = nn.Linear(feature_width(self.backbone), classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         weights = {f"backbone.{name}": tensor for name, tensor in job.backbone.state_dict.items()}
@@ -91,6 +92,7 @@ def finetune(job: TransferJob, labelled: Images, settings: FinetuneSettings) -> 
         model = Classifier(job, len(job.dataset.classes)).to(job.device)
         model = model.to(memory_format=torch.channels_last)
         model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
+        float32_where_narrow(model)
         batches = training_batches(labelled, batching, settings.crop_scale, job.device, generator, job.seed)
         used = _train(job, model, batches, settings)
     return Finetuned(model, batching.steps * batch_size, int(used.sum()))

@@ -18,6 +18,7 @@ from detectron2.utils.events import CommonMetricPrinter
 from torch import Tensor, nn
 
 from mmbench.distributed import any_process
+from mmbench.narrow_maps import float32_where_narrow
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.dense.common.continuation import Continuation
 from mmbench.transfer.dense.common.history import Progress
@@ -61,6 +62,7 @@ class DetectionTrainer(DefaultTrainer):
         self.cfg, self.precision = cfg, precision
         self.device = torch.device(cfg.MODEL.DEVICE)
         detector = self.build_model(cfg)
+        float32_where_narrow(detector)
         if precision != "float32":
             exact_places(detector)
         optimizer = self.build_optimizer(cfg, detector)

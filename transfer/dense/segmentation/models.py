@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmbench.device import bfloat16_autocast
+from mmbench.narrow_maps import float32_where_narrow
 
 
 def bfloat16_if(wanted: bool, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -29,6 +30,7 @@ class MMBenchSegmentor(EncoderDecoder):
         super().__init__(**others)
         self.bfloat16 = bfloat16
         self.to(memory_format=torch.channels_last)
+        float32_where_narrow(self)
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """Return the backbone's float32 maps of images (N, 3, H, W), finest first."""

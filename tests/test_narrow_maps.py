@@ -1,0 +1,127 @@
+"""Gradients of kernels wider than their maps, in bfloat16 on the CPU."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mmbench.narrow_maps import float32_where_narrow, is_narrow
+from mmbench.resnets import FilteredConv2d, HighPassFilter
+
+NARROW: list[dict[str, Any]] = [  # each was wrong with torch 2.15.0 on a CPU with bfloat16
+    {"kernel_size": 3, "stride": 2, "padding": 1, "maps": (8, 32, 1, 1)},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "maps": (8, 32, 7, 1)},
+    {"kernel_size": 3, "stride": 3, "padding": 1, "maps": (8, 32, 2, 2)},
+    {"kernel_size": 5, "stride": 1, "padding": 2, "maps": (8, 32, 1, 7)},
+    {"kernel_size": 7, "stride": 1, "padding": 3, "maps": (8, 32, 2, 2)},
+    {"kernel_size": 7, "stride": 2, "padding": 3, "maps": (8, 32, 1, 1)},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "groups": 32, "maps": (8, 32, 1, 1)},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "transposed": True, "maps": (8, 32, 1, 1)},
+    {"kernel_size": 1, "stride": 2, "maps": (2, 3, 1, 1)},
+]
+
+
+def fill_memory_with_nan() -> None:
+    """Leave NaN in the blocks that are allocated next."""
+    for power in range(8, 22):
+        torch.full((2**power,), float("nan"))
+
+
+def gradient(convolution: nn.Module, maps: Tensor, shares: Tensor) -> Tensor:
+    """Return the weights' gradient of the weighted sum of the outputs."""
+    convolution.zero_grad()
+    (convolution(maps) * shares).sum().backward()
+    weights = convolution.weight
+    assert isinstance(weights, Tensor) and weights.grad is not None
+    return weights.grad.double()
+
+
+@pytest.mark.parametrize("case", NARROW, ids=lambda case: "-".join(f"{k}{v}" for k, v in case.items()))
+def test_a_kernel_wider_than_its_map_has_the_gradient_of_float64(case: dict[str, Any]) -> None:
+    sizes = dict(case)
+    kind = nn.ConvTranspose2d if sizes.pop("transposed", False) else nn.Conv2d
+    torch.manual_seed(0)
+    maps = torch.randn(sizes.pop("maps"))
+    convolution = kind(maps.shape[1], 64, **sizes)
+    exact = copy.deepcopy(convolution).double()
+    shares = torch.randn_like(exact(maps.double()))
+    expected = gradient(exact, maps.double(), shares)
+    float32_where_narrow(convolution)
+    for _ in range(5):
+        fill_memory_with_nan()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = gradient(convolution, maps, shares)
+        assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5  # float32's
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@given(
+    width=st.integers(1, 12),
+    kernel=st.integers(1, 7),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 4),
+    step=st.integers(1, 3),
+)
+def test_each_column_that_meets_only_padding_is_found(
+    width: int, kernel: int, stride: int, padding: int, step: int, transposed: bool
+) -> None:
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    convolution = kind(1, 1, (1, kernel), (1, stride), (0, padding), dilation=(1, step), bias=False).double()
+    reach = step * (kernel - 1) + 1
+    assume((width - 1) * stride - 2 * padding + reach > 0 if transposed else width + 2 * padding >= reach)
+    found = gradient(convolution, torch.ones(1, 1, 1, width, dtype=torch.float64), torch.ones(()))
+    if bool((found == 0).any()):
+        assert is_narrow(convolution, 1, width)
+    elif not transposed and width >= kernel * step + stride:
+        assert not is_narrow(convolution, 1, width)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side", "expected"),
+    [
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, (1, 1), torch.float32),
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, (4, 4), torch.bfloat16),
+        ({"kernel_size": 5, "padding": 2}, (1, 7), torch.float32),
+        ({"kernel_size": 5, "padding": 2}, (7, 1), torch.float32),
+        ({"kernel_size": 5, "padding": 2}, (5, 5), torch.bfloat16),
+        ({"kernel_size": (3, 1), "padding": (1, 0)}, (3, 1), torch.bfloat16),
+        ({"kernel_size": 1, "stride": 2}, (1, 1), torch.float32),
+        ({"kernel_size": 1}, (1, 1), torch.bfloat16),
+        ({"kernel_size": 3, "padding": "same"}, (2, 2), torch.float32),
+        ({"kernel_size": 3, "padding": "same"}, (3, 3), torch.bfloat16),
+        ({"kernel_size": 3, "padding": 2, "dilation": 2}, (4, 4), torch.float32),
+    ],
+    ids=str,
+)
+def test_float32_is_used_where_it_has_to_be(
+    sizes: dict[str, Any], side: tuple[int, int], expected: torch.dtype
+) -> None:
+    network = nn.Sequential(nn.Conv2d(4, 8, **sizes))
+    float32_where_narrow(network)
+    maps = torch.randn(2, 4, *side)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(maps).dtype == expected
+        assert copy.deepcopy(network)(maps).dtype == expected
+    assert network(maps).dtype == torch.float32
+
+
+def test_the_rest_of_a_network_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    filtered = FilteredConv2d(HighPassFilter(3, 1.0), 3, 8, 3, stride=2, padding=1)
+    network = nn.Sequential(filtered, nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    before, kinds = copy.deepcopy(network), [type(module) for module in network]
+    float32_where_narrow(network)
+    changed = type(network[0])
+    float32_where_narrow(network)
+    assert type(network[0]) is changed and changed.__name__ == "FilteredConv2d"
+    assert isinstance(network[0], FilteredConv2d)
+    assert [type(module) for module in network][1:] == kinds[1:]
+    assert list(network.state_dict()) == list(before.state_dict())
+    images = torch.randn(2, 3, 16, 16)
+    for wanted in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=wanted):
+            assert torch.equal(network(images), before(images))
