@@ -216,7 +216,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--arms", default="", help="of the demo, with commas between; default: all")
     parser.add_argument("--tasks", default="", help="of the demo; default: all that are not optional")
-    parser.add_argument("--pause", type=float, default=60, help="longest pause between two moments (s)")
+    parser.add_argument(
+        "--pause", type=float, help="longest pause between two moments (s); default: by the undisturbed run"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--drive", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -228,8 +230,13 @@ def main() -> None:
             sys.exit(143)
         return
     calm = Trial(folder / "calm", chosen)
+    began = time.monotonic()
     if calm.start().wait() or not calm.is_done:
         sys.exit("the undisturbed run failed")
+    calm_seconds = time.monotonic() - began
+    # Half of the longest on average: the last moment comes shortly before the end.
+    pause = arguments.pause or 2 * calm_seconds / (arguments.moments + 1)
+    print(f"undisturbed in {calm_seconds:.0f} s; at most {pause:.0f} s between two moments", flush=True)
     draw = random.Random(arguments.seed)
     with small_disk(folder / "rough") as mounted:
         if not mounted:
@@ -237,7 +244,7 @@ def main() -> None:
         kinds = [kind for kind in KINDS if mounted or kind != "full disk"]
         rough = Trial(folder / "rough", chosen)
         asked = [kinds[moment % len(kinds)] for moment in range(arguments.moments)]
-        counts, deleted, survivors = rough_run(rough, asked, draw, arguments.pause)
+        counts, deleted, survivors = rough_run(rough, asked, draw, pause)
         expected, found = calm.scores(), rough.scores()
         twice = rough.ended_twice(deleted)
     lost = [key for key, _ in expected if key not in dict(found)]
