@@ -27,6 +27,7 @@ FORBIDDEN = frozenset('/\\<>:"|?*')  # separators, and characters that Windows f
 RESERVED = frozenset(
     {"", "con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 )
+HASHED_AT_ONCE = 2**22  # bytes; a quarter of that takes a fifth longer where other threads run Python
 MADE_SAFE = re.compile(r"~[0-9a-f]{8}$")
 
 
@@ -95,9 +96,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the hexadecimal SHA-256 of a file's bytes.
+
+    The pieces are large, as a thread that computes this has to wait for Python's lock after each.
+    """
+    digest, piece = hashlib.sha256(), memoryview(bytearray(min(HASHED_AT_ONCE, path.stat().st_size) or 1))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(piece):
+            digest.update(piece[:count])
+    return digest.hexdigest()
 
 
 class HashedWriter(io.RawIOBase):
