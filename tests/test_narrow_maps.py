@@ -58,6 +58,27 @@ def test_a_kernel_wider_than_its_map_has_the_gradient_of_float64(case: dict[str,
         assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5  # float32's
 
 
+@pytest.mark.parametrize("shape", [(8, 32, 1, 1), (8, 32, 1, 7), (2, 3, 7, 1), (64, 256, 1, 1)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, None])
+def test_usual_kernels_are_right_in_bfloat16(shape: tuple[int, ...], stride: int, groups: int | None) -> None:
+    torch.manual_seed(0)
+    batch, channels, *sides = shape
+    maps = torch.randn(batch, channels, *(max(side, stride) for side in sides)).bfloat16().float()
+    convolution = nn.Conv2d(channels, channels, 3, stride, 1, groups=groups or channels, bias=False)
+    convolution.weight.data = convolution.weight.data.bfloat16().float()
+    exact = copy.deepcopy(convolution).double()
+    shares = torch.randn_like(exact(maps.double())).bfloat16()
+    expected = gradient(exact, maps.double(), shares.double())
+    float32_where_narrow(convolution)
+    for _ in range(5):
+        fill_memory_with_nan()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert convolution(maps).dtype == torch.bfloat16
+            found = gradient(convolution, maps, shares)
+        assert float((found - expected).abs().max() / expected.abs().max()) < 0.01
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @given(
     width=st.integers(1, 12),
@@ -74,7 +95,8 @@ def test_each_column_that_meets_only_padding_is_found(
     reach = step * (kernel - 1) + 1
     assume((width - 1) * stride - 2 * padding + reach > 0 if transposed else width + 2 * padding >= reach)
     found = gradient(convolution, torch.ones(1, 1, 1, width, dtype=torch.float64), torch.ones(()))
-    if bool((found == 0).any()):
+    usual = not transposed and kernel == 3 and step == padding == 1 and stride <= 2
+    if bool((found == 0).any()) and not (usual and width >= stride):
         assert is_narrow(convolution, 1, width)
     elif not transposed and width >= kernel * step + stride:
         assert not is_narrow(convolution, 1, width)
@@ -84,7 +106,10 @@ def test_each_column_that_meets_only_padding_is_found(
     ("sizes", "side", "expected"),
     [
         ({"kernel_size": 3, "stride": 2, "padding": 1}, (1, 1), torch.float32),
-        ({"kernel_size": 3, "stride": 2, "padding": 1}, (4, 4), torch.bfloat16),
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, (2, 1), torch.float32),
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, (2, 2), torch.bfloat16),
+        ({"kernel_size": 3, "padding": 1}, (1, 1), torch.bfloat16),
+        ({"kernel_size": 3}, (3, 3), torch.bfloat16),
         ({"kernel_size": 5, "padding": 2}, (1, 7), torch.float32),
         ({"kernel_size": 5, "padding": 2}, (7, 1), torch.float32),
         ({"kernel_size": 5, "padding": 2}, (5, 5), torch.bfloat16),

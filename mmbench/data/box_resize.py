@@ -1,8 +1,9 @@
 """Pillow's antialiased bilinear resize on uint8 arrays, by torch's vectorised kernel, to the rounding.
 
-Both compute the same weights; torch keeps 16 bits of them and Pillow 22, so a value may differ by 1. A box is
-another matter: Pillow's filter reaches a pixel beyond it, whereas torch knows only what is cut out. So the
-pixels around the box are resized too and weighted into the outermost pixels, where two roundings meet.
+Both compute the same weights; torch keeps 16 bits of them and Pillow 22, so a value may differ by 1, and
+seldom by 2. A box is another matter: Pillow's filter reaches a pixel beyond it, whereas torch knows only what
+is cut out. So the pixels around the box are resized too and weighted into the outermost pixels, where two
+roundings meet.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Weights are Pillow's (computed in float64, applied in float32), and so are the two passes, across and then
 down, with a rounding to 8 bits after each: to the nearest, halves upwards. A value may differ from Pillow's
-by 1, where a sum lies within float32's rounding of a half.
+by 1, where a sum lies within float32's rounding of a half, and by 2, where that happens in both passes.
 """
 
 from __future__ import annotations

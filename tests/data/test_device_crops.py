@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -39,6 +39,7 @@ def cases(draw: st.DrawFn) -> tuple[tuple[int, int], list[Box]]:
 
 
 @given(made=st.lists(cases(), min_size=1, max_size=4), size=st.integers(1, 40))
+@example(made=[((120, 150), [(123, 53, 135, 70), (0, 0, 1, 1)])], size=18)  # many sums are halves
 @settings(max_examples=150, deadline=None)
 def test_crops_are_pillows_to_the_rounding(made: list[tuple[tuple[int, int], list[Box]]], size: int) -> None:
     pixels = [noise(*shape) for shape, _ in made]
@@ -47,7 +48,7 @@ def test_crops_are_pillows_to_the_rounding(made: list[tuple[tuple[int, int], lis
     for image, (_, boxes), crops in zip(pixels, made, found, strict=True):
         for box, crop in zip(boxes, crops, strict=True):
             difference = crop.permute(1, 2, 0).numpy().astype(int) - by_pillow(image, box, size)
-            assert np.abs(difference).max() <= 1
+            assert np.abs(difference).max() <= 2  # halves in both passes
 
 
 def test_nearly_all_values_are_pillows() -> None:
