@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmbench.data import manifest
 
-# annotated_layouts, published_layouts, packable, forked, calling
+# annotated_layouts, published_layouts, packable, forked, used_memory, calling
 for folder in ("data/annotated", "data/label_maps", "data/packs", "processes", "cli"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
