@@ -8,6 +8,8 @@ blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Generator, Tensor
 
@@ -18,12 +20,25 @@ from mmbench.pretrain.mask_generators import uniform
 from mmbench.pretrain.section_settings import AugmentationSettings
 from mmbench.resample import apply_matrices, blur_matrix
 
-CPU_CHUNK = 64  # images at a time that stay in a core's cache: a third faster than 256
+CPU_CHUNK = 64  # images on a CPU that share an order of the jitter's operations; drawn for them at a time
 
 
 def blur_kernel_size(image_size: int) -> int:
     """Return an odd kernel of about a tenth of the image's side (as in SimCLR), at least 3 (23 at 224 px)."""
     return max(3, 2 * round((image_size / 10 - 1) / 2) + 1)
+
+
+class Changes(NamedTuple):
+    """What was drawn for each image of a batch (B)."""
+
+    crops: Crops | None  # None: the images are crops
+    flipped: Tensor  # bool (B,)
+    factors: (
+        Tensor  # (4, B): brightness, contrast, saturation less 1, and turns of the hue; 0 changes nothing
+    )
+    order: Tensor  # (4,): in which the four are applied
+    grayscale: Tensor  # bool (B,)
+    sigmas: Tensor  # (B,): of the blur, in pixels; 0 for none
 
 
 class Augment:
@@ -39,6 +54,7 @@ class Augment:
     ) -> None:
         self.settings = settings
         self.size = preprocessing.image_size
+        self.kernel_size = blur_kernel_size(self.size)
         self.mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
 
@@ -47,62 +63,73 @@ class Augment:
 
         Args:
             cropped: the images are random crops of the right size already; nothing more is cut off.
+
+        Raises:
+            ValueError: cropped images of another size.
         """
+        if cropped and images.shape[-2:] != (self.size, self.size):
+            raise ValueError(f"crops of {tuple(images.shape[-2:])} px are not of {self.size} px")
         shape = (len(images), images.shape[1], self.size, self.size)
         views = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
-        chunk = CPU_CHUNK if images.device.type == "cpu" else max(1, len(images))
+        on_cpu = images.device.type == "cpu"
+        chunk = CPU_CHUNK if on_cpu else max(1, len(images))
+        make = self._compiled if on_cpu else self._batched
         for part, place in zip(images.split(chunk), views.split(chunk), strict=True):
-            place.copy_(self._chunk(part, generator, cropped))
+            changes = self._draw(len(part), None if cropped else part.shape[-2:], generator)
+            make(part, changes, place)
         return views
 
-    def _chunk(self, images: Tensor, generator: Generator, cropped: bool) -> Tensor:
-        """Return the views of images that are worked on at a time."""
-        batch, device = len(images), generator.device
-        if cropped:
-            flipped = torch.rand(batch, generator=generator, device=device) < self.settings.flip
-            views = torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images).float().div_(255)
-        else:
-            source = (images.shape[-2], images.shape[-1])
-            scale, aspect = self.settings.crop_scale, self.settings.crop_aspect
-            views = self.crop_and_flip(images, draw_crops(batch, source, scale, aspect, generator), generator)
-        views = self.jitter(views, generator)
-        chosen = torch.rand(batch, generator=generator, device=device) < self.settings.grayscale
-        views = colour.grayscale(views, chosen)
-        views = self.blur(views, generator)
-        return views.sub_(self.mean).div_(self.std)
+    def _draw(self, batch: int, source: tuple[int, int] | None, generator: Generator) -> Changes:
+        """Draw what happens to each image.
 
-    def crop_and_flip(self, images: Tensor, crops: Crops, generator: Generator) -> Tensor:
-        """Cut, resize and flip: uint8 (B, 3, H, W) -> float (B, 3, S, S) in [0, 1]."""
-        flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.settings.flip
-        return resized_crops(images, crops, self.size, flipped)
+        Args:
+            source: height and width of the images to crop; None if they are crops.
+        """
+        chosen, device = self.settings, generator.device
 
-    def jitter(self, images: Tensor, generator: Generator) -> Tensor:
-        """Change brightness, contrast, saturation and hue of most images."""
-        chosen = self.settings
-        batch = len(images)
-        applied = torch.rand(batch, generator=generator, device=generator.device) < chosen.jitter
+        def happens(probability: float) -> Tensor:
+            return torch.rand(batch, generator=generator, device=device) < probability
+
+        crops = None
+        if source is not None:
+            crops = draw_crops(batch, source, chosen.crop_scale, chosen.crop_aspect, generator)
+        flipped, jittered = happens(chosen.flip), happens(chosen.jitter)
         strengths = (chosen.brightness, chosen.contrast, chosen.saturation, chosen.hue)
-        factors = [uniform((batch,), -strength, strength, generator) * applied for strength in strengths]
-        order = torch.randperm(4, generator=generator, device=generator.device).tolist()
-        for operation in order:
-            if operation == 0:
-                images = colour.adjust_brightness(images, 1 + factors[0])
-            elif operation == 1:
-                images = colour.adjust_contrast(images, 1 + factors[1])
-            elif operation == 2:
-                images = colour.adjust_saturation(images, 1 + factors[2])
-            else:
-                images = colour.adjust_hue(images, factors[3])
-        return images
+        factors = torch.stack(
+            [uniform((batch,), -strength, strength, generator) * jittered for strength in strengths]
+        )
+        order = torch.randperm(4, generator=generator, device=device)
+        grayscale, blurred = happens(chosen.grayscale), happens(chosen.blur)
+        sigmas = uniform((batch,), *chosen.blur_sigma, generator) * blurred
+        return Changes(crops, flipped, factors, order, grayscale, sigmas)
 
-    def blur(self, images: Tensor, generator: Generator) -> Tensor:
-        """Blur some images in place; sigma 0 leaves an image as it is."""
-        batch = len(images)
-        applied = torch.rand(batch, generator=generator, device=generator.device) < self.settings.blur
-        sigma = uniform((batch,), *self.settings.blur_sigma, generator) * applied
-        if images.device.type != "cpu":  # where to find the blurred ones is not worth a wait for the GPU
-            matrix = blur_matrix(sigma, self.size, blur_kernel_size(self.size))
-            return apply_matrices(images, matrix, matrix)
-        blurred = applied.nonzero().flatten()
-        matrix = blur_matrix(sigma[blurred], self.size, blur_kernel_size(self.size))
-        return images.index_copy_(0, blurred, apply_matrices(images[blurred], matrix, matrix))
+    def _compiled(self, images: Tensor, changes: Changes, views: Tensor) -> None:
+        """Make views on a CPU, image by image."""
+        from mmbench.pretrain import view_kernels  # Numba is imported where views are made, and nowhere else
+
+        crops = torch.zeros((0, 4)) if changes.crops is None else torch.stack(tuple(changes.crops), 1)
+        view_kernels.render(
+            images.contiguous().numpy(),
+            view_kernels.Changes(crops.int().numpy(), *(drawn.numpy() for drawn in changes[1:])),
+            changes.crops is None,
+            torch.stack([self.mean.flatten(), self.std.flatten()]).numpy(),
+            self.kernel_size,
+            views.permute(0, 2, 3, 1).numpy(),
+        )
+
+    def _batched(self, images: Tensor, changes: Changes, views: Tensor) -> None:
+        """Make views by operations on the whole batch; the same as `_compiled` to rounding."""
+        mirrored = changes.flipped
+        if changes.crops is None:
+            pixels = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images).float().div_(255)
+        else:
+            pixels = resized_crops(images, changes.crops, self.size, mirrored)
+        adjust = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation)
+        for operation in changes.order.tolist():
+            factor = changes.factors[operation]
+            pixels = (
+                adjust[operation](pixels, 1 + factor) if operation < 3 else colour.adjust_hue(pixels, factor)
+            )
+        pixels = colour.grayscale(pixels, changes.grayscale)
+        matrix = blur_matrix(changes.sigmas, self.size, self.kernel_size)
+        views.copy_(apply_matrices(pixels, matrix, matrix).sub_(self.mean).div_(self.std))

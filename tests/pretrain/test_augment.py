@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.crops import Crops, draw_crops
+from mmbench.crops import Crops, draw_crops, resized_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.augment import Augment, blur_kernel_size
 from mmbench.pretrain.section_settings import AugmentationSettings
@@ -67,14 +67,14 @@ def test_no_blur_is_the_identity() -> None:
 
 
 def test_crop_resize_and_flip() -> None:
-    augment = Augment(AugmentationSettings(**{**OFF, "flip": 1}), Preprocessing(image_size=32), CPU)
-    generator = torch.Generator().manual_seed(3)
-    crops = draw_crops(len(UINT8), (40, 36), (0.1, 1.0), (3 / 4, 4 / 3), generator)
-    views = augment.crop_and_flip(UINT8, crops, generator)
+    crops = draw_crops(len(UINT8), (40, 36), (0.1, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(3))
+    flipped = torch.arange(len(UINT8)) % 2 == 0
+    views = resized_crops(UINT8, crops, 32, flipped)
     for index, (image, view) in enumerate(zip(IMAGES, views, strict=True)):
         box = [int(value[index]) for value in crops]
         expected = reference.resized_crop(image, *box, [32, 32], antialias=True)
-        assert torch.allclose(view, reference.horizontal_flip(expected), atol=2e-5)
+        expected = reference.horizontal_flip(expected) if flipped[index] else expected
+        assert torch.allclose(view, expected, atol=2e-5)
 
 
 def test_rows_of_a_resize_matrix_add_up_to_one_and_stay_inside_the_crop() -> None:
@@ -135,6 +135,12 @@ def test_probabilities_are_kept() -> None:
     views = Augment(settings, identity, CPU)(images, torch.Generator().manual_seed(0))
     gray = (views[:, 0] == views[:, 1]).flatten(1).all(1)
     assert gray.float().mean().item() == pytest.approx(0.2, abs=0.03)
+
+
+def test_crops_of_another_size_are_refused() -> None:
+    augment = Augment(AugmentationSettings(), Preprocessing(image_size=32), CPU)
+    with pytest.raises(ValueError, match=r"\(40, 36\) px are not of 32 px"):
+        augment(UINT8, torch.Generator().manual_seed(0), cropped=True)
 
 
 def test_blur_kernels() -> None:
