@@ -46,12 +46,38 @@ def draw_crops(
 
 
 def resized_crops(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> Tensor:
-    """Cut, resize and flip: uint8 (B, 3, H, W) -> float32 (B, 3, size, size) in [0, 1].
+    """Cut, resize and flip: uint8 (B, C, H, W) -> float32 (B, C, size, size) in [0, 1].
+
+    On a CPU by a compiled kernel, elsewhere by batched matrices; values differ by rounding.
 
     Args:
+        crops: whole pixels inside the images.
         flipped: bool (B,), which images are mirrored left to right.
     """
+    if images.device.type != "cpu":
+        return crops_by_matrices(images, crops, size, flipped)
+    from mmbench import crop_kernels  # Numba is imported where crops are made, and nowhere else
+
+    pixels = torch.empty((*images.shape[:2], size, size))
+    areas = torch.stack(tuple(crops), 1).int().numpy()
+    crop_kernels.crop(images.contiguous().numpy(), areas, flipped.numpy(), pixels.numpy())
+    return pixels
+
+
+def crops_by_matrices(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> Tensor:
+    """Cut, resize and flip as `resized_crops` does, by batched matrices, on any device."""
     height, width = images.shape[-2:]
     rows = resize_matrix(crops.top, crops.height, height, size)
     columns = resize_matrix(crops.left, crops.width, width, size, flipped)
     return apply_matrices(images.float().div_(255), rows, columns)
+
+
+def flipped_images(images: Tensor, flipped: Tensor) -> Tensor:
+    """Mirror the marked images left to right: uint8 (B, C, H, W) -> float32 in [0, 1]."""
+    if images.device.type != "cpu":
+        return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images).float().div_(255)
+    from mmbench import crop_kernels
+
+    pixels = torch.empty(images.shape)
+    crop_kernels.flip(images.contiguous().numpy(), flipped.numpy(), pixels.numpy())
+    return pixels

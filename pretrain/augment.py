@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.crops import Crops, draw_crops, resized_crops
+from mmbench.crops import Crops, draw_crops, flipped_images, resized_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.mask_generators import uniform
 from mmbench.pretrain.section_settings import AugmentationSettings
@@ -29,10 +29,8 @@ def blur_kernel_size(image_size: int) -> int:
 
 
 class Changes(NamedTuple):
-    """What was drawn for each image of a batch (B)."""
+    """What was drawn for each image of a batch (B), besides its crop."""
 
-    crops: Crops | None  # None: the images are crops
-    flipped: Tensor  # bool (B,)
     factors: (
         Tensor  # (4, B): brightness, contrast, saturation less 1, and turns of the hue; 0 changes nothing
     )
@@ -65,25 +63,38 @@ class Augment:
             cropped: the images are random crops of the right size already; nothing more is cut off.
 
         Raises:
-            ValueError: cropped images of another size.
+            ValueError: images without three channels, or crops of another size.
         """
-        if cropped and images.shape[-2:] != (self.size, self.size):
-            raise ValueError(f"crops of {tuple(images.shape[-2:])} px are not of {self.size} px")
+        channels, *sides = images.shape[1:]
+        if channels != 3:
+            raise ValueError(f"images of {channels} channels have no colours to change")
+        if cropped and sides != [self.size, self.size]:
+            raise ValueError(f"crops of {sides[0]} x {sides[1]} px are not of {self.size} px")
         shape = (len(images), images.shape[1], self.size, self.size)
         views = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
         on_cpu = images.device.type == "cpu"
         chunk = CPU_CHUNK if on_cpu else max(1, len(images))
-        make = self._compiled if on_cpu else self._batched
+        change = self._change_one_by_one if on_cpu else self._change_batch
         for part, place in zip(images.split(chunk), views.split(chunk), strict=True):
-            changes = self._draw(len(part), None if cropped else part.shape[-2:], generator)
-            make(part, changes, place)
+            crops, flipped, changes = self._draw(len(part), None if cropped else part.shape[-2:], generator)
+            pixels = (
+                flipped_images(part, flipped)
+                if crops is None
+                else resized_crops(part, crops, self.size, flipped)
+            )
+            change(pixels, changes, place)
         return views
 
-    def _draw(self, batch: int, source: tuple[int, int] | None, generator: Generator) -> Changes:
+    def _draw(
+        self, batch: int, source: tuple[int, int] | None, generator: Generator
+    ) -> tuple[Crops | None, Tensor, Changes]:
         """Draw what happens to each image.
 
         Args:
             source: height and width of the images to crop; None if they are crops.
+
+        Returns:
+            The crops, which images are flipped (B,), and the changes.
         """
         chosen, device = self.settings, generator.device
 
@@ -101,29 +112,22 @@ class Augment:
         order = torch.randperm(4, generator=generator, device=device)
         grayscale, blurred = happens(chosen.grayscale), happens(chosen.blur)
         sigmas = uniform((batch,), *chosen.blur_sigma, generator) * blurred
-        return Changes(crops, flipped, factors, order, grayscale, sigmas)
+        return crops, flipped, Changes(factors, order, grayscale, sigmas)
 
-    def _compiled(self, images: Tensor, changes: Changes, views: Tensor) -> None:
-        """Make views on a CPU, image by image."""
+    def _change_one_by_one(self, pixels: Tensor, changes: Changes, views: Tensor) -> None:
+        """Make views of crops in [0, 1] on a CPU."""
         from mmbench.pretrain import view_kernels  # Numba is imported where views are made, and nowhere else
 
-        crops = torch.zeros((0, 4)) if changes.crops is None else torch.stack(tuple(changes.crops), 1)
-        view_kernels.render(
-            images.contiguous().numpy(),
-            view_kernels.Changes(crops.int().numpy(), *(drawn.numpy() for drawn in changes[1:])),
-            changes.crops is None,
+        view_kernels.change(
+            pixels.numpy(),
+            view_kernels.Changes(*(drawn.numpy() for drawn in changes)),
             torch.stack([self.mean.flatten(), self.std.flatten()]).numpy(),
             self.kernel_size,
             views.permute(0, 2, 3, 1).numpy(),
         )
 
-    def _batched(self, images: Tensor, changes: Changes, views: Tensor) -> None:
-        """Make views by operations on the whole batch; the same as `_compiled` to rounding."""
-        mirrored = changes.flipped
-        if changes.crops is None:
-            pixels = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images).float().div_(255)
-        else:
-            pixels = resized_crops(images, changes.crops, self.size, mirrored)
+    def _change_batch(self, pixels: Tensor, changes: Changes, views: Tensor) -> None:
+        """Make views by operations on the whole batch; the same as one by one, to rounding."""
         adjust = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation)
         for operation in changes.order.tolist():
             factor = changes.factors[operation]

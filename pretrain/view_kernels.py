@@ -2,8 +2,6 @@
 
 Batched tensors (`mmbench.pretrain.augment`), which a GPU needs, pass over the whole batch for each of about
 120 operations instead. Both compute the same formulas; their values differ by rounding.
-
-Planes are stored column by column (pixel y, x at x * S + y): both passes of a resize then run along memory.
 """
 
 from __future__ import annotations
@@ -19,115 +17,36 @@ from mmbench.pretrain.colour import LUMA
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
-Bytes = npt.NDArray[np.uint8]
 Booleans = npt.NDArray[np.bool_]
 
 # Constants of float32: with Python's, which are float64, everything would be computed in float64.
 ZERO, HALF, ONE, TWO, THREE, FOUR, FIVE, SIX = (np.float32(value) for value in (0, 0.5, 1, 2, 3, 4, 5, 6))
 RED, GREEN, BLUE = (np.float32(value) for value in LUMA)
-LEAST_CHROMA, BYTE = np.float32(1e-12), np.float32(255)
-BLOCK = 16  # rows at a time between the two orders of storage: a cache line of float32
+LEAST_CHROMA = np.float32(1e-12)
 
 
 class Changes(NamedTuple):
-    """What was drawn for each image of a batch (B)."""
+    """What was drawn for each image of a batch (B), besides its crop."""
 
-    areas: Integers  # (B, 4): top, left, height, width of the crop, in pixels
-    flipped: Booleans  # (B,)
-    factors: (
-        Floats  # (4, B): brightness, contrast and saturation less 1, and turns of the hue; 0 for no change
-    )
+    factors: Floats  # (4, B): brightness, contrast, saturation less 1, and turns of the hue; 0 for no change
     order: Integers  # (4,): the order of the four
     grayscale: Booleans  # (B,)
     sigmas: Floats  # (B,): of the blur, in pixels; 0 for none
 
 
 class Scratch(NamedTuple):
-    """Memory of one image of side S from a source of width W, used again for the next."""
+    """Memory for one image of side S, used again for the next."""
 
-    planes: Floats  # (3, S * S), column by column
-    lines: Floats  # (BLOCK, W)
-    narrow: Floats  # (W, 3 * S): resized along its columns
-    blurred: Floats  # (S, S)
-    padded: Floats  # (S + K,)
-    first: Integers  # (S,): the first pixel that each pixel of a line is computed from
-    weights: Floats  # (W or H, S): and the weights of the pixels from there on
+    sums: Floats  # (S,)
+    blurred: Floats  # (S, S): along its rows
+    padded: Floats  # (S + K,): a row and what is reflected at its ends
     gaussian: Floats  # (K,)
 
 
 @compiled
-def _set_weights(length: int, flipped: bool, total: np.float32, scratch: Scratch) -> int:
-    """Set `first` and `weights` to resize a line of `length` pixels, as in `mmbench.resample.resize_matrix`.
-
-    Args:
-        total: the sum of the weights of each pixel.
-
-    Returns:
-        How many weights each pixel has.
-    """
-    first, weights, size = scratch.first, scratch.weights, len(scratch.first)
-    scale = np.float32(length) / np.float32(size)
-    reach = max(scale, ONE)
-    count = min(length, int(np.ceil(TWO * reach)))
-    for pixel in range(size):
-        place = size - 1 - pixel if flipped else pixel
-        centre = (np.float32(place) + HALF) * scale
-        begin = min(max(int(np.floor(centre - reach + HALF)), 0), length - count)
-        first[pixel] = begin
-        weight_sum = ZERO
-        for k in range(count):
-            weight = max(ONE - abs(np.float32(begin + k) + HALF - centre) / reach, ZERO)
-            weights[k, pixel] = weight
-            weight_sum += weight
-        for k in range(count):
-            weights[k, pixel] *= total / weight_sum
-    return count
-
-
-@compiled
-def _add(weight: np.float32, line: Floats | Bytes, target: Floats) -> None:
+def _add(weight: np.float32, line: Floats, target: Floats) -> None:
     for i in range(len(target)):
-        target[i] += weight * np.float32(line[i])
-
-
-@compiled
-def _crop(image: Bytes, area: Integers, flipped: bool, scratch: Scratch) -> None:
-    """Cut, resize and flip: uint8 (3, H, W) -> planes in [0, 1]."""
-    top, left, height, width, size = area[0], area[1], area[2], area[3], len(scratch.first)
-    first, weights, lines, narrow = scratch.first, scratch.weights, scratch.lines, scratch.narrow
-    count = _set_weights(height, False, ONE, scratch)
-    for channel in range(3):
-        for block in range(0, size, BLOCK):
-            rows = min(BLOCK, size - block)
-            for row in range(rows):
-                line, begin = lines[row, :width], top + first[block + row]
-                line[:] = ZERO
-                for k in range(count):
-                    _add(weights[k, block + row], image[channel, begin + k, left : left + width], line)
-            for x in range(width):
-                column = narrow[x]
-                for row in range(rows):
-                    column[uint64(channel * size + block + row)] = lines[uint64(row), uint64(x)]
-    count = _set_weights(width, flipped, ONE / BYTE, scratch)
-    for x in range(size):
-        for channel in range(3):
-            target = scratch.planes[channel, x * size : (x + 1) * size]
-            target[:] = ZERO
-            for k in range(count):
-                _add(weights[k, x], narrow[first[x] + k, channel * size : (channel + 1) * size], target)
-
-
-@compiled
-def _copy(image: Bytes, flipped: bool, scratch: Scratch) -> None:
-    """Take over a crop that has its size: uint8 (3, S, S) -> planes in [0, 1]."""
-    size = len(scratch.first)
-    for channel in range(3):
-        plane = scratch.planes[channel]
-        for block in range(0, size, BLOCK):
-            for x in range(size):
-                place = size - 1 - x if flipped else x
-                for y in range(block, min(block + BLOCK, size)):
-                    plane[uint64(place * size + y)] = np.float32(image[channel, uint64(y), uint64(x)]) / BYTE
+        target[i] += weight * line[i]
 
 
 @compiled
@@ -200,9 +119,9 @@ def _make_gray(planes: Floats) -> None:
 
 
 @compiled
-def _blur(sigma: np.float32, scratch: Scratch) -> None:
-    """Blur the planes with a Gaussian that is reflected at the borders."""
-    gaussian, padded, blurred, size = scratch.gaussian, scratch.padded, scratch.blurred, len(scratch.first)
+def _blur(image: Floats, sigma: np.float32, scratch: Scratch) -> None:
+    """Blur with a Gaussian that is reflected at the borders."""
+    gaussian, padded, blurred, size = scratch.gaussian, scratch.padded, scratch.blurred, len(scratch.sums)
     half = len(gaussian) // 2
     total = ZERO
     for k in range(len(gaussian)):
@@ -212,74 +131,55 @@ def _blur(sigma: np.float32, scratch: Scratch) -> None:
     for k in range(len(gaussian)):
         gaussian[k] /= total
     for channel in range(3):
-        plane = scratch.planes[channel]
-        for x in range(size):
-            column = plane[x * size : (x + 1) * size]
-            padded[half : half + size] = column
-            for y in range(half):
-                padded[half - 1 - y] = column[y + 1]
-                padded[half + size + y] = column[size - 2 - y]
-            target = blurred[x]
+        for y in range(size):
+            row, target = image[channel, y], blurred[y]
+            padded[half : half + size] = row
+            for x in range(half):
+                padded[half - 1 - x] = row[x + 1]
+                padded[half + size + x] = row[size - 2 - x]
             target[:] = ZERO
             for k in range(len(gaussian)):
                 _add(gaussian[k], padded[k : k + size], target)
-        for x in range(size):
-            target = plane[x * size : (x + 1) * size]
+        for y in range(size):
+            target = image[channel, y]
             target[:] = ZERO
             for k in range(len(gaussian)):
-                place = abs(x + k - half)
+                place = abs(y + k - half)
                 _add(gaussian[k], blurred[place if place < size else 2 * (size - 1) - place], target)
 
 
 @compiled
 def _store(planes: Floats, view: Floats, normalisation: Floats) -> None:
-    """Normalise, and write the view (S, S, 3)."""
-    size = len(view)
-    flat = view.reshape(size * size * 3)
+    """Normalise (3, S * S), and write the view (S * S * 3)."""
     for channel in range(3):
         plane, mean, std = planes[channel], normalisation[0, channel], normalisation[1, channel]
         for i in range(len(plane)):
             plane[i] = (plane[i] - mean) / std
     red, green, blue = planes[0], planes[1], planes[2]
-    for block in range(0, size, BLOCK):
-        for x in range(size):
-            for y in range(block, min(block + BLOCK, size)):
-                source, target = uint64(x * size + y), uint64(3 * (y * size + x))
-                flat[target] = red[source]
-                flat[target + uint64(1)] = green[source]
-                flat[target + uint64(2)] = blue[source]
+    for i in range(len(red)):
+        view[uint64(3 * i)] = red[i]
+        view[uint64(3 * i + 1)] = green[i]
+        view[uint64(3 * i + 2)] = blue[i]
 
 
 @compiled
-def render(
-    images: Bytes, changes: Changes, cropped: bool, normalisation: Floats, kernel_size: int, views: Floats
-) -> None:
-    """Write one view of each image: uint8 (B, 3, H, W) -> float32 (B, S, S, 3), normalised.
-
-    Nothing is checked here: areas lie inside the images, and no array is shorter than said.
+def change(pixels: Floats, changes: Changes, normalisation: Floats, kernel_size: int, views: Floats) -> None:
+    """Write one view of each crop: float32 (B, 3, S, S) in [0, 1] -> (B, S, S, 3), normalised.
 
     Args:
-        cropped: the images have the size of the views, and nothing is cut off; `changes.areas` is not read.
+        pixels: the crops; they are overwritten.
         normalisation: (2, 3), mean and standard deviation of each channel.
         kernel_size: of the blur, odd, at most 2 * S - 1.
     """
-    size, height, width = views.shape[1], images.shape[2], images.shape[3]
+    size = pixels.shape[2]
     scratch = Scratch(
-        np.empty((3, size * size), np.float32),
-        np.empty((BLOCK, width), np.float32),
-        np.empty((width, 3 * size), np.float32),
+        np.empty(size, np.float32),
         np.empty((size, size), np.float32),
         np.empty(size + kernel_size, np.float32),
-        np.empty(size, np.int32),
-        np.empty((max(height, width), size), np.float32),
         np.empty(kernel_size, np.float32),
     )
-    planes = scratch.planes
-    for index in range(len(images)):
-        if cropped:
-            _copy(images[index], changes.flipped[index], scratch)
-        else:
-            _crop(images[index], changes.areas[index], changes.flipped[index], scratch)
+    for index in range(len(pixels)):
+        planes = pixels[index].reshape(3, size * size)
         for operation in changes.order:
             factor = changes.factors[operation, index]
             if factor == ZERO:
@@ -287,7 +187,7 @@ def render(
             if operation == 0:
                 _scale_and_add(planes, ONE + factor, ZERO)
             elif operation == 1:
-                mean_luma = _mean_luma(planes, scratch.blurred[0])
+                mean_luma = _mean_luma(planes, scratch.sums)
                 _scale_and_add(planes, ONE + factor, mean_luma * -factor)
             elif operation == 2:
                 _change_saturation(planes, ONE + factor)
@@ -296,5 +196,5 @@ def render(
         if changes.grayscale[index]:
             _make_gray(planes)
         if changes.sigmas[index] > ZERO:
-            _blur(changes.sigmas[index], scratch)
-        _store(planes, views[index], normalisation)
+            _blur(pixels[index], changes.sigmas[index], scratch)
+        _store(planes, views[index].reshape(3 * size * size), normalisation)

@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.crops import Crops, draw_crops, resized_crops
+from mmbench.crops import Crops, crops_by_matrices, draw_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.augment import Augment, blur_kernel_size
 from mmbench.pretrain.section_settings import AugmentationSettings
@@ -69,7 +69,7 @@ def test_no_blur_is_the_identity() -> None:
 def test_crop_resize_and_flip() -> None:
     crops = draw_crops(len(UINT8), (40, 36), (0.1, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(3))
     flipped = torch.arange(len(UINT8)) % 2 == 0
-    views = resized_crops(UINT8, crops, 32, flipped)
+    views = crops_by_matrices(UINT8, crops, 32, flipped)
     for index, (image, view) in enumerate(zip(IMAGES, views, strict=True)):
         box = [int(value[index]) for value in crops]
         expected = reference.resized_crop(image, *box, [32, 32], antialias=True)
@@ -137,10 +137,12 @@ def test_probabilities_are_kept() -> None:
     assert gray.float().mean().item() == pytest.approx(0.2, abs=0.03)
 
 
-def test_crops_of_another_size_are_refused() -> None:
-    augment = Augment(AugmentationSettings(), Preprocessing(image_size=32), CPU)
-    with pytest.raises(ValueError, match=r"\(40, 36\) px are not of 32 px"):
-        augment(UINT8, torch.Generator().manual_seed(0), cropped=True)
+def test_images_that_do_not_fit_are_refused() -> None:
+    augment, generator = Augment(AugmentationSettings(), Preprocessing(image_size=32), CPU), torch.Generator()
+    with pytest.raises(ValueError, match="40 x 36 px are not of 32 px"):
+        augment(UINT8, generator, cropped=True)
+    with pytest.raises(ValueError, match="1 channels"):
+        augment(UINT8[:, :1], generator)
 
 
 def test_blur_kernels() -> None:
