@@ -56,11 +56,14 @@ def resized_crops(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> T
     """
     if images.device.type != "cpu":
         return crops_by_matrices(images, crops, size, flipped)
-    from mmbench import crop_kernels  # Numba is imported where crops are made, and nowhere else
+    from mmbench import compiled, crop_kernels  # Numba is imported where crops are made, and nowhere else
 
     pixels = torch.empty((*images.shape[:2], size, size))
     areas = torch.stack(tuple(crops), 1).int().numpy()
-    crop_kernels.crop(images.contiguous().numpy(), areas, flipped.numpy(), pixels.numpy())
+    given, mirrored, made = images.contiguous().numpy(), flipped.numpy(), pixels.numpy()
+    compiled.over_threads(
+        lambda own: crop_kernels.crop(given[own], areas[own], mirrored[own], made[own]), len(made), made.size
+    )
     return pixels
 
 

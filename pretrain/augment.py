@@ -31,9 +31,7 @@ def blur_kernel_size(image_size: int) -> int:
 class Changes(NamedTuple):
     """What was drawn for each image of a batch (B), besides its crop."""
 
-    factors: (
-        Tensor  # (4, B): brightness, contrast, saturation less 1, and turns of the hue; 0 changes nothing
-    )
+    factors: Tensor  # (B, 4): brightness, contrast, saturation less 1, and turns of the hue; 0 for no change
     order: Tensor  # (4,): in which the four are applied
     grayscale: Tensor  # bool (B,)
     sigmas: Tensor  # (B,): of the blur, in pixels; 0 for none
@@ -77,11 +75,10 @@ class Augment:
         change = self._change_one_by_one if on_cpu else self._change_batch
         for part, place in zip(images.split(chunk), views.split(chunk), strict=True):
             crops, flipped, changes = self._draw(len(part), None if cropped else part.shape[-2:], generator)
-            pixels = (
-                flipped_images(part, flipped)
-                if crops is None
-                else resized_crops(part, crops, self.size, flipped)
-            )
+            if crops is None:
+                pixels = flipped_images(part, flipped)
+            else:
+                pixels = resized_crops(part, crops, self.size, flipped)
             change(pixels, changes, place)
         return views
 
@@ -106,34 +103,36 @@ class Augment:
             crops = draw_crops(batch, source, chosen.crop_scale, chosen.crop_aspect, generator)
         flipped, jittered = happens(chosen.flip), happens(chosen.jitter)
         strengths = (chosen.brightness, chosen.contrast, chosen.saturation, chosen.hue)
-        factors = torch.stack(
-            [uniform((batch,), -strength, strength, generator) * jittered for strength in strengths]
-        )
+        factors = [uniform((batch,), -strength, strength, generator) * jittered for strength in strengths]
         order = torch.randperm(4, generator=generator, device=device)
         grayscale, blurred = happens(chosen.grayscale), happens(chosen.blur)
         sigmas = uniform((batch,), *chosen.blur_sigma, generator) * blurred
-        return crops, flipped, Changes(factors, order, grayscale, sigmas)
+        return crops, flipped, Changes(torch.stack(factors, 1), order, grayscale, sigmas)
 
     def _change_one_by_one(self, pixels: Tensor, changes: Changes, views: Tensor) -> None:
         """Make views of crops in [0, 1] on a CPU."""
-        from mmbench.pretrain import view_kernels  # Numba is imported where views are made, and nowhere else
+        from mmbench import compiled  # Numba is imported where views are made, and nowhere else
+        from mmbench.pretrain import view_kernels
 
-        view_kernels.change(
-            pixels.numpy(),
-            view_kernels.Changes(*(drawn.numpy() for drawn in changes)),
-            torch.stack([self.mean.flatten(), self.std.flatten()]).numpy(),
-            self.kernel_size,
-            views.permute(0, 2, 3, 1).numpy(),
-        )
+        factors, order, grayscale, sigmas = (drawn.numpy() for drawn in changes)
+        normalisation = torch.stack([self.mean.flatten(), self.std.flatten()]).numpy()
+        crops, made = pixels.numpy(), views.permute(0, 2, 3, 1).numpy()
+
+        def change(own: slice) -> None:
+            drawn = factors[own], order, grayscale[own], sigmas[own]
+            view_kernels.change(crops[own], *drawn, normalisation, self.kernel_size, made[own])
+
+        compiled.over_threads(change, len(made), made.size)
 
     def _change_batch(self, pixels: Tensor, changes: Changes, views: Tensor) -> None:
         """Make views by operations on the whole batch; the same as one by one, to rounding."""
         adjust = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation)
         for operation in changes.order.tolist():
-            factor = changes.factors[operation]
-            pixels = (
-                adjust[operation](pixels, 1 + factor) if operation < 3 else colour.adjust_hue(pixels, factor)
-            )
+            factor = changes.factors[:, operation]
+            if operation < len(adjust):
+                pixels = adjust[operation](pixels, 1 + factor)
+            else:
+                pixels = colour.adjust_hue(pixels, factor)
         pixels = colour.grayscale(pixels, changes.grayscale)
         matrix = blur_matrix(changes.sigmas, self.size, self.kernel_size)
         views.copy_(apply_matrices(pixels, matrix, matrix).sub_(self.mean).div_(self.std))

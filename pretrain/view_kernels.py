@@ -16,22 +16,13 @@ from mmbench.compiled import compiled
 from mmbench.pretrain.colour import LUMA
 
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int32]
+Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 # Constants of float32: with Python's, which are float64, everything would be computed in float64.
 ZERO, HALF, ONE, TWO, THREE, FOUR, FIVE, SIX = (np.float32(value) for value in (0, 0.5, 1, 2, 3, 4, 5, 6))
 RED, GREEN, BLUE = (np.float32(value) for value in LUMA)
 LEAST_CHROMA = np.float32(1e-12)
-
-
-class Changes(NamedTuple):
-    """What was drawn for each image of a batch (B), besides its crop."""
-
-    factors: Floats  # (4, B): brightness, contrast, saturation less 1, and turns of the hue; 0 for no change
-    order: Integers  # (4,): the order of the four
-    grayscale: Booleans  # (B,)
-    sigmas: Floats  # (B,): of the blur, in pixels; 0 for none
 
 
 class Scratch(NamedTuple):
@@ -163,11 +154,21 @@ def _store(planes: Floats, view: Floats, normalisation: Floats) -> None:
 
 
 @compiled
-def change(pixels: Floats, changes: Changes, normalisation: Floats, kernel_size: int, views: Floats) -> None:
+def change(
+    pixels: Floats,
+    factors: Floats,
+    order: Integers,
+    grayscale: Booleans,
+    sigmas: Floats,
+    normalisation: Floats,
+    kernel_size: int,
+    views: Floats,
+) -> None:
     """Write one view of each crop: float32 (B, 3, S, S) in [0, 1] -> (B, S, S, 3), normalised.
 
     Args:
         pixels: the crops; they are overwritten.
+        factors, order, grayscale, sigmas: as in `mmbench.pretrain.augment.Changes`.
         normalisation: (2, 3), mean and standard deviation of each channel.
         kernel_size: of the blur, odd, at most 2 * S - 1.
     """
@@ -180,8 +181,8 @@ def change(pixels: Floats, changes: Changes, normalisation: Floats, kernel_size:
     )
     for index in range(len(pixels)):
         planes = pixels[index].reshape(3, size * size)
-        for operation in changes.order:
-            factor = changes.factors[operation, index]
+        for operation in order:
+            factor = factors[index, operation]
             if factor == ZERO:
                 continue
             if operation == 0:
@@ -193,8 +194,8 @@ def change(pixels: Floats, changes: Changes, normalisation: Floats, kernel_size:
                 _change_saturation(planes, ONE + factor)
             else:
                 _turn_hue(planes, factor)
-        if changes.grayscale[index]:
+        if grayscale[index]:
             _make_gray(planes)
-        if changes.sigmas[index] > ZERO:
-            _blur(pixels[index], changes.sigmas[index], scratch)
+        if sigmas[index] > ZERO:
+            _blur(pixels[index], sigmas[index], scratch)
         _store(planes, views[index].reshape(3 * size * size), normalisation)

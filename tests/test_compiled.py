@@ -1,14 +1,17 @@
 """Compiled functions: kept between runs where possible, and usable where not."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from mmbench.compiled import compiled
+from mmbench.compiled import VALUES_OF_A_THREAD, compiled, over_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = """
@@ -71,3 +74,48 @@ def test_sums_keep_their_order() -> None:
     for value in values:
         expected += value
     assert total(values) == expected
+
+
+@pytest.fixture
+def _three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_three_threads")
+@pytest.mark.parametrize(
+    ("images", "values", "threads"),
+    [(7, 9 * VALUES_OF_A_THREAD, 3), (7, 2 * VALUES_OF_A_THREAD, 2), (2, 2**30, 2), (7, 5, 1), (0, 2**30, 1)],
+)
+def test_each_image_is_in_one_slice(images: int, values: int, threads: int) -> None:
+    slices: list[slice] = []
+    over_threads(slices.append, images, values)
+    assert len(slices) == threads
+    assert sorted(place for part in slices for place in range(images)[part]) == list(range(images))
+
+
+@pytest.mark.usefixtures("_three_threads")
+@pytest.mark.parametrize("failing", range(3))
+def test_an_error_in_a_thread_is_raised(failing: int) -> None:
+    def work(own: slice) -> None:
+        if own.start == failing:
+            raise ValueError(f"slice {failing}")
+
+    with pytest.raises(ValueError, match=f"slice {failing}"):
+        over_threads(work, 3, 2**30)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    def work() -> None:
+        done: list[slice] = []
+        over_threads(done.append, 3, 2**30)
+        assert len(done) == 3
+
+    work()
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0

@@ -53,3 +53,16 @@ def test_flipped_images(order: torch.memory_format) -> None:
     flipped = torch.tensor([True, False, False, True, True])
     for image, view, mirrored in zip(images, flipped_images(images, flipped), flipped, strict=True):
         assert torch.allclose(view, (image.flip(2) if mirrored else image).float() / 255)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    generator, before = torch.Generator().manual_seed(0), torch.get_num_threads()
+    images = torch.randint(0, 256, (40, 3, 120, 150), dtype=torch.uint8, generator=generator)
+    crops = draw_crops(40, (120, 150), (0.1, 1.0), (3 / 4, 4 / 3), generator)
+    flipped = torch.rand(40, generator=generator) < 0.5
+    made = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        made.append(resized_crops(images, crops, 200, flipped))
+    torch.set_num_threads(before)
+    assert torch.equal(*made)

@@ -28,10 +28,10 @@ class BatchedAugment(Augment):
         self._change_batch(pixels, changes, views)
 
 
-def torchvision_view(view: Tensor, changes: view_kernels.Changes, index: int) -> Tensor:
+def torchvision_view(view: Tensor, changes: augment.Changes, index: int) -> Tensor:
     """Return the view of one crop by torchvision, in [0, 1]."""
-    factors = changes.factors[:, index].tolist()
-    for operation in changes.order:
+    factors = changes.factors[index].tolist()
+    for operation in changes.order.tolist():
         if operation == 0:
             view = reference.adjust_brightness(view, 1 + factors[0])
         elif operation == 1:
@@ -52,16 +52,17 @@ def test_a_view_is_that_of_torchvision(size: int, order: tuple[int, ...]) -> Non
     random, batch = np.random.default_rng(size), 24
     pixels = torch.from_numpy(random.random((batch, 3, size, size), np.float32))
     pixels[0], pixels[1] = 0.5, 1.0  # colours without a hue
-    factors = random.uniform([[-0.4], [-0.4], [-0.4], [-0.5]], [[0.4], [0.4], [0.4], [0.5]], (4, batch))
-    changes = view_kernels.Changes(
-        (factors * (random.random(batch) < 0.8)).astype(np.float32),
+    factors = random.uniform([-0.4, -0.4, -0.4, -0.5], [0.4, 0.4, 0.4, 0.5], (batch, 4))
+    drawn = (
+        (factors * (random.random((batch, 1)) < 0.8)).astype(np.float32),
         np.array(order),
         random.random(batch) < 0.2,
         (random.uniform(0.1, 2, batch) * (random.random(batch) < 0.5)).astype(np.float32),
     )
     views = np.full((batch, size, size, 3), np.nan, np.float32)
     mean_and_std = np.array([[0.5, 0.4, 0.3], [0.2, 0.3, 0.25]], np.float32)
-    view_kernels.change(pixels.clone().numpy(), changes, mean_and_std, blur_kernel_size(size), views)
+    view_kernels.change(pixels.clone().numpy(), *drawn, mean_and_std, blur_kernel_size(size), views)
+    changes = augment.Changes(*map(torch.from_numpy, drawn))
     for index, crop in enumerate(pixels):
         expected = reference.normalize(torchvision_view(crop, changes, index), *mean_and_std.tolist())
         assert torch.allclose(torch.from_numpy(views[index]).permute(2, 0, 1), expected, atol=2e-4)
