@@ -8,6 +8,8 @@ python benchmarks/pretrain.py [--json PATH] [--rounds N]
 - mixmask_cost: seconds of a MixMask step over those of a MoCo step (7/4 is inherent);
 - augmentation: views per second of processor time, on one thread, over torchvision's per-image transforms on
   PIL images;
+- crops SOURCE -> SIZE: time of cropping and flipping 64 images by batched matrices, as a GPU does, over that
+  of the compiled kernel; no goal;
 - memory: MiB by which the process grew from step 100 to step 1,100.
 """
 
@@ -26,6 +28,7 @@ from textbook import TextbookLoop, TwoViews
 from torch import Generator
 from trainers import BATCH, trainer
 
+from mmbench.crops import crops_by_matrices, draw_crops, resized_crops
 from mmbench.data import Dataset, load_dataset
 from mmbench.pretrain.trainer import Trainer
 
@@ -35,6 +38,7 @@ SHARE_OF_BARE = 0.95
 STEPS = 6
 PREFETCHED, REFILL_SECONDS = 4, 3  # two batches for each of two workers
 MEMORY_STEPS = 1000
+CROPPED, CROPS = 64, ((32, 32), (96, 64), (256, 224))  # images; px of source and crop
 
 
 def bare(of: Trainer, mixed: bool) -> Callable[[], None]:
@@ -74,7 +78,7 @@ def seconds(step: Callable[[], object], loader: bool) -> float:
     return taken
 
 
-def row(value: float, goal: float, better: str = "higher") -> dict[str, object]:
+def row(value: float, goal: float | None, better: str = "higher") -> dict[str, object]:
     return {"value": value, "goal": goal, "better": better}
 
 
@@ -142,6 +146,31 @@ def measure_augmentation(dataset: Dataset, rounds: int) -> Rows:
     return {"augmentation": row(statistics.median(ratios), 15)}
 
 
+def measure_crops(rounds: int) -> Rows:
+    """Time both ways of cropping, on one thread each."""
+    threads, generator = torch.get_num_threads(), Generator().manual_seed(0)
+    torch.set_num_threads(1)
+    rows: Rows = {}
+    for source, size in CROPS:
+        shape = (CROPPED, 3, source, source)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        crops = draw_crops(CROPPED, (source, source), (0.2, 1.0), (3 / 4, 4 / 3), generator)
+        flipped = torch.rand(CROPPED, generator=generator) < 0.5
+        resized_crops(images, crops, size, flipped)  # compiles, or reads what was compiled
+        ratios = []
+        for _ in range(rounds):
+            started = time.process_time()
+            for _ in range(STEPS):
+                crops_by_matrices(images, crops, size, flipped)
+            slow = time.process_time() - started
+            for _ in range(STEPS):
+                resized_crops(images, crops, size, flipped)
+            ratios.append(slow / (time.process_time() - started - slow))
+        rows[f"crops {source} -> {size}"] = row(statistics.median(ratios), None)
+    torch.set_num_threads(threads)
+    return rows
+
+
 def measure_memory(dataset: Dataset) -> Rows:
     """Measure how the process grows while it trains."""
     long = trainer("mixmask", "mixmask_resnet8", dataset)
@@ -170,6 +199,7 @@ def main() -> None:
     for arch in ARCHITECTURES:
         rows |= measure_steps(arch, dataset, options.rounds, cores)
     rows |= measure_augmentation(dataset, options.rounds)
+    rows |= measure_crops(options.rounds)
     rows |= measure_memory(dataset)
     report(rows, options.json)
 

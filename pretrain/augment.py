@@ -1,9 +1,11 @@
-"""MoCo v2's augmentation, batched on tensors: every image has its own parameters.
+"""MoCo v2's augmentation of a batch: every image has its own parameters.
 
 Source: MoCo v2 (arXiv 2003.04297), section 2, with its code's numbers: crop, colour jitter .4/.4/.4/.1 with
 p .8, grayscale p .2, Gaussian blur sigma .1-2 with p .5, horizontal flip, normalise. Differences: the four
 jitter operations come in one order per batch (on the CPU: per 64 images; torchvision: per image); the
 blur's kernel is scaled with the image (3 at 32 px), its sigma is not.
+
+On a CPU compiled kernels make one view at a time; elsewhere operations change the whole batch.
 """
 
 from __future__ import annotations
