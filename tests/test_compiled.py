@@ -61,6 +61,21 @@ def test_where_no_folder_can_be_written_each_process_compiles(folder: Path) -> N
     assert [run(folder, **nowhere), run(folder, **nowhere)] == ["42 1 0\n", "42 1 0\n"]
 
 
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x05damaged"])
+def test_a_damaged_cache_is_replaced(folder: Path, ending: str, content: bytes) -> None:
+    run(folder)
+    (kept,) = (folder / "__pycache__").glob(f"*.{ending}")
+    kept.write_bytes(content)
+    assert [run(folder), run(folder)] == ["42 1 0\n", "42 0 1\n"]
+
+
+def test_without_space_for_the_cache_a_run_goes_on(folder: Path) -> None:
+    limited = "import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    (folder / "doubling.py").write_text(limited + MODULE)
+    assert [run(folder), run(folder)] == ["42 1 0\n", "42 1 0\n"]
+
+
 def test_sums_keep_their_order() -> None:
     @compiled
     def total(values: np.ndarray) -> np.float32:
