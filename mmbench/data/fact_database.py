@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DATABASE = ".mmbench-hashes.sqlite"
-VERSION = 1
+VERSION = 2
+TOOK_DAMAGED_PNGS = ("images", "label_maps")  # of version 1: their facts are removed
 # Table -> column of its facts. Paths of "splits" are sides in pixels, as a split is of all files.
 TABLES = {
     "files": "sha256",
@@ -148,7 +149,7 @@ class FactDatabase:
         database = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         self._database = database
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION) or (version == 0 and not self._writable):
+        if version not in (0, 1, VERSION) or (version != VERSION and not self._writable):
             raise sqlite3.DatabaseError("another version")
         if self._writable:
             # Power cuts may damage it, which is noticed; waiting for the disk would cost more than it saves.
@@ -158,7 +159,10 @@ class FactDatabase:
                     f"CREATE TABLE IF NOT EXISTS {table} (path BLOB PRIMARY KEY, status BLOB, {column} BLOB, "
                     "checksum INTEGER) WITHOUT ROWID"
                 )
-            if version == 0:
+            if version == 1:
+                for table in TOOK_DAMAGED_PNGS:
+                    database.execute(f"DELETE FROM {table}")
+            if version != VERSION:
                 database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute(f"SELECT {_columns(self.table)} FROM {self.table} LIMIT 1").fetchone()
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -39,7 +40,15 @@ AS_STORED = {**UPRIGHT, 6: UPRIGHT[8], 8: UPRIGHT[6]}
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) where there is none or it cannot be read."""
+    """Return the EXIF orientation, 1 (upright) where there is none or it cannot be read.
+
+    Raises:
+        OSError: the pixels of a PNG are damaged; Pillow's decoders raise other errors too.
+    """
+    if isinstance(image, PngImageFile) and "exif" not in image.info:
+        # The tag may follow the pixels, so Pillow would decode them to look for it, within the `try` below.
+        # It says only once that they are damaged: loaded again, they are what was decoded until then.
+        image.load()
     try:
         found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged metadata raise anything, and say nothing of the pixels

@@ -189,6 +189,22 @@ def test_damaged_orientation_is_none(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(open_rgb(tmp_path / "b.png")), COLOURS)
 
 
+def test_a_damaged_png_is_refused_with_and_without_a_tag(tmp_path: Path) -> None:
+    """Pillow decodes a PNG to look for its tag, and says only then that it is damaged."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    for turn in (None, 1, 6):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        stream = io.BytesIO()
+        Image.fromarray(noise).save(stream, "PNG", exif=None if turn is None else exif)
+        content = bytearray(stream.getvalue())
+        content[len(content) // 2] ^= 1
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(OSError):
+            np.asarray(Image.open(tmp_path / "a.png"))
+        assert "broken data stream" in refused(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (2, 30_000)])
 def test_extreme_shapes_cost_no_memory(
     tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
@@ -252,7 +268,7 @@ WHOLE = {kind: encoded(kind) for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", 
 
 @given(kind=st.sampled_from(sorted(WHOLE)), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_damaged_files_are_read_or_refused_in_one_line(
+def test_damaged_files_are_refused_in_one_line_where_pillow_refuses_them(
     damaged: Callable[[bytes], Path], kind: str, data: st.DataObject
 ) -> None:
     content = bytearray(WHOLE[kind])
@@ -265,3 +281,6 @@ def test_damaged_files_are_read_or_refused_in_one_line(
             assert open_rgb(path).mode == "RGB"
         except UserError as error:
             assert "\n" not in str(error) and "a.png" in str(error)
+        else:
+            with Image.open(path) as image:
+                image.load()  # raises nothing either

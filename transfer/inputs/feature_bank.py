@@ -36,7 +36,7 @@ from mmbench.transfer.inputs.features import PooledFeatures, RowSource
 from mmbench.transfer.inputs.images import Images
 
 Stored = Literal["float32", "float16"]
-LAYOUT = 2  # of what an address is made of
+LAYOUT = 3  # of what an address is made of; 2 may hold features of damaged PNGs
 PIECE = 8192  # most images that are lost when a process is interrupted
 
 Report = Callable[[int, int], None]

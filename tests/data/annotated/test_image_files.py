@@ -73,6 +73,15 @@ def test_what_cannot_be_decoded_says_why(images: Path) -> None:
         assert missing is None and folder is None
 
 
+def test_a_damaged_png_is_a_problem(images: Path) -> None:
+    Image.effect_noise((40, 30), 50).save(images / "noise.png")
+    content = bytearray((images / "noise.png").read_bytes())
+    content[len(content) // 2] ^= 1
+    (images / "noise.png").write_bytes(content)
+    (facts,) = image_facts(images, ["noise.png"])
+    assert facts is not None and "broken data stream" in facts.problem
+
+
 def test_unchanged_images_are_opened_once_and_hashed_on_the_way(images: Path, opened: list[str]) -> None:
     first = image_facts(images, PATHS)
     assert sorted(opened) == PATHS
@@ -99,3 +108,16 @@ def test_a_database_of_an_older_version_gains_the_table(images: Path, opened: li
     for _ in range(2):
         assert None not in image_facts(images, PATHS)
     assert sorted(opened) == PATHS
+
+
+def test_facts_that_took_damaged_pngs_are_read_again(images: Path, opened: list[str]) -> None:
+    image_facts(images, PATHS)
+    with sqlite3.connect(images / DATABASE) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    opened.clear()
+    for _ in range(2):
+        digests = content_digests(images, PATHS)  # kept
+        assert None not in image_facts(images, PATHS)
+    assert sorted(opened) == PATHS
+    assert digests == [hashlib.sha256((images / path).read_bytes()).digest() for path in PATHS]

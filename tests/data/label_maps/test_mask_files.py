@@ -21,6 +21,7 @@ from mmbench.data.label_maps.mask_files import mask_facts
 from mmbench.data.label_maps.palettes import packed, unpacked, voc_palette
 from mmbench.data.label_maps.pixels import mask_pixels, read_labels
 from mmbench.data.label_maps.types import Coding
+from mmbench.errors import UserError
 
 
 @pytest.fixture
@@ -81,6 +82,20 @@ def test_colours_of_16_bits_are_unclear_and_not_cut(tmp_path: Path) -> None:
     (tmp_path / "mask.png").write_bytes(png(16, 2, [struct.pack(">12H", *range(12))], 4))
     fact = mask_facts(tmp_path, ["mask.png"])["mask.png"]
     assert fact is not None and fact.unclear == "colours of 16 bits"
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_damaged_mask_is_refused(tmp_path: Path, mode: str) -> None:
+    """Pillow decodes a PNG to look for its EXIF tag, and says only then that it is damaged."""
+    values = np.random.default_rng(0).integers(0, 20, (40, 30)).astype(np.uint8)
+    Image.fromarray(values).convert(mode).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[-100] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    facts = mask_facts(tmp_path, ["a.png"])["a.png"]
+    assert facts is not None and "broken data stream" in facts.problem
+    with pytest.raises(UserError, match="broken data stream"):
+        read_labels(tmp_path / "a.png", Coding("values", {value: value for value in range(20)}))
 
 
 @settings(max_examples=25, deadline=None)
