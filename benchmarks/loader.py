@@ -8,8 +8,8 @@ python benchmarks/loader.py [--json PATH] [--rounds N] [--workers N] [--formats 
 - pack_pretrain, pack_evaluate: jpg from its packed copy (short side 256 px, quality 95), over torchvision's
   loader on the original files, which hold more pixels. No goal;
 - limit_pretrain_FORMAT, limit_evaluate_FORMAT: what torchvision does for an image, in one process, over the
-  fastest decoder and antialiased resize alone (torchvision's `decode_image`, torch's uint8 kernel): the most
-  that a loader can gain that decodes whole images. No goal.
+  fastest decoder and antialiased resize alone (torchvision's `decode_image`, for PNG libspng where there is
+  imagecodecs; torch's uint8 kernel): the most that a loader can gain that decodes whole images. No goal.
 
 Images are synthetic: smooth noise with the falling spectrum of photographs, 500 x 375 px, quality 90.
 """
@@ -36,6 +36,7 @@ from torchvision.transforms import v2
 
 from mmbench.crops import draw_crops
 from mmbench.data import Dataset, ImageFiles
+from mmbench.data.file_pixels import png_decoder
 from mmbench.data.packs.header import Encoding
 from mmbench.data.packs.reading import load_pack
 from mmbench.data.packs.writing import write_pack
@@ -182,6 +183,15 @@ def resized_alone(image: Tensor, height: int, width: int) -> Tensor:
     return torch.nn.functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)
 
 
+def decoded_alone(content: Tensor) -> Tensor:
+    """Return an image (3, H, W) by the fastest decoder of its format."""
+    libspng = png_decoder()
+    if libspng is not None and content[:4].tolist() == list(b"\x89PNG"):
+        return torch.from_numpy(libspng(content.numpy().tobytes())).permute(2, 0, 1)
+    image: Tensor = decode_image(content)
+    return image
+
+
 def measure_limits(loaders: Loaders, name: str, rounds: int) -> Rows:
     """Time decoding and resizing alone, and all that torchvision's loader does for an image, on one core."""
     paths = [loaders.folder / path for path in loaders.files.paths]
@@ -192,13 +202,13 @@ def measure_limits(loaders: Loaders, name: str, rounds: int) -> Rows:
 
     def two_crops() -> None:
         for content, crops in zip(contents, boxes, strict=True):
-            image = decode_image(content)
+            image = decoded_alone(content)
             for top, left, tall, wide in zip(*(side.long().tolist() for side in crops), strict=True):
                 resized_alone(image[:, top : top + tall, left : left + wide], FED, FED)
 
     def centre() -> None:
         for content in contents:
-            resized_alone(decode_image(content), RESIZED, round(RESIZED * WIDTH / HEIGHT))
+            resized_alone(decoded_alone(content), RESIZED, round(RESIZED * WIDTH / HEIGHT))
 
     rows: Rows = {}
     for use, alone, theirs in (("pretrain", two_crops, loaders.two), ("evaluate", centre, loaders.centre)):

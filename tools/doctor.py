@@ -11,9 +11,27 @@ import click
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError
-from mmbench.tools.doctor_checks import CHECKS, Finding, run_check
+from mmbench.tools import doctor_checks as core
+from mmbench.tools import doctor_optional_checks as optional
+from mmbench.tools.doctor_checks import Check, Finding, run_check
 
 MARKS = {"ok": ("ok", "green"), "absent": ("absent", "yellow"), "problem": ("PROBLEM", "bold red")}
+
+# What is checked, in the order of the report: name, command that fixes what the check raises, check.
+CHECKS: tuple[tuple[str, str | None, Check], ...] = (
+    ("python", None, core.check_python),
+    ("mmbench", None, core.check_mmbench),
+    ("core libraries", "pip install --upgrade --force-reinstall mmbench", core.check_libraries),
+    ("torch", core.TORCH_FIX, core.check_torch),
+    ("torchvision", core.TORCH_FIX, core.check_torchvision),
+    ("timm", "pip install --upgrade timm", core.check_timm),
+    ("CPU", core.TORCH_FIX, core.check_processor),
+    ("CUDA", core.TORCH_FIX, core.check_cuda),
+    ("disk", None, core.check_disk),
+    ("detectron2", core.DETECTION_FIX, optional.check_detectron2),
+    ("mmseg", core.SEGMENTATION_FIX, optional.check_mmseg),
+    ("imagecodecs", core.PNG_FIX, optional.check_imagecodecs),
+)
 
 
 def diagnose() -> list[Finding]:

@@ -1,9 +1,10 @@
-"""Pixels of image files as arrays. Usual JPEGs take a shorter way to the same pixels as `open_rgb`."""
+"""Pixels of image files as arrays. Usual JPEGs and PNGs take a shorter way to the pixels of `open_rgb`."""
 
 from __future__ import annotations
 
 import functools
 import io
+import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from mmbench.data.pixel_modes import orientation
 
 # Where Pillow finds an orientation.
 METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+PNG_SAMPLES = ("L", "RGB", "RGBA")  # Pillow's names of 8-bit samples
+SIGNATURE_BYTES, CHUNK_HEADER, CHECKSUM_BYTES = 8, struct.Struct(">I4s"), 4  # of a PNG: ISO/IEC 15948, 5.2
 
 AtLeast = Callable[[tuple[int, int]], tuple[int, int]]
 
@@ -44,7 +47,7 @@ def read_pixels(path: ImagePlace, at_least: AtLeast | None = None) -> FilePixels
     """
     try:
         with Image.open(openable(path)) as opened:
-            found = _usual_jpeg(opened, at_least)
+            found = _usual_png(opened) if opened.format == "PNG" else _usual_jpeg(opened, at_least)
     except Exception:  # `open_rgb` reads it, or says what is wrong
         found = None
     if found is not None:
@@ -61,9 +64,21 @@ def read_pixels(path: ImagePlace, at_least: AtLeast | None = None) -> FilePixels
 
 def is_usual_jpeg(opened: Image.Image) -> bool:
     """Return whether an opened file is an upright grey or colour JPEG; its pixels are not looked at."""
-    if opened.format != "JPEG" or opened.mode not in ("RGB", "L"):
-        return False
+    return opened.format == "JPEG" and opened.mode in ("RGB", "L") and _is_upright(opened)
+
+
+def _is_upright(opened: Image.Image) -> bool:
     return not any(name in opened.info for name in METADATA) or orientation(opened) == 1
+
+
+def _content(opened: Image.Image) -> bytes | None:
+    """Return the whole file; None where Pillow has closed it."""
+    stream = getattr(opened, "fp", None)
+    if stream is None:
+        return None
+    stream.seek(0)
+    content: bytes = stream.read()
+    return content
 
 
 def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:
@@ -75,11 +90,10 @@ def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:
         opened.draft("RGB", at_least((width, height)))
         if opened.size != (width, height):
             return None
-    stream = getattr(opened, "fp", None)
-    if stream is None:
+    content = _content(opened)
+    if content is None:
         return None
-    stream.seek(0)
-    pixels = _decoded(stream.read())
+    pixels = _decoded(content)
     return pixels if pixels.shape == (height, width, 3) else None
 
 
@@ -108,3 +122,43 @@ def same_decoder() -> bool:
         return False
     with Image.open(stream) as image:
         return np.array_equal(found, np.asarray(image))
+
+
+def _usual_png(opened: Image.Image) -> Array | None:
+    """Return the pixels of an upright PNG of 8-bit grey or colour, also with transparency, None of others."""
+    decode, samples = png_decoder(), [str(tile[-1]) for tile in getattr(opened, "tile", ())]
+    if decode is None or len(samples) != 1 or samples[0] not in PNG_SAMPLES:
+        return None
+    if "transparency" in opened.info or not _is_upright(opened):
+        return None
+    content = _content(opened)
+    if content is None or not _ends_with_pixels(content):
+        return None
+    decoded = decode(content)
+    pixels = np.repeat(decoded[:, :, None], 3, axis=2) if decoded.ndim == 2 else decoded[:, :, :3]
+    return np.ascontiguousarray(pixels) if pixels.shape == (*opened.size[::-1], 3) else None
+
+
+def _ends_with_pixels(content: bytes) -> bool:
+    """Return whether nothing but the end follows a PNG's pixels: no orientation, and no further frame."""
+    place, before, name = SIGNATURE_BYTES, b"", b""
+    while name != b"IEND":
+        before = name
+        length, name = CHUNK_HEADER.unpack_from(content, place)
+        place += CHUNK_HEADER.size + length + CHECKSUM_BYTES
+    return before == b"IDAT"
+
+
+@functools.cache
+def png_decoder() -> Callable[[bytes], Array] | None:
+    """Return libspng's decoder in imagecodecs, None where that is not installed and Pillow reads all PNGs.
+
+    It compares the checksum of every chunk. Of others that are as fast, imagecodecs' decoder by libpng was
+    seen to end the process on damaged files (version 2026.3.6), and pyspng (0.1.4) to accept them.
+    """
+    try:
+        import imagecodecs
+    except Exception:  # not installed, or broken, which `mmbench doctor` says
+        return None
+    decode: Callable[[bytes], Array] = imagecodecs.spng_decode
+    return decode if imagecodecs.SPNG.available else None

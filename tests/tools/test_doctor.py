@@ -13,8 +13,17 @@ import torchvision
 from click.testing import CliRunner
 
 from mmbench.tools import doctor_checks
-from mmbench.tools.doctor import diagnose, doctor
-from mmbench.tools.doctor_checks import CHECKS, DETECTION_FIX, SEGMENTATION_FIX, TORCH_FIX, Finding, run_check
+from mmbench.tools.doctor import CHECKS, diagnose, doctor
+from mmbench.tools.doctor_checks import (
+    DETECTION_FIX,
+    PNG_FIX,
+    SEGMENTATION_FIX,
+    TORCH_FIX,
+    Finding,
+    run_check,
+)
+
+OPTIONAL = [("detectron2", DETECTION_FIX), ("mmseg", SEGMENTATION_FIX), ("imagecodecs", PNG_FIX)]
 
 
 def found(name: str) -> Finding:
@@ -36,18 +45,19 @@ def test_everything_works_here() -> None:
         assert findings[name].status == "ok"
         assert "forward pass" in findings[name].detail
         assert findings[name].fix is None
+    assert findings["imagecodecs"].status == "ok"
     assert torch.__version__ in findings["torch"].detail
     assert f"pandas {importlib.metadata.version('pandas')}" in findings["core libraries"].detail
 
 
-@pytest.mark.parametrize(("name", "fix"), [("detectron2", DETECTION_FIX), ("mmseg", SEGMENTATION_FIX)])
+@pytest.mark.parametrize(("name", "fix"), OPTIONAL)
 def test_absent_extra_is_noted_with_its_command(name: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # this is how Python marks a module as not there
     finding = found(name)
     assert (finding.status, finding.fix) == ("absent", fix)
 
 
-@pytest.mark.parametrize(("name", "fix"), [("detectron2", DETECTION_FIX), ("mmseg", SEGMENTATION_FIX)])
+@pytest.mark.parametrize(("name", "fix"), OPTIONAL)
 def test_broken_extra_is_a_problem(
     name: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +84,16 @@ def test_torchvision_of_another_torch_is_explained(monkeypatch: pytest.MonkeyPat
 def test_wrong_nms_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.ops, "nms", lambda *arguments: torch.tensor([0, 1, 2]))
     assert found("torchvision").status == "problem"
+
+
+def test_another_png_decoder_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    import imagecodecs
+
+    decode = imagecodecs.spng_decode
+    monkeypatch.setattr(imagecodecs, "spng_decode", lambda content: decode(content) ^ 1)
+    assert found("imagecodecs") == Finding(
+        "imagecodecs", "problem", f"{imagecodecs.__version__}: other pixels than Pillow's", PNG_FIX
+    )
 
 
 def test_unregistered_backbones_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
