@@ -18,7 +18,19 @@ for folder in ("data/annotated", "data/label_maps", "data/packs", "processes", "
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
-CHROMIUM = shutil.which("chromium")
+# Marker of tests -> the programs that they need, what is not tested without, and Debian's packages.
+PROGRAMS = {
+    "browser": (("chromium",), "The page was NOT tested in a browser", "chromium"),
+    "tex": (
+        ("pdflatex", "xelatex"),
+        "The LaTeX tables were NOT compiled",
+        "texlive-latex-base texlive-latex-recommended texlive-xetex",
+    ),
+}
+MISSING = {
+    marker: [program for program in programs if shutil.which(program) is None]
+    for marker, (programs, _, _) in PROGRAMS.items()
+}
 # Files of few tests that take 15 s and more. Only the time of a whole run depends on this.
 LONG = {
     "docs/test_examples.py",
@@ -39,13 +51,17 @@ LONG = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the page in a browser where there is none; the summary says so.
+    """Leave out tests of programs that are not installed; the summary says so.
 
     Of several processes each takes the next file: the long ones come first, so that none waits for another
     at the end. Then come those of many tests, as xdist would have it.
     """
-    if CHROMIUM is None:
-        left_out = [item for item in items if item.get_closest_marker("browser")]
+    left_out = [
+        item
+        for item in items
+        if any(missing and item.get_closest_marker(marker) for marker, missing in MISSING.items())
+    ]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     if hasattr(config, "workerinput"):
@@ -55,12 +71,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say that the tests of the page in a browser did not run, if so."""
-    if CHROMIUM is None:
-        terminalreporter.write_line(
-            "The page was NOT tested in a browser: chromium is missing (on Debian: apt-get install chromium)",
-            yellow=True,
-        )
+    """Say what was not tested as a program is missing."""
+    for marker, (_, what, packages) in PROGRAMS.items():
+        if missing := MISSING[marker]:
+            line = f"{what}: no {' and no '.join(missing)} (on Debian: apt-get install {packages})"
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,6 @@ from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.published.groups import published_groups
 from mmbench.leaderboard.render.latex import LatexForm, render_latex
 
-ENGINES = [engine for engine in ("pdflatex", "xelatex") if shutil.which(engine)]
 # The text of ICML, in columns as narrow, and the text of NeurIPS; CVPR has the lowest page.
 LAYOUTS: dict[LatexForm, str] = {
     "tasks": r"\documentclass[10pt,twocolumn]{article}"
@@ -35,7 +33,8 @@ def letters(rng: random.Random) -> str:
     return "".join(found)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.tex
+@pytest.mark.parametrize("engine", ["pdflatex", "xelatex"])
 @pytest.mark.parametrize("form", LAYOUTS)
 def test_the_file_compiles_and_fits(
     make_board_of: Callable[..., Board],
