@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.text_lists import read_items, resolve
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
@@ -21,19 +22,23 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     Paths are relative to the list's folder. Lines that name the same file are used once, which is said.
 
     Raises:
-        UserError: the list cannot be read or is empty; files that are missing or are not regular files.
+        UserError: the list cannot be read or is empty; files that are missing or are not regular files; lines
+            that name several.
     """
     items = read_items(path, "list of images")
     root = path.parent
-    found: dict[str, int] = {}
+    home = root.absolute()
+    found: dict[str, str] = {}
     missing: list[tuple[int, str]] = []
     repeated: list[str] = []
     for number, item in items:
-        place = next((text for text in spellings(item) if _is_file(root, text)), None)
-        if place is None:
+        named = resolve(item, lambda text: _file(home, text), f"{printable(path)}, line {number}")
+        if not named:
             missing.append((number, item))
-        elif found.setdefault(place, number) != number:
-            repeated.append(place)
+        elif (place := os.path.normpath(home / named[0])) in found:
+            repeated.append(named[0])
+        else:
+            found[place] = named[0]
     if missing:
         number, item = missing[0]
         raise UserError(
@@ -44,7 +49,7 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     remarks = [f"all {counted(len(found), 'image')} that {printable(path)} names are used, without labels"]
     if repeated:
         remarks.append(f"named more than once and used once: {len(repeated)} ({listed(repeated)})")
-    files = ImageFiles(root, list(found), torch.zeros(len(found), dtype=torch.int64))
+    files = ImageFiles(root, list(found.values()), torch.zeros(len(found), dtype=torch.int64))
     return Dataset(
         printable(path.stem),
         root,
@@ -55,8 +60,9 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     )
 
 
-def _is_file(root: Path, name: str) -> bool:
+def _file(root: Path, name: str) -> list[str]:
+    """Return the name where it is that of a regular file, else nothing."""
     try:
-        return (root / name).is_file()
+        return [name] if (root / name).is_file() else []
     except ValueError:  # a zero byte in the name
-        return False
+        return []

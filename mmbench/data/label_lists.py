@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.text_lists import read_items, resolve
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 from mmbench.file_names import composed, printable
@@ -84,15 +84,21 @@ def labelled_indices(path: Path, files: ImageFiles | None, count: int) -> Tensor
 
 
 def _index_finder(path: Path, count: int) -> Callable[[int, str], int]:
+    def number_in(text: str) -> list[int]:
+        return [int(text)] if text.removeprefix("-").isdecimal() else []
+
     def find(number: int, line: str) -> int:
-        item = next((text for text in spellings(line) if text.removeprefix("-").isdecimal()), line)
-        if not item.removeprefix("-").isdecimal():
+        where = f"{path}, line {number}"
+        if len(words := line.split()) > 1 and all(map(number_in, words)):
+            raise UserError(f"{where}: '{printable(line)}' holds several numbers; write one index per line")
+        found = resolve(line, number_in, where)
+        if not found:
             raise UserError(
-                f"{path}, line {number}: '{printable(item)}' is not an index; "
+                f"{where}: '{printable(line)}' is not an index; "
                 f"this data set has no image files, so name "
                 f"images by index from 0 to {count - 1}"
             )
-        return int(item) if 0 <= int(item) < count else UNKNOWN
+        return found[0] if 0 <= found[0] < count else UNKNOWN
 
     return find
 
@@ -101,7 +107,7 @@ def _name_finder(path: Path, files: ImageFiles) -> Callable[[int, str], int]:
     names = ImageNames(files.paths)
 
     def find(number: int, item: str) -> int:
-        found = next(filter(None, map(names.find, spellings(item))), [])
+        found = resolve(item, names.find, f"{path}, line {number}")
         if len(found) > 1:
             first, second = (printable(files.paths[index]) for index in found[:2])
             raise UserError(

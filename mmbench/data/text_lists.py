@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mmbench.errors import UserError
 from mmbench.file_names import printable
@@ -20,13 +22,12 @@ MARKS = (
 BOM = "\ufeff"
 SEPARATORS = ",;\t"
 # Names of columns in tables of images; a first line of only these is a header.
-HEADERS = frozenset(
-    {
-        *("file", "files", "filename", "file_name", "filepath", "file_path", "path", "image"),
-        *("images", "image_id", "image_name", "image_path", "img", "id", "label", "labels"),
-        *("class", "classes", "category", "target", "split", "name", "index"),
-    }
-)
+LABELS = frozenset({"label", "labels", "class", "classes", "category", "target", "split"})
+HEADERS = LABELS | {
+    *("file", "files", "filename", "file_name", "filepath", "file_path", "path", "image"),
+    *("images", "image_id", "image_name", "image_path", "img", "id", "name", "index"),
+}
+Found = TypeVar("Found", bound=Hashable)
 
 
 def read_items(path: Path, what: str) -> list[tuple[int, str]]:
@@ -34,7 +35,7 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
 
     UTF-8 and UTF-16 are distinguished by byte-order mark or zero bytes; marks in the middle, as in lists that
     were joined, are dropped. Bytes that are not UTF-8 are kept as file names have them (PEP 383). The header
-    of a table is left out.
+    of a table is left out, and so are the columns that it calls labels.
 
     Args:
         what: the list is, for error messages: "list of labelled images".
@@ -49,8 +50,8 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
         raise UserError(f"the {what} {printable(path)} cannot be read ({reason})") from None
     items = [(number, line.replace(BOM, "").strip()) for number, line in enumerate(text.splitlines(), 1)]
     items = [(number, item) for number, item in items if item and not item.startswith("#")]
-    if items and _is_header(items[0][1]):
-        items = items[1:]
+    if items and (header := _header(items[0][1])):
+        items = [(number, _without_labels(item, header)) for number, item in items[1:]]
     if not items:
         raise UserError(f"the {what} {printable(path)} is empty; write one image name or index per line")
     return items
@@ -73,9 +74,21 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
 
 
-def _is_header(item: str) -> bool:
-    words = {word.strip(" \"'").casefold() for word in _columns(item)}
-    return bool(words) and words <= HEADERS
+def _header(item: str) -> list[str]:
+    """Return the names of columns that a line holds, none where it holds anything else."""
+    words = [word.strip(" \"'").casefold() for word in _columns(item)]
+    return words if set(words) <= HEADERS else []
+
+
+def _without_labels(item: str, header: list[str]) -> str:
+    """Return a line of a table without the columns of labels, where others are left."""
+    columns = _columns(item)
+    kept = [column for column, name in zip(columns, header, strict=False) if name not in LABELS]
+    if len(columns) != len(header) or len(kept) in (0, len(columns)):
+        return item
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(kept)
+    return line.getvalue() if len(kept) > 1 else kept[0]
 
 
 def _columns(item: str) -> list[str]:
@@ -105,3 +118,31 @@ def spellings(item: str) -> Iterator[str]:
             if spelling and spelling not in seen:
                 seen.add(spelling)
                 yield spelling
+
+
+def resolve(line: str, find: Callable[[str], Sequence[Found]], where: str) -> list[Found]:
+    """Return what a line names, by the first of its spellings that is known.
+
+    Args:
+        find: returns all that one spelling can mean.
+        where: file and line, for the error message.
+
+    Raises:
+        UserError: columns of the line name different things.
+    """
+    unquoted = line.strip("\"'")
+    whole = (line, unquoted, line.replace("\\", "/"), unquoted.replace("\\", "/"))
+    if len(_columns(line)) > 1 and not any(map(find, whole)):
+        known = [found for column in _columns(line) if (found := _first(column, find))]
+        common = [one for one in known[0] if all(one in found for found in known)] if known else []
+        if known and not common:
+            raise UserError(
+                f"{where}: '{printable(line)}' names several images; write one per line, or a header such as "
+                "'path,label' above a table"
+            )
+        return common
+    return _first(line, find)
+
+
+def _first(text: str, find: Callable[[str], Sequence[Found]]) -> list[Found]:
+    return list(next(filter(None, map(find, spellings(text))), []))

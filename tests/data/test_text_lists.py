@@ -45,6 +45,8 @@ FORMS = {
     "table": ("filename,label\n" + "\n".join(f"{item},dog" for item in ITEMS)).encode(),
     "quoted table": ('"label";"path"\r\n' + "\r\n".join(f'"x";"{item}"' for item in ITEMS)).encode(),
     "tabs": "\n".join(f"7\t{item}" for item in ITEMS).encode(),
+    "table of two names": ("image,path\n" + "\n".join(f"{Path(i).name},{i}" for i in ITEMS)).encode(),
+    "a label that is an image": ("label,path\n" + "\n".join(f"dog/5.png,{item}" for item in ITEMS)).encode(),
 }
 
 
@@ -100,6 +102,25 @@ def test_indices_in_a_table(tmp_path: Path) -> None:
     assert labelled_indices(tmp_path / "list.txt", None, 7).tolist() == [0, 4]
 
 
+@pytest.mark.parametrize("table", ["label,index\n0,4\n1,2\n", "class;image_id\n5;2\n5;4\n", "2,cat\n4,dog\n"])
+def test_labels_of_a_table_are_not_indices(tmp_path: Path, table: str) -> None:
+    (tmp_path / "list.txt").write_text(table)
+    assert labelled_indices(tmp_path / "list.txt", None, 7).tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("line", ["0,4,2", "0\t4", "0 4", "0;4", "0 4 2", "id,index\n0,4"])
+def test_several_indices_on_a_line_are_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(f"{line}\n")
+    with pytest.raises(UserError, match=r"line \d: .*(one per line|one index per line)"):
+        labelled_indices(tmp_path / "list.txt", None, 7)
+
+
+@pytest.mark.parametrize("line", ["dog/c.png,dog/5.png", "dog/c.png\tdog/5.png", "'dog/c.png';'cat/a 1.png'"])
+def test_several_images_on_a_line_are_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UserError, match=r"line 2: .* names several images; write one per line"):
+        indices(tmp_path / "list.txt", f"dog/5.png\n{line}\n")
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     for name in ("in/a.png", "in/b b.png", "other/c.png"):
@@ -125,6 +146,19 @@ def test_a_list_is_enough_to_pretrain(images: Path) -> None:
     listing.write_text(f"{images}/other/c.png\n")
     assert len(load_images(listing).files["train"]()) == 1
     assert len(load_dataset(str(listing)).files["train"]()) == 1
+
+
+def test_one_file_in_two_spellings_is_used_once(images: Path) -> None:
+    (images / "in" / "list.txt").write_text("a.png\n./a.png\n../in/a.png\nb b.png\n")
+    dataset = load_images(images / "in" / "list.txt")
+    assert list(dataset.files["train"]().paths) == ["a.png", "b b.png"]
+    assert any("used once: 2 (./a.png, ../in/a.png)" in line for line in dataset.remarks)
+
+
+def test_several_files_on_a_line_are_refused(images: Path) -> None:
+    (images / "list.txt").write_text("in/a.png,other/c.png\n")
+    with pytest.raises(UserError, match=r"line 1: .* names several images; write one per line"):
+        load_images(images / "list.txt")
 
 
 def test_a_list_of_missing_files_is_one_line(images: Path) -> None:
