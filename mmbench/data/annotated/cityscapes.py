@@ -35,6 +35,7 @@ from mmbench.data.label_maps.cityscapes import (
     TRUTH,
     cityscapes_label_maps,
 )
+from mmbench.data.label_maps.lossy import lossy_storage
 from mmbench.data.official import PUBLISHED
 from mmbench.data.types import Split
 from mmbench.errors import UserError
@@ -156,12 +157,14 @@ def _instances(
 
 
 def _objects(stream: io.FileIO, size: int) -> Mapping[str, bytes]:
-    """Return the objects of one file of instance ids, as compressed JSON; nothing if it is damaged.
+    """Return the objects of one file of instance ids, as compressed JSON; nothing if damaged or lossy.
 
     Each is [label, crowd, [left, top, right, bottom], area in px², run lengths].
     """
     try:
         with Image.open(io.BytesIO(stream.read())) as opened:
+            if lossy_storage(opened):
+                return {"": b""}
             ids = np.asarray(opened).astype(np.int64)
         if ids.ndim != 2 or ids.min() < 0:
             return {"": b""}

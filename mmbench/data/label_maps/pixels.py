@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmbench.data.label_maps.lossy import lossy_storage
 from mmbench.data.label_maps.palettes import unpacked
 from mmbench.data.label_maps.types import Coding
 from mmbench.data.pixel_modes import orientation
@@ -18,7 +19,6 @@ from mmbench.file_names import printable
 
 # How mask files store pixels, in words.
 Storage = Literal["1-bit", "8-bit grey", "16-bit grey", "palette", "colour"]
-LOSSY = ("JPEG", "MPO")
 NO_VALUE = 1 << 24
 SHALLOW = {"L;2": 85, "L;4": 17}  # Pillow multiplies grey values of so few bits, to span 0 to 255
 
@@ -50,8 +50,8 @@ def mask_pixels(image: Image.Image) -> MaskPixels:
         UnclearPixelsError: they cannot be labels.
         OSError: the file is damaged; Pillow's decoders raise other errors too.
     """
-    if image.format in LOSSY:
-        raise UnclearPixelsError("a JPEG, which blurs labels")
+    if lossy := lossy_storage(image):
+        raise UnclearPixelsError(lossy)
     # Before the EXIF tag is read, for which Pillow decodes a PNG and forgets how it is stored.
     stored = " ".join(str(tile[-1]) for tile in getattr(image, "tile", ()))
     if getattr(image, "n_frames", 1) > 1:

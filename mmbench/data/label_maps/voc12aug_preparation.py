@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmbench.data.dataset import PREPARERS
+from mmbench.data.label_maps.lossy import lossy_storage
 from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.sbd import ARCHIVE, MASKS, find_sbd, read_sbd, sbd_names
 from mmbench.data.label_maps.voc12aug import (
@@ -119,10 +120,12 @@ def _own(path: Path) -> Image.Image:
     """Return one of VOC's own masks.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or stored with loss.
     """
     try:
         with Image.open(path) as image:
+            if lossy := lossy_storage(image):
+                raise OSError(f"it is {lossy}")
             return image.copy()
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = " ".join(str(error).split())[:120]
