@@ -9,14 +9,12 @@ annotations.json, images/1.jpg                                    without splits
 
 from __future__ import annotations
 
-import json
-import mmap
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
+from mmbench.data.annotated.coco_image_folders import CocoFiles, image_folder
 from mmbench.data.folder.scan import is_system_name
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.types import Split
@@ -24,10 +22,8 @@ from mmbench.errors import UserError
 from mmbench.file_names import listed, printable
 
 ENDS_BYTES = 2**17  # looked at on both ends of a file to recognise its kind
-NAMES_LOOKED_FOR = 8
 TABLE = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 LABELME = re.compile(rb'"shapes"\s*:\s*\[')
-FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 FOLDERS = ("annotations", "Annotations", "annotation", "labels")
 # Words in names of annotation files that do not say which split they are of.
 FILLERS = re.compile(r"_annotations|annotations?|instances|coco|default|labels?|bbox|detections?|json", re.I)
@@ -63,7 +59,8 @@ def find_coco(root: Path) -> CocoFolder | None:
     """Return a folder in COCO layout, None if it has no COCO file where one is looked for.
 
     Raises:
-        UserError: several files for one split, or several that no split is known of.
+        UserError: several files for one split, or several that no split is known of; images in several
+            folders, of which none is the likeliest.
     """
     if not root.is_dir():
         return None
@@ -84,14 +81,19 @@ def find_coco(root: Path) -> CocoFolder | None:
             "not say which split it is of; name each after its split, such as annotations/train.json"
         )
     meanings: dict[str, Split] = {"": "train"} if unnamed else splits_among(sorted(set(names.values())))
-    splits: dict[str, CocoPart] = {}
+    files: dict[str, Path] = {}
     for path, name in names.items():
-        if name in splits:
+        if name in files:
+            first, second = (printable(_below(root, other)) for other in (files[name], path))
             raise UserError(
-                f"{printable(root)} has two COCO files for {name} ({splits[name].annotations} and "
-                f"{printable(_below(root, path))}); keep one of them"
+                f"{printable(root)} has two COCO files for {name} ({first} and {second}); keep one of them"
             )
-        splits[name] = CocoPart(_below(root, path), _image_folder(root, path, name))
+        files[name] = path
+    splits: dict[str, CocoPart] = {}
+    for name, path in files.items():
+        folder, remark = image_folder(CocoFiles(root, files, meanings), name)
+        splits[name] = CocoPart(_below(root, path), _below(root, folder))
+        remarks += [remark] if remark else []
     return CocoFolder(root, splits, meanings, tuple(remarks))
 
 
@@ -136,40 +138,3 @@ def _split_name(root: Path, path: Path) -> str:
         return stem
     parents = [part for part in path.relative_to(root).parts[:-1] if splits_among([part])]
     return parents[-1] if parents else ""
-
-
-def _image_folder(root: Path, annotations: Path, split: str) -> str:
-    """Return the folder in which most of the first images of a file exist."""
-    names = _first_file_names(annotations)
-    inner = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not is_system_name(entry.name)]
-    candidates = [
-        annotations.parent,
-        *([root / split, root / "images" / split, root / split / "images"] if split else []),
-        root / "images",
-        root,
-        *inner,
-        *(
-            entry
-            for folder in inner
-            for entry in sorted(folder.iterdir())
-            if folder.name == "images" and entry.is_dir()
-        ),
-    ]
-    folders = [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
-    hits = {folder: sum((folder / name).is_file() for name in names) for folder in folders}
-    best = max(folders, key=lambda folder: hits[folder])
-    if not hits[best]:  # moved or missing images: where they belong by their split, to be looked for there
-        best = next((folder for folder in folders[1:] if folder.name in (split, "images")), best)
-    return _below(root, best)
-
-
-def _first_file_names(path: Path) -> list[str]:
-    found = []
-    try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for match in islice(FILE_NAME.finditer(content), NAMES_LOOKED_FOR):
-                name = json.loads(match[1].decode("utf-8", "replace")).replace("\\", "/")
-                found.append(name.lstrip("/"))
-    except (OSError, ValueError):  # unreadable or empty; reading it for good says what is wrong
-        return []
-    return [name for name in found if "\0" not in name]
