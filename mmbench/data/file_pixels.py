@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,11 +14,11 @@ from PIL import Image
 from mmbench.data.decoding import Array, open_rgb
 from mmbench.data.image_places import ImagePlace, openable
 from mmbench.data.pixel_modes import orientation
+from mmbench.data.truncation import chunks, has_end_marker
 
 # Where Pillow finds an orientation.
 METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 PNG_SAMPLES = ("L", "RGB", "RGBA")  # Pillow's names of 8-bit samples
-SIGNATURE_BYTES, CHUNK_HEADER, CHECKSUM_BYTES = 8, struct.Struct(">I4s"), 4  # of a PNG: ISO/IEC 15948, 5.2
 
 AtLeast = Callable[[tuple[int, int]], tuple[int, int]]
 
@@ -91,7 +90,7 @@ def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:
         if opened.size != (width, height):
             return None
     content = _content(opened)
-    if content is None:
+    if content is None or not has_end_marker(content):
         return None
     pixels = _decoded(content)
     return pixels if pixels.shape == (height, width, 3) else None
@@ -141,12 +140,7 @@ def _usual_png(opened: Image.Image) -> Array | None:
 
 def _ends_with_pixels(content: bytes) -> bool:
     """Return whether nothing but the end follows a PNG's pixels: no orientation, and no further frame."""
-    place, before, name = SIGNATURE_BYTES, b"", b""
-    while name != b"IEND":
-        before = name
-        length, name = CHUNK_HEADER.unpack_from(content, place)
-        place += CHUNK_HEADER.size + length + CHECKSUM_BYTES
-    return before == b"IDAT"
+    return [name for name, _ in chunks(content)][-2:] == [b"IDAT", b"IEND"]
 
 
 @functools.cache

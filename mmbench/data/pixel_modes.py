@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from mmbench.data.truncation import load
+
 Pixels = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 LEAST_LEVELS = 16
@@ -48,7 +50,7 @@ def orientation(image: Image.Image) -> int:
     if isinstance(image, PngImageFile) and "exif" not in image.info:
         # The tag may follow the pixels, so Pillow would decode them to look for it, within the `try` below.
         # It says only once that they are damaged: loaded again, they are what was decoded until then.
-        image.load()
+        load(image)
     try:
         found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged metadata raise anything, and say nothing of the pixels
@@ -69,7 +71,7 @@ def to_rgb(image: Image.Image, *, apply_exif: bool = True) -> Image.Image:
     """
     deep = _is_deep(image)
     stated = orientation(image)
-    image.load()  # turns a TIFF upright by itself
+    load(image)  # turns a TIFF upright by itself
     turns, tag = UPRIGHT, orientation(image)
     if not apply_exif:
         turns, tag = (AS_STORED, stated) if tag != stated else ({}, 1)

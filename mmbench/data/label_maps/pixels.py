@@ -14,6 +14,7 @@ from mmbench.data.label_maps.lossy import lossy_storage
 from mmbench.data.label_maps.palettes import unpacked
 from mmbench.data.label_maps.types import Coding
 from mmbench.data.pixel_modes import orientation
+from mmbench.data.truncation import load
 from mmbench.errors import UserError
 from mmbench.file_names import printable
 
@@ -58,7 +59,7 @@ def mask_pixels(image: Image.Image) -> MaskPixels:
         raise UnclearPixelsError("a file of several images")
     if orientation(image) != 1:
         raise UnclearPixelsError("an image with an EXIF orientation")
-    image.load()
+    load(image)
     if image.mode == "1":
         return MaskPixels("1-bit", np.asarray(image).astype(np.uint8))
     if image.mode == "L":
