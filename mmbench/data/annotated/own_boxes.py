@@ -101,7 +101,9 @@ def _of_yolo(name: str, folder: YoloFolder, names: Mapping[Split, str]) -> Annot
     require_distinct(folder.classes, printable(folder.root))
 
     def read(split: Split, called: str) -> AnnotatedSplit:
-        part = YoloPart(split, folder.splits[called], folder.files, required=split != "train")
+        part = YoloPart(
+            split, folder.splits[called], folder.files, required=split != "train", keypoints=folder.keypoints
+        )
         return _checked(*read_yolo(folder.root, part, folder.classes), folder.classes)
 
     finders = {split: functools.partial(read, split, called) for split, called in names.items()}

@@ -1,7 +1,8 @@
 """Reads annotations in YOLO layout: a text file per image, with one object per line.
 
 A line holds the class (an index from 0) and centre, width and height of the box, or the class and the outline
-(x1 y1 x2 y2 ...); all as shares of the width and height of the image as it is displayed.
+(x1 y1 x2 y2 ...); all as shares of the width and height of the image as it is displayed. Where the settings
+state kpt_shape, keypoints follow the box: x and y, or x, y and visibility (0, 1 or 2) of each.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ class YoloPart:
         entries: its images and label files.
         files: data.yaml and lists, below the root.
         required: whether a missing or unreadable image is refused; otherwise it is dropped.
+        keypoints: number of keypoints per object and of values per keypoint; None without keypoints.
     """
 
     name: str
     entries: tuple[YoloEntry, ...]
     files: tuple[str, ...] = ()
     required: bool = False
+    keypoints: tuple[int, int] | None = None
 
 
 def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[AnnotatedSplit, Findings]:
@@ -51,7 +54,7 @@ def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[Ann
         path = root / entry.labels
         if path.is_file():
             files.append(entry.labels)
-            objects = _objects(path, len(classes), entry.labels, findings)
+            objects = _objects(path, len(classes), part.keypoints, entry.labels, findings)
         elif (root / entry.image).is_file():
             findings.add(
                 "image without a label file",
@@ -66,7 +69,9 @@ def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[Ann
     return AnnotatedSplit(root, images, tuple(files)), findings
 
 
-def _objects(path: Path, classes: int, place: str, findings: Findings) -> tuple[StatedObject, ...]:
+def _objects(
+    path: Path, classes: int, keypoints: tuple[int, int] | None, place: str, findings: Findings
+) -> tuple[StatedObject, ...]:
     """Return the objects of one label file; lines that cannot be used become findings."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -85,7 +90,7 @@ def _objects(path: Path, classes: int, place: str, findings: Findings) -> tuple[
         if not line.strip():
             continue
         try:
-            objects.append(_object(line, classes))
+            objects.append(_object(line, classes, keypoints))
         except ValueError as error:
             findings.add(
                 "line that is not an object",
@@ -94,10 +99,14 @@ def _objects(path: Path, classes: int, place: str, findings: Findings) -> tuple[
                 "write class, x, y, width and height, as shares of the image",
                 f"{place} line {number}: {error}",
             )
+            continue
+        if keypoints is not None:
+            one, many = "object with keypoints", "objects with keypoints"
+            findings.add(one, many, "converted", "the boxes are used, the keypoints are not", place)
     return tuple(objects)
 
 
-def _object(line: str, classes: int) -> StatedObject:
+def _object(line: str, classes: int, keypoints: tuple[int, int] | None) -> StatedObject:
     """Return the object of one line.
 
     Raises:
@@ -112,9 +121,10 @@ def _object(line: str, classes: int) -> StatedObject:
         raise ValueError(f"{shown(line.strip(), 40)} has a number that is not finite")
     if label != int(label) or not 0 <= label < classes:
         raise ValueError(f"class {words[0]} is not one of the {classes} classes (0 to {classes - 1})")
-    if len(values) != BOX_VALUES and (len(values) < FEWEST_OUTLINE_VALUES or len(values) % 2):
-        hint = "; a score belongs to predictions, remove it" if len(values) == BOX_VALUES + 1 else ""
-        raise ValueError(f"{len(values)} values after the class, neither a box nor an outline{hint}")
+    if keypoints is not None:
+        values = _box_before_keypoints(values, keypoints)
+    elif len(values) != BOX_VALUES:
+        _require_outline(values)
     if max(map(abs, values)) > MOST_SHARE:
         raise ValueError(f"{max(values, key=abs):g} is not a share of the image; are these pixels?")
     if len(values) == BOX_VALUES:
@@ -123,3 +133,22 @@ def _object(line: str, classes: int) -> StatedObject:
         return StatedObject(int(label), box)
     xs, ys = values[0::2], values[1::2]
     return StatedObject(int(label), (min(xs), min(ys), max(xs), max(ys)), polygons=(tuple(values),))
+
+
+def _box_before_keypoints(values: list[float], keypoints: tuple[int, int]) -> list[float]:
+    needed = BOX_VALUES + math.prod(keypoints)
+    if len(values) != needed:
+        stated = f"kpt_shape {list(keypoints)}"
+        raise ValueError(
+            f"{len(values)} values after the class; a box and keypoints of {stated} have {needed}"
+        )
+    return values[:BOX_VALUES]
+
+
+def _require_outline(values: list[float]) -> None:
+    visibilities = values[BOX_VALUES + 2 :: 3]
+    if (len(values) - BOX_VALUES) % 3 == 0 and 2 in visibilities and {0, 1, 2}.issuperset(visibilities):
+        raise ValueError("keypoints after the box, it seems; state kpt_shape in data.yaml")
+    if len(values) < FEWEST_OUTLINE_VALUES or len(values) % 2:
+        hint = "; a score belongs to predictions, remove it" if len(values) == BOX_VALUES + 1 else ""
+        raise ValueError(f"{len(values)} values after the class, neither a box nor an outline{hint}")

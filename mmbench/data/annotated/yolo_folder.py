@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name, read_names
-from mmbench.data.annotated.yolo_settings import class_names, read_settings, settings_file
+from mmbench.data.annotated.yolo_settings import class_names, keypoint_shape, read_settings, settings_file
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import Split
@@ -48,6 +48,7 @@ class YoloFolder:
         meanings: name of a split -> the split that it means.
         files: data.yaml and lists, below the root.
         remarks: what was decided, one line each.
+        keypoints: number of keypoints per object and of values per keypoint; None without keypoints.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class YoloFolder:
     meanings: Mapping[str, Split]
     files: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    keypoints: tuple[int, int] | None = None
 
 
 class MissingImages(UserError):  # noqa: N818 - it is a refusal like every UserError
@@ -110,7 +112,8 @@ def _of_settings(root: Path, path: Path) -> YoloFolder:
     top = _common_folder(root, [place for found in places.values() for place in found])
     opening.files = [_relative(root / name, top) for name in opening.files]
     splits = {name: _entries(found, top, path, name) for name, found in places.items()}
-    return YoloFolder(top, classes, splits, meanings, tuple(opening.files), tuple(opening.remarks))
+    points = keypoint_shape(content, path)
+    return YoloFolder(top, classes, splits, meanings, tuple(opening.files), tuple(opening.remarks), points)
 
 
 def _places(

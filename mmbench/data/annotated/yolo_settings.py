@@ -14,6 +14,7 @@ from mmbench.file_names import printable
 
 SETTINGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_CLASSES = 100_000
+VALUES_PER_KEYPOINT = (2, 3)  # x and y, or x, y and visibility
 NOTHING = ("", "~", "null", "Null", "NULL")  # YAML's spellings of a value that is not there
 
 
@@ -103,3 +104,27 @@ def class_names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         what = f"names the class '{twice[0]}' twice" if twice else "has a class without a name"
         raise UserError(f"{printable(path)} {what}; every class needs a name of its own")
     return classes
+
+
+def keypoint_shape(content: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
+    """Return the number of keypoints per object and of values per keypoint, None if objects have none.
+
+    Args:
+        content: of the file.
+        path: of the file.
+
+    Raises:
+        UserError: kpt_shape is not such a pair.
+    """
+    stated = content.get("kpt_shape")
+    if stated is None:
+        return None
+    words = stated if isinstance(stated, list) else []
+    if len(words) == 2 and all(isinstance(word, str) and word.isascii() and word.isdigit() for word in words):
+        count, values = map(int, words)
+        if count and values in VALUES_PER_KEYPOINT:
+            return count, values
+    raise UserError(
+        f"{printable(path)}: kpt_shape is {shown(stated)}; write the number of keypoints and 2 or 3 values "
+        "for each, such as [17, 3]"
+    )

@@ -259,3 +259,50 @@ def test_missing_images_of_a_list(root: Path) -> None:
     split = data_in(root).split("train")
     assert len(split.images) == 1
     assert any("1 image that is missing (images/train/gone.png) dropped" in line for line in lines(split))
+
+
+POINTS = {
+    "[4, 3]": ".4 .4 2 .6 .4 1 .6 .6 0 .4 .6 2",
+    "[5, 2]": ".1 .1 .6 .4 .6 .6 .4 .6 .5 .95",
+    "[1, 2]": "0 0",
+}
+
+
+@pytest.mark.parametrize("shape", POINTS)
+def test_keypoints_after_the_box_are_not_an_outline(root: Path, shape: str) -> None:
+    (root / "data.yaml").write_text(f"{SPLITS}{NAMES}kpt_shape: {shape}\n")
+    for path in root.glob("labels/*/*.txt"):
+        path.write_text(f"0 .5 .5 .25 .5 {POINTS[shape]}\n")
+    data = data_in(root)
+    for split, count in (("train", 4), ("val", 3)):
+        images = data.split(split).images  # type: ignore[arg-type]
+        assert [[thing.box for thing in image.instances] for image in images] == [[(24, 16, 40, 48)]] * count
+        assert all(thing.segmentation is None for image in images for thing in image.instances)
+    (line,) = [line for line in lines(data.split("val")) if "keypoints" in line]
+    assert line.startswith("val: 3 objects with keypoints (labels/val/val-0000.txt, ")
+    assert line.endswith(") converted: the boxes are used, the keypoints are not")
+    require_usable(data.split("val").findings)
+
+
+def test_lines_that_do_not_fit_the_shape_of_keypoints(root: Path) -> None:
+    (root / "data.yaml").write_text(f"{SPLITS}{NAMES}kpt_shape: [4, 3]\n")
+    for path in root.glob("labels/*/*.txt"):
+        path.write_text(f"0 .5 .5 .25 .5 {POINTS['[4, 3]']}\n")
+    label(root, "val/val-0001.txt", f"0 .5 .5 .25 .5 {POINTS['[5, 2]']}\n0 .5 .5 .25 .5\n")
+    with pytest.raises(UserError, match=r"2 lines that are not objects .*line 1: 14 values .* have 16"):
+        require_usable(data_in(root).split("val").findings)
+
+
+@pytest.mark.parametrize("shape", ["4", "[4]", "[0, 3]", "[4, 1]", "[four, 3]", "[4, 3, 1]", "{a: 1}"])
+def test_a_shape_of_keypoints_that_is_none(root: Path, shape: str) -> None:
+    (root / "data.yaml").write_text(f"{SPLITS}{NAMES}kpt_shape: {shape}\n")
+    with pytest.raises(UserError, match=r"kpt_shape is .*such as \[17, 3\]"):
+        data_in(root)
+
+
+def test_keypoints_that_the_settings_do_not_state_are_refused(root: Path) -> None:
+    label(root, "val/val-0001.txt", f"0 .5 .5 .25 .5 {POINTS['[4, 3]']}\n")
+    with pytest.raises(UserError, match=r"line 1: keypoints after the box, it seems; state kpt_shape"):
+        require_usable(data_in(root).split("val").findings)
+    label(root, "val/val-0001.txt", "0 .5 .5 1 .5 1 1 0 1 0 .5\n")  # an outline along the edges
+    require_usable(data_in(root).split("val").findings)
