@@ -8,6 +8,7 @@ from pathlib import Path
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, image_files
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed
 
 IMAGE_SIZE = 224
 HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 images per class
@@ -47,10 +48,16 @@ def load_imagenet(root: Path) -> Dataset:
     """Return ImageNet-1K: its val images are the test split, 1% of each class of train are val.
 
     Raises:
-        UserError: the files are missing or damaged.
+        UserError: the files are missing or damaged; val has a class that train lacks.
     """
     _unpack(root)
-    return _load("imagenet", root, class_names(root / "train"))
+    classes = class_names(root / "train")
+    if untrained := sorted(set(class_names(root / "val")) - set(classes)):
+        raise UserError(
+            f"{root / 'val'} has {counted(len(untrained), 'class')} that train lacks ({listed(untrained)}); "
+            "add them to train, or remove them"
+        )
+    return _load("imagenet", root, classes)
 
 
 @DATASETS.register("imagenet-100")

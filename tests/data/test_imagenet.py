@@ -196,6 +196,13 @@ def test_imagenet_is_unpacked_from_the_official_archives(
     ]
 
 
+def test_a_class_of_val_that_train_lacks_is_refused(tmp_path: Path) -> None:
+    write_imagenet_folders(tmp_path / "imagenet", per_class=2)
+    write(tmp_path / "imagenet" / "val" / "n09999999" / "0.JPEG", image(0, 16))
+    with pytest.raises(UserError, match=r"val has 1 class that train lacks \(n09999999\)"):
+        load_dataset("imagenet", tmp_path)
+
+
 def test_imagenet_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"imagenet is not in .*ILSVRC2012_img_train"):
         load_dataset("imagenet", tmp_path)
