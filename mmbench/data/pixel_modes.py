@@ -3,6 +3,7 @@
 | pixels | rule |
 |---|---|
 | 16-bit grey or colour | the full range 0 to 65535: the high byte is kept |
+| JPEG 2000 in colour of more than 8 bits | refused: Pillow turns its brightest values black |
 | 12-bit TIFF | 0 to 4095: the highest eight bits are kept |
 | 32-bit integers | 0 to 255 as they are; beyond that as 16-bit; negative or above 65535: refused |
 | floating point | 0 to 1, or 0 to 255; anything else, and what is not finite: refused |
@@ -26,6 +27,8 @@ from mmbench.data.truncation import load
 Pixels = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 LEAST_LEVELS = 16
+# Of a JPEG 2000: its first two markers, and bytes from there to that of its bits (ISO/IEC 15444-1, A.5.1).
+SIZES, SIZES_TO_BITS, LARGEST_START = b"\xff\x4f\xff\x51", 42, 2**16
 BITS_PER_SAMPLE, ORIENTATION = 258, 0x0112  # TIFF 6.0 and EXIF tags
 # How to turn stored pixels so that they are seen upright; EXIF 2.3, section 4.6.4, tag 0x0112.
 UPRIGHT = {
@@ -69,6 +72,8 @@ def to_rgb(image: Image.Image, *, apply_exif: bool = True) -> Image.Image:
         ValueError: no rule covers its pixels.
         OSError: it is truncated; Pillow's decoders raise other errors too.
     """
+    if image.format == "JPEG2000" and "I" not in image.mode and (bits := _bits_of_jpeg_2000(image)) > 8:
+        raise ValueError(f"JPEG 2000 of {bits} bits, whose brightest values are lost; save it as PNG or TIFF")
     deep = _is_deep(image)
     stated = orientation(image)
     load(image)  # turns a TIFF upright by itself
@@ -93,6 +98,19 @@ def to_rgb(image: Image.Image, *, apply_exif: bool = True) -> Image.Image:
 def _is_deep(image: Image.Image) -> bool:
     """Return whether an image that is not decoded yet holds 16-bit samples, whatever its mode."""
     return any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
+
+
+def _bits_of_jpeg_2000(image: Image.Image) -> int:
+    """Return the bits of the samples of a JPEG 2000 that is not decoded yet, 0 where not stated."""
+    stream = getattr(image, "fp", None)
+    if stream is None:
+        return 0
+    place = stream.tell()
+    stream.seek(0)
+    start = stream.read(LARGEST_START)
+    stream.seek(place)
+    found = start.find(SIZES)
+    return (start[found + SIZES_TO_BITS] & 0x7F) + 1 if 0 <= found < len(start) - SIZES_TO_BITS else 0
 
 
 def _grey(values: Pixels) -> Image.Image:

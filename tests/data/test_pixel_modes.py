@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -76,6 +77,22 @@ def test_16_bit_colour(tmp_path: Path) -> None:
 def test_fewer_bits_than_the_type_says(tmp_path: Path, largest: int) -> None:
     Image.fromarray(ramp(0, largest, np.uint16)).save(tmp_path / "a.png")
     assert f"up to {largest} only" in refused(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_jpeg_2000_is_read_or_refused(tmp_path: Path, bits: int, channels: int) -> None:
+    """Pillow 13 adds half a step before it cuts colours to 8 bits, and the brightest become black."""
+    values = np.linspace(0, 2**bits - 1, 20 * 30 * channels).reshape(20, 30, channels)
+    stored = values.astype(np.uint16 if bits > 8 else np.uint8).squeeze()
+    (tmp_path / "a.jp2").write_bytes(
+        imagecodecs.jpeg2k_encode(stored, reversible=True, bitspersample=bits, level=0)
+    )
+    if bits > 8 and (channels > 1 or bits == 9):
+        assert f"JPEG 2000 of {bits} bits, whose brightest values are lost" in refused(tmp_path / "a.jp2")
+    else:
+        found = np.asarray(open_rgb(tmp_path / "a.jp2")).astype(int)
+        assert abs(found - values[..., :3] * 255 / (2**bits - 1)).max() <= 1
 
 
 def test_a_black_16_bit_image_is_black(tmp_path: Path) -> None:
