@@ -6,7 +6,7 @@
 | 0 and 255 alone, for two classes | 255 is the class |
 | 255, and 65535 beside labels | ignored |
 | colour images | the listed colours, else the palette of a palette file, else VOC's colours |
-| palette files whose palettes give a colour different indices | their colours |
+| palette files whose palettes give an index several colours | the listed colours, else VOC's |
 
 Anything else is refused.
 """

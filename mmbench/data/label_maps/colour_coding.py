@@ -75,8 +75,13 @@ def by_colours(root: Path, where: str, found: Seen, stated: Stated) -> Meaning:
     """Return the meaning of colours; a stated palette may leave some to the checks of each file.
 
     Raises:
-        UserError: no palette explains the colours.
+        UserError: no palette explains the colours, or one does not tell indices apart.
     """
+    if found.alike:
+        raise UserError(
+            f"label maps of {where} are read by their colours, and the palette of {printable(found.alike)} "
+            "gives several indices one colour; save it with the colours of the others"
+        )
     names = stated_classes(stated, where)
     colours = found.colours | found.palette_colours | ({0: found.plain[0]} if 0 in found.plain else {})
     if stated.palette:
@@ -143,7 +148,10 @@ def _known(
     tables = {"VOC's colours": voc}
     if found.palette and not found.moving:
         path = next(iter(next(iter(found.palette.values())).values()))
-        tables = {f"the palette of {printable(path)}": _of_file(root / path), **tables}
+        shown = {
+            colour: index for index in sorted(found.palette, reverse=True) for colour in found.palette[index]
+        }
+        tables = {f"the palette of {printable(path)}": _of_file(root / path) | shown, **tables}
     for what, table in tables.items():
         if not set(colours) <= set(table):
             continue
@@ -159,9 +167,10 @@ def _known(
     unknown = next((colour for colour in colours if colour not in voc), next(iter(colours)))
     place = f"{unpacked(unknown)} in {printable(colours[unknown])}"
     if found.moving:
+        places = [f"{unpacked(colour)} in {printable(path)}" for colour, path in found.moving.items()][:2]
         raise UserError(
-            f"the palettes of the label maps of {where} number the same colours differently (such as "
-            f"{place}), so the colours must be listed; {HOW}"
+            f"palettes of the label maps of {where} give one index several colours ({' and '.join(places)}), "
+            f"so indices are no classes; {HOW}, or save all as grey PNG of values"
         )
     raise UserError(f"no palette explains the colours of the label maps of {where}, such as {place}; {HOW}")
 

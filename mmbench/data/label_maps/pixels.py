@@ -62,6 +62,8 @@ def mask_pixels(image: Image.Image) -> MaskPixels:
     load(image)
     if image.mode == "1":
         return MaskPixels("1-bit", np.asarray(image).astype(np.uint8))
+    if image.mode == "L" and image.format == "GIF":  # Pillow's for a palette that is a ramp of grey
+        return MaskPixels("palette", np.asarray(image), 0x010101 * np.arange(256, dtype=np.uint32))
     if image.mode == "L":
         factor = next((factor for mode, factor in SHALLOW.items() if mode in stored), 1)
         return MaskPixels("8-bit grey", np.asarray(image) // np.uint8(factor))

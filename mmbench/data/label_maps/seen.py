@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from mmbench.data.label_maps.mask_files import MaskFacts
 from mmbench.data.label_maps.palettes import grey
 from mmbench.data.label_maps.pixels import Storage
+from mmbench.data.label_maps.types import IGNORED
 
-BINARY = {0, 255}
+BINARY = {0, IGNORED}
 
 
 @dataclass
@@ -23,8 +24,9 @@ class Seen:
         indexed: values of palette files.
         colours: of colour images, as 0xRRGGBB.
         palette: index -> the colours that palettes give it; ramps of grey are left out.
-        indices: colour -> its indices in those palettes.
-        repeated: whether a palette gives two indices the same colour.
+        shown: the same with ramps of grey, and without IGNORED: what an index stands for.
+        alike: the first palette file in which a colour cannot tell indices apart: all of several have one
+            colour, or IGNORED has that of another.
         only_255: the first file, not of 1 bit, that holds 0 and 255 and nothing else.
         both: the first file that holds 1 and 255.
     """
@@ -35,8 +37,8 @@ class Seen:
     indexed: dict[int, str] = field(default_factory=dict)
     colours: dict[int, str] = field(default_factory=dict)
     palette: dict[int, dict[int, str]] = field(default_factory=dict)
-    indices: dict[int, set[int]] = field(default_factory=dict)
-    repeated: bool = False
+    shown: dict[int, dict[int, str]] = field(default_factory=dict)
+    alike: str = ""
     only_255: str = ""
     both: str = ""
 
@@ -46,20 +48,17 @@ class Seen:
         return self.bits | self.indexed | self.plain
 
     @property
-    def moving(self) -> bool:
-        """Whether a colour has another index in another palette, as in palettes that a program computes per
-        image: then not the index but the colour is what tells classes apart.
+    def moving(self) -> Mapping[int, str]:
+        """The colours of an index that has several, as in palettes that a program computes per image: then
+        not the index but the colour is what tells classes apart. Empty if each index has one.
         """
-        return (
-            not self.repeated
-            and any(len(indices) > 1 for indices in self.indices.values())
-            and any(len(colours) > 1 for colours in self.palette.values())
-        )
+        return next((colours for _, colours in sorted(self.shown.items()) if len(colours) > 1), {})
 
     @property
     def palette_colours(self) -> dict[int, str]:
         """Colours that indices stand for, each with the first file that has it."""
-        return {colour: path for colours in self.palette.values() for colour, path in colours.items()}
+        palettes = (*self.palette.values(), *(self.shown.values() if self.moving else ()))
+        return {colour: path for colours in palettes for colour, path in colours.items()}
 
 
 def seen(facts: Mapping[str, MaskFacts | None]) -> Seen:
@@ -67,6 +66,7 @@ def seen(facts: Mapping[str, MaskFacts | None]) -> Seen:
     usable = {path: fact for path, fact in facts.items() if fact is not None and fact.usable}
     found = Seen()
     by_colour = any(not fact.grey for fact in usable.values())
+    without_palette: dict[int, str] = {}
     for path, fact in usable.items():
         if fact.storage == "colour" and by_colour:
             found.storages.setdefault("colour", path)
@@ -74,6 +74,9 @@ def seen(facts: Mapping[str, MaskFacts | None]) -> Seen:
             continue
         found.storages.setdefault("8-bit grey" if fact.storage == "colour" else fact.storage, path)
         _add_values(found, fact, path)
+        if fact.palette is None and fact.storage != "1-bit":
+            _first(without_palette, fact.elements.tolist(), path)
+    _add_greys(found, without_palette)
     return found
 
 
@@ -82,18 +85,32 @@ def _add_values(found: Seen, fact: MaskFacts, path: str) -> None:
     if fact.storage == "1-bit":
         _first(found.bits, values, path)
         return
-    if 255 in values:
+    if IGNORED in values:
         found.only_255 = found.only_255 or (path if set(values) == BINARY else "")
         found.both = found.both or (path if 1 in values else "")
     palette = {} if fact.palette is None else dict(zip(values, fact.palette.tolist(), strict=True))
-    if all(colour == grey(value) for value, colour in palette.items()):  # a ramp of grey, or no palette
-        _first(found.plain, values, path)
+    is_ramp = all(colour == grey(value) for value, colour in palette.items())  # or there is no palette
+    _first(found.plain if is_ramp else found.indexed, values, path)
+    others = {colour for value, colour in palette.items() if value != IGNORED}
+    blank = len(palette) > 1 and len(set(palette.values())) == 1  # says nothing
+    if blank or palette.get(IGNORED) in others:
+        found.alike = found.alike or path
+    if blank:
         return
-    _first(found.indexed, values, path)
-    found.repeated |= len(set(palette.values())) < len(palette)
     for value, colour in palette.items():
-        found.palette.setdefault(value, {}).setdefault(colour, path)
-        found.indices.setdefault(colour, set()).add(value)
+        if not is_ramp:
+            found.palette.setdefault(value, {}).setdefault(colour, path)
+        if value != IGNORED:
+            found.shown.setdefault(value, {}).setdefault(colour, path)
+
+
+def _add_greys(found: Seen, without_palette: Mapping[int, str]) -> None:
+    """Add greys of files without a palette to `shown` where all palettes are of grey: programs that shrink
+    files turn grey values into indices.
+    """
+    if all(colour == grey(colour & 255) for colours in found.palette.values() for colour in colours):
+        for value in set(found.palette) & set(without_palette) - {IGNORED}:
+            found.shown[value].setdefault(grey(value), without_palette[value])
 
 
 def _first(known: dict[int, str], values: Iterable[int], path: str) -> None:

@@ -12,6 +12,7 @@ from mmbench.data.label_maps.meaning import (
     require_few,
     stated_classes,
 )
+from mmbench.data.label_maps.palettes import grey
 from mmbench.data.label_maps.seen import Seen
 from mmbench.data.label_maps.types import IGNORED, Coding, Stated
 from mmbench.errors import UserError
@@ -38,6 +39,7 @@ def by_values(where: str, found: Seen, stated: Stated) -> Meaning:
         _require_clear(where, found, used)
         classes, labels, more = counted_classes(used)
     else:
+        _require_indices(where, found, len(names))
         classes, labels, more = listed_classes(names, stated, used)
     require_few(len(classes), where)
     if values and set(used) <= {0}:
@@ -150,6 +152,28 @@ def _require_clear(where: str, found: Seen, used: Sequence[int]) -> None:
             f"it is unclear what the values {_words(used)} and 255 of the label maps of {where} mean (such "
             f"as in {printable(found.values[used[-1]])}): classes, or a blurred mask; list the classes"
         )
+
+
+def _require_indices(where: str, found: Seen, most: int) -> None:
+    """Check palettes of grey.
+
+    Args:
+        most: the largest value of a class.
+
+    Raises:
+        UserError: they hold the values of classes as greys, at other indices.
+    """
+    greys = {colour: index for index, colours in found.palette.items() for colour in colours}
+    if not all(colour in {grey(value) for value in (*range(most + 1), IGNORED)} for colour in greys):
+        return
+    for colour, index in greys.items():
+        value = colour & IGNORED
+        if colour != grey(index) and 0 < value <= most:
+            place = printable(found.palette[index][colour])
+            raise UserError(
+                f"in the palette of {place} of {where} index {index} is the grey {value}, so it is unclear "
+                f"whether its class is {index} or {value}; save all label maps as grey PNG of values"
+            )
 
 
 def _gaps(used: Sequence[int]) -> bool:
