@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.data.annotated.coco_entries import read_entries
-from mmbench.data.annotated.coco_json import CocoContent, found_classes, labels_of, read_content
+from mmbench.data.annotated.coco_json import CocoContent, file_names, found_classes, labels_of, read_content
 from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
-from mmbench.data.annotated.coco_paths import ImagePaths
+from mmbench.data.annotated.coco_paths import ImagePaths, Listing
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.image_files import image_facts
 from mmbench.data.annotated.split_checks import check_objects
@@ -78,8 +78,11 @@ def coco_data(
         keypoints = keypoints or _found_keypoints(contents.values())
     chosen, points = tuple(classes), tuple(keypoints)
 
+    listings = [_listing(source, contents.get(split)) for split, source in sources.items()]
+    paths = ImagePaths(root, listings)
+
     def read(split: Split) -> AnnotatedSplit:
-        return read_coco(sources[split], chosen, points, content=contents.pop(split, None))
+        return read_coco(sources[split], chosen, points, contents.pop(split, None), paths)
 
     finders = {split: functools.partial(read, split) for split in sources}
     flips = mirrored_keypoints(points)
@@ -91,6 +94,7 @@ def read_coco(
     classes: Sequence[str],
     keypoints: Sequence[str] = (),
     content: CocoContent | None = None,
+    paths: ImagePaths | None = None,
 ) -> AnnotatedSplit:
     """Return one split, read, cleaned and checked.
 
@@ -99,6 +103,7 @@ def read_coco(
         classes: names in the order of labels; categories are matched by name.
         keypoints: names of the keypoints of each object; empty reads none.
         content: of the JSON file, if it was read before.
+        paths: finds the images of the whole data set; None if it has this split alone.
 
     Raises:
         UserError: the file is not valid, or has boxes of other classes.
@@ -117,8 +122,9 @@ def read_coco(
     collected = gc.isenabled()
     gc.disable()  # see `coco_json`
     try:
-        paths = ImagePaths(source.root, source.images)
-        entries = read_entries(content, paths, findings, published=source.published)
+        paths = paths or ImagePaths(source.root, [_listing(source, content)])
+        find = functools.partial(paths.find, source.images)
+        entries = read_entries(content, find, findings, published=source.published)
         facts = image_facts(source.root, [entry.path for entry in entries])
         reader = ObjectReader(labels, len(keypoints), findings, required=source.required)
         images = read_objects(reader, entries, facts)
@@ -129,6 +135,14 @@ def read_coco(
         raise UserError(f"{printable(content.path)} lists no images")
     check_objects(images, classes, findings)
     return AnnotatedSplit(source.root, tuple(images), (source.annotations,), findings.found())
+
+
+def _listing(source: CocoSource, content: CocoContent | None) -> Listing:
+    """Return what one file lists; its names are kept, or else looked up in the file when they are needed."""
+    if content is None:
+        return Listing(source.images, functools.partial(file_names, source.root / source.annotations))
+    names = [name for image in content.images if isinstance(name := image.get("file_name"), str)]
+    return Listing(source.images, lambda: names)
 
 
 def _found_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:

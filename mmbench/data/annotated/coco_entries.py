@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mmbench.data.annotated.coco_json import CocoContent, Ids
-from mmbench.data.annotated.coco_paths import ImagePaths
 from mmbench.data.annotated.findings import Findings
 from mmbench.errors import shown
 
 Entries = Sequence[Mapping[str, Any]]
+# From a file name: the path of the image below the root, and whether it is where the name says.
+Find = Callable[[str], tuple[str, bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,17 @@ class Entry:
     annotations: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-def read_entries(
-    content: CocoContent, paths: ImagePaths, findings: Findings, *, published: bool
-) -> list[Entry]:
+def read_entries(content: CocoContent, find: Find, findings: Findings, *, published: bool) -> list[Entry]:
     """Return the images in the order of their paths.
 
     Args:
         content: of the COCO file.
-        paths: finds the image files.
+        find: finds the image files.
         findings: what was done is added here.
         published: whether peculiarities of ids are expected and not worth a line.
     """
     images = [image for image in content.images if _has_id(image, findings)]
-    entries = [_entry(image, paths, findings) for image in images]
+    entries = [_entry(image, find, findings) for image in images]
     ids = Ids(image["id"] for image in images)
     unique: list[Entry] = []
     for position, (image, entry) in enumerate(zip(images, entries, strict=True)):
@@ -74,9 +73,9 @@ def _has_id(image: Mapping[str, Any], findings: Findings) -> bool:
     return False
 
 
-def _entry(image: Mapping[str, Any], paths: ImagePaths, findings: Findings) -> Entry:
+def _entry(image: Mapping[str, Any], find: Find, findings: Findings) -> Entry:
     name: str = image["file_name"]
-    path, direct = paths.find(name)
+    path, direct = find(name)
     if not direct:
         findings.add(
             "file name with a path that does not exist here",

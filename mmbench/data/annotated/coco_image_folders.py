@@ -6,14 +6,12 @@ of another split is not: splits often number their images alike.
 
 from __future__ import annotations
 
-import json
-import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from re import compile as pattern
 
+from mmbench.data.annotated.coco_json import file_names
 from mmbench.data.folder.classes import IMAGES, LABEL_MAPS
 from mmbench.data.folder.scan import is_system_name
 from mmbench.data.folder.split_names import splits_among
@@ -23,7 +21,6 @@ from mmbench.file_names import printable
 
 NAMES_LOOKED_FOR = 8
 EVALUATED = ("val", "test")
-FILE_NAME = pattern(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 IMAGE_FOLDERS = IMAGES | {"pngimages"}
 # Ranks: named as the split, meaning it, meaning it beside its neighbours, beside the file, called "images",
 # the data set itself, others, and those that are called like label maps.
@@ -187,15 +184,3 @@ def _is_file(folder: Path, name: str) -> bool:
         return (folder / name).is_file()
     except OSError:  # a name that is too long
         return False
-
-
-def file_names(path: Path) -> Iterator[str]:
-    """Yield the names of the images in a COCO file, without parsing it: it may be of 500 MB."""
-    try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for match in FILE_NAME.finditer(content):
-                name = json.loads(match[1].decode("utf-8", "replace")).replace("\\", "/").lstrip("/")
-                if name and "\0" not in name:
-                    yield name
-    except (OSError, ValueError):  # unreadable or empty; reading it for good says what is wrong
-        return

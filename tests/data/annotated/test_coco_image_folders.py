@@ -111,6 +111,9 @@ def test_one_folder_of_the_images_of_both_splits(tmp_path: Path) -> None:
     assert folders_of(data, "train", "val") == [{"train"}, {"train"}]
     assert "images of val.json are read from train, as no folder is of val" in data.remarks
     require_usable(data.split("val").findings)
+    write_json(tmp_path / "val.json", content(names[5:]))  # train.json lists one of them: another image
+    with pytest.raises(UserError, match=r"val: 1 image that is missing \(0005\.png\) refused"):
+        require_usable(data_in(tmp_path).split("val").findings)
 
 
 def test_images_in_two_folders_are_refused(tmp_path: Path) -> None:
@@ -141,3 +144,62 @@ def test_thumbnails_of_equal_names_are_not_the_images(tmp_path: Path) -> None:
     load_dataset.cache_clear()
     annotated = load_dataset(str(tmp_path), layout="coco").annotated
     assert annotated is not None and folders_of(annotated, "train") == [{"rgb"}]
+
+
+def annotate(root: Path, **names: Sequence[str]) -> None:
+    for split, listed in names.items():
+        write_json(root / "annotations" / f"{split}.json", content(listed))
+
+
+def missing(root: Path) -> list[str]:
+    data = data_in(root)
+    found = [finding for split in data.finders for finding in data.split(split).findings]
+    return [place for finding in found if "missing" in finding.what for place in finding.examples]
+
+
+def test_a_missing_image_is_not_the_one_of_that_name_elsewhere(tmp_path: Path) -> None:
+    train, val = [f"cam1/{name}" for name in numbered(5)], [f"cam2/{name}" for name in numbered(3)]
+    annotate(tmp_path, train=train, val=val)
+    draw(tmp_path, "images", train)
+    draw(tmp_path, "images", val[:2], 1)
+    with pytest.raises(UserError, match=r"val: 1 image that is missing \(images/cam2/0002\.png\) refused"):
+        require_usable(data_in(tmp_path).split("val").findings)
+    annotate(tmp_path, train=train[:2], val=val)  # no entry names cam1/0002.png, but cam2 is here
+    assert missing(tmp_path)[:1] == ["images/cam2/0002.png"]
+    annotate(tmp_path, train=[*train, "old/0003.png"], val=val[:2])  # no such folder; cam1's has an entry
+    assert missing(tmp_path) == ["images/old/0003.png"]
+    annotate(tmp_path, train=train[:3], val=[*val[:2], "old/0003.png"])  # nobody else's
+    assert missing(tmp_path) == []
+    assert "images/cam1/0003.png" in [image.path for image in data_in(tmp_path).split("val").images]
+    annotate(tmp_path, train=[*train[:3], "a/0003.png"], val=[*val[:2], "b/0003.png"])  # two want it
+    assert missing(tmp_path) == ["images/a/0003.png", "images/b/0003.png", "images/b/0003.png"]
+
+
+def test_foreign_paths_of_two_splits_are_two_images(tmp_path: Path) -> None:
+    annotate(
+        tmp_path,
+        train=[f"C:\\data\\north\\{name}" for name in numbered(4)],
+        val=[f"C:\\data\\south\\{name}" for name in numbered(3)],
+    )
+    draw(tmp_path, "images", numbered(4))
+    with pytest.raises(UserError, match="val: 3 images that are missing"):
+        require_usable(data_in(tmp_path).split("val").findings)
+    assert [image.path for image in data_in(tmp_path).split("train").images] == ["images/0003.png"]
+
+
+def test_foreign_paths_that_hold_names_of_folders_around_the_image(tmp_path: Path) -> None:
+    annotate(
+        tmp_path, train=[f"/home/me/images/{name}" for name in numbered(4)], val=["/home/me/images/9.png"]
+    )
+    draw(tmp_path, "images/train", numbered(4))
+    draw(tmp_path, "images/val", ["9.png"], 1)
+    data = data_in(tmp_path)
+    assert folders_of(data, "train", "val") == [{"images/train"}, {"images/val"}]
+    require_usable([*data.split("train").findings, *data.split("val").findings])
+
+
+def test_points_in_file_names_do_not_make_two_images(tmp_path: Path) -> None:
+    annotate(tmp_path, train=["./0000.png", "0000.png", ".//0001.png"], val=["0002.png"])
+    draw(tmp_path, "images", numbered(3))
+    data = data_in(tmp_path)
+    assert [image.path for image in data.split("train").images] == ["images/0000.png", "images/0001.png"]
