@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +30,19 @@ class Lists:
     files: Mapping[str, str]
     meanings: Mapping[str, Split]
     remarks: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a list.
+
+    Attributes:
+        names: that it may mean, the most literal first.
+        shortened: a name without the first folders -> these folders.
+    """
+
+    names: tuple[str, ...]
+    shortened: Mapping[str, tuple[str, ...]]
 
 
 def find_lists(root: Path) -> Lists | None:
@@ -69,16 +82,23 @@ def _named(
     return Lists({name: lists[name] for name in meanings}, meanings, tuple(remarks))
 
 
-def listed_names(root: Path, listing: str) -> Iterator[tuple[str, ...]]:
-    """Yield for each line the names that it may mean, without endings: the most literal first.
+def read_entries(root: Path, listing: str) -> list[Entry]:
+    """Return what each line of a list may mean; endings are left out.
 
     "1", "1.jpg", "JPEGImages/1.jpg" and "/JPEGImages/1.jpg /SegmentationClass/1.png" may all mean "1".
+
+    Raises:
+        UserError: the list cannot be read, or is empty.
     """
+    found = []
     for _, line in read_items(root / listing, "list of images"):
-        names: dict[str, None] = {}
+        whole: dict[str, None] = {}
+        shortened: dict[str, tuple[str, ...]] = {}
         for text in (*spellings(line), *spellings(line.split()[0])):
             path = PurePosixPath(text.lstrip("/"))
-            bare = path.with_suffix("") if is_label_map_name(path.name) else path
-            inside = [PurePosixPath(*bare.parts[start:]).as_posix() for start in range(len(bare.parts))]
-            names |= dict.fromkeys(inside)
-        yield tuple(names)
+            parts = (path.with_suffix("") if is_label_map_name(path.name) else path).parts
+            whole["/".join(parts)] = None
+            for start in range(1, len(parts)):
+                shortened.setdefault("/".join(parts[start:]), parts[:start])
+        found.append(Entry(tuple(whole), shortened))
+    return found

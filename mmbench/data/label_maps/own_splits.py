@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmbench.data.folder.split_names import splits_among
+from mmbench.data.label_maps.own_entries import named_pairs
 from mmbench.data.label_maps.own_files import File
-from mmbench.data.label_maps.own_lists import Lists, find_lists, listed_names
+from mmbench.data.label_maps.own_lists import Lists, find_lists
 from mmbench.data.label_maps.own_pairs import Naming, SeveralNamings, find_naming
 from mmbench.data.label_maps.types import Pair
 from mmbench.data.types import Split
@@ -207,27 +208,9 @@ def _by_lists(root: Path, joined: _Joined, lists: Lists) -> Parts:
     Raises:
         UserError: a list that cannot be read, or names none of the images.
     """
-    known: dict[str, list[Pair]] = {}
-    for pairs in joined.pairs.values():
-        for pair in pairs:
-            stems = [path.rpartition(".")[0] for path in (pair.image, pair.label_map) if path]
-            ends = (stem.split("/")[start:] for stem in stems for start in range(stem.count("/") + 1))
-            for name in {pair.name, *("/".join(end) for end in ends)}:
-                known.setdefault(name, []).append(pair)
-    parts: dict[str, tuple[Pair, ...]] = {}
-    for name, path in lists.files.items():
-        lines = list(listed_names(root, path))
-        usual = [next((known[text] for text in names if text in known), None) for names in lines]
-        if not any(usual):
-            raise UserError(
-                f"none of the {len(lines)} lines of {printable(root / path)} names an image (such as "
-                f"{listed([lines[0][-1]])})"
-            )
-        found: list[Pair] = []
-        for names, known_pairs in zip(lines, usual, strict=True):
-            found += known_pairs or [Pair("", names[-1], names[-1])]  # in no folder: a missing file
-        parts[name] = tuple(dict.fromkeys(found))
+    every = [pair for pairs in joined.pairs.values() for pair in pairs]
+    parts = named_pairs(root, every, lists.files)
     used = {pair for pairs in parts.values() for pair in pairs}
-    rest = sum(pair not in used for pairs in joined.pairs.values() for pair in pairs)
+    rest = sum(pair not in used for pair in every)
     remarks = (f"{counted(rest, 'image')} in no list left out",) if rest else ()
     return Parts(parts, lists.meanings, lists.files, (*lists.remarks, *remarks))
