@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmbench.data.annotated.shortened_paths import alike, may_be_meant
+from mmbench.data.annotated.shortened_paths import alike, folder_names, may_be_meant
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ class ImagePaths:
     def _folders(self) -> frozenset[str]:
         """Names of all folders below the root, and below the folders of images, which may be links."""
         tops = [self._root, *(f"{self._root}/{listing.folder}" for listing in self._listings)]
-        return frozenset(
-            alike(name) for top in dict.fromkeys(tops) for _, names, _ in os.walk(top) for name in names
-        )
+        return folder_names(tops)
 
     def _by_name(self, folder: str) -> Mapping[str, list[str]]:
         """Return paths by file name, for names that differ in capital letters or in the form of accents."""

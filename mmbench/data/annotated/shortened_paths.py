@@ -6,7 +6,9 @@ file is meant, though, where a folder of that name is here: cam2/0007.png is nev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable
+from pathlib import Path
 
 from mmbench.file_names import composed
 
@@ -14,6 +16,13 @@ from mmbench.file_names import composed
 def alike(name: str) -> str:
     """Return what names have in common that differ in capital letters or in the form of accents only."""
     return composed(name).casefold()
+
+
+def folder_names(tops: Iterable[str | Path]) -> frozenset[str]:
+    """Return the names of all folders below some folders, as `alike` gives them."""
+    return frozenset(
+        alike(name) for top in dict.fromkeys(map(str, tops)) for _, names, _ in os.walk(top) for name in names
+    )
 
 
 def may_be_meant(dropped: Iterable[str], path: str, folders: Container[str]) -> bool:

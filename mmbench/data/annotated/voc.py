@@ -17,7 +17,7 @@ from pathlib import Path
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
 from mmbench.data.annotated.types import AnnotatedSplit
-from mmbench.data.annotated.voc_folder import ANNOTATION_FOLDERS, VocEntry
+from mmbench.data.annotated.voc_entries import ANNOTATION_FOLDERS, VocEntry
 from mmbench.data.annotated.voc_xml import BrokenAnnotation, VocFile, read_voc_xml
 from mmbench.errors import unknown_name
 
@@ -50,7 +50,7 @@ class VocAnnotations:
 
     def __init__(self, root: Path, entries: Iterable[VocEntry], origin: int | None = None) -> None:
         self.root = root
-        self._paths = tuple(dict.fromkeys(entry.annotation for entry in entries))
+        self._entries = {entry.annotation: entry for entry in entries if entry.annotation}
         self._stated_origin = origin
         self._read: dict[str, VocFile | BrokenAnnotation] = {}
 
@@ -64,7 +64,24 @@ class VocAnnotations:
         return self._read[path]
 
     def _files(self) -> Iterable[VocFile]:
-        return (found for found in map(self.file, self._paths) if isinstance(found, VocFile))
+        return (found for found in map(self.file, self._entries) if isinstance(found, VocFile))
+
+    @functools.cached_property
+    def by_filename(self) -> Mapping[str, str]:
+        """Annotation file -> the image that it names, for files without an image of their own name.
+
+        An image that belongs to another file, or that several name, is not among them.
+        """
+        taken = {image for entry in self._entries.values() for image in entry.images}
+        found: dict[str, str] = {}
+        for path, entry in self._entries.items():
+            content = None if entry.images else self.file(path)
+            if isinstance(content, VocFile) and content.filename:
+                image = _expected(path, content.filename.replace("\\", "/").rpartition("/")[2])
+                if image not in taken and (self.root / image).is_file():
+                    found[path] = image
+        times = Counter(found.values())
+        return {path: image for path, image in found.items() if times[image] == 1}
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of all objects, sorted."""
@@ -105,8 +122,11 @@ class VocReader:
         """Return one split, cleaned, and what was found."""
         findings = Findings(part.name)
         labels = {name: label for label, name in enumerate(self.classes)}
-        stated = []
+        stated: list[StatedImage] = []
         for entry in _once(part.entries, findings):
+            if not entry.annotation:
+                stated += self._without_objects(entry, findings)
+                continue
             found = self.annotations.file(entry.annotation)
             if isinstance(found, BrokenAnnotation):
                 findings.add(
@@ -117,7 +137,7 @@ class VocReader:
                     f"{entry.annotation} {found}",
                 )
                 continue
-            path = _image_of(entry, found, findings)
+            path = self._image_of(entry, found, findings)
             if path is not None:
                 objects = tuple(self._objects(found, labels, entry.annotation, findings))
                 if found.size is None:
@@ -131,8 +151,48 @@ class VocReader:
                 stated.append(StatedImage(path, entry.name, found.size, objects))
         root = self.annotations.root
         images = used_images(root, stated, findings, required=part.required)
-        files = (*part.lists, *dict.fromkeys(entry.annotation for entry in part.entries))
+        paths = dict.fromkeys(entry.annotation for entry in part.entries if entry.annotation)
+        files = (*part.lists, *paths)
         return AnnotatedSplit(root, images, files), findings
+
+    def _without_objects(self, entry: VocEntry, findings: Findings) -> Iterable[StatedImage]:
+        """Yield an image that has no annotation file of its name, unless another file names it."""
+        (path,) = entry.images
+        if path not in self.annotations.by_filename.values():
+            one, many = "image without an annotation file", "images without an annotation file"
+            findings.add(one, many, "kept", "images without objects", path)
+            yield StatedImage(path, entry.name, None, ())
+
+    def _image_of(self, entry: VocEntry, found: VocFile, findings: Findings) -> str | None:
+        """Return the path of an entry's image, which may be missing; None if it is not clear which it is."""
+        by_filename = self.annotations.by_filename.get(entry.annotation)
+        if entry.shortened or by_filename is not None:
+            findings.add(
+                "image that is not where its list or annotation file leads",
+                "images that are not where their lists or annotation files lead",
+                "converted",
+                "found by their names",
+                by_filename or entry.shortened,
+            )
+        if by_filename is not None:
+            return by_filename
+        if not entry.images:
+            name = entry.annotation.rpartition("/")[2].rpartition(".")[0]
+            _, point, ending = found.filename.rpartition(".")
+            return _expected(entry.annotation, f"{name}.{ending if point else 'jpg'}")
+        if len(entry.images) == 1:
+            return entry.images[0]
+        stated = [image for image in entry.images if image.rpartition("/")[2] == found.filename]
+        if len(stated) == 1:
+            return stated[0]
+        findings.add(
+            "annotation file with several images of its name",
+            "annotation files with several images of their name",
+            "refused",
+            "keep one image for each",
+            f"{entry.annotation}: {' and '.join(entry.images[:2])}",
+        )
+        return None
 
     def _objects(
         self, found: VocFile, labels: Mapping[str, int], place: str, findings: Findings
@@ -178,30 +238,19 @@ def _once(entries: Sequence[VocEntry], findings: Findings) -> Iterable[VocEntry]
     """Yield entries without those that the list names again."""
     seen: set[str] = set()
     for entry in entries:
-        if entry.annotation in seen:
+        key = entry.annotation or entry.images[0]
+        if key in seen:
             findings.add("image listed again", "images listed again", "converted", "used once", entry.name)
         else:
-            seen.add(entry.annotation)
+            seen.add(key)
             yield entry
 
 
-def _image_of(entry: VocEntry, found: VocFile, findings: Findings) -> str | None:
-    """Return the path of an entry's image, which may be missing; None if it is not clear which one it is."""
-    if not entry.images:
-        folder, _, name = entry.annotation.rpartition("/")
-        if folder.rpartition("/")[2].lower() in ANNOTATION_FOLDERS:
-            folder = f"{folder.rpartition('/')[0]}/JPEGImages".lstrip("/")
-        return f"{folder}/{found.filename or f'{name[:-4]}.jpg'}".lstrip("/")
-    if len(entry.images) == 1:
-        return entry.images[0]
-    stated = [image for image in entry.images if image.rpartition("/")[2] == found.filename]
-    if len(stated) == 1:
-        return stated[0]
-    findings.add(
-        "annotation file with several images of its name",
-        "annotation files with several images of their name",
-        "refused",
-        "keep one image for each",
-        f"{entry.annotation}: {' and '.join(entry.images[:2])}",
-    )
-    return None
+def _expected(annotation: str, name: str) -> str:
+    """Return where the image of an annotation file belongs if it has that name."""
+    *folders, _ = annotation.split("/")
+    for place, folder in enumerate(folders):
+        if folder.lower() in ANNOTATION_FOLDERS:
+            folders[place] = "JPEGImages"
+            break
+    return "/".join([*folders, name])
