@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.split_checks import require_distinct
-from mmbench.data.label_maps.types import Colour, Stated
+from mmbench.data.label_maps.types import IGNORED, Colour, Stated
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
 
@@ -29,6 +29,7 @@ LINES = (
     re.compile(rf"(?P<name>.*?[^\s,])[\s,]+{COLOUR}"),
 )
 NUMBERED = re.compile(r"(?P<value>\d+)\s*[:,;\s]\s*(?P<name>.*\S)")
+VALUED = re.compile(r"(?P<name>[^:]*[^:\s])\s*:\s*(?P<value>\d+)\s*(?::.*)?")  # "cat: 1"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,15 @@ def find_classes(root: Path, folders: Sequence[str]) -> ClassFile | None:
 
 
 def _stated(path: Path, shown: str, found: Sequence[Listed]) -> tuple[Stated, tuple[str, ...]]:
-    found = _in_order(path, found)
-    remarks = []
-    if found[0].name.casefold() in IGNORE:  # labelme's list: the background that follows has value 0
+    remarks = [
+        f"'{printable(item.name)}' in {shown} is no class, as value {IGNORED} is ignored"
+        for item in found
+        if item.value == IGNORED
+    ]
+    found = _in_order(path, [item for item in found if item.value != IGNORED])
+    if (
+        found and found[0].name.casefold() in IGNORE
+    ):  # labelme's list: the background that follows has value 0
         remarks.append(f"'{printable(found[0].name)}' in {shown} is no class")
         found = found[1:]
     names = [listed_class.name for listed_class in found]
@@ -109,7 +116,7 @@ def _in_order(path: Path, found: Sequence[Listed]) -> Sequence[Listed]:
         UserError: values that do not count from 0 or 1.
     """
     values = [item.value for item in found if item.value is not None]
-    if len(values) < len(found):
+    if len(values) < len(found) or not values:
         return found
     in_order = sorted(found, key=lambda item: item.value or 0)
     first = min(values)
@@ -144,9 +151,34 @@ def _of_lines(path: Path) -> list[Listed]:
     numbered = [NUMBERED.fullmatch(line) for line in lines]
     if len(lines) > 1 and all(numbered):
         found = [Listed(match["name"], value=int(match["value"])) for match in numbered if match]
-        if sorted(item.value or 0 for item in found)[0] < 2:
+        # Names may begin with numbers, such as "20 mph", but not with "20:".
+        if min(item.value or 0 for item in found) < 2 or all(re.match(r"\d+ ?:", line) for line in lines):
             return found
-    return [Listed(line.partition(":")[0].strip()) for line in lines]
+    return _of_values(path, lines)
+
+
+def _of_values(path: Path, lines: Sequence[str]) -> list[Listed]:
+    """Return the classes of lines such as "cat: 1", or of names alone.
+
+    Raises:
+        UserError: some lines have a value and others not, or two have the same.
+    """
+    matches = [VALUED.fullmatch(line) for line in lines]
+    if not any(matches):
+        return [Listed(line.partition(":")[0].strip()) for line in lines]
+    known: dict[int, str] = {}
+    for line, match in zip(lines, matches, strict=True):
+        if match is None:
+            raise UserError(
+                f"{printable(path)}: the line {printable(line)} has no value, where others do; add it"
+            )
+        if (value := int(match["value"])) in known:
+            raise UserError(
+                f"{printable(path)} gives {listed([known[value], match['name']])} the value {value}; every "
+                "class needs its own"
+            )
+        known[value] = match["name"]
+    return [Listed(name, value=value) for value, name in known.items()]
 
 
 def _colour(path: Path, match: re.Match[str]) -> Colour:

@@ -103,6 +103,26 @@ def test_classes_are_counted_where_no_file_lists_them(tmp_path: Path) -> None:
     require_truth(data)
 
 
+@pytest.mark.parametrize("name", ["classes.txt", "labelmap.txt", "labels.txt"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "green: 2\nbackground: 0\nblue: 3\nred: 1\n",
+        "green : 2\nblue :3:\nred:1::\n",  # no background
+        "void: 255\ngreen: 2\nbackground: 0\nblue: 3\nred: 1\n",
+        "2: green\n0: background\n3: blue\n1: red\n255: void\n",
+    ],
+)
+def test_values_of_names_in_any_order(tmp_path: Path, name: str, content: str) -> None:
+    root = write_plain(tmp_path, TRUTH)
+    (root / name).write_text(content)
+    data = maps_of(root)
+    assert data.classes == CLASSES and data.label_maps is not None and data.label_maps.background == 0
+    said = f"'void' in {name} is no class, as value 255 is ignored" in data.remarks
+    assert said == ("void" in content)
+    require_truth(data)
+
+
 @pytest.mark.parametrize("folder", ["masks", "masks/train", "images/train", "train"])
 def test_where_the_file_lies(tmp_path: Path, folder: str) -> None:
     """Exporters write it beside the images of a split, or beside the label maps."""
@@ -133,6 +153,11 @@ def test_more_files_than_one(tmp_path: Path) -> None:
         ("class_dict.csv", "name,r,g,b\na,1,2\n", r"the line a,1,2 is not like the first, name,r,g,b"),
         ("class_dict.csv", "a,1,2,3\n", "has no column of names; begin it with a line such as name,r,g,b"),
         ("_classes.csv", "Pixel Value,Class\n0,a\n5,b\n", "do not count from 0 or 1; list every value"),
+        ("classes.txt", "a: 0\nb\nc: 2\n", "the line b has no value, where others do; add it"),
+        ("classes.txt", "a: 0\nb: 1\nc: 1\n", "gives b, c the value 1; every class needs its own"),
+        ("classes.txt", "a: 0\nb: 2\n", r"\(0, 2\) do not count from 0 or 1; list every value"),
+        ("classes.txt", "2: a\n3: b\n", r"\(2, 3\) do not count from 0 or 1; list every value"),
+        ("classes.txt", "void: 255\n", "names no class"),
         ("meta.json", "{", "is not valid JSON"),
         ("meta.json", '{"classes": [{"color": "#ff0000"}]}', "is not a class with a name"),
         (
