@@ -19,7 +19,9 @@ from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
 
 WIDE_IGNORED = 65535  # the largest value of 16-bit files, as 255 is of 8-bit ones
-BRIGHT = 128  # a class above it beside 255 is doubtful: greys of a blurred mask look like that
+# Half of 255, rounded down. A class from there on beside 255 is doubtful: greys of a blurred mask, and masks
+# that are drawn for the eye (0, 127, 255), look like that.
+BRIGHT = 127
 ONE_THING = "class 1"
 
 

@@ -278,6 +278,15 @@ def test_classes_are_counted_and_gaps_said(tmp_path: Path) -> None:
         of_values(many, None)
 
 
+@pytest.mark.parametrize("half", [127, 128])
+def test_0_half_and_255_are_unclear_however_half_is_rounded(tmp_path: Path, half: int) -> None:
+    greys = np.array([0, half, 255, 255], np.uint8)
+    with pytest.raises(UserError, match=f"unclear what the values 0, {half} and 255 .* list the classes"):
+        of_values(write(tmp_path / "a", lambda m: greys[m]), None)
+    labels = np.array([0, 1, 255, 255], np.uint8)  # as usual
+    assert of_values(write(tmp_path / "b", lambda m: labels[m]), None).classes == ("background", "class 1")
+
+
 def test_the_background_is_ignored_once(root: Path) -> None:
     save(root / "segmentation/train/3.png", np.zeros((16, 24), np.uint8))
     data = without_background(opened(root))
