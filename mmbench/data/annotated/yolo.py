@@ -16,6 +16,7 @@ from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.data.annotated.yolo_folder import YoloEntry
 from mmbench.errors import shown
+from mmbench.file_names import IMAGE_ENDINGS
 
 MOST_SHARE = 2.0  # a larger value is not a share of the image; smaller ones are boxes that extend outside it
 BOX_VALUES, FEWEST_OUTLINE_VALUES = 4, 6
@@ -50,6 +51,9 @@ def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[Ann
     findings = Findings(part.name)
     stated, files = [], list(part.files)
     for entry in dict.fromkeys(part.entries):
+        if not entry.image:
+            _add_lone(entry, findings, required=part.required)
+            continue
         objects: tuple[StatedObject, ...] = ()
         path = root / entry.labels
         if path.is_file():
@@ -67,6 +71,18 @@ def read_yolo(root: Path, part: YoloPart, classes: tuple[str, ...]) -> tuple[Ann
         stated.append(StatedImage(entry.image, name, None, objects, relative=True))
     images = used_images(root, stated, findings, required=part.required)
     return AnnotatedSplit(root, images, tuple(files)), findings
+
+
+def _add_lone(entry: YoloEntry, findings: Findings, *, required: bool) -> None:
+    """Add the finding about a label file without an image."""
+    one, many = "label file without an image", "label files without an image"
+    place = f"{entry.labels}, {entry.other} is not read" if entry.other else entry.labels
+    if required:
+        types = ", ".join(ending[1:] for ending in IMAGE_ENDINGS)
+        remedy = f"put the images back ({types}), or remove the label files"
+        findings.add(one, many, "refused", remedy, place)
+    else:
+        findings.add(one, many, "dropped", "not trained on", place)
 
 
 def _objects(

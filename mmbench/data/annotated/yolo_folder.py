@@ -8,20 +8,20 @@ classes.txt, images/1.jpg, labels/1.txt                           without data.y
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name, read_names
+from mmbench.data.annotated.yolo_labels import NAME_LISTS, labels_of, labels_without_image
 from mmbench.data.annotated.yolo_settings import class_names, keypoint_shape, read_settings, settings_file
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.text_lists import read_items, spellings
 from mmbench.data.types import Split
 from mmbench.errors import UserError, shown
-from mmbench.file_names import printable
+from mmbench.file_names import counted, listed, printable
 
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
-NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class YoloEntry:
     """One image and its label file, below the root.
 
     Attributes:
-        image: a path.
+        image: a path; empty for a label file without an image.
         labels: where its label file is, or is expected.
+        other: in place of the image, a file of its name whose type is not read; empty if there is none.
     """
 
     image: str
     labels: str
+    other: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,16 @@ class MissingImages(UserError):  # noqa: N818 - it is a refusal like every UserE
 
 @dataclass
 class _Opening:
-    """What is collected while a folder is opened."""
+    """What is collected while a folder is opened.
+
+    Attributes:
+        folders: name of a split -> the folders that the settings name for it.
+    """
 
     home: Path
     files: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    folders: dict[str, list[Path]] = field(default_factory=dict)
 
 
 def find_yolo(root: Path) -> YoloFolder | None:
@@ -111,7 +118,10 @@ def _of_settings(root: Path, path: Path) -> YoloFolder:
     meanings = {name: split for name, split in meanings.items() if name in places}
     top = _common_folder(root, [place for found in places.values() for place in found])
     opening.files = [_relative(root / name, top) for name in opening.files]
-    splits = {name: _entries(found, top, path, name) for name, found in places.items()}
+    splits = {
+        name: (*_entries(found, top, path, name), *_lone(found, top, opening.folders.get(name, ())))
+        for name, found in places.items()
+    }
     points = keypoint_shape(content, path)
     return YoloFolder(top, classes, splits, meanings, tuple(opening.files), tuple(opening.remarks), points)
 
@@ -133,6 +143,7 @@ def _places(
         if place.is_dir():
             images = [place / below for below in files_below(place) if is_image_name(below)]
             found |= dict.fromkeys(images)
+            opening.folders.setdefault(name, []).append(place)
         elif place.suffix.lower() == ".txt":
             opening.files.append(os.path.relpath(place, opening.home))
             found |= dict.fromkeys(_listed_images(place, bases))
@@ -210,21 +221,11 @@ def _entries(images: Sequence[Path], top: Path, path: Path, name: str) -> tuple[
     return tuple(entries)
 
 
-def labels_of(root: Path, image: str) -> str:
-    """Return where the label file of an image is: in labels/ instead of images/, or else beside it.
-
-    >>> labels_of(Path("nowhere"), "images/train/1.jpg")
-    'labels/train/1.txt'
-    """
-    stem = image.rpartition(".")[0]
-    parts = stem.split("/")
-    places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
-    if not places:
-        return f"{stem}.txt"
-    parts[places[-1]] = "labels"
-    elsewhere = f"{'/'.join(parts)}.txt"
-    beside = f"{stem}.txt"
-    return beside if not (root / elsewhere).is_file() and (root / beside).is_file() else elsewhere
+def _lone(images: Sequence[Path], top: Path, folders: Iterable[Path]) -> Iterator[YoloEntry]:
+    """Yield an entry for each label file of a split whose image is missing."""
+    inside = [_relative(image, top) for image in images]
+    for labels, other in labels_without_image(top, (_relative(folder, top) for folder in folders), inside):
+        yield YoloEntry("", labels, other)
 
 
 def _without_settings(root: Path) -> YoloFolder | None:
@@ -232,10 +233,9 @@ def _without_settings(root: Path) -> YoloFolder | None:
     if not names:
         return None
     found: dict[str, list[YoloEntry]] = {}
-    for image in filter(is_image_name, files_below(root)):
-        entry = YoloEntry(image, labels_of(root, image))
-        folders = [part for part in image.split("/")[:-1] if splits_among([part])]
-        found.setdefault(folders[0] if folders else "", []).append(entry)
+    images = [path for path in files_below(root) if is_image_name(path)]
+    for image in images:
+        found.setdefault(_split_of(image), []).append(YoloEntry(image, labels_of(root, image)))
     entries = [entry for part in found.values() for entry in part]
     if not any((root / entry.labels).is_file() for entry in entries):
         return None
@@ -243,8 +243,19 @@ def _without_settings(root: Path) -> YoloFolder | None:
         raise UserError(
             f"{len(found[''])} images in {printable(root)} lie in no split folder, but others do; move them"
         )
+    lone, left_out = labels_without_image(root, [""], images), []
+    for labels, other in lone:
+        if (split := _split_of(labels)) in found:
+            found[split].append(YoloEntry("", labels, other))
+        else:
+            left_out.append(labels)
+    remarks = [f"left out: {counted(len(left_out), 'label file')} without images ({listed(left_out)})"]
     meanings: dict[str, Split] = {"": "train"} if "" in found else splits_among(list(found))
     classes = tuple(read_names(names[0]))
-    return YoloFolder(
-        root, classes, {name: tuple(part) for name, part in found.items()}, meanings, (names[0].name,)
-    )
+    splits = {name: tuple(part) for name, part in found.items()}
+    return YoloFolder(root, classes, splits, meanings, (names[0].name,), tuple(remarks if left_out else ()))
+
+
+def _split_of(path: str) -> str:
+    """Return the folder in a path that is named like a split, empty if none is."""
+    return next((part for part in path.split("/")[:-1] if splits_among([part])), "")

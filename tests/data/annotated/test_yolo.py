@@ -306,3 +306,61 @@ def test_keypoints_that_the_settings_do_not_state_are_refused(root: Path) -> Non
         require_usable(data_in(root).split("val").findings)
     label(root, "val/val-0001.txt", "0 .5 .5 1 .5 1 1 0 1 0 .5\n")  # an outline along the edges
     require_usable(data_in(root).split("val").findings)
+
+
+@pytest.mark.parametrize("form", ["settings", "exported", "classes.txt", "beside"])
+def test_label_files_without_an_image_are_counted_or_refused(root: Path, form: str) -> None:
+    folder = "images/{}/"
+    if form == "exported":
+        folder = "{}/images/"
+        for split in ("train", "val"):
+            (root / split).mkdir()
+            (root / "images" / split).rename(root / split / "images")
+            (root / "labels" / split).rename(root / split / "labels")
+        (root / "data.yaml").write_text("train: train/images\nval: val/images\n" + NAMES)
+    elif form == "classes.txt":
+        (root / "data.yaml").unlink()
+        (root / "classes.txt").write_text("red\ngreen\nblue\n")
+        (root / "labels/val/classes.txt").write_text("red\ngreen\nblue\n")
+    elif form == "beside":
+        folder = "pictures/{}/"
+        for split in ("train", "val"):
+            for path in (root / "labels" / split).iterdir():
+                path.rename(root / "images" / split / path.name)
+        (root / "images").rename(root / "pictures")
+        (root / "data.yaml").write_text("train: pictures/train\nval: pictures/val\n" + NAMES)
+        (root / "pictures/val/README.txt").write_text("taken in 2026 with 2 cameras\n")
+    assert not [
+        line for split in ("train", "val") for line in lines(data_in(root).split(split)) if "label" in line
+    ]  # type: ignore[arg-type]
+    labels = folder.replace("images", "labels")
+    (root / folder.format("train") / "train-0001.png").unlink()
+    with Image.open(root / folder.format("val") / "val-0001.png") as image:
+        image.save(root / folder.format("val") / "val-0001.gif")
+    (root / folder.format("val") / "val-0001.png").unlink()
+    (root / folder.format("val") / "val-0002.png").unlink()
+    data = data_in(root)
+    assert len(data.split("train").images) == 3
+    (line,) = [line for line in lines(data.split("train")) if "label" in line]
+    assert line == (
+        f"train: 1 label file without an image ({labels.format('train')}train-0001.txt) dropped: "
+        "not trained on"
+    )
+    require_usable(data.split("train").findings)
+    with pytest.raises(UserError) as error:
+        require_usable(data.split("val").findings)
+    assert str(error.value) == (
+        f"val: 2 label files without an image ({labels.format('val')}val-0001.txt, "
+        f"{folder.format('val')}val-0001.gif is not read, {labels.format('val')}val-0002.txt) refused: "
+        "put the images back (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp), or remove the label files"
+    )
+
+
+def test_label_files_of_a_split_without_images_are_left_out_and_counted(root: Path) -> None:
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_text("red\ngreen\nblue\n")
+    shutil.copytree(root / "labels/val", root / "labels/test")
+    remarks = data_in(root).remarks
+    assert any(
+        line.startswith("left out: 3 label files without images (labels/test/val-0000") for line in remarks
+    )
