@@ -18,7 +18,8 @@ from pathlib import Path
 
 DATABASE = ".mmbench-hashes.sqlite"
 VERSION = 2
-TOOK_DAMAGED_PNGS = ("images", "label_maps")  # of version 1: their facts are removed
+# Of version 1, which took damaged PNGs and had the sizes of turned TIFFs exchanged: their facts are removed.
+READ_AGAIN = ("images", "label_maps")
 # Table -> column of its facts. Paths of "splits" are sides in pixels, as a split is of all files.
 TABLES = {
     "files": "sha256",
@@ -160,7 +161,7 @@ class FactDatabase:
                     "checksum INTEGER) WITHOUT ROWID"
                 )
             if version == 1:
-                for table in TOOK_DAMAGED_PNGS:
+                for table in READ_AGAIN:
                     database.execute(f"DELETE FROM {table}")
             if version != VERSION:
                 database.execute(f"PRAGMA user_version = {VERSION}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from mmbench.data.file_cache import Reading, facts_of_files
 from mmbench.data.pixel_modes import orientation, to_rgb
@@ -67,9 +68,10 @@ def _facts(stream: io.FileIO, size: int) -> Mapping[str, bytes]:
         source.seek(0)
     try:
         with Image.open(source) as opened:
+            # Before it is decoded: Pillow turns a TIFF upright on the way, and forgets its tag.
+            turned, stored = orientation(opened), _stored_size(opened)
             to_rgb(opened)
-            width, height = opened.size
-            fact = f"{width} {height} {orientation(opened)}".encode()
+            fact = f"{stored[0]} {stored[1]} {turned}".encode()
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         if "BytesIO" in reason:
@@ -77,6 +79,13 @@ def _facts(stream: io.FileIO, size: int) -> Mapping[str, bytes]:
         # Another version of Pillow may decode it, so it is tried again each time.
         return {"files": digest, "": PROBLEM + reason[:200].encode("utf-8", "replace")}
     return {"files": digest, "images": fact}
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of the stored pixels; what Pillow calls the size of a TIFF is as displayed."""
+    if isinstance(image, TiffImageFile):
+        return int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+    return image.size
 
 
 def _unpacked(fact: bytes) -> ImageFacts:

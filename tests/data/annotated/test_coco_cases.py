@@ -17,6 +17,8 @@ from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
+from mmbench.data.decoding import open_rgb
+from mmbench.data.image_places import StoredImage
 from mmbench.data.types import Split
 from mmbench.errors import MissingExtraError, UserError
 
@@ -374,6 +376,30 @@ def test_a_phone_image_without_a_stated_size(own: Own) -> None:
         "train: 1 image without a stated size",
         "train: 1 image annotated as stored, without its EXIF orientation",
     ]
+
+
+def test_a_turned_tiff_annotated_as_stored_is_not_turned(own: Own) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(own.root / "images/train/a.tif", exif=exif)
+
+    def change(content: Content) -> None:
+        content["images"][0].update(file_name="a.tif", width=30, height=20)
+        for box in content["annotations"][:2]:
+            box.update(bbox=[2, 3, 25, 10], area=250)
+
+    own.change("train", change)
+    (line,) = [finding.line() for finding in own.data().split("train").findings]
+    assert line == (
+        "train: 1 image annotated as stored, without its EXIF orientation (images/train/a.tif) converted: "
+        "the orientation is not applied"
+    )
+    image = own.data().split("train").images[0]
+    assert (image.width, image.height, image.apply_exif) == (30, 20, False)
+    assert image.instances[0].box == (2, 3, 27, 13)
+    place = StoredImage(image.path, (own.root / image.path).read_bytes())
+    assert np.array_equal(np.asarray(open_rgb(place, apply_exif=image.apply_exif)), pixels)
 
 
 def test_an_orientation_that_keeps_the_size(own: Own) -> None:

@@ -65,6 +65,19 @@ def test_sizes_and_orientations_are_those_of_pillow(images: Path) -> None:
     assert image_facts(images, ["grey.png"]) == [ImageFacts(7, 5)]
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("ending", ["tif", "png", "webp"])
+def test_other_formats_have_the_facts_of_a_jpeg(images: Path, ending: str, compression: str | None) -> None:
+    more = {} if compression is None or ending != "tif" else {"compression": compression}
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.effect_noise((40, 30), 50).save(images / f"{orientation}.{ending}", exif=exif, **more)
+    names = [f"{orientation}.{ending}" for orientation in range(1, 9)]
+    assert image_facts(images, names) == image_facts(images, PATHS)
+    assert image_facts(images, PATHS) == [ImageFacts(40, 30, orientation) for orientation in range(1, 9)]
+
+
 def test_what_cannot_be_decoded_says_why(images: Path) -> None:
     for _ in range(2):
         cut, text, missing, folder = image_facts(images, ["cut.jpg", "text.jpg", "none.jpg", "."])
