@@ -81,6 +81,8 @@ def pretrain(
     for line in (*source.remarks(), *framework.remarks(len(source))) if is_main else ():
         say(line)
     trainer = Trainer(config, framework, source, accelerator)
+    for line in trainer.remarks() if is_main else ():
+        say(line)
     monitor = None
     if config.knn_every:
         monitor = KnnMonitor(dataset, trainer.views.preprocessing, accelerator.device)

@@ -54,10 +54,12 @@ class Framework(nn.Module, ABC):
 
     Attributes:
         Settings: the typed settings that a recipe fills.
+        negatives_in_pass: embeddings are compared with the others that pass together with them.
         backbone: the headless encoder that is kept when the run is finished.
     """
 
     Settings: ClassVar[type[FrameworkSettings]]
+    negatives_in_pass: ClassVar[bool] = False
     backbone: nn.Module
 
     @abstractmethod

@@ -15,10 +15,13 @@ TRUST = 1e-3  # LARS's trust coefficient, as in the code of SimCLR and of BYOL
 
 
 def learning_rate(step: int, steps_per_epoch: int, epochs: int, settings: OptimiserSettings) -> float:
-    """Return the learning rate of step `step` (from 0): linear warm-up, then half a cosine to zero."""
+    """Return the learning rate of step `step` (from 0): linear warm-up, then half a cosine to zero.
+
+    A warm-up that ends within a step has reached the peak in that step.
+    """
     warmup, total = settings.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
     if step < warmup:
-        return settings.lr * (step + 1) / warmup if warmup > 1 else settings.lr
+        return settings.lr * min(1.0, (step + 1) / warmup)
     progress = (step - warmup) / max(1.0, total - warmup)
     return settings.lr * 0.5 * (1 + math.cos(math.pi * progress))
 

@@ -227,6 +227,16 @@ class Trainer:
             "precision": "fp32" if self.accelerator.mixed_precision == "no" else self.config.precision,
         }
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line where an embedding has fewer negatives in accumulated parts than in a whole batch."""
+        parts, batch = self.config.accumulation, self.config.batch_size
+        if parts == 1 or not self.framework.negatives_in_pass:
+            return ()
+        return (
+            f"each embedding is compared with {2 * batch // parts - 1} others, those of one of {parts} "
+            f"accumulated parts, and not with {2 * batch - 1} as in a whole batch of {batch}",
+        )
+
     def state_bytes(self) -> int:
         """Return about how large a saved state is: the framework, and two moments per parameter."""
         tensors: int = sum(tensor.nbytes for tensor in self.framework.state_dict().values())

@@ -17,6 +17,8 @@ from mmbench.errors import UserError
 from mmbench.files import safe_name
 from mmbench.record_fields import recordable
 
+COMPUTED_STEP = 0.005
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -112,8 +114,11 @@ class ModuleEncoder(nn.Module):
 
     @property
     def identity(self) -> str:
-        """SHA-256 of the class and of every tensor's name, shape and bytes."""
-        return tensors_digest(type(self.module).__qualname__.encode(), self.module.state_dict())
+        """SHA-256 of the class, of all tensors with their names, and of what `computed_by` returns."""
+        computed = computed_by(self.module, self.preprocessing.image_size)
+        return tensors_digest(
+            f"{type(self.module).__qualname__}{computed}".encode(), self.module.state_dict()
+        )
 
     def encode(self, images: Tensor) -> Tensor:
         """Return features (N, C): what a timm model gives to its classifier, the output of other modules."""
@@ -135,6 +140,28 @@ class ModuleEncoder(nn.Module):
                 f"{self.name} takes no images of {width} x {height} px ({str(error).splitlines()[0]}); build "
                 "it for any size, such as by timm's dynamic_img_size=True, or set the protocol's size"
             ) from None
+
+
+@torch.no_grad()
+def computed_by(module: nn.Module, size: int) -> list[int]:
+    """Return what tells modules apart whose tensors are equal, such as by their pooling or activation.
+
+    These are the size of the features of two random images and four random sums of each, in steps of half a
+    percent, so that other processors and threads find the same. Nothing is returned for a module that takes
+    no such images on the CPU in float32, or that gives other features each time.
+    """
+    network, generator = copy.deepcopy(module).cpu().float().eval(), torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, size, size, generator=generator)
+    try:
+        first, second = (_features(network, images).double().reshape(2, -1) for _ in range(2))
+    except Exception:  # whatever modules of others raise; a task that uses them says it
+        return []
+    if not torch.equal(first, second) or not first.isfinite().all():
+        return []
+    mean = first.abs().mean().clamp_min(torch.finfo(torch.float32).tiny)
+    signs = torch.randint(0, 2, (first.shape[1], 4), generator=generator).double() * 2 - 1
+    sums = first @ signs / (mean * first.shape[1] ** 0.5)
+    return [round(value / COMPUTED_STEP) for value in (float(mean.log()), *sums.flatten().tolist())]
 
 
 def patched(network: nn.Module) -> bool:
@@ -181,18 +208,19 @@ def _features(module: nn.Module, images: Tensor) -> Tensor:
 
 def model_of_encoder(encoder: Encoder) -> EncodedModel:
     """Return an encoder as tasks take it, with a card that names it."""
+    identity = encoder.identity
     card = ModelCard(
         arm=safe_name(encoder.name),
         arch=recordable(encoder.name),
         preprocessing=encoder.preprocessing,
         source_format="encoder",
-        source_sha256=hashlib.sha256(encoder.identity.encode()).hexdigest(),
+        source_sha256=hashlib.sha256(identity.encode()).hexdigest(),
         origins={"source_sha256": "of the encoder's identity", "preprocessing": "the encoder's own"},
     )
     tensors: dict[str, Tensor] = {}
     if isinstance(encoder, nn.Module):  # so that a run proves that they stay as they are
         tensors = {f"encoder.{name}": tensor.clone() for name, tensor in encoder.state_dict().items()}
-    return EncodedModel(f"encoder {encoder.identity}", tensors, card, encoder=encoder)
+    return EncodedModel(f"encoder {identity}", tensors, card, encoder=encoder)
 
 
 def model_of_module(
@@ -221,7 +249,8 @@ def model_of_module(
                 "preprocessing=mmbench.Preprocessing(mean=..., std=..., image_size=...)"
             )
         preprocessing = _of_timm(module)
-    source = {"source_format": "timm", "source_sha256": ModuleEncoder(module, arch, preprocessing).identity}
+    digest = tensors_digest(type(module).__qualname__.encode(), module.state_dict())
+    source = {"source_format": "timm", "source_sha256": digest}
     origins = {"source_sha256": "of the tensors in memory", "arch": "the model's own configuration"}
     called = arch or type(module).__name__
     card = ModelCard(

@@ -32,6 +32,7 @@ class Simclr(Framework):
     """Both views go through the one encoder and take a gradient; the loss is symmetric in them."""
 
     Settings: ClassVar[type[FrameworkSettings]] = SimclrSettings
+    negatives_in_pass: ClassVar[bool] = True
 
     def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
         super().__init__(backbone, settings)

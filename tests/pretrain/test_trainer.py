@@ -44,6 +44,26 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert 0 < rates[-1] < settings.lr / 500
 
 
+@pytest.mark.parametrize("warmup", [0.0129, 0.2, 0.5, 1.3, 2.0])
+@pytest.mark.parametrize("steps", [3, 7, 78])
+def test_a_fractional_warm_up_rises_to_the_peak_and_not_above(warmup: float, steps: int) -> None:
+    settings = small().optimiser.model_copy(update={"warmup_epochs": warmup})
+    rates = [learning_rate(step, steps, 5, settings) for step in range(5 * steps)]
+    rising = [rate for step, rate in enumerate(rates) if step < warmup * steps]
+    assert rising == [settings.lr * min(1, (step + 1) / (warmup * steps)) for step in range(len(rising))]
+    assert max(rates) <= settings.lr and rates[len(rising) :] == sorted(rates[len(rising) :], reverse=True)
+
+
+def test_fewer_negatives_of_accumulated_parts_are_said(tiny: Dataset) -> None:
+    def said(method: str, *settings: str) -> tuple[str, ...]:
+        chosen = resolve_config(method, epochs=1, device="cpu", overrides=("batch_size=16", *settings))
+        return make_trainer(chosen, tiny).remarks()
+
+    (line,) = said("simclr", "accumulation=2")  # of 8 images, both views but the one itself
+    assert "compared with 15 others" in line and "not with 31" in line
+    assert said("simclr") == said("moco", "accumulation=2") == ()
+
+
 def test_an_accumulated_step_is_the_mean_of_its_parts(tiny: Dataset) -> None:
     """Against a loop: SimCLR, plain SGD, two parts of 8, each with batch statistics of its own."""
     sgd = ("optimiser.name=sgd", "optimiser.momentum=0", "optimiser.weight_decay=0", "precision=fp32")

@@ -17,7 +17,7 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.preprocessing import Preprocess
-from mmbench.transfer.encoder import model_of_module
+from mmbench.transfer.encoder import computed_by, model_of_module
 
 PLAIN = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=16)
 
@@ -105,6 +105,60 @@ def test_another_identity_is_another_record_and_other_features(gratings: Dataset
     again = mmbench.evaluate(Means(), "knn", gratings, **arguments)
     assert first == again and first[0].metrics != other[0].metrics
     assert len(list((tmp_path / "bank").glob("*.npy"))) == 4  # train and test of both
+
+
+class Pooled(nn.Module):
+    """A convolution with one of two poolings, which have no tensors."""
+
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.pooling = nn.Conv2d(3, 32, 5, stride=2), pooling
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.convolution(images).relu()
+        return maps.amax(dim=(2, 3)) if self.pooling == "max" else maps.mean(dim=(2, 3))
+
+
+def test_modules_of_equal_tensors_that_compute_something_else(gratings: Dataset, tmp_path: Path) -> None:
+    """They share neither features nor records, also under one name."""
+    arguments: dict[str, Any] = {"name": "pooled", "preprocessing": PLAIN, "device": "cpu"}
+    found = {}
+    for pooling in ("mean", "max"):
+        network = Pooled(pooling)
+        (result,) = mmbench.evaluate(
+            network, "knn", gratings, out=tmp_path / "results", bank=tmp_path / "bank", **arguments
+        )
+        with torch.no_grad():
+            features = {split: network(central(gratings, split)) for split in ("train", "test")}
+        assert result.metrics["top1"].value == pytest.approx(expected_knn(features, gratings))
+        found[pooling] = result.weights_sha256
+    assert found["mean"] != found["max"]
+    (again,) = mmbench.evaluate(Pooled("max"), "knn", gratings, out=tmp_path / "results", **arguments)
+    assert again.weights_sha256 == found["max"]
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_what_a_module_computes_is_found_alike_with_other_threads(activation: str) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("resnet10t", num_classes=0, act_layer=activation)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(computed_by(network, 64))
+    torch.set_num_threads(before)
+    assert found[0] == found[1] and len(found[0]) == 9
+    torch.manual_seed(0)
+    assert found[0] != computed_by(timm.create_model("resnet10t", num_classes=0), 64)
+
+
+def test_modules_that_cannot_be_asked_what_they_compute() -> None:
+    class Noisy(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.rand(len(images), 4)
+
+    assert computed_by(Noisy(), 16) == computed_by(nn.Linear(7, 2), 16) == []
 
 
 def test_a_module_is_measured_in_evaluation_mode_and_left_as_it_is(gratings: Dataset, tmp_path: Path) -> None:
