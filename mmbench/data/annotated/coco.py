@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.data.annotated.coco_entries import read_entries
-from mmbench.data.annotated.coco_json import CocoContent, file_names, found_classes, labels_of, read_content
+from mmbench.data.annotated.coco_json import (
+    CocoContent,
+    file_names,
+    found_classes,
+    labels_of,
+    plain_id,
+    read_content,
+)
 from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
 from mmbench.data.annotated.coco_paths import ImagePaths, Listing
 from mmbench.data.annotated.findings import Findings
@@ -119,6 +126,10 @@ def read_coco(
             "",
             name,
         )
+    for category in content.categories:
+        if len(set(map(plain_id, category.ids))) > 1:
+            one, many = "category name with several ids", "category names with several ids"
+            findings.add(one, many, "converted", "one class each", category.name)
     collected = gc.isenabled()
     gc.disable()  # see `coco_json`
     try:

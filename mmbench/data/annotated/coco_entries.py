@@ -10,6 +10,8 @@ from mmbench.data.annotated.coco_json import CocoContent, Ids
 from mmbench.data.annotated.findings import Findings
 from mmbench.errors import shown
 
+# What of an annotation is read.
+OF_OBJECTS = ("category_id", "bbox", "segmentation", "iscrowd", "area", "keypoints", "ignore", "difficult")
 Entries = Sequence[Mapping[str, Any]]
 # From a file name: the path of the image below the root, and whether it is where the name says.
 Find = Callable[[str], tuple[str, bool]]
@@ -173,4 +175,4 @@ def _once_each(entries: Sequence[Entry], findings: Findings) -> list[Entry]:
 
 
 def _objects(entry: Entry) -> list[str]:
-    return sorted(repr((item.get("category_id"), item.get("bbox"))) for item in entry.annotations)
+    return sorted(repr([item.get(key) for key in OF_OBJECTS]) for item in entry.annotations)

@@ -26,11 +26,13 @@ class Mask:
     Attributes:
         segmentation: polygons or compressed RLE; None if there is no mask.
         lost: number of polygons with fewer than three corners, which are not masks.
+        outside: number of polygons that lie wholly outside the image.
         problem: why the mask cannot be used, "" if it can or if there is none.
     """
 
     segmentation: Segmentation | None = None
     lost: int = 0
+    outside: int = 0
     problem: str = ""
 
 
@@ -60,7 +62,16 @@ def read_mask(stated: Any, width: int, height: int) -> Mask:
             return Mask(problem="polygons with numbers that are not finite")
     except TypeError:
         return Mask(problem="polygons that are not numbers")
-    return Mask(polygons or None, lost)
+    inside = [polygon for polygon in polygons if _reaches(polygon, width, height)]
+    return Mask(inside or None, lost, len(polygons) - len(inside))
+
+
+def _reaches(polygon: Sequence[float], width: int, height: int) -> bool:
+    """Return whether a polygon may cover a part of its image: it does not lie beside one of its edges."""
+    if 0 <= polygon[0] < width and 0 <= polygon[1] < height:  # nearly always, and quick
+        return True
+    across, down = polygon[0::2], polygon[1::2]
+    return max(across) > 0 and min(across) < width and max(down) > 0 and min(down) < height
 
 
 def _run_lengths(stated: dict[str, Any], width: int, height: int) -> Mask:

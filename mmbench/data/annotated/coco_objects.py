@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,15 @@ from mmbench.data.annotated.coco_masks import mask_area, mask_box, read_mask
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.frames import Frame, frame_of
 from mmbench.data.annotated.image_files import ImageFacts
+from mmbench.data.annotated.split_checks import add_repeats
 from mmbench.data.annotated.types import AnnotatedImage, Box, Instance, Segmentation
 from mmbench.errors import shown
 
 Annotation = Mapping[str, Any]
+FLAGS = {
+    **dict.fromkeys(("0", "0.0", "false", "no", "none", "null", ""), False),
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+}
 FEWEST = 3  # boxes from which the meaning of their numbers is judged
 
 
@@ -49,19 +55,8 @@ class ObjectReader:
             for annotation, box in zip(entry.annotations, stated, strict=True)
         ]
         kept = tuple(instance for instance in instances if instance is not None)
-        self._repeats(kept, entry.path)
+        add_repeats(kept, self._findings, entry.path)
         return AnnotatedImage(entry.path, entry.name, frame.width, frame.height, kept, frame.apply_exif)
-
-    def _repeats(self, instances: Sequence[Instance], place: str) -> None:
-        different = {(instance.label, instance.box, instance.crowd) for instance in instances}
-        for _ in range(len(instances) - len(different)):
-            self._findings.add(
-                "object that repeats another one exactly",
-                "objects that repeat others exactly",
-                "kept",
-                "each counts in evaluation",
-                place,
-            )
 
     def finish(self) -> None:
         """Add findings about all boxes together."""
@@ -113,7 +108,7 @@ class ObjectReader:
         label = self._label(annotation, place)
         if label is None:
             return None
-        crowd = _flag(annotation.get("iscrowd"))
+        crowd = self._flag(annotation, "iscrowd", place)
         segmentation = self._mask(annotation, crowd, frame, place)
         if box is None and segmentation is not None:
             box = mask_box(segmentation, frame.width, frame.height)
@@ -140,8 +135,8 @@ class ObjectReader:
             self._convert(
                 "object without iscrowd", "objects without iscrowd", "read as single objects", place
             )
-        difficult = _flag(annotation.get("ignore")) or _flag(annotation.get("difficult"))
-        if difficult:
+        difficult = [self._flag(annotation, key, place) for key in ("ignore", "difficult")]
+        if any(difficult):
             self._convert(
                 "object marked to be ignored",
                 "objects marked to be ignored",
@@ -150,7 +145,7 @@ class ObjectReader:
             )
         area = self._area(annotation, cleaned, box, segmentation, frame, place)
         keypoints = self._points(annotation, place) if self._keypoints else None
-        return Instance(label, cleaned, area, crowd, difficult, segmentation, keypoints)
+        return Instance(label, cleaned, area, crowd, any(difficult), segmentation, keypoints)
 
     def _label(self, annotation: Annotation, place: str) -> int | None:
         stated = annotation.get("category_id")
@@ -180,6 +175,9 @@ class ObjectReader:
                 "",
                 place,
             )
+        for _ in range(mask.outside):
+            one, many = "polygon outside its image", "polygons outside their images"
+            self._findings.add(one, many, "dropped", "", place)
         if mask.segmentation is None and not mask.problem:
             self._findings.add(
                 "object with an empty mask",
@@ -229,16 +227,24 @@ class ObjectReader:
             return None
         return points
 
+    def _flag(self, annotation: Annotation, key: str, place: str) -> bool:
+        """Return a flag, which may be stored as a number or as text."""
+        value = annotation.get(key, 0)
+        if value == 0 or value is None:
+            return False
+        known = FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+        if isinstance(value, int | float) and math.isfinite(value):
+            known = True
+        if known is None:
+            one, many = f"object whose {key} is not 0 or 1", f"objects whose {key} is not 0 or 1"
+            self._refuse(one, many, "correct them", f"{shown(value)} in {place}")
+        return bool(known)
+
     def _convert(self, one: str, many: str, remedy: str, place: str) -> None:
         self._findings.add(one, many, "converted", remedy, place)
 
     def _refuse(self, one: str, many: str, remedy: str, place: str) -> None:
         self._findings.add(one, many, "refused", remedy, place)
-
-
-def _flag(value: Any) -> bool:
-    """Return a flag that may be stored as a number or as text."""
-    return value not in (None, 0, "0", "", "false", "False")
 
 
 def read_objects(

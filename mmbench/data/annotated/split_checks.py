@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mmbench.data.annotated.findings import Findings
-from mmbench.data.annotated.types import AnnotatedImage
+from mmbench.data.annotated.types import AnnotatedImage, Instance
 from mmbench.errors import UserError
 
 
@@ -39,6 +39,24 @@ def check_objects(images: Sequence[AnnotatedImage], classes: Sequence[str], find
     for label, name in enumerate(classes):
         if counted and label not in counted:
             findings.add("class without any object", "classes without any object", "kept", "", name)
+
+
+def add_repeats(instances: Sequence[Instance], findings: Findings, place: str) -> None:
+    """Add findings about objects of one image that repeat others exactly.
+
+    Args:
+        place: the name of the image.
+    """
+    if len({(instance.label, instance.box) for instance in instances}) == len(instances):
+        return
+    for _ in range(len(instances) - len(set(map(repr, instances)))):
+        findings.add(
+            "object that repeats another one exactly",
+            "objects that repeat others exactly",
+            "kept",
+            "each counts in evaluation",
+            place,
+        )
 
 
 def require_distinct(names: Iterable[str], where: str = "") -> None:

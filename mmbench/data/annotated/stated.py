@@ -14,6 +14,7 @@ from mmbench.data.annotated.cleaning import box_area, clean
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.frames import Frame, frame_of
 from mmbench.data.annotated.image_files import image_facts
+from mmbench.data.annotated.split_checks import add_repeats
 from mmbench.data.annotated.types import AnnotatedImage, Box, Instance
 
 
@@ -90,6 +91,7 @@ def _image(image: StatedImage, frame: Frame, findings: Findings) -> AnnotatedIma
         instances.append(
             Instance(thing.label, box, area, difficult=thing.difficult, segmentation=outlines or None)
         )
+    add_repeats(instances, findings, image.path)
     return AnnotatedImage(
         image.path, image.name, frame.width, frame.height, tuple(instances), apply_exif=frame.apply_exif
     )

@@ -387,7 +387,7 @@ def test_a_turned_tiff_annotated_as_stored_is_not_turned(own: Own) -> None:
     def change(content: Content) -> None:
         content["images"][0].update(file_name="a.tif", width=30, height=20)
         for box in content["annotations"][:2]:
-            box.update(bbox=[2, 3, 25, 10], area=250)
+            box.update(bbox=[2, 3, 25, 10], area=250, segmentation=[[2, 3, 27, 3, 27, 13, 2, 13]])
 
     own.change("train", change)
     (line,) = [finding.line() for finding in own.data().split("train").findings]
@@ -620,7 +620,8 @@ def test_one_name_with_two_ids_is_one_class(own: Own) -> None:
         content["annotations"][0]["category_id"] = 77
 
     own.change("train", change)
-    assert own.lines() == [] and own.lines(None) == []
+    line = "train: 1 category name with several ids (cat) converted: one class each"
+    assert own.lines() == [line] and own.lines(None) == [line]
 
 
 def test_one_id_with_two_names_is_refused(own: Own) -> None:
@@ -662,6 +663,60 @@ def test_an_image_listed_twice(own: Own) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "other", [{"segmentation": [[10, 0, 40, 0, 10, 20]]}, {"iscrowd": 1}, {"ignore": 1}, {"area": 5}]
+)
+def test_an_image_listed_twice_with_other_masks_or_flags(own: Own, other: dict[str, Any]) -> None:
+    def again(content: Content) -> None:
+        content["images"].append({**content["images"][1], "id": 50})
+        content["annotations"].append({**content["annotations"][2], **other, "id": 50, "image_id": 50})
+
+    own.change("train", again)
+    assert "1 image listed twice with different objects (images/train/b.png) refused" in own.refusal("train")
+
+
+@pytest.mark.parametrize("key", ["iscrowd", "ignore"])
+def test_flags_as_text(own: Own, key: str) -> None:
+    values = ["FALSE", "0.0", " no", "False ", "0", 0.0, None]
+    for value in values:
+        own.each_box(lambda box, value=value: box.update({key: value}), "train")  # type: ignore[misc]
+        assert own.lines() == []
+    for value in ("TRUE", "1.0", "yes", 1, True):
+        own.each_box(lambda box, value=value: box.update({key: value if box["id"] == 1 else 0}), "train")  # type: ignore[misc]
+        (line,) = own.lines()
+        assert ("crowd region" if key == "iscrowd" else "marked to be ignored") in line
+    for value in ("maybe", [1], float("nan")):
+        own.each_box(lambda box, value=value: box.update({key: value if box["id"] == 1 else 0}), "train")  # type: ignore[misc]
+        assert f"1 object whose {key} is not 0 or 1 (" in own.refusal("train")
+
+
+def test_polygons_outside_the_image(own: Own) -> None:
+    far = [[500, 600, 520, 600, 520, 620], [-20, 4, -5, 4, -5, 10], [4, 64, 20, 64, 20, 90]]
+    own.each_box(lambda box: box.update(segmentation=far) if box["id"] == 1 else None, "test")
+    own.each_box(lambda box: box["segmentation"].append(far[1]) if box["id"] == 2 else None, "test")
+    across = [-30, -30, 120, -30, -30, 120]  # around the image, with no corner in it
+    own.each_box(lambda box: box.update(segmentation=[across]) if box["id"] == 3 else None, "test")
+    assert own.lines() == [
+        "test: 4 polygons outside their images (images/test/e.png) dropped",
+        "test: 1 object with an empty mask (images/test/e.png) kept: the box is used, and a run with masks "
+        "refuses it",
+    ]
+    images = own.data().split("test").images
+    assert images[0].instances[0].segmentation is None
+    assert images[0].instances[1].segmentation == [[30, 8, 52, 8, 52, 34, 30, 34]]
+    assert images[1].instances[0].segmentation == [across]
+
+
+def test_one_box_with_two_masks_is_no_repeat(own: Own) -> None:
+    def again(content: Content) -> None:
+        other = {"segmentation": [[5, 6, 25, 6, 25, 26]], "id": 9}
+        content["annotations"].append({**content["annotations"][0], **other})
+
+    own.change("test", again)
+    own.truth["test"]["images/test/e.png"].append(own.truth["test"]["images/test/e.png"][0])
+    assert own.lines() == []
+
+
 def test_very_small_images_and_pixel_formats(own: Own) -> None:
     folder = own.root / "images" / "train"
     Image.new("RGB", (2, 3)).save(folder / "a.png")
@@ -672,7 +727,7 @@ def test_very_small_images_and_pixel_formats(own: Own) -> None:
     def change(content: Content) -> None:
         content["images"][0].update(width=2, height=3)
         for box in content["annotations"][:2]:
-            box.update(bbox=[0, 0, 1, 2], area=2)
+            box.update(bbox=[0, 0, 1, 2], area=2, segmentation=[[0, 0, 1, 0, 1, 2, 0, 2]])
 
     own.change("train", change)
     own.truth["train"]["images/train/a.png"] = [(0, (0.0, 0.0, 1.0, 2.0)), (1, (0.0, 0.0, 1.0, 2.0))]

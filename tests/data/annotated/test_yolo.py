@@ -364,3 +364,13 @@ def test_label_files_of_a_split_without_images_are_left_out_and_counted(root: Pa
     assert any(
         line.startswith("left out: 3 label files without images (labels/test/val-0000") for line in remarks
     )
+
+
+def test_lines_that_repeat_others_are_said(root: Path) -> None:
+    label(root, "val/val-0001.txt", "0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n1 .5 .5 .1 .1\n")
+    split = data_in(root).split("val")
+    assert len(split.images[1].instances) == 3
+    assert (
+        "val: 1 object that repeats another one exactly (images/val/val-0001.png) kept: each counts in "
+        "evaluation"
+    ) in lines(split)
