@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.split_checks import require_distinct
+from mmbench.data.label_maps.own_class_lines import Listed, classes_of_lines, text_of, valid_colour
 from mmbench.data.label_maps.types import IGNORED, Colour, Stated
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
@@ -21,28 +22,6 @@ NAME = ("name", "class", "classname", "label", "title", "category")
 VALUE = ("value", "pixelvalue", "id", "index", "labelid", "trainid")
 LISTS = ("classes", "labels", "categories")
 CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
-# "cat:255,0,0::" (CVAT), "255 0 0 cat" (CamVid), "cat 255 0 0", "cat,255,0,0"
-COLOUR = r"(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\s,]+(?P<blue>\d{1,3})"
-LINES = (
-    re.compile(rf"(?P<name>[^:]+):\s*{COLOUR}\s*(?::.*)?"),
-    re.compile(rf"{COLOUR}[\s,]+(?P<name>.*\S)"),
-    re.compile(rf"(?P<name>.*?[^\s,])[\s,]+{COLOUR}"),
-)
-NUMBERED = re.compile(r"(?P<value>\d+)\s*[:,;\s]\s*(?P<name>.*\S)")
-VALUED = re.compile(r"(?P<name>[^:]*[^:\s])\s*:\s*(?P<value>\d+)\s*(?::.*)?")  # "cat: 1"
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A class as a file lists it.
-
-    Attributes:
-        value: in the label maps; None where the place in the list is meant.
-    """
-
-    name: str
-    colour: Colour | None = None
-    value: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,69 +109,8 @@ def _in_order(path: Path, found: Sequence[Listed]) -> Sequence[Listed]:
     return in_order
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
-
-
-def _of_lines(path: Path) -> list[Listed]:
-    lines = [" ".join(line.split()) for line in _text(path).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    for form in LINES:
-        matches = [form.fullmatch(line) for line in lines]
-        if lines and all(matches):
-            return [
-                Listed(match["name"].strip(), _colour(path, match)) for match in matches if match is not None
-            ]
-    numbered = [NUMBERED.fullmatch(line) for line in lines]
-    if len(lines) > 1 and all(numbered):
-        found = [Listed(match["name"], value=int(match["value"])) for match in numbered if match]
-        # Names may begin with numbers, such as "20 mph", but not with "20:".
-        if min(item.value or 0 for item in found) < 2 or all(re.match(r"\d+ ?:", line) for line in lines):
-            return found
-    return _of_values(path, lines)
-
-
-def _of_values(path: Path, lines: Sequence[str]) -> list[Listed]:
-    """Return the classes of lines such as "cat: 1", or of names alone.
-
-    Raises:
-        UserError: some lines have a value and others not, or two have the same.
-    """
-    matches = [VALUED.fullmatch(line) for line in lines]
-    if not any(matches):
-        return [Listed(line.partition(":")[0].strip()) for line in lines]
-    known: dict[int, str] = {}
-    for line, match in zip(lines, matches, strict=True):
-        if match is None:
-            raise UserError(
-                f"{printable(path)}: the line {printable(line)} has no value, where others do; add it"
-            )
-        if (value := int(match["value"])) in known:
-            raise UserError(
-                f"{printable(path)} gives {listed([known[value], match['name']])} the value {value}; every "
-                "class needs its own"
-            )
-        known[value] = match["name"]
-    return [Listed(name, value=value) for value, name in known.items()]
-
-
-def _colour(path: Path, match: re.Match[str]) -> Colour:
-    return _valid(path, (int(match["red"]), int(match["green"]), int(match["blue"])))
-
-
-def _valid(path: Path, colour: Colour) -> Colour:
-    if not all(0 <= channel <= 255 for channel in colour):
-        raise UserError(f"{printable(path)} has the colour {colour}; channels are 0 to 255")
-    return colour
-
-
 def _of_table(path: Path) -> list[Listed]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(_text(path).splitlines()) if any(row)]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text_of(path).splitlines()) if any(row)]
     heads = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in rows[0]] if rows else []
     name = next((heads.index(word) for word in NAME if word in heads), None)
     if name is None:
@@ -206,7 +124,7 @@ def _of_table(path: Path) -> list[Listed]:
                 None if None in places else tuple(int(row[place]) for place in places if place is not None)
             )
             number = None if value is None else int(row[value])
-            found.append(Listed(row[name], None if colour is None else _valid(path, colour), number))  # type: ignore[arg-type]
+            found.append(Listed(row[name], None if colour is None else valid_colour(path, colour), number))  # type: ignore[arg-type]
         except (IndexError, ValueError):
             raise UserError(
                 f"{printable(path)}: the line {printable(','.join(row))} is not like the first, "
@@ -217,7 +135,7 @@ def _of_table(path: Path) -> list[Listed]:
 
 def _of_json(path: Path) -> list[Listed]:
     try:
-        content = json.loads(_text(path))
+        content = json.loads(text_of(path))
     except ValueError as error:
         raise UserError(f"{printable(path)} is not valid JSON ({error})") from None
     palette: Any = None
@@ -264,21 +182,21 @@ def _json_colour(path: Path, value: object) -> Colour:
         number = int(value[1:], 16)
         return number >> 16, number >> 8 & 255, number & 255
     if isinstance(value, list) and len(value) == 3 and all(type(channel) is int for channel in value):
-        return _valid(path, (value[0], value[1], value[2]))
+        return valid_colour(path, (value[0], value[1], value[2]))
     raise UserError(
         f"{printable(path)}: {printable(json.dumps(value))[:80]} is not a colour; write [255, 0, 0]"
     )
 
 
 READERS: Mapping[str, Callable[[Path], list[Listed]]] = {
-    "labelmap.txt": _of_lines,
-    "label_colors.txt": _of_lines,
+    "labelmap.txt": classes_of_lines,
+    "label_colors.txt": classes_of_lines,
     "class_dict.csv": _of_table,
     "_classes.csv": _of_table,
     "classes.csv": _of_table,
     "meta.json": _of_json,
     "classes.json": _of_json,
-    "classes.txt": _of_lines,
-    "class_names.txt": _of_lines,
-    "labels.txt": _of_lines,
+    "classes.txt": classes_of_lines,
+    "class_names.txt": classes_of_lines,
+    "labels.txt": classes_of_lines,
 }

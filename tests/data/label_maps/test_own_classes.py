@@ -109,6 +109,7 @@ def test_classes_are_counted_where_no_file_lists_them(tmp_path: Path) -> None:
     [
         "green: 2\nbackground: 0\nblue: 3\nred: 1\n",
         "green : 2\nblue :3:\nred:1::\n",  # no background
+        "green,2\nbackground, 0\nblue;3\nred ; 1\n",
         "void: 255\ngreen: 2\nbackground: 0\nblue: 3\nred: 1\n",
         "2: green\n0: background\n3: blue\n1: red\n255: void\n",
     ],
@@ -121,6 +122,20 @@ def test_values_of_names_in_any_order(tmp_path: Path, name: str, content: str) -
     said = f"'void' in {name} is no class, as value 255 is ignored" in data.remarks
     assert said == ("void" in content)
     require_truth(data)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("stage 1", "stage 2", "stage 3", "stage 4"),
+        ("road", "level 2", "level 3", "level 1"),
+        ("cars, 4", "a, b", "c", "d"),
+    ],
+)
+def test_names_that_end_with_numbers(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = write_plain(tmp_path, TRUTH)
+    write_classes(root / "classes.txt", names)
+    assert maps_of(root).classes == names
 
 
 @pytest.mark.parametrize("folder", ["masks", "masks/train", "images/train", "train"])
@@ -155,6 +170,7 @@ def test_more_files_than_one(tmp_path: Path) -> None:
         ("_classes.csv", "Pixel Value,Class\n0,a\n5,b\n", "do not count from 0 or 1; list every value"),
         ("classes.txt", "a: 0\nb\nc: 2\n", "the line b has no value, where others do; add it"),
         ("classes.txt", "a: 0\nb: 1\nc: 1\n", "gives b, c the value 1; every class needs its own"),
+        ("classes.txt", "a 2\nb 0\nc 1\n", r"unclear whether .* \(such as a 2\); write 'name: 0'"),
         ("classes.txt", "a: 0\nb: 2\n", r"\(0, 2\) do not count from 0 or 1; list every value"),
         ("classes.txt", "2: a\n3: b\n", r"\(2, 3\) do not count from 0 or 1; list every value"),
         ("classes.txt", "void: 255\n", "names no class"),
