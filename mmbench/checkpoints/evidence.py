@@ -33,6 +33,7 @@ class Evidence:
         channels: order of the colours.
         early_stride: whether blocks stride in their first 1 x 1 convolution.
         normalisation_origin, stride_origin: phrases that say where these came from.
+        conflict: a phrase, where the file says two things of its images; then it is not used for them.
     """
 
     mean: Triple | None = None
@@ -41,6 +42,7 @@ class Evidence:
     early_stride: bool | None = None
     normalisation_origin: str = ""
     stride_origin: str = ""
+    conflict: str = ""
 
     @property
     def like_caffe(self) -> bool:
@@ -66,13 +68,15 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
     if facts is not None and facts.backbone is not None and "ResNet" in str(facts.backbone.get("type", "")):
         style = str(facts.backbone.get("style", "pytorch"))
         early, origin = style == "caffe", f"style='{style}' in the configuration inside the file"
+    if facts is not None and facts.conflict:
+        return Evidence(early_stride=early, stride_origin=origin, conflict=facts.conflict)
     if facts is not None and facts.mean is not None and facts.std is not None:
         said = "" if facts.to_rgb is None else f", to_rgb={facts.to_rgb}"
         return Evidence(
             *_scaled(facts.mean, facts.std),
             channels=None if facts.to_rgb is None else "rgb" if facts.to_rgb else "bgr",
             early_stride=early,
-            normalisation_origin=f"mean, std{said} in the configuration inside the file",
+            normalisation_origin=f"mean, std{said} of {facts.place} in the configuration inside the file",
             stride_origin=origin,
         )
     pixels = _pixel_statistics(stored)
@@ -80,7 +84,10 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
         return Evidence(early_stride=early, stride_origin=origin)
     (mean_name, mean), (std_name, std) = pixels
     scaled_mean, scaled_std = _scaled(mean, std)
-    channels = order_of(mean)
+    # Libraries that keep 0 to 255 and load BGR, as Detectron2 does by default, write a mean of 0 too.
+    kept = max(std) > 1 or (max(mean) == 0 and max(std) == 1)
+    equal = mean_name.endswith("pixel_mean") and min(mean) == max(mean)
+    channels = None if max(mean) <= 1 and (kept or equal) else order_of(mean)
     words = f"{mean_name} and {std_name} in the file"
     if channels is not None and min(mean) != max(mean):
         words += f", whose order is {channels.upper()}"

@@ -7,13 +7,13 @@ never executed, and only literals, `dict(...)` calls and names assigned above ar
 from __future__ import annotations
 
 import ast
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.checkpoints.openmmlab_images import MAX_DEPTH, Triple, dicts, normalisation_in
+
 MAX_CHARACTERS = 2_000_000
-MAX_DEPTH = 40
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class OpenMMLabFacts:
         mean, std: of an image of 0 to 255, in the order of `to_rgb`.
         to_rgb: whether images, which the libraries load as BGR, become RGB before.
         backbone: the settings of the backbone.
+        place: which part of the configuration says mean and std.
+        conflict: a phrase, where parts that count disagree on images; then mean and std are None.
     """
 
-    mean: tuple[float, float, float] | None
-    std: tuple[float, float, float] | None
+    mean: Triple | None
+    std: Triple | None
     to_rgb: bool | None
     backbone: Mapping[str, Any] | None
+    place: str = ""
+    conflict: str = ""
 
 
 def facts_in(meta: Any) -> OpenMMLabFacts | None:
@@ -40,11 +44,26 @@ def facts_in(meta: Any) -> OpenMMLabFacts | None:
     settings = settings_in(text) if isinstance(text, str) else text if isinstance(text, dict) else None
     if settings is None:
         return None
-    mean, std, to_rgb = _normalisation(settings)
-    backbone = next((d["backbone"] for d in _dicts(settings) if isinstance(d.get("backbone"), dict)), None)
-    if mean is None and backbone is None:
+    images, backbone = normalisation_in(settings), _backbone(settings)
+    if images is None and backbone is None:
         return None
-    return OpenMMLabFacts(mean, std, to_rgb, backbone)
+    if images is None or isinstance(images, str):
+        return OpenMMLabFacts(None, None, None, backbone, conflict=images or "")
+    return OpenMMLabFacts(images.mean, images.std, images.to_rgb, backbone, images.place)
+
+
+def _backbone(settings: dict[str, Any]) -> Mapping[str, Any] | None:
+    """Return the settings of the model's backbone; None where it has several that differ, or none.
+
+    A variable `backbone` beside a model is none of its own.
+    """
+    model = settings.get("model")
+    if isinstance(model, dict) and isinstance(model.get("backbone"), dict):
+        found: Mapping[str, Any] = model["backbone"]
+        return found
+    whole = model if isinstance(model, dict) else settings
+    all_ = [d["backbone"] for _, d in dicts(whole) if isinstance(d.get("backbone"), dict)]
+    return all_[0] if all_ and all(one == all_[0] for one in all_) else None
 
 
 def settings_in(text: str) -> dict[str, Any] | None:
@@ -109,47 +128,3 @@ def _arithmetic(node: ast.BinOp, left: Any, right: Any) -> float | None:
     if isinstance(node.op, ast.Div) and right:
         return left / right
     return None
-
-
-def _dicts(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield every dictionary in nested settings, the outermost first."""
-    if depth > MAX_DEPTH:
-        return
-    if isinstance(value, dict):
-        yield value
-    for part in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    ):
-        yield from _dicts(part, depth + 1)
-
-
-Triple = tuple[float, float, float]
-
-
-def _normalisation(settings: dict[str, Any]) -> tuple[Triple | None, Triple | None, bool | None]:
-    """Return mean, std and whether images become RGB.
-
-    mmcv 1.x normalises in its pipeline (`img_norm_cfg`, or a step of type Normalize), where `to_rgb` is true
-    unless said otherwise; mmengine in the `data_preprocessor`, which keeps BGR unless `bgr_to_rgb` or (in
-    mmpretrain) `to_rgb` is true. Source: mmcv/image/photometric.py; mmengine/model/base_model.
-    """
-    for found in _dicts(settings):
-        preprocessor = found.get("data_preprocessor")
-        if isinstance(preprocessor, dict) and (mean := _triple(preprocessor.get("mean"))):
-            to_rgb = bool(preprocessor.get("bgr_to_rgb", preprocessor.get("to_rgb", False)))
-            return mean, _triple(preprocessor.get("std")), to_rgb
-    for found in _dicts(settings):
-        step = found.get("img_norm_cfg")
-        step = step if isinstance(step, dict) else found if found.get("type") == "Normalize" else None
-        if step is not None and (mean := _triple(step.get("mean"))):
-            to_rgb = step.get("to_rgb", True)
-            return mean, _triple(step.get("std")), to_rgb if isinstance(to_rgb, bool) else None
-    return None, None, None
-
-
-def _triple(value: Any) -> Triple | None:
-    if not isinstance(value, list | tuple) or len(value) != 3:
-        return None
-    if not all(isinstance(part, int | float) and math.isfinite(part) for part in value):
-        return None
-    return float(value[0]), float(value[1]), float(value[2])

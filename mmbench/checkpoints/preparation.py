@@ -107,6 +107,11 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
     stated, origins = known.stated, dict[str, str]()
     assumed: list[str] = []
     images = _of_card(known.card) if known.card else _of_file(known, arch, origins, assumed)
+    if known.evidence.conflict and (stated.mean is None or stated.channels is None):
+        raise UserError(
+            f"{known.weights}: {known.evidence.conflict}; state what the network expects by --mean, --std "
+            "and --channels"
+        )
     images = _with_stated(images, stated, origins, assumed)
     _require_size(known, images, stated)
     options: dict[str, bool | int] = {}

@@ -115,7 +115,8 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     if name == "detectron2":
         return _detectron2(stored, network, _normalisation(read, opened, known))
     facts = facts_in(opened.content.get("meta")) if isinstance(opened.content, dict) else None
-    if facts is not None and facts.backbone is not None and facts.mean is not None:
+    images = facts is not None and (facts.mean is not None or known.stated.mean is not None)
+    if facts is not None and facts.backbone is not None and images:
         return _openmmlab(stored, facts.backbone, _normalisation(read, opened, known))
     if name in OF_TORCHVISION and not network.early_stride and not known.frozen:
         return _torchvision(stored, network, known)

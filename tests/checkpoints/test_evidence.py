@@ -112,6 +112,24 @@ def test_a_mean_that_shows_no_order_is_refused(model: nn.Module, tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 255.0), (0.0, 1.0), (0.5, 0.5)])
+def test_a_detectors_small_equal_means_show_no_order_either(
+    mean: float, std: float, model: nn.Module, tmp_path: Path
+) -> None:
+    path = saved(detector(model, (mean,) * 3, (std,) * 3), tmp_path)
+    with pytest.raises(UserError, match="state it by --channels rgb or --channels bgr"):
+        read_checkpoint(path)
+    bgr = read_checkpoint(path, stated=Stated(channels="bgr")).backbone
+    assert torch.equal(bgr.state_dict["conv1.weight"], backbone_of(model)["conv1.weight"].flip(1))
+
+
+def test_a_layer_that_normalises_images_in_0_to_1_is_fed_rgb(model: nn.Module, tmp_path: Path) -> None:
+    half = {"normalize.mean": torch.full((3,), 0.5), "normalize.std": torch.full((3,), 0.5)}
+    state = under("backbone.", backbone_of(model)) | {"neck.a.weight": torch.zeros(4, 4)} | half
+    read = read_checkpoint(saved(state, tmp_path))
+    assert read.backbone.card.preprocessing.mean == (0.5, 0.5, 0.5) and not read.reading.changed
+
+
 @pytest.mark.parametrize("wrapped", [{"state_dict": None, "meta": {}}, {"model": None}])
 def test_frozen_scales_without_more_are_refused_with_the_options(
     wrapped: dict[str, Any], frozen: nn.Module, tmp_path: Path
