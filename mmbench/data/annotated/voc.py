@@ -123,6 +123,7 @@ class VocReader:
         findings = Findings(part.name)
         labels = {name: label for label, name in enumerate(self.classes)}
         stated: list[StatedImage] = []
+        used: set[str] = set()
         for entry in _once(part.entries, findings):
             if not entry.annotation:
                 stated += self._without_objects(entry, findings)
@@ -138,7 +139,11 @@ class VocReader:
                 )
                 continue
             path = self._image_of(entry, found, findings)
-            if path is not None:
+            if path in used:
+                one, many = "image with several annotation files", "images with several annotation files"
+                findings.add(one, many, "refused", "keep one file for each", f"{path}: {entry.annotation}")
+            elif path is not None:
+                used.add(path)
                 objects = tuple(self._objects(found, labels, entry.annotation, findings))
                 if found.size is None:
                     findings.add(

@@ -202,3 +202,16 @@ def test_images_of_a_split_without_annotation_files_are_left_out_and_counted(tmp
         "left out: 3 images in folders without annotation files (images/test/1.png, images/test/2.png, "
         "images/test/3.png)"
     ) in data.remarks
+
+
+def test_two_annotation_files_of_one_image_are_refused(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        pair(tmp_path, f"images/train/{number}", f"annotations/train/{number}", number)
+        pair(tmp_path, f"images/val/{number}", f"annotations/val/{number}", 10 + number)
+    annotate(tmp_path / "xml/val/2.xml")
+    with pytest.raises(UserError) as error:
+        require_usable(data_in(tmp_path).split("val").findings)
+    assert str(error.value) == (
+        "val: 1 image with several annotation files (images/val/2.png: xml/val/2.xml) refused: keep one file "
+        "for each"
+    )
