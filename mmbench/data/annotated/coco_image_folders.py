@@ -122,6 +122,7 @@ def _best(places: list[_Place], names: list[str], files: CocoFiles, split: str) 
     if len(chosen) > 1:
         first, second = (printable(place.folder.relative_to(files.root)) for place in chosen[:2])
         called = f"call one of them {printable(split)}" if split else "name the file after its split"
+        called = "keep one of them" if chosen[0].rank == EXACT else called
         raise UserError(
             f"images of {printable(files.paths[split])} are in {first} and in {second}, and it is unclear "
             f"which are meant; {called}, or write the folder into each file_name"

@@ -137,6 +137,14 @@ def test_images_in_two_folders_are_refused(tmp_path: Path) -> None:
     assert annotated is not None and folders_of(annotated, "train") == [{"north"}]
 
 
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "annotations" / "train.json", content(numbered(6)))
+    for seed, folder in enumerate(("train", "images/train")):
+        draw(tmp_path, folder, numbered(6), seed)
+    with pytest.raises(UserError, match=r"in images/train and in train, .*; keep one of them, or write the"):
+        load_dataset(str(tmp_path), layout="coco")
+
+
 def test_thumbnails_of_equal_names_are_not_the_images(tmp_path: Path) -> None:
     write_json(tmp_path / "annotations" / "train.json", content(numbered(6)))
     for seed, folder in enumerate(("depth", "rgb", "thumbs")):
