@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmbench.checkpoints.card import IMAGENET_MEAN
-from mmbench.checkpoints.openmmlab_config import facts_in
+from mmbench.checkpoints.openmmlab_config import OpenMMLabFacts, facts_in
 from mmbench.checkpoints.stated import Channels
 from mmbench.errors import UserError
 
@@ -33,6 +33,7 @@ class Evidence:
         channels: order of the colours.
         early_stride: whether blocks stride in their first 1 x 1 convolution.
         normalisation_origin, stride_origin: phrases that say where these came from.
+        backbone: the settings of the backbone in a configuration inside the file.
         conflict: a phrase, where the file says two things of its images; then it is not used for them.
     """
 
@@ -42,6 +43,7 @@ class Evidence:
     early_stride: bool | None = None
     normalisation_origin: str = ""
     stride_origin: str = ""
+    backbone: Mapping[str, Any] | None = None
     conflict: str = ""
 
     @property
@@ -63,25 +65,31 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
     """
     meta = content.get("meta") if isinstance(content, dict) else None
     facts = facts_in(meta)
-    early: bool | None = None
-    origin = ""
-    if facts is not None and facts.backbone is not None and "ResNet" in str(facts.backbone.get("type", "")):
+    found = _images_in(stored, facts, frozen)
+    if facts is None or facts.backbone is None:
+        return found
+    found = replace(found, backbone=facts.backbone)
+    if "ResNet" in str(facts.backbone.get("type", "")):
         style = str(facts.backbone.get("style", "pytorch"))
-        early, origin = style == "caffe", f"style='{style}' in the configuration inside the file"
+        origin = f"style='{style}' in the configuration inside the file"
+        found = replace(found, early_stride=style == "caffe", stride_origin=origin)
+    return found
+
+
+def _images_in(stored: Mapping[str, Tensor], facts: OpenMMLabFacts | None, frozen: bool) -> Evidence:
+    """Return what a configuration or the tensors show of images, and what tensors show of strides."""
     if facts is not None and facts.conflict:
-        return Evidence(early_stride=early, stride_origin=origin, conflict=facts.conflict)
+        return Evidence(conflict=facts.conflict)
     if facts is not None and facts.mean is not None and facts.std is not None:
         said = "" if facts.to_rgb is None else f", to_rgb={facts.to_rgb}"
         return Evidence(
             *_scaled(facts.mean, facts.std),
             channels=None if facts.to_rgb is None else "rgb" if facts.to_rgb else "bgr",
-            early_stride=early,
             normalisation_origin=f"mean, std{said} of {facts.place} in the configuration inside the file",
-            stride_origin=origin,
         )
     pixels = _pixel_statistics(stored)
     if pixels is None:
-        return Evidence(early_stride=early, stride_origin=origin)
+        return Evidence()
     (mean_name, mean), (std_name, std) = pixels
     scaled_mean, scaled_std = _scaled(mean, std)
     # Libraries that keep 0 to 255 and load BGR, as Detectron2 does by default, write a mean of 0 too.
@@ -91,7 +99,9 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
     words = f"{mean_name} and {std_name} in the file"
     if channels is not None and min(mean) != max(mean):
         words += f", whose order is {channels.upper()}"
-    if early is None and mean_name.endswith("pixel_mean"):
+    early: bool | None = None
+    origin = ""
+    if mean_name.endswith("pixel_mean"):
         # Detectron2's settings go together: MSRA's weights have a std of 1 and frozen scales, all others a
         # std near 57 and STRIDE_IN_1X1 False. Source: detectron2/config/defaults.py.
         if min(std) > 2:

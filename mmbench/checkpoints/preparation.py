@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
+from mmbench.checkpoints.configured import IN_CONFIGURATION, configured_options
 from mmbench.checkpoints.evidence import Evidence
 from mmbench.checkpoints.format import Format
 from mmbench.checkpoints.options import is_ours, options_in
@@ -119,6 +120,12 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
     if known.card is None:
         _refuse_open_facts(known, arch, tensors, images, stated)
         arch, options = _strided(known, arch, tensors, origins, changed)
+        found, overruled = configured_options(
+            known.evidence.backbone, arch, stated.arch_options, known.weights, named=known.arch_named
+        )
+        options, assumed = found | options, assumed + overruled
+        if found:
+            origins["arch_options"] = "; ".join(f"{name}: {IN_CONFIGURATION}" for name in options)
     if images.channels == "bgr":
         tensors = _for_rgb(tensors, arch, known.weights)
         changed.insert(0, "the first convolution from BGR to RGB")

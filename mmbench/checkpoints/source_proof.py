@@ -7,11 +7,10 @@ there by their stored names, and not through our tables of names.
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -23,7 +22,9 @@ from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION
 from mmbench.checkpoints.named_weights import NamedWeights
 from mmbench.checkpoints.naming import Renamed
 from mmbench.checkpoints.opening import Opened
+from mmbench.checkpoints.openmmlab_build import built_as_configured
 from mmbench.checkpoints.openmmlab_config import facts_in
+from mmbench.checkpoints.options import departing
 from mmbench.checkpoints.parity import SIDE, relative_error
 from mmbench.checkpoints.plain import COUNTER, Plain, plain
 from mmbench.checkpoints.preparation import Known
@@ -102,8 +103,15 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     card, network = read.backbone.card, plain(read.backbone.arch)
     if known.card is not None:
         return "mmbench's own weights, whose card says how they are used"
-    if set(card.arch_options) - {"early_stride"} or card.preprocessing.high_pass is not None:
+    facts = facts_in(opened.content.get("meta")) if isinstance(opened.content, dict) else None
+    images = facts is not None and (facts.mean is not None or known.stated.mean is not None)
+    openmmlab = facts.backbone if facts is not None and images else None
+    options = departing(read.backbone.arch, card.arch_options)
+    buildable = {"early_stride"} | ({"output_stride"} if openmmlab else set())
+    if set(options) - buildable or card.preprocessing.high_pass is not None:
         return "no library builds this network with these options by itself"
+    if network is not None:
+        network = replace(network, early_stride=bool(options.get("early_stride", network.early_stride)))
     if read.named is not None:
         return _by_name(read.named)
     stored = {fate.source: opened.tensors[fate.source].float() for fate in renamed.fates}
@@ -114,10 +122,8 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
         return f"no library is known that builds {read.backbone.arch} by itself"
     if name == "detectron2":
         return _detectron2(stored, network, _normalisation(read, opened, known))
-    facts = facts_in(opened.content.get("meta")) if isinstance(opened.content, dict) else None
-    images = facts is not None and (facts.mean is not None or known.stated.mean is not None)
-    if facts is not None and facts.backbone is not None and images:
-        return _openmmlab(stored, facts.backbone, _normalisation(read, opened, known))
+    if openmmlab is not None:
+        return _openmmlab(stored, openmmlab, _normalisation(read, opened, known))
     if name in OF_TORCHVISION and not network.early_stride and not known.frozen:
         return _torchvision(stored, network, known)
     return f"the {name} format does not say which library's network and images it is of"
@@ -199,26 +205,13 @@ def _detectron2(stored: Mapping[str, Tensor], network: Plain, normalise: _Normal
 def _openmmlab(
     stored: Mapping[str, Tensor], settings: Mapping[str, Any], normalise: _Normalisation
 ) -> _Library | str:
-    """Build mmseg's or mmpretrain's `ResNet`, which mmdet's equals, as the configuration says."""
-    library, registry = _openmmlab_registry()
-    if registry is None:
-        return "neither mmpretrain nor mmseg is installed or imports here"
-    depth, style = settings.get("depth"), settings.get("style", "pytorch")
-    config = {"type": f"{library}.ResNet", "depth": depth, "style": style, "out_indices": (3,)}
-    model = _filled(registry.build(config | {"norm_cfg": {"type": "BN"}}), _named(stored, TORCHVISION_NAME))
-    words = f"{library}'s own ResNet-{depth}, style {style}, on raw images, normalised by {normalise.origin}"
-    return _Library(library, words, lambda images: model(normalise(images))[-1])
-
-
-def _openmmlab_registry() -> tuple[str, Any]:
-    """Return the first of OpenMMLab's libraries that is here, and its registry of networks."""
-    for library in ("mmpretrain", "mmseg"):
-        try:
-            importlib.import_module(f"{library}.models")
-            return library, importlib.import_module(f"{library}.registry").MODELS
-        except Exception:  # these packages assert their neighbours' versions
-            continue
-    return "", None
+    """Build the library's own network from all settings of the backbone, so that none can be missed."""
+    built = built_as_configured(settings)
+    if isinstance(built, str):
+        return built
+    network = _filled(built.network, _named(stored, TORCHVISION_NAME))
+    words = f"{built.words}, on raw images, normalised by {normalise.origin}"
+    return _Library(built.library, words, lambda images: network(normalise(images))[-1])
 
 
 def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known) -> _Library:

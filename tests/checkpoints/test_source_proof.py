@@ -11,7 +11,7 @@ from layouts import backbone_of, detectron2_network, moco, solo_learn, trained_r
 from torch import nn
 
 import mmbench.backbones  # noqa: F401  (registers)
-from mmbench.checkpoints import source_proof
+from mmbench.checkpoints import openmmlab_build
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
@@ -123,7 +123,7 @@ def test_a_library_that_is_missing_is_said(
     model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = read_checkpoint(file_of("mmpretrain", model, tmp_path))
-    monkeypatch.setattr(source_proof, "_openmmlab_registry", lambda: ("", None))
+    monkeypatch.setattr(openmmlab_build, "registries", dict)
     found = prove_source(read)
     assert found.error is None and "neither mmpretrain nor mmseg is installed" in found.words
 
