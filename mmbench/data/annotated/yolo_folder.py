@@ -16,7 +16,7 @@ from mmbench.data.annotated.walking import files_below, is_image_name, read_name
 from mmbench.data.annotated.yolo_labels import NAME_LISTS, labels_of, labels_without_image
 from mmbench.data.annotated.yolo_settings import class_names, keypoint_shape, read_settings, settings_file
 from mmbench.data.folder.split_names import splits_among
-from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.text_lists import read_items, resolve
 from mmbench.data.types import Split
 from mmbench.errors import UserError, shown
 from mmbench.file_names import counted, listed, printable
@@ -182,12 +182,20 @@ def _existing(text: str, name: str, path: Path, bases: Sequence[Path], opening: 
 
 
 def _listed_images(listing: Path, bases: Sequence[Path]) -> list[Path]:
-    """Return the images that a list names; relative paths are relative to the list or to `path`."""
+    """Return the images that a list names; relative paths are relative to the list or to one of `bases`.
+
+    Raises:
+        UserError: a line names several images.
+    """
+
+    def find(text: str) -> list[Path]:
+        places = (base / text for base in (listing.parent, *bases))
+        return next(([place] for place in places if place.exists()), [])
+
     found = []
-    for _, line in read_items(listing, "list of images"):
-        texts = list(spellings(line))
-        places = [base / text for text in texts for base in (listing.parent, *bases)]
-        found.append(next((place for place in places if place.exists()), places[0]))
+    for number, line in read_items(listing, "list of images"):
+        named = resolve(line, find, f"{printable(listing)}, line {number}")
+        found.append(named[0] if named else listing.parent / line)
     return found
 
 

@@ -162,6 +162,14 @@ def test_settings_in_every_form(root: Path, settings: str) -> None:
     require_usable(data.split("train").findings)
 
 
+def test_a_line_of_a_list_that_names_two_images_is_refused(root: Path) -> None:
+    first, second, *_ = sorted(path.name for path in (root / "images/train").iterdir())
+    (root / "train.txt").write_text(f"images/train/{first},images/train/{second}\n")
+    (root / "data.yaml").write_text("train: train.txt\nval: images/val\n" + NAMES)
+    with pytest.raises(UserError, match=r"train\.txt, line 1: .* names several images; write one per line"):
+        data_in(root)
+
+
 def test_the_folders_of_common_exporters(root: Path) -> None:
     for old, new in (("train", "train"), ("val", "valid")):
         (root / new).mkdir()
