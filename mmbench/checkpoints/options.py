@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import nn
 
 from mmbench.backbone_names import OUR_BACKBONES
 from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.checkpoints.pooling import network_on_meta, require_own_pooling
 from mmbench.errors import UserError, unknown_name
 
 Options = Mapping[str, bool | int]
@@ -41,7 +41,7 @@ WITHOUT_EFFECT = (
     "scriptable",
     "exportable",
 )
-EXPECTED: dict[str, tuple[object, ...]] = {"in_chans": (3,), "global_pool": ("avg", "fast", "")}
+EXPECTED: dict[str, tuple[object, ...]] = {"in_chans": (3,)}
 
 
 def parse_arch_options(texts: Iterable[str]) -> dict[str, bool | int]:
@@ -175,7 +175,7 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
     )
     sources = (
         (f"family of {card.source_format}", family),
-        ("config.json", options_in(config)),
+        ("config.json", options_in(config, card.arch)),
         ("card", card.arch_options),
         ("stated", stated),
     )
@@ -197,16 +197,6 @@ def with_network(card: ModelCard, config: Mapping[str, Any], stated: Options) ->
     return card.model_copy(update=facts)
 
 
-@functools.cache
-def network_on_meta(arch: str) -> nn.Module:
-    """Return timm's architecture without memory behind its tensors."""
-    import timm
-
-    with torch.device("meta"):
-        model: nn.Module = timm.create_model(arch, num_classes=0)
-    return model
-
-
 def stem_of(arch: str) -> int | None:
     """Return the side of the first convolution's kernel, None where the network is not a plain ResNet."""
     from timm.models.resnet import ResNet
@@ -217,16 +207,20 @@ def stem_of(arch: str) -> int | None:
     return int(model.conv1.kernel_size[0])
 
 
-def options_in(config: Mapping[str, Any]) -> dict[str, bool | int]:
+def options_in(config: Mapping[str, Any], arch: str) -> dict[str, bool | int]:
     """Return the architecture options that timm's config.json passes to `create_model`.
+
+    Args:
+        arch: timm name of the architecture that is built.
 
     Raises:
         UserError: it passes something else that makes another network, which we would not build.
     """
     arguments = config.get("model_args")
     found = arguments if isinstance(arguments, dict) else {}
+    require_own_pooling(config, arch)
     for name, value in found.items():
-        if name in ARCH_OPTIONS or name in WITHOUT_EFFECT or value is None or name == "high_pass":
+        if name in (*ARCH_OPTIONS, *WITHOUT_EFFECT, "high_pass", "global_pool") or value is None:
             continue
         if name not in EXPECTED or value not in EXPECTED[name]:
             raise UserError(

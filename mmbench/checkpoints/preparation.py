@@ -244,7 +244,10 @@ def _strided(
     import timm
 
     early = known.evidence.early_stride and BOTTLENECK in tensors
-    named = known.arch_named or "early_stride" in {**options_in(known.config), **known.stated.arch_options}
+    named = known.arch_named or "early_stride" in {
+        **options_in(known.config, arch),
+        **known.stated.arch_options,
+    }
     if not early or named:
         return arch, {}
     origins["arch"] = f"names and shapes; strides in the 1 x 1 convolutions: {known.evidence.stride_origin}"

@@ -263,4 +263,4 @@ def _timm(stored: Mapping[str, Tensor], known: Known) -> _Library | str:
     mean, std = (torch.tensor(found[name]) * 255 for name in ("mean", "std"))
     normalise = _Normalisation(mean, std, False, "config.json")
     words = f"timm's own {arch} on raw RGB images, normalised by config.json"
-    return _Library("timm", words, lambda images: model.forward_features(normalise(images)))
+    return _Library("timm", words, lambda images: model(normalise(images)), pooled=True)

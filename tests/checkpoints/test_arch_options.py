@@ -84,7 +84,7 @@ def test_every_target_holds_the_options(
     assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
     if target == "timm":
         config = json.loads((tmp_path / "folder" / "config.json").read_text())
-        assert config["model_args"] == options == options_in(config)
+        assert config["model_args"] == options == options_in(config, arch)
         model = timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True).eval()
         expected = timm_stages(built(arch, options).build().eval(), images())
         for theirs, ours in zip(timm_stages(model, images()), expected, strict=True):
@@ -326,7 +326,7 @@ def rewritten(path: Path) -> Path:
 def test_config_json_that_builds_another_network_is_refused(argument: dict[str, Any]) -> None:
     (name,) = argument
     with pytest.raises(UserError, match=f"config.json builds the network with {name}="):
-        options_in({"model_args": argument})
+        options_in({"model_args": argument}, "resnet18")
     harmless = {
         "num_classes": 0,
         "in_chans": 3,
@@ -334,7 +334,7 @@ def test_config_json_that_builds_another_network_is_refused(argument: dict[str, 
         "high_pass": [3, 1.0],
         "img_size": None,
     }
-    assert options_in({"model_args": harmless}) == {}
+    assert options_in({"model_args": harmless}, "resnet18") == {}
 
 
 def test_inspect_and_convert_take_options_and_say_what_was_assumed(
