@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import family_options, in_words, is_ours, network_on_meta, stem_of
+from mmbench.checkpoints.options import family_options, in_words, is_ours, stem_of
+from mmbench.checkpoints.pooling import network_on_meta
 
 # Formats whose writers train torchvision's ResNet: facebookresearch/moco, moco-v3, simsiam, barlowtwins,
 # vicreg, swav, dino and vissl; solo-learn.

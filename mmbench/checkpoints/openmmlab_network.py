@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmbench.checkpoints.options import ARCH_OPTIONS, network_on_meta
+from mmbench.checkpoints.options import ARCH_OPTIONS
+from mmbench.checkpoints.pooling import network_on_meta
 
 STRIDES, DILATIONS = (1, 2, 2, 2), (1, 1, 1, 1)
 GEOMETRY = ("strides", "dilations", "contract_dilation", "multi_grid")
