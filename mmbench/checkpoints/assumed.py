@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.configured import IN_CONFIGURATION
 from mmbench.checkpoints.options import family_options, in_words, is_ours, stem_of
+from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.pooling import network_on_meta
 
 # Formats whose writers train torchvision's ResNet: facebookresearch/moco, moco-v3, simsiam, barlowtwins,
@@ -21,6 +23,7 @@ WRITERS_WITH_TORCHVISION = (
 )
 # With those that build an equal one, so that nothing is open behind a 7 x 7 stem.
 KNOWN_NETWORKS = (*WRITERS_WITH_TORCHVISION, "lightly", "caffe2")
+WITHOUT_FILTERS = (*KNOWN_NETWORKS, "detectron2")
 OWN_FORMATS = ("run", "training state", "random", "pixels")
 COMPARED = "features compared with"  # in the origin of an architecture whose network was built and compared
 
@@ -62,6 +65,10 @@ def undetermined(card: ModelCard) -> list[str]:
         phrases["output_stride"] = (
             "dilation: assumed none (--arch-option output_stride=16 or output_stride=8)"
         )
+    if others := _anti_aliased(card):
+        phrases["anti_aliasing"] = (
+            f"anti-aliasing where a block strides: assumed none (--arch {' or --arch '.join(others)})"
+        )
     open_ = [phrase for name, phrase in phrases.items() if name not in card.arch_options]
     family = family_options(card.source_format or "", card.arch)
     if family and dict(card.arch_options) | family == card.arch_options and not _stated(card):
@@ -71,6 +78,22 @@ def undetermined(card: ModelCard) -> list[str]:
             "--arch-option stem_padding=1)",
         )
     return open_
+
+
+def _anti_aliased(card: ModelCard) -> tuple[str, ...]:
+    """Return timm's networks with anti-aliasing (Zhang 2019) that the file may be of as well.
+
+    Their filters hold no weights. The libraries that write configurations, and Detectron2, have none.
+    """
+    network = plain(card.arch)
+    if network is None or network.wide or network.early_stride or card.source_format in WITHOUT_FILTERS:
+        return ()
+    if IN_CONFIGURATION in card.origins.get("arch_options", ""):
+        return ()
+    import timm
+
+    names = (f"resnetaa{network.depth}", f"resnetblur{network.depth}")
+    return tuple(name for name in names if timm.is_model(name))
 
 
 def _stated(card: ModelCard) -> bool:

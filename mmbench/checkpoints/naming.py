@@ -68,6 +68,12 @@ def named_tensors(
         entry = Format("timm", prefix="")
     prefix = entry.prefix_of("default" if choice.settled else encoder, inner.values())
     named, fates, dropped = _rename(entry, opened.tensors, inner, arch, prefix)
+    if twice := [name for name, sources in _sources(fates).items() if len(sources) > 1]:
+        first = ", ".join(_sources(fates)[twice[0]])
+        raise UserError(
+            f"{weights} holds {len(twice)} tensors twice with other values, the first as {first}; keep one "
+            "network in the file"
+        )
     tensors, changed = _as_float32(named, weights)
     if entry.completed is not None:
         tensors, words = entry.completed(tensors)
@@ -103,7 +109,10 @@ def _fate(source: str, canonical: str, tensor: Tensor) -> TensorFate:
 def _rename(
     entry: Format, stored: dict[str, Tensor], inner: dict[str, str], arch: str | None, prefix: str
 ) -> tuple[dict[str, Tensor], list[TensorFate], dict[str, str]]:
-    """Return tensors under torchvision's names, each one's fate, and what was dropped and why."""
+    """Return tensors under torchvision's names, each one's fate, and what was dropped and why.
+
+    Where two of other values get one name, both have a fate, and neither is right.
+    """
     wanted = wanted_shapes(arch) if arch else {}
     named: dict[str, Tensor] = {}
     fates: list[TensorFate] = []
@@ -122,9 +131,26 @@ def _rename(
         if name is None:
             dropped[key] = why
             continue
+        if name in named and _equal(named[name], tensor):
+            dropped[key] = f"equal to another that is read as {name}"
+            continue
         named[name] = tensor
         fates.append(_fate(key, name, tensor))
     return named, fates, dropped
+
+
+def _sources(fates: list[TensorFate]) -> dict[str, list[str]]:
+    """Return torchvision's name -> the stored names that became it."""
+    found: dict[str, list[str]] = {}
+    for fate in fates:
+        found.setdefault(fate.canonical, []).append(fate.source)
+    return found
+
+
+def _equal(one: Tensor, two: Tensor) -> bool:
+    """Return whether two tensors hold the same; False where that cannot be told."""
+    dense = all(t.layout == torch.strided and not t.is_meta for t in (one, two))
+    return dense and one.dtype == two.dtype and one.shape == two.shape and torch.equal(one, two)
 
 
 def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -18,7 +18,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION
+from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION, undetermined
 from mmbench.checkpoints.named_weights import NamedWeights
 from mmbench.checkpoints.naming import Renamed
 from mmbench.checkpoints.opening import Opened
@@ -39,6 +39,7 @@ DETECTRON2_NAME = re.compile(r"(?:^|\.)((?:stem|res[2-5])\..+)$")
 TORCHVISION_NAME = re.compile(r"(?:^|\.)((?:conv1|bn1)\.\w+|layer[1-4]\..+)$")
 # Formats whose writers train torchvision's own ResNet on images that are normalised as ImageNet's.
 OF_TORCHVISION = ("torchvision", *WRITERS_WITH_TORCHVISION)
+NOT_TOLD = "; others of the same names and shapes, see what is assumed, cannot be told from it by its tensors"
 # Raw RGB images of 0 to 255, float (N, 3, H, W) -> the last map of features.
 Source = Callable[[Tensor], Tensor]
 
@@ -125,7 +126,8 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     if openmmlab is not None:
         return _openmmlab(stored, openmmlab, _normalisation(read, opened, known))
     if name in OF_TORCHVISION and not network.early_stride and not known.frozen:
-        return _torchvision(stored, network, known)
+        library = _torchvision(stored, network, known)
+        return replace(library, words=library.words + NOT_TOLD) if undetermined(card) else library
     return f"the {name} format does not say which library's network and images it is of"
 
 

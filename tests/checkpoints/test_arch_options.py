@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mmbench.backbones  # noqa: F401  (registers)
+from mmbench.checkpoints.architecture import shapes_of
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
@@ -29,6 +31,7 @@ from mmbench.checkpoints.options import (
     parse_arch_options,
 )
 from mmbench.checkpoints.reading import read_checkpoint
+from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.writing import convert
 from mmbench.cli.commands import main
@@ -186,9 +189,21 @@ def test_families_that_are_known() -> None:
         ("mixmask_resnet18_cifar", "moco", {"stem_padding": 1, "stem_pool": False}, []),
         ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 2}, ["stem_padding=2: as", "max-pooling"]),
         ("mixmask_resnet18_cifar", "solo-learn", {"stem_padding": 1, "stem_pool": False}, []),
-        ("mixmask_resnet50", "torchvision", {}, ["max-pooling", "in the 3 x 3", "dilation"]),
-        ("mixmask_resnet18", "torchvision", {}, ["max-pooling", "dilation"]),
-        ("mixmask_resnet50", "torchvision", {"early_stride": True}, ["max-pooling", "dilation"]),
+        (
+            "mixmask_resnet50",
+            "torchvision",
+            {},
+            ["max-pooling", "in the 3 x 3", "dilation", "--arch resnetaa50 or --arch resnetblur50"],
+        ),
+        ("mixmask_resnet18", "torchvision", {}, ["max-pooling", "dilation", "--arch resnetblur18"]),
+        ("mixmask_resnet101", "torchvision", {}, ["max-pooling", "in the 3 x 3", "dilation"]),
+        ("msra_resnet50", "detectron2", {}, ["max-pooling", "in the 1 x 1", "dilation"]),
+        (
+            "mixmask_resnet50",
+            "torchvision",
+            {"early_stride": True},
+            ["max-pooling", "dilation", "anti-aliasing"],
+        ),
         ("mixmask_resnet50", "moco", {}, []),
         ("mixmask_resnet50", "run", {}, []),
         ("mixmask_resnet18_cifar", "run", {}, []),
@@ -202,7 +217,7 @@ def test_what_was_assumed_is_said(
     phrases = undetermined(backbone.card)
     assert len(phrases) == len(open_)
     for phrase, words in zip(phrases, open_, strict=True):
-        assert words in phrase and "--arch-option" in phrase
+        assert words in phrase and "--arch" in phrase
     receipt = convert(backbone, tmp_path / "folder", "timm", verify=False)
     assert receipt.assumed == tuple(phrases)
 
@@ -210,10 +225,28 @@ def test_what_was_assumed_is_said(
 def test_every_hint_can_be_followed() -> None:
     for arch in ("mixmask_resnet18_cifar", "mixmask_resnet50", "msra_resnet50", "mixmask_resnet50_cifar"):
         for phrase in undetermined(ModelCard(arm="a", arch=arch, source_format="openmmlab")):
+            if "--arch-option" not in phrase:
+                for other in re.findall(r"--arch (\w+)", phrase):
+                    theirs, ours = (timm.create_model(a, num_classes=0).state_dict() for a in (other, arch))
+                    assert shapes_of(theirs) == shapes_of(ours)
+                continue
             option = phrase.partition("--arch-option ")[2].partition(" ")[0].rstrip(")")
             stated = parse_arch_options([option])
             check_options(arch, stated)
             assert departing(arch, stated) == stated
+
+
+@pytest.mark.parametrize("arch", ["resnetaa50", "resnetblur50"])
+def test_anti_aliasing_is_said_and_can_be_named(arch: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    model = timm.create_model(arch).eval()
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    read = read_checkpoint(tmp_path / "a.pth")
+    assert any(f"--arch {arch}" in line for line in read.reading.assumed)
+    assert "cannot be told from it" in prove_source(read).words
+    model.reset_classifier(0)
+    assert error_of(read.backbone.build(), model) > 0.01
+    assert error_of(read_checkpoint(tmp_path / "a.pth", arch).backbone.build(), model) < 1e-6
 
 
 def test_equal_networks() -> None:

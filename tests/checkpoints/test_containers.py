@@ -288,3 +288,21 @@ def test_cycles_and_endless_nesting_end(state: State, tmp_path: Path) -> None:
 def test_descriptions_are_one_short_line() -> None:
     words = describe({"text": "a\nb" * 99, **{str(number): number for number in range(20)}, "o": object()})
     assert "\n" not in words and len(words) < 400 and "and 14 more" in words
+
+
+@pytest.mark.parametrize("plain_last", [False, True])
+def test_two_tensors_of_one_name_are_refused_unless_equal(
+    plain_last: bool, state: State, tmp_path: Path
+) -> None:
+    def both(other: State) -> State:
+        wrapped = under("_orig_mod.", other)
+        return wrapped | state if plain_last else state | wrapped
+
+    read = read_checkpoint(saved(both({n: t.clone() for n, t in state.items()}), tmp_path))
+    assert holds(read, state) and len(read.reading.tensors) == len(state)
+    assert sum("equal to another" in why for why in read.reading.dropped.values()) == len(state)
+    for changed in (state["conv1.weight"] + 1, state["conv1.weight"].double(), torch.zeros(3)):
+        path = saved(both(state | {"conv1.weight": changed}), tmp_path)
+        with pytest.raises(UserError, match="holds 1 tensors twice with other values") as error:
+            read_checkpoint(path)
+        assert "_orig_mod.conv1.weight" in str(error.value) and "\n" not in str(error.value)
