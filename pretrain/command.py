@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.errors import UserError
 from mmbench.launched import launched_rank
 from mmbench.pretrain.recipes.files import methods, scales
 from mmbench.pretrain.recipes.table import grid_lines
@@ -19,7 +20,7 @@ from mmbench.progress import progress_report
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
-    from mmbench.pretrain.config import Given
+    from mmbench.pretrain.config import Given, Overrides
 
 RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
 
@@ -112,6 +113,7 @@ def pretrain(
 
     stated = {} if config is None else read_settings_file(config)
     changes = with_axes((*(["compile=true"] if compiled else []), *overrides), framework, masking)
+    _require_one_value(ctx, given, changes)
     request = RunRequest(method, scale, changes, stated, _given(ctx, given, stated))
     if method is None and not {"method", "recipe"} & stated.keys():
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--method'")
@@ -156,3 +158,20 @@ def _given(ctx: click.Context, given: dict[str, Any], stated: dict[str, Any]) ->
         if source is ParameterSource.COMMANDLINE or (value is not None and name not in stated):
             typed[name] = value  # type: ignore[literal-required]
     return typed
+
+
+def _require_one_value(ctx: click.Context, given: dict[str, Any], changes: Overrides) -> None:
+    """Refuse a setting that an option and `--set` give two values.
+
+    Raises:
+        UserError: there is one.
+    """
+    from mmbench.pretrain.config import override_pairs
+
+    for name, value in override_pairs(changes):
+        typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and given.get(name) is not None and str(given[name]) != str(value):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{option} {given[name]} and --set {name}={value} disagree; leave one of them out"
+            )

@@ -49,8 +49,8 @@ def resolve_config(
     """Return the configuration of a method at a scale: its recipe, then `stated`, then the rest.
 
     Args:
-        method: "mixmask", with its scale "mixmask-imagenet", or a recipe's id "mixmask@1"; None takes the one
-            of `stated`.
+        method: "mixmask", with its scale "mixmask-imagenet", or a recipe's id "mixmask@1", in place of what
+            `stated` names, its framework and masking too; None takes the one of `stated`.
         scale: None takes the one that the method's name states, else the small images. (`plan_run` takes the
             one that fits the data.)
         overrides: "optimiser.lr=0.001", the value in YAML; or {"optimiser.lr": 0.001}. "framework.name" and
@@ -64,6 +64,8 @@ def resolve_config(
     values = canonical(stated or {})
     changes = list(override_pairs(overrides))
     recipe = recipe_of(method, scale, values)
+    if method is not None:
+        _drop_other_axes(values, recipe)
     chosen = _axes(recipe, values, changes)
     for axis in AXES:
         section = values.get(axis)
@@ -116,6 +118,8 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name in found:
             raise UserError(f"setting {name} is given twice, by two spellings")
         if isinstance(value, Mapping):
+            if twice := [inner[key] for key in inner if {key, inner[key]} <= value.keys()]:
+                raise UserError(f"setting {name}.{twice[0]} is given twice, by two spellings")
             value = {inner.get(key, key): kept for key, kept in value.items()}
         found[name] = value
     return found
@@ -132,6 +136,15 @@ def override_pairs(overrides: Overrides) -> Iterator[tuple[str, Any]]:
         section, dot, name = path.partition(".")
         section = SPELLINGS.get(section, section)
         yield f"{section}{dot}{INNER_SPELLINGS.get(section, {}).get(name, name)}", value
+
+
+def _drop_other_axes(values: dict[str, Any], recipe: Recipe) -> None:
+    """Remove the framework and the masking of another method, in place."""
+    for axis in AXES:
+        section = values.get(axis)
+        name = recipe.settings[axis]["name"]
+        if isinstance(section, Mapping) and section.get("name", name) != name:
+            del values[axis]
 
 
 def _axes(recipe: Recipe, stated: Mapping[str, Any], changes: list[tuple[str, Any]]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
@@ -13,7 +12,7 @@ from mmbench.checkpoints.backbone import feature_width
 from mmbench.checkpoints.card import OWN_IMAGES, HighPass, ModelCard
 from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.options import equal_of_ours
-from mmbench.checkpoints.target import metadata_of
+from mmbench.checkpoints.target import metadata_of, write_safetensors
 from mmbench.data import Dataset
 from mmbench.files import atomic_path, sha256_of, write_text
 from mmbench.pretrain.recipe_digest import recipe_digest
@@ -131,7 +130,7 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, spent: Spent) 
     with atomic_path(folder.weights) as temporary:
         # The same weights make the same file, however long they took.
         timeless = card.model_copy(update={"pretrain_seconds": None, "pretrain_compute": None})
-        save_file(tensors, temporary, metadata_of(card.arch, timeless))
+        write_safetensors(tensors, temporary, metadata_of(card.arch, timeless))
         write_card(folder.card, card, sha256_of(temporary))
     return card
 

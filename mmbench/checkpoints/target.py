@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import struct
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.files import HashedWriter, sha256_of
 from mmbench.registry import Registry
 
+HEADER_LENGTH = struct.Struct("<Q")  # of a safetensors file
 WITHOUT_COUNTERS = "batch-norm counter: the target keeps none, and no output depends on it"
 
 
@@ -46,9 +49,25 @@ def metadata_of(arch: str, card: ModelCard) -> dict[str, str]:
 
 def save_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> Saved:
     """Write tensors and metadata by safetensors."""
-    save_file(tensors, path, metadata=metadata)
+    write_safetensors(tensors, path, metadata)
     path.chmod(0o644)  # safetensors makes files private
     return Saved(path, sha256_of(path))
+
+
+def write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors and metadata by safetensors.
+
+    It orders metadata by chance; here they are sorted, so that the same content makes the same file.
+    ."""
+    save_file(tensors, path, metadata=metadata)
+    with path.open("r+b") as stream:
+        (length,) = HEADER_LENGTH.unpack(stream.read(HEADER_LENGTH.size))
+        header = json.loads(stream.read(length))
+        header["__metadata__"] = dict(sorted(metadata.items()))
+        content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        stream.seek(HEADER_LENGTH.size)
+        if len(content) <= length:
+            stream.write(content.ljust(length))  # the header ends with blanks
 
 
 class Target(ABC):

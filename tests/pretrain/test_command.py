@@ -36,6 +36,20 @@ def test_pretrain_runs_and_a_second_call_says_so(
     assert RunFolder(tmp_path / "run").finished
 
 
+def test_an_option_and_a_setting_that_disagree_are_refused(
+    loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["pretrain", "--method", "moco", "--epochs", "1", "--dry-run"]
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--set", "epochs=2"])
+    assert left.value.code == 2
+    assert "--epochs 1 and --set epochs=2 disagree; leave one of them out" in capsys.readouterr().err
+    for agreeing in ("epochs=1", "seed=3"):  # --seed was not typed
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--set", agreeing, "--set", "batch_size=32"])
+        assert left.value.code == 0
+
+
 def test_a_gpu_that_is_not_there_cannot_decode(
     loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,24 @@ def test_a_file_of_a_few_settings(tmp_path: Path) -> None:
     assert (other.method, other.recipe, other.epochs) == ("moco", "moco-imagenet@1", 10)
 
 
+def test_a_method_replaces_framework_and_masking_of_the_settings_of_a_run() -> None:
+    stated = resolve_config("moco", scale="imagenet", overrides=["batch_size=64"]).model_dump(mode="json")
+    asked = resolve_config("mixmask", scale="imagenet", stated=stated)
+    expected = resolve_config("mixmask", scale="imagenet", overrides=["batch_size=64"])
+    assert (asked.masking, asked.framework, asked.method) == (
+        expected.masking,
+        expected.framework,
+        "mixmask",
+    )
+    assert asked.batch_size == 64 and asked.recipe == expected.recipe
+    byol = resolve_config("byol", scale="imagenet", stated=stated)
+    assert byol.framework == resolve_config("byol", scale="imagenet").framework
+    same = resolve_config(
+        "moco", scale="imagenet", stated=stated | {"framework": {"name": "moco", "queue": 99}}
+    )
+    assert same.framework["queue"] == 99
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -93,6 +111,7 @@ def test_a_file_of_a_few_settings(tmp_path: Path) -> None:
         ("a: [\n", "not valid YAML"),
         ("method: mixmask\nepoch: 3\n", "unknown setting 'epoch'; did you mean 'epochs'"),
         ("method: mixmsk\n", "did you mean 'mixmask'"),
+        ("method: moco\noptimiser: {lr: 1, learning_rate: 2}\n", "setting optimiser.lr is given twice"),
         ("method: [1]\n", "setting method = [1]: must be a name"),
         ("method: mixmask\nepochs: -1\n", "setting epochs = -1"),
         ("method: mixmask\nmasking: {grid: 0}\n", "masking.grid = 0"),
