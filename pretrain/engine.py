@@ -12,7 +12,7 @@ import torch
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.compute_meter import ComputeMeter
 from mmbench.data import Dataset, load_dataset
-from mmbench.data.quick_check import pixel_remarks
+from mmbench.data.quick_check import pixel_remarks, size_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
@@ -169,7 +169,7 @@ def _data_remarks(dataset: Dataset) -> list[str]:
     """Return what a person should know about the data before anything trains."""
     lines = list(dataset.remarks)
     if "train" in dataset.files and not dataset.expected:
-        lines += pixel_remarks(dataset.files["train"](), "train")
+        lines += size_remarks(dataset, ["train"]) + pixel_remarks(dataset.files["train"](), "train")
     return lines
 
 

@@ -20,7 +20,7 @@ from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.folder import UNLABELLED
 from mmbench.data.opening import image_path
 from mmbench.data.packs.reading import PackedFiles, changed_files
-from mmbench.data.quick_check import images_per_class, pixel_remarks
+from mmbench.data.quick_check import images_per_class, pixel_remarks, size_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
@@ -53,7 +53,7 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
             return [], problems
     dataset = _load(name, root, layout, problems)
     problems += _changed(dataset)
-    facts = list(dataset.remarks)
+    facts = [*dataset.remarks, *size_remarks(dataset)]
     parts = {split: _decoded(dataset, split, problems) for split in SPLITS if split in dataset.splits}
     for split in SPLITS:
         if split in dataset.splits:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, image_files
+from mmbench.data.folder.scan import is_system_name
 from mmbench.errors import UserError
-from mmbench.file_names import counted, listed
+from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
 IMAGE_SIZE = 224
 HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 images per class
 CLASS_LIST = "classes.txt"
+ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
 def _unpack(root: Path) -> None:
     """Let torchvision unpack the official archives in `root`, checked by its MD5 sums.
 
     Raises:
-        UserError: neither the folders nor the archives are there, or an archive is damaged.
+        UserError: neither the folders nor the archives are there, an archive is damaged, or unpacking was
+            interrupted earlier.
     """
     import torchvision
 
-    for split in ("train", "val"):
-        if not (root / split).is_dir():
+    for split in ARCHIVES:
+        if (root / split).is_dir():
+            _require_unpacked(root, split)
+        else:
             try:
                 torchvision.datasets.ImageNet(str(root), split=split)
             except (RuntimeError, OSError) as error:
@@ -34,6 +40,42 @@ def _unpack(root: Path) -> None:
                     "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there, or train/ and val/ with one "
                     "folder per class"
                 ) from None
+
+
+def _require_unpacked(root: Path, split: str) -> None:
+    """Check that nothing lies beside the class folders that unpacking moves into them at its end.
+
+    Each class of train is an archive in the official one, and is removed when it is unpacked; val is unpacked
+    into one folder and then sorted. Only the folder itself is listed.
+
+    Raises:
+        UserError: images, or in train archives of classes, lie beside the class folders.
+    """
+    folder = root / split
+    endings, what = (*IMAGE_ENDINGS, ".tar") if split == "train" else IMAGE_ENDINGS, "image"
+    with os.scandir(folder) as entries:
+        left = sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(endings)
+            and entry.name != ARCHIVES[split]
+            and not is_system_name(entry.name)
+            and not entry.is_dir()
+        )
+    if not left:
+        return
+    way = "sort them into the class folders"
+    if archives := [name for name in left if name.lower().endswith(".tar")]:
+        left, what = archives, "archive"
+        way = "unpack each into a folder of its name and remove it"
+    if (root / ARCHIVES[split]).is_file():
+        way = (
+            f"remove {printable(folder)} and run again, so that {ARCHIVES[split]} is unpacked anew, or {way}"
+        )
+    raise UserError(
+        f"{counted(len(left), what)} beside the class folders in {printable(folder)} ({listed(left)}): its "
+        f"unpacking was not finished; {way}"
+    )
 
 
 def _load(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
 from mmbench.data.image_places import openable
+from mmbench.data.manifest import manifest
 from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
 from mmbench.file_names import counted, listed, printable
@@ -22,8 +23,9 @@ LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data chec
 def quick_check(dataset: Dataset) -> list[str]:
     """Return a line for each finding about the labelled splits of `dataset`.
 
-    These are classes without images in a split, pixels that are changed when they are read, and files that
-    two splits share. No image is decoded; contents are compared by the hashes that identify the data.
+    These are classes without images in a split, official parts with another number of images than their
+    authors publish, pixels that are changed when they are read, and files that two splits share. No image is
+    decoded; contents are compared by the hashes that identify the data.
 
     Raises:
         UserError: the labels cannot be read, or are out of range.
@@ -37,10 +39,37 @@ def quick_check(dataset: Dataset) -> list[str]:
             lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
     if dataset.expected:
         return lines  # a published data set, whose splits are fixed by its archives
+    lines += size_remarks(dataset)
     files = {split: dataset.files[split]() for split in names if split in dataset.files}
     for split, part in files.items():
         lines += pixel_remarks(part, split)
     return lines + shared_files(files)
+
+
+def size_remarks(dataset: Dataset, parts: Sequence[str] = ("train", "val", "test")) -> list[str]:
+    """Return a line for each official part of image files that has another number than its authors publish.
+
+    Only a data set with all its classes is compared, and only if its manifest does not have other counts
+    refused, as a choice of classes is in use.
+
+    Args:
+        parts: official parts to compare; of others no file is listed.
+    """
+    known = manifest(dataset.name)
+    if known is None or known.enforced or set(dataset.files) != set(known.splits):
+        return []
+    if len(dataset.classes) != known.classes:
+        return []
+    found: Counter[str] = Counter()
+    for split, rule in known.splits.items():
+        if rule.part in parts:
+            found[rule.part] += len(dataset.files[split]())
+    return [
+        f"{part} of {known.name} has {counted(found[part], 'image')} where its authors publish {images}; "
+        "unless that is meant, unpack it again"
+        for part, images in known.official.items()
+        if part in parts and found[part] != images
+    ]
 
 
 def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:

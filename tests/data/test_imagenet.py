@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import io
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -157,10 +158,12 @@ def write_tar(path: Path, files: dict[str, bytes]) -> bytes:
     return path.read_bytes()
 
 
-def test_imagenet_is_unpacked_from_the_official_archives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The devkit, train and val archives in their own layout, with torchvision's checksums replaced."""
+def write_imagenet_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the devkit, train and val archives in their own layout; replace torchvision's checksums.
+
+    Returns:
+        the folder with the archives.
+    """
     root = tmp_path / "imagenet"
     root.mkdir()
     synsets = {
@@ -186,6 +189,13 @@ def test_imagenet_is_unpacked_from_the_official_archives(
         name = archives[kind][0]
         digest = hashlib.md5(write_tar(root / name, files)).hexdigest()
         monkeypatch.setitem(archives, kind, (name, digest))
+    return root
+
+
+def test_imagenet_is_unpacked_from_the_official_archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_imagenet_archives(tmp_path, monkeypatch)
     dataset = load_dataset("imagenet", tmp_path)
     assert dataset.classes == WNIDS
     assert len(dataset.files["train"]()) == 297
@@ -194,6 +204,64 @@ def test_imagenet_is_unpacked_from_the_official_archives(
         "n01629819/ILSVRC2012_val_00000001.JPEG",
         "n01641577/ILSVRC2012_val_00000003.JPEG",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "before", "words"),
+    [
+        ("move", 0, r"3 images .*val \(ILSVRC2012_val_00000001\.JPEG, .*sort them into the class folders"),
+        (
+            "move",
+            2,
+            r"1 image .*val \(ILSVRC2012_val_00000003\.JPEG\).*ILSVRC2012_img_val\.tar is unpacked anew",
+        ),
+        (
+            "extract_archive",
+            3,
+            r"1 archive .*train \(n0\d+\.tar\).*img_train\.tar is unpacked anew, or unpack each",
+        ),
+    ],
+)
+def test_imagenet_whose_unpacking_was_interrupted_is_refused_until_it_is_unpacked_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str, before: int, words: str
+) -> None:
+    """Unpacking extracts the devkit, train, each class and val in turn, and moves the images of val last."""
+    root = write_imagenet_archives(tmp_path, monkeypatch)
+    unpacking = torchvision.datasets.imagenet
+    owner = unpacking.shutil if stopped == "move" else unpacking
+    original = getattr(owner, stopped)
+    calls = 0
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > before + (stopped == "extract_archive"):
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, stopped, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_dataset("imagenet", tmp_path)
+    write(tmp_path / "imagenet-100" / "classes.txt", WNIDS[0].encode())
+    for name in ("imagenet", "imagenet-100"):
+        with pytest.raises(UserError, match=words) as refusal:
+            load_dataset(name, tmp_path)
+        assert "\n" not in str(refusal.value)
+    shutil.rmtree(root / ("val" if stopped == "move" else "train"))
+    dataset = load_dataset("imagenet", tmp_path)
+    assert [len(dataset.files[name]()) for name in ("train", "val", "test")] == [297, 3, 3]
+
+
+def test_loose_images_of_imagenet_without_archives_are_to_be_sorted(tmp_path: Path) -> None:
+    write_imagenet_folders(tmp_path / "imagenet", per_class=2)
+    for name in ("._0.JPEG", "notes.txt", "ILSVRC2012_img_train.tar"):  # hidden; no image; the whole archive
+        write(tmp_path / "imagenet" / "train" / name, b"x")
+    assert len(load_dataset("imagenet", tmp_path).labels("test")) == 6
+    load_dataset.cache_clear()
+    write(tmp_path / "imagenet" / "val" / "0.JPEG", image(0, 16))
+    with pytest.raises(UserError, match=r"1 image .* not finished; sort them into the class folders$"):
+        load_dataset("imagenet", tmp_path)
 
 
 def test_a_class_of_val_that_train_lacks_is_refused(tmp_path: Path) -> None:

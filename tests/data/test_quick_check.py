@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.data import Dataset, ImageSplit, load_dataset
+from mmbench.data import Dataset, ImageFiles, ImageSplit, load_dataset
 from mmbench.data.folder import load_folder
-from mmbench.data.quick_check import images_per_class, pixel_remarks, quick_check
+from mmbench.data.quick_check import images_per_class, pixel_remarks, quick_check, size_remarks
 from mmbench.errors import UserError
 
 
@@ -70,6 +71,45 @@ def test_classes_without_images_in_a_split() -> None:
     assert images_per_class(several, several.labels("train")).tolist() == [2, 1, 0]
     with pytest.raises(UserError, match="label 3"):
         quick_check(in_memory({"train": [0, 3]}))
+
+
+def test_published_files_with_all_classes_and_another_number_of_images(tmp_path: Path) -> None:
+    """Of ImageNet's sizes, 1,281,167 and 50,000, only classes and file names are needed."""
+
+    def files(count: int) -> Callable[[], ImageFiles]:
+        return lambda: ImageFiles(tmp_path, ["a.jpg"] * count, torch.zeros(count, dtype=torch.int64))
+
+    def imagenet(train: int, val: int, test: int, classes: int = 1000) -> Dataset:
+        sizes = {"train": train, "val": val, "test": test}
+        names = tuple(map(str, range(classes)))
+        return Dataset("imagenet", tmp_path, names, files={name: files(sizes[name]) for name in sizes})
+
+    assert size_remarks(imagenet(1_268_355, 12_812, 50_000)) == []
+    assert size_remarks(imagenet(200, 2, 60, classes=10)) == []  # a choice of classes
+    lines = size_remarks(imagenet(1_268_000, 12_812, 49_999))
+    assert [line.split(";")[0] for line in lines] == [
+        "train of imagenet has 1280812 images where its authors publish 1281167",
+        "val of imagenet has 49999 images where its authors publish 50000",
+    ]
+    assert size_remarks(imagenet(1_268_000, 12_812, 49_999), ["train"]) == lines[:1]
+
+
+def test_a_tiny_imagenet_that_lacks_images_is_said_at_the_start_of_a_run(tmp_path: Path) -> None:
+    home = tmp_path / "tiny-imagenet"
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 3), dtype=np.uint8)
+    names = [f"n{number:08d}" for number in range(200)]
+    (home / "val" / "images").mkdir(parents=True)
+    for number, name in enumerate(names):
+        (home / "train" / name).mkdir(parents=True)
+        for copy, place in enumerate((home / "train" / name, home / "train" / name, home / "val" / "images")):
+            Image.fromarray(pixels[3 * number + copy]).save(place / f"{number}_{copy}.png")
+    lines = [f"{number}_2.png\t{name}" for number, name in enumerate(names)]
+    (home / "val" / "val_annotations.txt").write_text("\n".join(lines))
+    said = quick_check(load_dataset("tiny-imagenet", tmp_path))
+    assert [line.split(" where")[0] for line in said] == [
+        "train of tiny-imagenet has 400 images",
+        "val of tiny-imagenet has 200 images",
+    ]
 
 
 def test_pixels_that_are_changed_are_counted(tmp_path: Path) -> None:
