@@ -24,28 +24,13 @@ from mmbench.settings_types import (
 )
 from mmbench.tasks import TaskSettings
 from mmbench.transfer.dense.common.settings import DenseSettings
+from mmbench.transfer.dense.detection.reserved_keys import require_free
 
 # "syncbn" is torch's SyncBatchNorm in several processes and batch norm in one; "naive_syncbn" is Detectron2's
 # own, as in the last configurations of MoCo; "bn" never synchronises.
 BackboneNorm = Literal["bn", "syncbn", "naive_syncbn", "frozen_bn"]
 
 LIBRARY_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", re.ASCII)
-# Detectron2's keys that mmbench sets for the run: another value would break the proof of arrival, the
-# continuation or the record. Each ends a name or continues with a dot.
-RESERVED = (
-    "DATALOADER.NUM_WORKERS",
-    "DATASETS",
-    "MODEL.DEVICE",
-    "MODEL.HIGH_PASS",
-    "MODEL.META_ARCHITECTURE",
-    "MODEL.MMBENCH",
-    "MODEL.TIMM",
-    "MODEL.WEIGHTS",
-    "OUTPUT_DIR",
-    "SEED",
-    "SOLVER.REFERENCE_WORLD_SIZE",
-    "VERSION",
-)
 # Settings that records of earlier versions did not have: left out of a record where they have no effect.
 LATER = (
     "reference_batch_size",
@@ -137,9 +122,7 @@ class DetectionSettings(DenseSettings):
         for name in value:
             if not LIBRARY_KEY.fullmatch(name):
                 raise ValueError(f"{shown(name)} is not a key of Detectron2, such as MODEL.RPN.NMS_THRESH")
-            for reserved in RESERVED:
-                if name == reserved or name.startswith(f"{reserved}."):
-                    raise ValueError(f"{name} belongs to the run, and mmbench sets it; omit it")
+        require_free(value, cls.model_fields)
         if (where := first_not_finite(value)) is not None:
             raise ValueError(f"{where} is not a finite number")
         return value

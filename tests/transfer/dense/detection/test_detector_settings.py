@@ -194,18 +194,17 @@ def test_records_of_earlier_protocols_hold_no_later_settings() -> None:
 def test_detectron2s_own_keys_are_applied_last_and_recorded(tmp_path: Path) -> None:
     keys = {
         "MODEL.RPN.NMS_THRESH": 0.6,
-        "SOLVER.BASE_LR": "1e-3",
-        "SOLVER.WEIGHT_DECAY": 0,
+        "SOLVER.WEIGHT_DECAY_NORM": "1e-3",
+        "SOLVER.MOMENTUM": 0,
         "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [[1.0, 2.0]],
-        "INPUT.MIN_SIZE_TRAIN": [96, 128],
         "INPUT.CROP.ENABLED": True,
-        "SOLVER.STEPS": [],
+        "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": [1, 1, 1, 1],
     }
     settings = settings_of("voc-c4-24k@2", **keys)
     cfg = built(settings, tmp_path)
-    assert cfg.MODEL.RPN.NMS_THRESH == 0.6 and cfg.SOLVER.BASE_LR == 0.001
-    assert isinstance(cfg.SOLVER.WEIGHT_DECAY, float) and cfg.SOLVER.WEIGHT_DECAY == 0
-    assert cfg.INPUT.MIN_SIZE_TRAIN == (96, 128) and cfg.INPUT.CROP.ENABLED and cfg.SOLVER.STEPS == ()
+    assert cfg.MODEL.RPN.NMS_THRESH == 0.6 and cfg.SOLVER.WEIGHT_DECAY_NORM == 0.001
+    assert isinstance(cfg.SOLVER.MOMENTUM, float) and cfg.SOLVER.MOMENTUM == 0
+    assert cfg.INPUT.CROP.ENABLED and cfg.MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS == (1, 1, 1, 1)
     assert cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS == [[1.0, 2.0]]
     assert settings.recorded()["library"] == keys and settings.customised
     assert any("MODEL.RPN.NMS_THRESH=0.6" in remark for remark in settings.remarks())
@@ -221,8 +220,8 @@ def test_detectron2s_own_keys_are_applied_last_and_recorded(tmp_path: Path) -> N
         ("MODEL.RPN.NMS_THRESH", "high", "must be a number, such as 0.7"),
         ("MODEL.RPN.NMS_THRESH", True, "must be a number"),
         ("INPUT.CROP.ENABLED", 1, "must be true or false"),
-        ("MODEL.ROI_HEADS.NUM_CLASSES", 2.5, "must be a whole number"),
-        ("SOLVER.STEPS", 5, "must be a list"),
+        ("TEST.DETECTIONS_PER_IMAGE", 2.5, "must be a whole number"),
+        ("MODEL.RPN.CONV_DIMS", 5, "must be a list"),
         ("MODEL.FPN.NORM", 5, "must be text"),
     ],
 )
@@ -247,6 +246,15 @@ def test_keys_that_detectron2_does_not_have_are_one_line(
         "MODEL.META_ARCHITECTURE",
         "MODEL.TIMM.ARCH",
         "MODEL.HIGH_PASS.ENABLED",
+        "MODEL.ROI_HEADS.NUM_CLASSES",
+        "MODEL.RETINANET.NUM_CLASSES",
+        "MODEL.KEYPOINT_ON",
+        "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
+        "SOLVER.AMP.ENABLED",
+        "TEST.AUG.ENABLED",
+        "TEST.EVAL_PERIOD",
+        "INPUT.FORMAT",
+        "MODEL.PIXEL_MEAN",
     ],
 )
 def test_keys_of_the_run_are_refused_when_they_are_read(key: str) -> None:
