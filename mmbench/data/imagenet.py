@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.folder import carved_from, class_names, image_files
-from mmbench.data.folder.scan import is_system_name
+from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
@@ -53,15 +51,7 @@ def _require_unpacked(root: Path, split: str) -> None:
     """
     folder = root / split
     endings, what = (*IMAGE_ENDINGS, ".tar") if split == "train" else IMAGE_ENDINGS, "image"
-    with os.scandir(folder) as entries:
-        left = sorted(
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(endings)
-            and entry.name != ARCHIVES[split]
-            and not is_system_name(entry.name)
-            and not entry.is_dir()
-        )
+    left = [name for name in files_directly_in(folder, endings) if name != ARCHIVES[split]]
     if not left:
         return
     way = "sort them into the class folders"

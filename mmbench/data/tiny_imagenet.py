@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.folder import carved_from, class_names, image_files
+from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
 from mmbench.data.manifest import expected_counts
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed, printable
 
 IMAGE_SIZE = 64
 HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters
@@ -24,21 +26,48 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     """Return the val images, whose classes are in val_annotations.txt: name, class, box.
 
     Raises:
-        UserError: the file is missing or names a class that train does not have.
+        UserError: the file is missing, names an image twice or a class that train does not have, or lists
+            other images than there are.
     """
     annotations = folder / "val_annotations.txt"
     if not annotations.is_file():
         raise UserError(f"{annotations} is missing; unzip tiny-imagenet-200.zip again")
     numbers = {name: index for index, name in enumerate(classes)}
-    paths, labels = [], []
+    found: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), 1):
         image, _, rest = line.partition("\t")
         name = rest.partition("\t")[0]
         if name not in numbers:
             raise UserError(f"{annotations}, line {number}: class '{name}' is not in the train folder")
-        paths.append(f"images/{image}")
-        labels.append(numbers[name])
-    return ImageFiles(folder, paths, torch.tensor(labels, dtype=torch.int64))
+        if image in found:
+            raise UserError(
+                f"{annotations}, line {number}: '{printable(image)}' is in line {lines[image]} too; each "
+                "image has one line, so remove one of them"
+            )
+        found[image], lines[image] = numbers[name], number
+    _require_same(folder / "images", annotations, found)
+    paths = [f"images/{image}" for image in found]
+    return ImageFiles(folder, paths, torch.tensor(list(found.values()), dtype=torch.int64))
+
+
+def _require_same(images: Path, annotations: Path, names: Collection[str]) -> None:
+    """Check that `annotations` names the images in the folder `images`, and no others.
+
+    Raises:
+        UserError: images are not listed, or missing.
+    """
+    there = files_directly_in(images) if images.is_dir() else []
+    if unlisted := sorted(set(there).difference(names)):
+        raise UserError(
+            f"{counted(len(unlisted), 'image')} in {images} not in {annotations.name} ({listed(unlisted)}); "
+            "add a line with name and class for each, or move them elsewhere"
+        )
+    if missing := sorted(set(names).difference(there)):
+        raise UserError(
+            f"{counted(len(missing), 'image')} of the {len(names)} in {annotations} missing from {images} "
+            f"({listed(missing)}); unzip {FOLDER}.zip again, or remove their lines"
+        )
 
 
 def download_tiny_imagenet(root: Path) -> None:
@@ -58,7 +87,7 @@ def load_tiny_imagenet(root: Path) -> Dataset:
         root: the unzipped folder, or the folder that holds `tiny-imagenet-200`.
 
     Raises:
-        UserError: the files are missing.
+        UserError: the files are missing; images lie beside the class folders of train.
     """
     root = root / FOLDER if (root / FOLDER).is_dir() else root
     if not (root / "train").is_dir():
@@ -67,6 +96,11 @@ def load_tiny_imagenet(root: Path) -> Dataset:
             f"mmbench data prepare tiny-imagenet --root {root.parent} --download"
         )
     classes = class_names(root / "train")
+    if loose := files_directly_in(root / "train"):
+        raise UserError(
+            f"{counted(len(loose), 'image')} beside the class folders in {root / 'train'} ({listed(loose)}); "
+            "move them into a class folder, or elsewhere"
+        )
     train = functools.partial(image_files, root / "train", classes)
     test = functools.partial(_read_val, root / "val", classes)
     return Dataset(

@@ -85,6 +85,34 @@ def test_tiny_imagenet_with_missing_parts(tmp_path: Path) -> None:
         load_dataset("tiny-imagenet", tmp_path).split("test")
 
 
+def test_val_of_tiny_imagenet_lists_each_of_its_images_once(tmp_path: Path) -> None:
+    folder = write_tiny_imagenet(tmp_path / "tiny-imagenet") / "val"
+    annotations = folder / "val_annotations.txt"
+    lines = annotations.read_text().splitlines()
+    other = f"val_0.JPEG\t{WNIDS[0]}\t0\t0\t1\t1"
+    for content, words in (
+        ([*lines, lines[0]], r"line 7: 'val_0\.JPEG' is in line 1 too"),
+        ([*lines, other], r"line 7: 'val_0\.JPEG' is in line 1 too"),
+        (lines[:4], r"2 images in .*val/images not in val_annotations\.txt \(val_4\.JPEG, val_5\.JPEG\)"),
+        ([*lines, other.replace("0.J", "6.J")], r"1 image of the 7 in .* missing from .* \(val_6\.JPEG\)"),
+    ):
+        annotations.write_text("\r\n".join(content))
+        with pytest.raises(UserError, match=words):
+            load_dataset("tiny-imagenet", tmp_path).labels("test")
+        load_dataset.cache_clear()
+    annotations.write_text("\r\n".join(lines[:4]))
+    for number in (4, 5):
+        (folder / "images" / f"val_{number}.JPEG").unlink()
+    write(folder / "images" / "._val_0.JPEG", b"made by a system")
+    assert load_dataset("tiny-imagenet", tmp_path).labels("test").tolist() == [1, 2, 0, 1]
+
+
+def test_images_beside_the_class_folders_of_tiny_imagenet(tmp_path: Path) -> None:
+    write(write_tiny_imagenet(tmp_path / "tiny-imagenet") / "train" / "0.JPEG", image(0, 64))
+    with pytest.raises(UserError, match=r"1 image beside the class folders in .*train \(0\.JPEG\)"):
+        load_dataset("tiny-imagenet", tmp_path)
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """Serve a folder over HTTP on this machine; yield the address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mmbench.data.names import absent
 from mmbench.data.subsets import split_by_class
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
-from mmbench.file_names import counted, printable
+from mmbench.file_names import IMAGE_ENDINGS, counted, printable
 
 IMAGE_SIZE = 32
 HELD_OUT_SHARE = 0.15
@@ -44,6 +45,20 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 def _is_class(entry: Path) -> bool:
     return entry.is_dir() and not is_system_name(entry.name)
+
+
+def files_directly_in(folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[str]:
+    """Return the names of files directly in a folder that end like images, sorted; hidden ones are left out.
+
+    Args:
+        endings: others to look for, in lower case.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(endings) and not is_system_name(entry.name) and not entry.is_dir()
+        )
 
 
 def image_files(folder: Path, classes: Sequence[str]) -> ImageFiles:
