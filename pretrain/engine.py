@@ -11,7 +11,7 @@ import torch
 
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.compute_meter import ComputeMeter
-from mmbench.data import Dataset, load_dataset
+from mmbench.data import Dataset
 from mmbench.data.quick_check import pixel_remarks, size_remarks
 from mmbench.distributed import on_main, process_rank
 from mmbench.errors import UserError
@@ -27,7 +27,7 @@ from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
 from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS, PretrainConfig
-from mmbench.pretrain.sources.opening import open_images, open_source
+from mmbench.pretrain.sources.opening import open_as_trained, open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
@@ -73,7 +73,7 @@ def pretrain(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     framework = build_framework(config)
-    dataset = dataset or _load(config)
+    dataset = dataset or open_as_trained(config.data, config.data_root, bool(config.knn_every))
     is_main = process_rank() == 0
     for line in _data_remarks(dataset) if is_main else ():
         say(line)
@@ -136,13 +136,6 @@ def pretrain(
                 )
         on_main(lambda: None)  # no process leaves before the folder is complete
     return folder
-
-
-def _load(config: PretrainConfig) -> Dataset:
-    """Return the data; labels are asked for only where kNN is to watch the training."""
-    if config.knn_every:
-        return load_dataset(config.data, config.data_root)
-    return open_images(config.data, config.data_root)
 
 
 def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None = None) -> dict[str, object]:

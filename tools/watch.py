@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from mmbench.cli import options, paths
@@ -24,6 +25,7 @@ from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
     from mmbench.tools.following import FoundState
+    from mmbench.tools.run_data import RunData
     from mmbench.transfer.resolution import ResolvedTask
 
 FAILED = 1  # exit code: a state could not be measured
@@ -33,8 +35,7 @@ class Probes(NamedTuple):
     """What is measured of every state, and where its records go."""
 
     tasks: tuple[ResolvedTask, ...]
-    data: str
-    data_root: Path
+    data: RunData
     seeds: tuple[int, ...]
     out: Path
     bank: Path | None
@@ -46,7 +47,7 @@ class Probes(NamedTuple):
 @options.tasks(names=TASKS.names, required=True)
 @options.protocols()
 @options.data(type=paths.DATA, help="Data set or folder. Default: what the run learns from.")
-@options.data_root()
+@options.data_root(help="Folder with one folder per data set. Without --data: the run's own.")
 @options.seeds()
 @options.out(default=Path("results"), show_default=True, help="Folder of the records.")
 @options.bank(default=None, show_default=False, help="Folder that stores frozen features. Default: none.")
@@ -68,7 +69,10 @@ class Probes(NamedTuple):
     show_default=True,
     help="Seconds between two looks at the run folder.",
 )
+@click.pass_context
 def watch(
+    ctx: click.Context,
+    /,
     run: Path,
     tasks: tuple[str, ...],
     protocols: tuple[str, ...],
@@ -86,14 +90,16 @@ def watch(
     """
     from mmbench.runs import RunFolder
     from mmbench.tools.following import Follower, is_running, schedule_of, settings_of_run
+    from mmbench.tools.run_data import data_for_run
     from mmbench.transfer.arms import check_arm
     from mmbench.transfer.resolution import resolve_tasks
 
     folder = RunFolder(run)
     settings = settings_of_run(folder)
     schedule = schedule_of(settings, run)
-    data = given.pop("data") or str(settings.get("data"))
-    resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data)
+    root_typed = ctx.get_parameter_source("data_root") is ParameterSource.COMMANDLINE
+    data = data_for_run(settings, given.pop("data"), given.pop("data_root"), root_typed)
+    resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data.name)
     probes = Probes(resolved, data, seeds=given.pop("seeds"), **given)
     name = arm or str(settings.get("method") or folder.root.name)
     check_arm(name, "")
@@ -112,7 +118,9 @@ def watch(
     with scratch_folder(probes.out / f"watch-{folder.root.resolve().name}") as scratch:
         follower = Follower(folder, scratch / "run", pause)
         with follower.states() as states:
-            for state in states:
+            for number, state in enumerate(states):
+                if not number:
+                    data.require_those_of(state.path, run)
                 if schedule.wants(state.step, every):
                     row = f"{name} @ {schedule.place(state.step)}"
                     try:
@@ -143,9 +151,9 @@ def _measure(state: FoundState, row: str, arch: str, probes: Probes, report: Rep
     request = TransferRequest(
         probes.tasks,
         str(state.path),
-        probes.data,
+        probes.data.name,
         probes.seeds,
-        probes.data_root,
+        probes.data.root,
         arch,
         out=probes.out,
         device=probes.device,

@@ -27,6 +27,19 @@ def open_images(data: str, root: Path) -> Dataset:
     return plain_images(load_dataset(data, root)) if path is None else load_images(path)
 
 
+def open_as_trained(data: str, root: Path, labelled: bool) -> Dataset:
+    """Return a data set as a run opens it: with labels where its kNN monitor needs them."""
+    return load_dataset(data, root) if labelled else open_images(data, root)
+
+
+def fingerprint_of(dataset: Dataset) -> str:
+    """Return the identity of the images to train on, as training states and cards hold it.
+
+    Of data sets that are files it is that of the train split, for which no image is decoded.
+    """
+    return dataset.files["train"]().fingerprint if "train" in dataset.files else dataset.fingerprint
+
+
 def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
     """Return the train split of `dataset` as the configuration wants it.
 

@@ -162,6 +162,44 @@ def test_a_finished_run(finished: RunFolder, capsys: pytest.CaptureFixture[str])
     assert code == 0 and "moco @ epoch 3" in (Path("board") / "leaderboard.md").read_text()
 
 
+def test_the_data_are_those_that_the_run_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmbench.data import load_dataset
+    from mmbench.data.patterns import PatternsConfig, prepare
+
+    monkeypatch.chdir(tmp_path)
+    load_dataset.cache_clear()
+    for root, draw in (("data", 0), ("other", 5)):
+        small = PatternsConfig(seed=draw, train=40, val=20, test=20)
+        prepare(tmp_path / root / "patterns", small)
+    learned, other = (load_dataset("patterns", Path(root)).fingerprint for root in ("other", "data"))
+    assert learned != other
+    run_pretraining(
+        *("moco", "patterns"),
+        out=Path("run"),
+        data_root="other",
+        epochs=1,
+        device="cpu",
+        overrides={"batch_size": 16, "framework.queue": 16, "image_size": 16, "trackers": []},
+        say=lambda line: None,
+    )
+    code, _, err = run(["watch", "run", *KNN, "--out", "own"], capsys)
+    assert code == 0, err
+    (record,) = ResultStore(Path("own"))
+    assert record.dataset.fingerprint == record.model.pretrain_fingerprint == learned
+    for typed in (["--data", "patterns"], ["--data-root", "data"]):
+        code, _, err = run(["watch", "run", *KNN, *typed, "--out", "refused"], capsys)
+        assert code == 2 and err.count("\n") == 1, err
+        assert "data set patterns is not the one that run learns from" in err
+    assert not list(Path().glob("refused/**/*.json"))
+    write_images(tmp_path / "images")
+    code, _, err = run(["watch", "run", *KNN, "--data", "images", "--out", "named"], capsys)
+    assert code == 0, err
+    assert [result.dataset.name for result in ResultStore(Path("named"))] == ["images"]
+    load_dataset.cache_clear()  # its key is a path that means another place in other tests
+
+
 def test_bad_requests_are_one_line(
     begun: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
