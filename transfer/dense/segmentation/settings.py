@@ -134,7 +134,7 @@ class SegmentationSettings(DenseSettings):
 
     @classmethod
     def library_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return those names that are keys of mmengine's configuration, such as model.backbone.norm_eval."""
+        """Return those names that are keys of mmengine's configuration, such as model.backbone.style."""
         return tuple(name for name in names if LIBRARY_KEY.fullmatch(name))
 
     @property

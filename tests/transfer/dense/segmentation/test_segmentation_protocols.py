@@ -133,11 +133,11 @@ def test_padding_is_zero_or_what_black_becomes(padding: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"model.decode_head.dropout_ratoi": 0.2}, "did you mean model.decode_head.dropout_ratio"),
+        ({"optim_wrapper.optimizer.momentun": 0.8}, "did you mean optim_wrapper.optimizer.momentum"),
         ({"model.backbone": 1}, "is a section"),
-        ({"model.backbone.norm_eval": 1}, "must be true or false"),
+        ({"model.backbone.contract_dilation": 1}, "must be true or false"),
         ({"model.backbone.depth": 101}, "belongs to the run"),
-        ({"optim_wrapper.optimizer.lr": 0.1}, "use the setting learning_rate"),
+        ({"optim_wrapper.optimizer.lr": 0.1}, "use --set learning_rate=..."),
         ({"head": "pspnet"}, "head"),
         ({"test_mode": "slide"}, "needs both test_crop and test_stride"),
         ({"test_mode": "slide", "test_crop": 64, "test_stride": 65}, "gaps"),
@@ -152,10 +152,31 @@ def test_what_cannot_be_meant_is_one_line(overrides: dict[str, Any], message: st
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "use"),
+    [
+        ("model.backbone.frozen_stages", "omit it"),
+        ("model.backbone.norm_eval", "omit it"),
+        ("model.backbone.norm_cfg.type", "omit it"),
+        ("model.backbone.out_indices", "use --set finest_stride="),
+        ("model.decode_head.num_convs", "use --set head_convs="),
+        ("model.decode_head.dropout_ratio", "use --set dropout="),
+        ("param_scheduler.0.eta_min", "use --set final_learning_rate="),
+        *((f"model.decode_head.{key}", "omit it") for key in ("ignore_index", "in_index", "in_channels")),
+        *((f"model.auxiliary_head.{key}", "omit it") for key in ("ignore_index", "in_index", "num_classes")),
+    ],
+)
+def test_keys_that_decide_what_is_fed_or_trained_are_refused(key: str, use: str) -> None:
+    with pytest.raises(UserError, match=rf"{key} belongs to the run.*; {use}") as caught:
+        settings_of("voc-fcn-20k@1", **{key: 1})
+    assert "\n" not in str(caught.value)
+
+
 def test_mmengines_own_keys_are_applied_and_recorded() -> None:
-    keys = {"model.decode_head.dropout_ratio": 0.2, "model.backbone.frozen_stages": 1}
-    model = built("voc-fcn-20k@1", **keys)["model"]
-    assert model["decode_head"]["dropout_ratio"] == 0.2 and model["backbone"]["frozen_stages"] == 1
+    keys = {"optim_wrapper.optimizer.momentum": 0.8, "model.backbone.contract_dilation": False}
+    config = built("voc-fcn-20k@1", **keys)
+    assert config["optim_wrapper"]["optimizer"]["momentum"] == 0.8
+    assert config["model"]["backbone"]["contract_dilation"] is False
     settings = settings_of("voc-fcn-20k@1", **keys)
     assert settings.customised and settings.recorded()["library"] == keys
 
