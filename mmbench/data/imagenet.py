@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
+from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
@@ -100,7 +101,8 @@ def load_imagenet_100(root: Path) -> Dataset:
     differ, so none is built in: take that of the work to compare with.
 
     Raises:
-        UserError: no list; a class listed twice or not in ImageNet; files that are missing.
+        UserError: no list, or one that is not UTF-8; a class listed twice or not in ImageNet; files that are
+            missing.
     """
     listing = root / CLASS_LIST
     if not listing.is_file():
@@ -108,7 +110,7 @@ def load_imagenet_100(root: Path) -> Dataset:
             f"{listing} is missing; write the folder names of the 100 classes there (n01440764, ...), one "
             "per line; published lists differ, so take that of the work to compare with"
         )
-    lines = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split()[0] for line in text_of(listing).splitlines() if line.strip()]
     classes = tuple(sorted(set(lines)))
     if len(classes) != len(lines) or not classes:
         raise UserError(

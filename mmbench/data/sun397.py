@@ -9,6 +9,7 @@ import torch
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import require_manifest
+from mmbench.data.text_lists import text_of
 from mmbench.data.torchvision_files import Reader, opened
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -30,7 +31,7 @@ def _listed(root: Path, source: Any, part: str) -> ImageFiles:
         for path, label in zip(source._image_files, source._labels, strict=True)
     }
     found = []
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text_of(listing).splitlines(), 1):
         path = line.strip().lstrip("/")
         if path and path not in labels:
             raise UserError(

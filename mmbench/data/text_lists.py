@@ -30,6 +30,20 @@ HEADERS = LABELS | {
 Found = TypeVar("Found", bound=Hashable)
 
 
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8, without a byte-order mark.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
+
+
 def read_items(path: Path, what: str) -> list[tuple[int, str]]:
     """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
 

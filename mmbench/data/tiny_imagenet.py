@@ -11,6 +11,7 @@ import torch
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
 from mmbench.data.manifest import expected_counts
+from mmbench.data.text_lists import text_of
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
@@ -35,7 +36,7 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     numbers = {name: index for index, name in enumerate(classes)}
     found: dict[str, int] = {}
     lines: dict[str, int] = {}
-    for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text_of(annotations).splitlines(), 1):
         image, _, rest = line.partition("\t")
         name = rest.partition("\t")[0]
         if name not in numbers:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmbench.data.annotated.named_voc import CLASSES, ONLY_2007, voc_data
 from mmbench.data.dataset import DATASETS, Dataset
+from mmbench.data.text_lists import text_of
 from mmbench.data.torchvision_files import Reader
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -32,7 +33,7 @@ def read_class(listing: Path, names: list[str]) -> Tensor:
     if not listing.is_file():
         raise UserError(f"{listing} is missing; unpack the VOC 2007 archives again")
     values: dict[str, int] = {}
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text_of(listing).splitlines(), 1):
         words = line.split()
         if words and (len(words) != 2 or words[1] not in MEANING):
             raise UserError(

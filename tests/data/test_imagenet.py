@@ -100,7 +100,7 @@ def test_val_of_tiny_imagenet_lists_each_of_its_images_once(tmp_path: Path) -> N
         with pytest.raises(UserError, match=words):
             load_dataset("tiny-imagenet", tmp_path).labels("test")
         load_dataset.cache_clear()
-    annotations.write_text("\r\n".join(lines[:4]))
+    annotations.write_text("\ufeff" + "\r\n".join(lines[:4]), encoding="utf-8")
     for number in (4, 5):
         (folder / "images" / f"val_{number}.JPEG").unlink()
     write(folder / "images" / "._val_0.JPEG", b"made by a system")
@@ -166,7 +166,11 @@ def test_imagenet_from_folders_and_imagenet_100_from_its_list(tmp_path: Path) ->
     assert part.classes == ("n01443537", "n01641577")
     assert [len(part.files[name]()) for name in ("train", "val", "test")] == [198, 2, 4]
     assert part.split("test").images.shape == (4, 3, 280, 280)
+    load_dataset.cache_clear()
+    write(listing, b"\xef\xbb\xbfn01443537\r\nn01641577 frog\r\n")  # as Windows saves UTF-8
+    assert load_dataset("imagenet-100", tmp_path).classes == part.classes
     for content, words in (
+        ("n01641577\n".encode("utf-16"), r"classes\.txt is not UTF-8 text; save it as UTF-8"),
         (b"n01641577\nn01641577\n", "name each class once"),
         (b"", "name each class once"),
         (b"n77\n", "not in .*train: n77"),

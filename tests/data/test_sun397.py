@@ -25,14 +25,14 @@ def write_images(folder: Path, image) -> dict[str, list[str]]:
     return lists
 
 
-def write_lists(root: Path, lists: dict[str, list[str]]) -> None:
+def write_lists(root: Path, lists: dict[str, list[str]], encoding: str = "utf-8") -> None:
     for name, lines in lists.items():
-        (root / name).write_text("\n".join(reversed(lines)) + "\n")
+        (root / name).write_text("\n".join(reversed(lines)) + "\n", encoding=encoding)
 
 
 def test_the_first_official_lists(tmp_path: Path, image, stand_in) -> None:
     root = tmp_path / "sun397"
-    write_lists(root, write_images(root / "SUN397", image))
+    write_lists(root, write_images(root / "SUN397", image), "utf-8-sig")  # as some editors save them
     stand_in("sun397", classes=3, official=OFFICIAL, images={"train": 27, "val": 3, "test": 6})
     dataset = load_dataset("sun397", tmp_path)
     assert dataset.classes == ("abbey", "apartment_building/outdoor", "youth_hostel")

@@ -42,6 +42,8 @@ def main(tmp_path: Path, image, stand_in) -> Path:
 
 
 def test_several_labels_and_difficult_ones(tmp_path: Path, main: Path) -> None:
+    listing = main / "car_train.txt"
+    listing.write_text(listing.read_text(), encoding="utf-8-sig")  # as some editors save it
     dataset = load_dataset("voc2007", tmp_path)
     assert (dataset.metric, dataset.multilabel, len(dataset.classes)) == ("mAP", True, 20)
     labels = dataset.labels("train")

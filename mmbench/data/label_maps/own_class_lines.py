@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.data.label_maps.types import Colour
+from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import listed, printable
 
@@ -36,20 +37,6 @@ class Listed:
     name: str
     colour: Colour | None = None
     value: int | None = None
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file of classes.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
 
 
 def classes_of_lines(path: Path) -> list[Listed]:
