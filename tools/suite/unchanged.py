@@ -1,4 +1,4 @@
-"""Whether data and weights that exist are still those that the done cells of a suite were measured on."""
+"""Whether data, weights and protocol files that are there are still those of the done cells of a suite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mmbench.errors import UserError, one_line, typed
 from mmbench.files import sha256_of
@@ -15,6 +15,7 @@ from mmbench.processes import end_with_parent
 from mmbench.tasks import TASKS
 from mmbench.tools.suite.cell import Cell, TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.transfer.protocol import is_file_name
 
 Part = Literal["images", "labels", "boxes", "label maps"]  # of a data set; each has its own fingerprint
 
@@ -36,7 +37,8 @@ def require_unchanged(
         states: of the cells that were begun, by id; a done one whose result is gone is not among them.
 
     Raises:
-        UserError: a data set or a checkpoint is not the one of the done cells; nothing is changed.
+        UserError: a data set, a checkpoint or a protocol file is not the one of the done cells; nothing is
+            changed.
     """
     begun = [(cell, states[cell.id]) for cell in cells if cell.id in states]
     finished = [(cell, state) for cell, state in begun if state.status == "done"]
@@ -50,9 +52,10 @@ def require_unchanged(
                     f"data set {one.data} ({one.part}) is not the one that {typed(str(folder.root))} was "
                     "measured on (its fingerprint changed); restore it, or choose another folder with --out"
                 )
+    digests: dict[Path, str] = {}  # each file is read once
     for cell, state in finished:
-        if isinstance(cell.work, TransferWork) and isinstance(cell.work.weights, str):
-            _require_weights(cell.work.weights, state, folder)
+        if isinstance(cell.work, TransferWork):
+            _require_files(cell.work, state, folder, digests)
 
 
 def _measured(finished: Sequence[tuple[Cell, CellState]]) -> Iterator[Measured]:
@@ -94,23 +97,43 @@ def changed(measured: tuple[Measured, ...], data_root: Path) -> list[Measured]:
     return found
 
 
-def _require_weights(weights: str, state: CellState, folder: SuiteFolder) -> None:
-    """Check that a file is still the one of a cell's record.
+def _require_files(
+    work: TransferWork, state: CellState, folder: SuiteFolder, digests: dict[Path, str]
+) -> None:
+    """Check that weights and protocol of a cell, where they are files, are still those of its record.
+
+    Files that are gone are reported where they are needed.
+
+    Args:
+        digests: takes the SHA-256 of the files.
 
     Raises:
-        UserError: it is another one.
+        UserError: one is another file.
     """
-    path = Path(weights.removeprefix("local-dir:"))
-    path = path / "model.safetensors" if path.is_dir() else path
-    if not path.is_file():  # what is gone is reported where it is needed
+    weights = Path(work.weights.removeprefix("local-dir:")) if isinstance(work.weights, str) else None
+    if weights is not None and weights.is_dir():
+        weights = weights / "model.safetensors"
+    protocol = Path(work.protocol) if is_file_name(work.protocol) else None
+    files = [path for path in (weights, protocol) if path is not None and path.is_file()]
+    if not files:
         return
     try:
-        record = json.loads((folder.root / state.left).read_text(encoding="utf-8"))
-        before = record["model"].get("source_sha256")
-    except (OSError, ValueError, KeyError, AttributeError):
+        record: dict[str, Any] = json.loads((folder.root / state.left).read_text(encoding="utf-8"))
+        before = {
+            weights: record.get("model", {}).get("source_sha256"),
+            protocol: record.get("config", {}).get("protocol_file_sha256"),
+        }
+    except (OSError, ValueError, AttributeError):
         return  # not a record any more; the board says so
-    if before is not None and sha256_of(path) != before:
-        raise UserError(
-            f"{one_line(str(path))} is not the file that {state.name} was measured on (its SHA-256 changed); "
-            "restore it, give the arm another name, or choose another folder with --out"
-        )
+    for path in files:
+        if before[path] is None:
+            continue
+        if path not in digests:
+            digests[path] = sha256_of(path)
+        if digests[path] != before[path]:
+            renamed = "write the change to another file" if path == protocol else "give the arm another name"
+            raise UserError(
+                f"{one_line(str(path))} is not the file that {state.name} was measured "
+                f"{'by' if path == protocol else 'on'} (its SHA-256 changed); "
+                f"restore it, {renamed}, or choose another folder with --out"
+            )

@@ -1,4 +1,4 @@
-"""A suite is not continued on other data or other weights than its done cells were measured on."""
+"""A suite is not continued with other data, weights or protocol files than its done cells were."""
 
 import hashlib
 import json
@@ -20,6 +20,16 @@ from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import Measured, changed, require_unchanged
 
 OTHER = "0" * 16
+PROTOCOL = """
+id: knn/own@1
+task: knn
+title: own
+metric: top1
+selection: none
+source: own
+differs: nothing
+settings: {neighbours: 20, temperature: 0.1}
+"""
 
 
 def images(root: Path) -> Path:
@@ -35,9 +45,10 @@ def images(root: Path) -> Path:
 
 @pytest.fixture
 def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
-    """A suite whose cells are all done: kNN on a file of weights and on random weights."""
-    data, weights = images(tmp_path / "mine"), tmp_path / "weights.pth"
+    """A suite whose cells are all done: kNN by an own file on a file of weights and on random weights."""
+    data, weights, protocol = images(tmp_path / "mine"), tmp_path / "weights.pth", tmp_path / "own.yaml"
     weights.write_bytes(b"weights")
+    protocol.write_text(PROTOCOL)
     plan = plan_of(
         Suite.model_validate(
             {
@@ -48,7 +59,7 @@ def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
                     {"name": "file", "checkpoint": str(weights)},
                     {"name": "random", "checkpoint": "random"},
                 ],
-                "tasks": ["knn"],
+                "tasks": [{"task": "knn", "protocol": str(protocol)}],
             }
         )
     )
@@ -58,7 +69,9 @@ def finished(tmp_path: Path) -> tuple[Plan, SuiteFolder]:
         if isinstance(cell.work, TransferWork):
             digest = hashlib.sha256(b"weights").hexdigest() if cell.work.arm == "file" else None
             (folder.root / left).parent.mkdir(parents=True, exist_ok=True)
-            (folder.root / left).write_text(json.dumps({"model": {"source_sha256": digest}}))
+            followed = hashlib.sha256(PROTOCOL.encode()).hexdigest()
+            record = {"model": {"source_sha256": digest}, "config": {"protocol_file_sha256": followed}}
+            (folder.root / left).write_text(json.dumps(record))
         now = time.time()
         folder.write(
             CellState(
@@ -96,8 +109,18 @@ def test_other_weights_at_the_same_place_are_refused(
     finished: tuple[Plan, SuiteFolder], tmp_path: Path
 ) -> None:
     (tmp_path / "weights.pth").write_bytes(b"retrained")
-    with pytest.raises(UserError, match=r"weights.pth is not the file that file knn/.* was measured on"):
+    with pytest.raises(UserError, match=r"weights.pth is not the file that file .* was measured on"):
         check(*finished)
+
+
+@pytest.mark.usefixtures("forked_reader")
+def test_a_protocol_file_that_changed_is_refused(finished: tuple[Plan, SuiteFolder], tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(PROTOCOL.replace("neighbours: 20", "neighbours: 1"))
+    with pytest.raises(UserError, match=r"own.yaml is not the file that file .* was measured by"):
+        check(*finished)
+    own.write_text(PROTOCOL)
+    check(*finished)
 
 
 @pytest.mark.usefixtures("forked_reader")
