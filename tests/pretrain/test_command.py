@@ -18,8 +18,7 @@ from mmbench.runs import RunFolder
 @pytest.fixture
 def loaded(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The commands find the small data set under any name."""
-    for module in ("mmbench.pretrain.engine", "mmbench.pretrain.sources.opening"):
-        monkeypatch.setattr(f"{module}.load_dataset", lambda name, root: tiny)
+    monkeypatch.setattr("mmbench.pretrain.sources.opening.load_dataset", lambda name, root: tiny)
     return tiny
 
 

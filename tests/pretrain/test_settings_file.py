@@ -17,8 +17,7 @@ from mmbench.runs import RunFolder, read_settings
 
 @pytest.fixture
 def loaded(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    for module in ("mmbench.pretrain.engine", "mmbench.pretrain.sources.opening"):
-        monkeypatch.setattr(f"{module}.load_dataset", lambda name, root: tiny)
+    monkeypatch.setattr("mmbench.pretrain.sources.opening.load_dataset", lambda name, root: tiny)
     return tiny
 
 
