@@ -60,7 +60,8 @@ def run_pretraining(
         device: "auto" (default), "cpu", "cuda" or "cuda:N".
         threads: CPU threads; None leaves torch's choice. Bit-exact repetition needs the same number.
         data_root: folder with one folder per data set; "data" by default.
-        dataset: images that are open already, used instead of `data`, which then only names them.
+        dataset: images that are open already, used instead of `data`, which then only names them. Without
+            `data` they are called by their name, or by their folder where it is your own.
         config: a settings file, such as another run's settings.yaml, or its content.
         overrides: other settings, {"optimiser.lr": 0.001} or ["optimiser.lr=0.001"]; they win over `config`.
         report: called after each step with (steps done, steps in all, text with loss, rate and speed).

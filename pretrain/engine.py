@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
 from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS, PretrainConfig
-from mmbench.pretrain.sources.opening import open_as_trained, open_source
+from mmbench.pretrain.sources.opening import fingerprint_of, is_there, open_as_trained, open_source
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
@@ -46,9 +47,10 @@ def pretrain(
 ) -> RunFolder:
     """Pretrain a backbone in the run folder `out`; called again with the same configuration, go on.
 
-    A finished run is returned as it is. From a state saved at the end of an epoch or on request the result
-    is bit-identical to that of an uninterrupted run, on the CPU with the same number of threads. Under
-    `torchrun` or `accelerate launch` the processes share each batch; the first one writes the folder.
+    A finished run is returned as it is, unless the data are there and are others. From a state saved at the
+    end of an epoch or on request the result is bit-identical to that of an uninterrupted run, on the CPU with
+    the same number of threads. Under `torchrun` or `accelerate launch` the processes share each batch; the
+    first one writes the folder.
 
     Args:
         report: called after each step with (steps done, steps in all, text with loss, rate and images/s).
@@ -65,6 +67,7 @@ def pretrain(
     folder = RunFolder(out)
     if folder.finished:
         folder.open(_settings(config, folder), runtime=RUNTIME_SETTINGS)
+        _require_data_of_finished(config, folder, dataset)
         say(f"{out} is finished already; nothing to do")
         return folder
     accelerator = make_accelerator(config, folder)
@@ -172,6 +175,37 @@ def _enter(held: contextlib.ExitStack, folder: RunFolder, settings: dict[str, ob
     folder.open(settings, runtime=RUNTIME_SETTINGS)
 
 
+def _require_data_of_finished(config: PretrainConfig, folder: RunFolder, dataset: Dataset | None) -> None:
+    """Check that the data of a finished run, where they are still there, are those that it learned from.
+
+    Raises:
+        UserError: they are others.
+    """
+    try:
+        card = json.loads(folder.card.read_text(encoding="utf-8"))
+        learned = card.get("pretrain_fingerprint")
+        if learned is None or (dataset is None and not is_there(config.data, config.data_root)):
+            return
+        dataset = dataset or open_as_trained(config.data, config.data_root, bool(config.knn_every))
+        now = fingerprint_of(dataset)
+    except (OSError, ValueError, AttributeError, UserError):
+        return  # data that cannot be opened, which a finished run does not need; or no card any more
+    _require_same_data(learned, now, dataset, folder)
+
+
+def _require_same_data(learned: str, now: str, dataset: Dataset, folder: RunFolder) -> None:
+    """Compare the fingerprint of a run's data with that of the data that are there.
+
+    Raises:
+        UserError: they differ.
+    """
+    if learned != now:
+        raise UserError(
+            f"data set '{dataset.name}' is not the one that {folder.root} was begun with "
+            "(its fingerprint changed); restore the data, or choose another folder by --out"
+        )
+
+
 def _resume(
     trainer: Trainer, folder: RunFolder, dataset: Dataset, meter: ComputeMeter, say: Callable[[str], None]
 ) -> float:
@@ -184,11 +218,7 @@ def _resume(
     if path is None:
         return 0.0
     state = folder.load_state(path, trainer.device)
-    if state["fingerprint"] != trainer.source.fingerprint:
-        raise UserError(
-            f"data set '{dataset.name}' is not the one that {folder.root} was begun with "
-            "(its fingerprint changed); restore the data, or choose another folder by --out"
-        )
+    _require_same_data(state["fingerprint"], trainer.source.fingerprint, dataset, folder)
     trainer.load(state)
     meter.go_on(state.get("compute"))
     if process_rank() == 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmbench.data import Dataset
+from mmbench.data import DATASETS, Dataset
 from mmbench.pretrain.config import Given, Overrides, canonical, override_pairs, recipe_of, resolve_config
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, split_name
 from mmbench.pretrain.scale_choice import misfit, scale_for
@@ -46,7 +46,7 @@ class RunRequest:
         overrides: changed settings, by text or by name.
         stated: settings of a file.
         given: settings that have an option of their own.
-        dataset: used instead of opening the data.
+        dataset: used instead of opening the data, and named as the data where nothing else is.
     """
 
     method: str | None = None
@@ -56,12 +56,29 @@ class RunRequest:
     given: Given = field(default_factory=Given)
     dataset: Dataset | None = None
 
+    def __post_init__(self) -> None:
+        """Name the data that are open already, so that settings do not state the scale's own."""
+        if self.dataset is None or self._asked().get("data"):
+            return
+        name, root = self.dataset.name, self.dataset.root
+        named: Given = {**self.given, "data": name}
+        if name in DATASETS.names():
+            if root.name == name and not self._asked().get("data_root"):
+                named["data_root"] = root.parent
+        elif root.name == name and root.exists():
+            named["data"] = str(root)
+        object.__setattr__(self, "given", named)
+
+    def _asked(self) -> dict[str, Any]:
+        """Return the settings that are asked for anywhere; those that are None are not."""
+        asked = {**canonical(self.stated)}
+        asked |= {name: value for name, value in self.given.items() if value is not None}
+        return asked | dict(override_pairs(self.overrides))
+
     def data(self) -> tuple[str, Path]:
         """Return the name or path of the data, and the folder with one folder per data set."""
-        stated = canonical(self.stated)
-        asked = {**stated, **{name: value for name, value in self.given.items() if value is not None}}
-        asked |= dict(override_pairs(self.overrides))
-        data = asked.get("data") or recipe_of(self.method, self.scale, stated).scale.data[0]
+        asked = self._asked()
+        data = asked.get("data") or recipe_of(self.method, self.scale, canonical(self.stated)).scale.data[0]
         return str(data), Path(str(asked.get("data_root") or "data"))
 
     def plan(self) -> RunPlan:

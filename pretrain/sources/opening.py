@@ -32,6 +32,11 @@ def open_as_trained(data: str, root: Path, labelled: bool) -> Dataset:
     return load_dataset(data, root) if labelled else open_images(data, root)
 
 
+def is_there(data: str, root: Path) -> bool:
+    """Return whether the files of a data set are there, which opening it may prepare otherwise."""
+    return (image_path(data, root) or root / data).exists()
+
+
 def fingerprint_of(dataset: Dataset) -> str:
     """Return the identity of the images to train on, as training states and cards hold it.
 

@@ -89,6 +89,32 @@ def test_a_finished_run_is_not_run_again(finished: RunFolder, tiny: Dataset) -> 
     assert "finished already" in said[0]
 
 
+def test_a_finished_run_notices_other_data(finished: RunFolder, tiny: Dataset) -> None:
+    split = tiny.split("train")
+    other_split = type(split)(255 - split.images, split.labels)
+    other = Dataset("stripes", tiny.root, tiny.classes, {"train": lambda: other_split}, 16)
+    with pytest.raises(UserError, match=r"'stripes' is not the one that .* \(its fingerprint changed\)"):
+        pretrain(small(), finished.root, dataset=other)
+
+
+def test_a_finished_run_compares_the_files_that_are_there(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for number in range(32):
+        place = images / "train" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (8 * number, 99, 50)).save(place)
+    config = small("moco", epochs=1, data=str(images))
+    folder = pretrain(config, tmp_path / "run", say=lambda line: None)
+    said: list[str] = []
+    pretrain(config, folder.root, say=said.append)
+    (images / "train" / "a" / "0.png").unlink()
+    with pytest.raises(UserError, match=r"'images' is not the one that .* \(its fingerprint changed\)"):
+        pretrain(config, folder.root, say=said.append)
+    images.rename(tmp_path / "elsewhere")  # a finished run does not need them
+    pretrain(config, folder.root, say=said.append)
+    assert [line.rpartition(" is ")[2] for line in said] == 2 * ["finished already; nothing to do"]
+
+
 def test_changed_settings_are_refused_by_name(finished: RunFolder, tiny: Dataset) -> None:
     changed = small(epochs=3, overrides=("optimiser.lr=0.5",))
     with pytest.raises(UserError, match=r"epochs: 2 there, 3 now; optimiser\.lr: 0\.002 there, 0\.5 now"):

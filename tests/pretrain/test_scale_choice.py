@@ -1,5 +1,6 @@
 """The scale that fits the data, and what the first lines say of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,22 @@ def test_other_data_are_looked_at(tiny: Dataset, tmp_path: Path) -> None:
     choice, dataset = scale_for("stripes", tmp_path, tiny)
     assert choice.scale.name == "small-images" and dataset is tiny
     assert choice.reason == "it fits 96 images of 20 px"
+
+
+def test_open_data_are_named_by_themselves(tiny: Dataset, tmp_path: Path) -> None:
+    def planned(dataset: Dataset, **given: str) -> tuple[str, Path]:
+        config = RunRequest("moco", given=Given(**given), dataset=dataset).plan().config  # type: ignore[typeddict-item]
+        return config.data, config.data_root
+
+    plan = RunRequest("moco", dataset=tiny).plan()
+    assert plan.config.data == "stripes" and plan.lines[0].endswith("it fits 96 images of 20 px")
+    known = replace(tiny, name="cifar100", root=tmp_path / "sets" / "cifar100")
+    assert planned(known) == ("cifar100", tmp_path / "sets")
+    assert RunRequest("moco", dataset=known).plan().recipe.scale.name == "cifar100"
+    own = replace(tiny, name="mine", root=tmp_path / "mine")
+    own.root.mkdir()
+    assert planned(own) == (str(tmp_path / "mine"), Path("data"))
+    assert planned(own, data="patterns") == ("patterns", Path("data"))
 
 
 def first_lines(method: str, scale: str | None = None, **given: str) -> tuple[str, ...]:
