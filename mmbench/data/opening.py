@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.downloads import DOWNLOADS, fetch
+from mmbench.data.downloads import DOWNLOADS, fetch, require_unpacked
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
@@ -22,7 +22,8 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
     """Download the data set `name` into `root/name`, unless it is complete there.
 
     Raises:
-        UserError: its authors do not offer a download, or the download failed.
+        UserError: its authors do not offer a download, an earlier one was interrupted while it was unpacked,
+            or the download failed.
     """
     if name not in DOWNLOADS:
         DATASETS.get(name)
@@ -69,6 +70,7 @@ def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None
         load = DATASETS.get(name)
     except UserError as error:
         raise UserError(f"{error}, and there is no such folder or list") from None
+    require_unpacked(name, root / name)
     return load(root / name)
 
 

@@ -58,3 +58,20 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[str, str]]]:
             return f"http://127.0.0.1:{server.server_port}/{name}", digest
 
         yield pack
+
+
+@pytest.fixture
+def interrupting() -> Callable[..., Callable[..., object]]:
+    """Return a function of a function and a number: the function, interrupted after so many calls."""
+
+    def wrapped(original: Callable[..., object], after: int) -> Callable[..., object]:
+        calls = iter(range(after))
+
+        def function(*arguments: object, **options: object) -> object:
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return original(*arguments, **options)
+
+        return function
+
+    return wrapped

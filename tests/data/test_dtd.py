@@ -1,11 +1,14 @@
 """DTD in its layout: images by class, and a list per split and partition."""
 
+import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
 from torchvision.datasets import DTD
 
 from mmbench.data import download_dataset, load_dataset
+from mmbench.data.downloads import UNFINISHED
 from mmbench.errors import UserError
 
 LISTS = {
@@ -59,6 +62,38 @@ def test_torchvision_downloads_to_where_it_is_read(
     monkeypatch.setattr(DTD, "_URL", address)
     with pytest.raises(UserError, match="download of 'dtd' failed"):
         download_dataset("dtd", tmp_path / "data")  # not the authors' bytes
+    assert not (tmp_path / "data" / "dtd" / UNFINISHED).exists()  # nothing was unpacked
     monkeypatch.setattr(DTD, "_MD5", md5)
+    download_dataset("dtd", tmp_path / "data")
+    assert len(load_dataset("dtd", tmp_path / "data").labels("train")) == 3
+    assert not (tmp_path / "data" / "dtd" / UNFINISHED).exists()
+
+
+def test_what_torchvision_would_take_for_complete_is_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve, interrupting
+) -> None:
+    write_dtd(tmp_path / "source" / "dtd", image)
+    stand_in("dtd", classes=2, official=SIZES)
+    address, md5 = serve(tmp_path / "source", "dtd-r1.0.1.tar.gz")
+    monkeypatch.setattr(DTD, "_URL", address)
+    monkeypatch.setattr(DTD, "_MD5", md5)
+    root = tmp_path / "data" / "dtd"
+    with monkeypatch.context() as patched:
+        patched.setattr(tarfile.TarFile, "makefile", interrupting(tarfile.TarFile.makefile, 8))
+        with pytest.raises(KeyboardInterrupt):
+            download_dataset("dtd", tmp_path / "data")
+    assert (root / "dtd" / "dtd").is_dir()
+    for use in (load_dataset, download_dataset):
+        with pytest.raises(
+            UserError, match=r"not unpacked to its end; remove .*dtd/dtd/dtd, then run: mmbench"
+        ):
+            use("dtd", tmp_path / "data")
+    shutil.rmtree(root / "dtd" / "dtd")
+    with pytest.raises(UserError, match=r"dtd in .* cannot be read"):
+        load_dataset("dtd", tmp_path / "data")
+    download_dataset("dtd", tmp_path / "data")
+    assert len(load_dataset("dtd", tmp_path / "data").labels("train")) == 3
+    assert not (root / UNFINISHED).exists()
+    monkeypatch.setattr(DTD, "_MD5", "0" * 32)  # what is there is used, and nothing is fetched
     download_dataset("dtd", tmp_path / "data")
     assert len(load_dataset("dtd", tmp_path / "data").labels("train")) == 3

@@ -8,7 +8,7 @@ import shutil
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -144,6 +144,30 @@ def test_tiny_imagenet_is_fetched_checked_and_unzipped(
         download_dataset("imagenet", tmp_path / "data")
     with pytest.raises(UserError, match="did you mean 'tiny-imagenet'"):
         download_dataset("tiny-imagnet", tmp_path / "data")
+
+
+def test_tiny_imagenet_whose_unpacking_was_interrupted_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupting: Callable[..., object]
+) -> None:
+    write_tiny_imagenet(tmp_path / "source" / "tiny-imagenet-200")
+    archive = tmp_path / "tiny-imagenet-200.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        for path in sorted((tmp_path / "source").rglob("*.*")):
+            stream.write(path, path.relative_to(tmp_path / "source"))
+    monkeypatch.setattr(tiny_imagenet, "ARCHIVE_MD5", hashlib.md5(archive.read_bytes()).hexdigest())
+    with served(tmp_path) as address:
+        monkeypatch.setattr(tiny_imagenet, "ARCHIVE", f"{address}/{archive.name}")
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "copyfileobj", interrupting(shutil.copyfileobj, 30))
+            with pytest.raises(KeyboardInterrupt):
+                download_dataset("tiny-imagenet", tmp_path / "data")
+        assert len(list((tmp_path / "data").rglob("train/*/images"))) in (1, 2)
+        with pytest.raises(
+            UserError, match=r"tiny-imagenet in .* not unpacked to its end; run: mmbench data"
+        ):
+            load_dataset("tiny-imagenet", tmp_path / "data")
+        download_dataset("tiny-imagenet", tmp_path / "data")
+    assert len(load_dataset("tiny-imagenet", tmp_path / "data").labels("train")) == 54
 
 
 def write_imagenet_folders(root: Path, per_class: int = 100) -> None:
