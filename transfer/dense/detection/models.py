@@ -28,7 +28,7 @@ from mmbench.checkpoints.options import NO_OPTIONS, Options
 from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
 from mmbench.preprocessing import high_pass
-from mmbench.transfer.dense.common.architectures import feature_maps
+from mmbench.transfer.dense.common.architectures import channels_first, feature_maps
 from mmbench.transfer.dense.common.norms import fit_device, synchronise
 
 RES5_BASIC_BLOCKS = {18: 2, 34: 3}  # He et al. 2016, table 1
@@ -98,7 +98,7 @@ class TimmBackbone(Backbone):
         # Without it, the autocast of --precision stays in force.
         autocast = bfloat16_autocast(images.device, True) if self.bfloat16 else contextlib.nullcontext()
         with autocast:
-            maps = self.timm_model(images)
+            maps = channels_first(self.timm_model, self.timm_model(images))
         return {name: features.float() for name, features in zip(self._out_features, maps, strict=True)}
 
     @property

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.options import NO_OPTIONS, Options
+from mmbench.checkpoints.timm_config import fixed_size
+from mmbench.errors import UserError
 from mmbench.transfer.dense.common.architectures import FeatureMap, feature_maps, plain_resnet_depth
 from mmbench.transfer.dense.segmentation.heads.registry import HEADS
 from mmbench.transfer.dense.segmentation.published import published
@@ -45,7 +47,8 @@ def model_config(
         classes: their number, background included where it is a class.
 
     Raises:
-        UserError: the head does not take the architecture, or timm offers no feature maps of it.
+        UserError: the head does not take the architecture, timm offers no feature maps of it, or the network
+            takes images of another size alone.
     """
     head = HEADS.get(settings.head)
     model = dict(published(f"_base_/models/{head.file}")["model"])
@@ -62,6 +65,7 @@ def model_config(
         model["decode_head"] |= head.on_resnet(settings, channels)
         auxiliary = {"in_channels": channels[2], "in_index": 2}
     else:
+        _require_fed(card.arch, settings)
         maps = head_inputs(card.arch, settings.finest_stride, card.arch_options)
         model["backbone"] = {
             "type": "TIMMBackbone",
@@ -90,6 +94,23 @@ def model_config(
     if settings.test_mode == "slide":
         test |= settings.windows
     return {**model, "type": "MMBenchSegmentor", "bfloat16": settings.bfloat16, "test_cfg": test}
+
+
+def _require_fed(arch: str, settings: SegmentationSettings) -> None:
+    """Check that a network for images of one size is fed this size, in training and in evaluation.
+
+    Raises:
+        UserError: it is not.
+    """
+    side = fixed_size(arch)
+    if side is None:
+        return
+    slides = settings.test_mode == "slide" and settings.windows["crop_size"] == (side, side)
+    if settings.crop_size != (side, side) or not slides:
+        raise UserError(
+            f"'{arch}' takes images of {side} x {side} px alone; use --set crop={side} --set test_mode=slide "
+            f"--set test_crop={side} --set test_stride={side // 2}, or another network"
+        )
 
 
 def network_note(card: ModelCard, settings: SegmentationSettings) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmbench.device import bfloat16_autocast
 from mmbench.narrow_maps import float32_where_narrow
+from mmbench.transfer.dense.common.architectures import channels_first
 
 
 def bfloat16_if(wanted: bool, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -37,6 +38,7 @@ class MMBenchSegmentor(EncoderDecoder):
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with bfloat16_if(self.bfloat16, inputs.device):
             maps = super().extract_feat(inputs)
+        maps = channels_first(getattr(self.backbone, "timm_model", self.backbone), maps)
         return [features.float() for features in maps]
 
 

@@ -57,6 +57,8 @@ def detector_config(arch, tmp_path, settings=SMALL, options=None, **preprocessin
         ("mixmask_resnet8", [4, 8], [64, 128]),
         ("mixmask_resnet18_cifar", [4, 8], [256, 512]),
         ("convnext_atto", [4, 8, 16, 32], [40, 80, 160, 320]),
+        ("mambaout_femto", [4, 8, 16, 32], [48, 96, 192, 288]),
+        ("dla34", [4, 8, 16, 32], [64, 128, 256, 512]),
     ],
 )
 def test_timm_backbone_says_the_strides_and_channels_that_its_maps_have(arch, strides, channels) -> None:
@@ -93,8 +95,8 @@ def test_timm_backbone_computes_what_timm_computes_and_bfloat16_is_near(
 
 
 def test_network_without_the_strides_of_a_pyramid_is_refused_in_one_line() -> None:
-    with pytest.raises(UserError, match=r"'vit_tiny_patch16_224' has strides \[16\]$") as caught:
-        TimmBackbone("vit_tiny_patch16_224")
+    with pytest.raises(UserError, match=r"'csatv2' has strides \[8, 16, 32, 64\]$") as caught:
+        TimmBackbone("csatv2")
     assert "\n" not in str(caught.value)
 
 

@@ -202,3 +202,25 @@ def test_upernet_reads_timms_pyramid_and_deeplab_refuses_it() -> None:
     assert model["auxiliary_head"]["in_channels"] == 1024
     with pytest.raises(UserError, match="head=upernet"):
         built("voc-deeplabv3plus-20k@1", arch="resnet26d")
+
+
+def test_a_network_for_one_size_is_fed_that_size() -> None:
+    arch = "swin_tiny_patch4_window7_224"
+    with pytest.raises(UserError, match="takes images of 224 x 224 px alone; use --set crop=224") as caught:
+        built("voc-fcn-20k@1", arch=arch)
+    assert "\n" not in str(caught.value)
+    sizes = {"crop": 224, "test_mode": "slide", "test_crop": 224, "test_stride": 112}
+    assert built("voc-fcn-20k@1", arch=arch, **sizes)["model"]["backbone"]["model_name"] == arch
+
+
+def test_the_heads_read_channels_of_networks_whose_channels_are_last() -> None:
+    from mmseg.registry import MODELS
+
+    config = built("voc-fcn-20k@1", arch="mambaout_femto")["model"]
+    del config["data_preprocessor"]
+    model = MODELS.build(config).eval()
+    with torch.no_grad():
+        maps = model.extract_feat(torch.rand(1, 3, 64, 96))
+        given = model.backbone.timm_model(torch.rand(1, 3, 64, 96))
+    assert [tuple(features.shape) for features in maps] == [(1, 96, 8, 12), (1, 192, 4, 6), (1, 288, 2, 3)]
+    assert given[0].shape == (1, 8, 12, 96)
