@@ -71,7 +71,7 @@ def feature_maps(arch: str, task: str, options: Options = NO_OPTIONS) -> list[Fe
     return [deepest[stride] for stride in sorted(deepest)]
 
 
-def channels_first(network: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
+def channels_first(network: object, maps: Sequence[Tensor]) -> list[Tensor]:
     """Return the maps of a `features_only` model as (N, C, H, W); some networks of timm give (N, H, W, C)."""
     if str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC"):
         return [features.permute(0, 3, 1, 2).contiguous() for features in maps]

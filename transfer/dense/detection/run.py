@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from detectron2.data.transforms import ResizeShortestEdge
 
 from mmbench.distributed import process_rank
 from mmbench.errors import UserError
@@ -98,6 +99,24 @@ def training_loader(cfg: CfgNode, dicts: list[Item], seed: int) -> TrainingLoade
     )
 
 
+def evaluation_loader(cfg: CfgNode, dicts: list[Item]) -> TestLoader:
+    """Return the batches of the evaluation.
+
+    Small images share a batch where they are fed at one size, so that none is padded for the sake of another:
+    Detectron2 evaluates one at a time, and padding changes what is found.
+    """
+    shorter, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+    resized = ResizeShortestEdge.get_output_shape
+    return TestLoader(
+        reader(dicts, ImageMapper(cfg, False)),
+        len(dicts),
+        batch_size=TEST_BATCH if shorter <= SMALL else 1,
+        workers=cfg.DATALOADER.NUM_WORKERS,
+        pin_memory=cfg.MODEL.DEVICE.startswith("cuda"),
+        sizes=[resized(item["height"], item["width"], shorter, longest) for item in dicts],
+    )
+
+
 def _train(
     job: TransferJob, cfg: CfgNode, dicts: list[Item], settings: DetectionSettings
 ) -> tuple[DetectionTrainer, list[str]]:
@@ -136,15 +155,8 @@ def _evaluate(
     settings: DetectionSettings,
 ) -> Scores:
     """Return the scores of the evaluated split, the same in all processes."""
-    cfg = trainer.cfg
-    loader = TestLoader(
-        reader(dicts, ImageMapper(cfg, False)),
-        len(dicts),
-        batch_size=TEST_BATCH if cfg.INPUT.MIN_SIZE_TEST <= SMALL else 1,
-        workers=cfg.DATALOADER.NUM_WORKERS,
-        pin_memory=cfg.MODEL.DEVICE.startswith("cuda"),
-    )
-    heads = detector_of(cfg).score_heads(trainer.detector)
+    loader = evaluation_loader(trainer.cfg, dicts)
+    heads = detector_of(trainer.cfg).score_heads(trainer.detector)
     with Divergence("detection", settings.learning_rate).watched(*heads):
         scores: Scores = trainer.evaluate(loader, evaluator, job.report)["scores"]
     return scores

@@ -21,6 +21,7 @@ from mmbench.errors import UserError
 from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
 from mmbench.transfer.dense.common.sampling import BatchStream, Draw, drawn, share
 from mmbench.transfer.dense.detection.mapper import ImageMapper, reader
+from mmbench.transfer.dense.detection.run import evaluation_loader
 
 
 def first(stream: BatchStream, count: int, start: int = 0) -> list[list[Draw]]:
@@ -186,3 +187,15 @@ def test_any_pixel_format_is_read_and_bgr_is_reversed(tmp_path) -> None:
     reversed_channels = mapper(train=False)
     reversed_channels.image_format = "BGR"
     assert reversed_channels(item)["image"][:, 0, 0].tolist() == [51, 102, 204]
+
+
+def test_evaluated_images_share_a_batch_only_at_one_fed_size(dicts) -> None:
+    cfg = get_cfg()
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT = 32, 45, "RGB"
+    cfg.DATALOADER.NUM_WORKERS, cfg.MODEL.DEVICE = 0, "cpu"
+    batches = list(evaluation_loader(cfg, dicts))
+    assert [[item["image_id"] for item in batch] for batch in batches] == [[1, 3, 5], [2, 4]]
+    shapes = [{tuple(item["image"].shape[1:]) for item in batch} for batch in batches]
+    assert shapes == [{(45, 30)}, {(32, 43)}]  # 36 x 24 px: the longer side is at most 45 px
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 300, 400
+    assert [len(batch) for batch in evaluation_loader(cfg, dicts)] == [1] * 5
