@@ -16,6 +16,7 @@ from mmbench.file_names import printable
 from mmbench.files import write_text
 from mmbench.finite import first_not_finite
 from mmbench.pretrain.knn_monitor import KnnMonitor
+from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import MetricsLog, RunFolder
 
@@ -182,9 +183,9 @@ class Session:
         """
         trainer, folder = self.trainer, self.folder
         require_finite(trainer, folder)
-        fingerprint = trainer.source.fingerprint
-        state = {**trainer.state(), "seconds": self.seconds, "fingerprint": fingerprint}
+        state = {**trainer.state(), "seconds": self.seconds, "fingerprint": trainer.source.fingerprint}
         state["compute"] = self.meter.stored()
+        state["recipe_digest"] = recipe_digest(trainer)  # for who reads its encoders, as on the card
 
         def write() -> None:
             try:

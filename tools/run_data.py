@@ -1,12 +1,35 @@
-"""The data that a run learns from: where they are, and whether they still are what they were."""
+"""What tells a run from others: the data that it learns from, where they are, its seed and its recipe."""
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmbench.errors import UserError, typed
+
+if TYPE_CHECKING:
+    from mmbench.checkpoints.card import ModelCard
+
+
+class Made(NamedTuple):
+    """What tells a run from others of the same name; None where it is not known.
+
+    Attributes:
+        seed: of the pretraining.
+        fingerprint: of the data that it learns from.
+        recipe_digest: of the settings that change its weights.
+    """
+
+    seed: int | None
+    fingerprint: str | None
+    recipe_digest: str | None
+
+    def fits(self, card: ModelCard) -> bool:
+        """Return whether weights with this card can be of the run; what is not known decides nothing."""
+        theirs = (card.seed, card.pretrain_fingerprint, card.recipe_digest)
+        return all(None in pair or pair[0] == pair[1] for pair in zip(self, theirs, strict=True))
 
 
 class RunData(NamedTuple):
@@ -24,15 +47,13 @@ class RunData(NamedTuple):
     own: bool
     labelled: bool
 
-    def require_those_of(self, state: Path, run: Path) -> None:
-        """Check that data that are called as the run's own are those that a training state is of.
-
-        A state that cannot be read, or that does not say its data, is left to what measures it.
+    def require_those_of(self, made: Made, run: Path) -> None:
+        """Check that data that are called as the run's own are those that it learns from, where it says so.
 
         Raises:
             UserError: they are others, or cannot be opened.
         """
-        learned = fingerprint_of_state(state) if self.own else None
+        learned = made.fingerprint if self.own else None
         if learned is None:
             return
         from mmbench.pretrain.sources.opening import fingerprint_of, open_as_trained
@@ -61,13 +82,22 @@ def data_for_run(settings: dict[str, Any], data: str | None, root: Path, root_ty
     return RunData(own if data is None else data, root, is_own, bool(settings.get("knn_every")))
 
 
-def fingerprint_of_state(path: Path) -> str | None:
-    """Return the fingerprint of the data of a training state; None where it cannot be told."""
-    import torch
+def made_by(settings: dict[str, Any], state: Path | None) -> Made:
+    """Return what tells a run from others.
 
-    try:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
-        return None
-    found = state.get("fingerprint") if isinstance(state, dict) else None
-    return found if isinstance(found, str) else None
+    Args:
+        settings: of the run.
+        state: one of its training states; nothing is known of one that cannot be read.
+    """
+    content: Any = None
+    if state is not None:
+        import torch
+
+        with contextlib.suppress(RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
+            content = torch.load(state, map_location="cpu", mmap=True, weights_only=True)
+    facts = content if isinstance(content, dict) else {}
+    texts = [facts.get(name) for name in ("fingerprint", "recipe_digest")]
+    seed = settings.get("seed")
+    return Made(
+        seed if isinstance(seed, int) else None, *(text if isinstance(text, str) else None for text in texts)
+    )

@@ -25,7 +25,7 @@ from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
     from mmbench.tools.following import FoundState
-    from mmbench.tools.run_data import RunData
+    from mmbench.tools.run_data import Made, RunData
     from mmbench.transfer.resolution import ResolvedTask
 
 FAILED = 1  # exit code: a state could not be measured
@@ -90,7 +90,7 @@ def watch(
     """
     from mmbench.runs import RunFolder
     from mmbench.tools.following import Follower, is_running, schedule_of, settings_of_run
-    from mmbench.tools.run_data import data_for_run
+    from mmbench.tools.run_data import data_for_run, made_by
     from mmbench.transfer.arms import check_arm
     from mmbench.transfer.resolution import resolve_tasks
 
@@ -113,6 +113,7 @@ def watch(
 
         torch.set_num_threads(threads)
     console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty())
+    made = made_by(settings, None)
     results: list[Result] = []
     failed: list[str] = []
     with scratch_folder(probes.out / f"watch-{folder.root.resolve().name}") as scratch:
@@ -120,7 +121,8 @@ def watch(
         with follower.states() as states:
             for number, state in enumerate(states):
                 if not number:
-                    data.require_those_of(state.path, run)
+                    made = made_by(settings, state.path)
+                    data.require_those_of(made, run)
                 if schedule.wants(state.step, every):
                     row = f"{name} @ {schedule.place(state.step)}"
                     try:
@@ -133,7 +135,8 @@ def watch(
                         results += found
                         click.echo(f"{timestamp()} {_line(row, found)}")
                 state.path.unlink(missing_ok=True)
-    _say_missing([epoch for epoch in schedule.missing(follower.seen) if epoch % every == 0], name, probes)
+    missing = [epoch for epoch in schedule.missing(follower.seen) if epoch % every == 0]
+    _say_missing(missing, name, probes, made)
     ended = "finished" if folder.finished else "not running, and not finished"
     click.echo(f"{run} is {ended}: {counted(len(results), 'record')} of its states in {probes.out}")
     if failed:
@@ -172,10 +175,11 @@ def _line(row: str, results: Sequence[Result]) -> str:
     return f"{row}: {', '.join(parts)}"
 
 
-def _say_missing(epochs: list[int], name: str, probes: Probes) -> None:
-    """Say which epochs have no record here, since their states were gone."""
+def _say_missing(epochs: list[int], name: str, probes: Probes, made: Made) -> None:
+    """Say which epochs of a run have no record here, since their states were gone."""
     if epochs and probes.out.is_dir():
-        arms = {result.model.arm for _, result in ResultStore(probes.out).read_all()[0]}
+        cards = [result.model for _, result in ResultStore(probes.out).read_all()[0]]
+        arms = {card.arm for card in cards if made.fits(card)}
         epochs = [epoch for epoch in epochs if f"{name} @ epoch {epoch}" not in arms]
     if epochs:
         numbers = ", ".join(map(str, epochs[:20])) + (", ..." if len(epochs) > 20 else "")

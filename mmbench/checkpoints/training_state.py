@@ -82,11 +82,10 @@ def card_of_state(path: Path, content: Mapping[str, Any], arch: str) -> tuple[Mo
         framework=_name(settings.get("framework")),
         masking=masking,
         pretrain_data=Path(str(settings["data"])).name if settings.get("data") else None,
-        pretrain_fingerprint=content.get("fingerprint")
-        if isinstance(content.get("fingerprint"), str)
-        else None,
+        pretrain_fingerprint=_text(content, "fingerprint"),
         epochs=step // per_epoch if per_epoch else None,
         seed=settings.get("seed"),
+        recipe_digest=_text(content, "recipe_digest"),  # states of older versions do not say it
         source_format=NAME,
         preprocessing=preprocessing,
         origins=origins,
@@ -109,6 +108,11 @@ def _preprocessing(content: Mapping[str, Any], folder: RunFolder | None) -> tupl
 
 def _name(settings: Any) -> str | None:
     return settings.get("name") if isinstance(settings, dict) else None
+
+
+def _text(content: Mapping[str, Any], name: str) -> str | None:
+    value = content.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _number(settings: Any, name: str) -> int | None:

@@ -1,5 +1,6 @@
 """`mmbench watch`: every training state of a run is measured once, also one that the run deletes."""
 
+import json
 import shutil
 import sys
 import threading
@@ -104,15 +105,19 @@ def test_schedule() -> None:
 def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run of three epochs on 24 images, whose first state is gone; its folder is in the current one."""
     monkeypatch.chdir(tmp_path)
-    small = {"batch_size": 8, "framework.queue": 16, "image_size": 16, "trackers": []}
     write_images(tmp_path / "images")
+    return pretrained(tmp_path / "runs" / "moco")
+
+
+def pretrained(out: Path, **changed: Any) -> RunFolder:
+    small = {"batch_size": 8, "framework.queue": 16, "image_size": 16, "trackers": []}
     return run_pretraining(
         *("moco", "images"),
-        out=tmp_path / "runs" / "moco",
+        out=out,
         scale="small-images",
         epochs=3,
         device="cpu",
-        overrides=small,
+        overrides={**small, **changed},
         say=lambda line: None,
     )
 
@@ -160,6 +165,25 @@ def test_a_finished_run(finished: RunFolder, capsys: pytest.CaptureFixture[str])
         ["leaderboard", "build", "results", "--out", "board", "--baseline", "moco @ epoch 2"], capsys
     )
     assert code == 0 and "moco @ epoch 3" in (Path("board") / "leaderboard.md").read_text()
+
+
+def test_lost_epochs_are_named_though_another_run_has_them(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained(tmp_path / "rate", keep_states=3, **{"optimiser.lr": 0.0005})
+    pretrained(tmp_path / "seed", keep_states=3, seed=1)
+    pretrained(tmp_path / "same", keep_states=3)
+    lost = "their states were gone: epoch 1;"
+    for other, named in (("rate", True), ("seed", True), ("same", False)):
+        code, out, err = run(["watch", other, *KNN, "--out", "results"], capsys)
+        assert code == 0 and "3 records" in out and lost not in err
+        code, _, err = run(["watch", "runs/moco", *KNN, "--out", "results"], capsys)
+        assert code == 0 and (lost in err) == named, (other, err)
+    made = RunFolder(tmp_path / "same")
+    digest = json.loads(made.card.read_text())["recipe_digest"]
+    cards = [result.model for result in ResultStore(Path("results"))]
+    assert {card.seed for card in cards if card.recipe_digest == digest} == {0, 1}
+    assert len({card.recipe_digest for card in cards}) == 2
 
 
 def test_the_data_are_those_that_the_run_learned_from(
