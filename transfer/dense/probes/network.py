@@ -44,7 +44,7 @@ class DenseNetwork(nn.Module):
 
     Attributes:
         network: the timm model, the encoder, or the pixels.
-        stride: in pixels of the image.
+        stride: in pixels of the image; rounded where it is not exact, which the notes then do not state.
         width: channels of the maps.
         multiple: sides of images must be multiples of it: a patch, or 1.
         notes: what a record must say of it.
@@ -64,9 +64,11 @@ class DenseNetwork(nn.Module):
         found = self.require(side, side)
         self.width, self.stride = found.shape[1], round(side / found.shape[-1])
         self.multiple = self.stride if self._whole or patched(self.network) else 1
+        rows, columns = found.shape[-2:]
+        exact = rows * self.stride == columns * self.stride == side
+        laid = f"stride {self.stride}" if exact else f"{rows} x {columns} positions of {side} x {side} px"
         self.notes = (
-            f"features are the last map of {backbone.arch}, stride {self.stride}, {self.width} channels"
-            f"{notes}",
+            f"features are the last map of {backbone.arch}, {laid}, {self.width} channels{notes}",
             *filtered_images(backbone.card.preprocessing),
         )
 

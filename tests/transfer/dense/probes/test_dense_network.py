@@ -132,6 +132,16 @@ def test_an_encoder_gives_its_own_maps() -> None:
     assert torch.allclose(network.maps(images), expected, atol=1e-6)
 
 
+def test_a_stride_that_is_not_exact_is_not_stated() -> None:
+    found = DenseNetwork(random_backbone("inception_v3", 0, PLAIN), CPU)
+    maps = found.maps(torch.zeros(1, 3, 224, 224, dtype=torch.uint8))
+    assert maps.shape == (1, 2048, 5, 5)  # its convolutions without padding lose pixels at the border
+    assert "inception_v3, 5 x 5 positions of 224 x 224 px, 2048 channels" in found.notes[0]
+    assert "stride" not in found.notes[0]
+    exact = DenseNetwork(random_backbone("mixmask_resnet8", 0, PLAIN), CPU)
+    assert "mixmask_resnet8, stride 8, 128 channels" in exact.notes[0]
+
+
 def test_an_encoder_without_maps_is_refused() -> None:
     with pytest.raises(UserError, match="encoder pooled has no method encode_dense"):
         DenseNetwork(model_of_encoder(Pooled()), CPU)
