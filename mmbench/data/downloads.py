@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pkgutil
+import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 
 from mmbench.errors import UserError
@@ -37,6 +40,8 @@ UNPACKED = {
 }
 # ... and these it unpacks again.
 UNPACKED_AGAIN = {"tiny-imagenet": "tiny-imagenet-200", "voc2007": "VOCdevkit/VOC2007"}
+# What unpacking raises of an archive that is damaged or cut off; not every archive has a digest to compare.
+DAMAGED_ARCHIVE = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 UNFINISHED = ".mmbench-unfinished"  # in the data set's folder while it is fetched and unpacked
 
 
@@ -45,7 +50,7 @@ def fetch(name: str, root: Path) -> None:
 
     Raises:
         UserError: an earlier unpacking was interrupted, and torchvision would take it for complete.
-        OSError, RuntimeError: the download failed.
+        OSError, RuntimeError, DAMAGED_ARCHIVE: the download failed.
     """
     if name in UNPACKED:
         require_unpacked(name, root)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.downloads import DOWNLOADS, fetch, require_unpacked
+from mmbench.data.downloads import DAMAGED_ARCHIVE, DOWNLOADS, fetch, require_unpacked
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
@@ -35,6 +35,12 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
         )
     try:
         fetch(name, root / name)
+    except DAMAGED_ARCHIVE as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"an archive of '{name}' below {root / name} is damaged or cut off ({reason}); "
+            "remove it and what was unpacked from it, and run this again"
+        ) from None
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(

@@ -1,5 +1,6 @@
 """FGVC-Aircraft in its layout: lists of image and variant, whose names have spaces and slashes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,5 +57,25 @@ def test_torchvision_downloads_to_where_it_is_read(
     write_aircraft(tmp_path / "source" / "fgvc-aircraft-2013b", image)
     stand_in("fgvc-aircraft", classes=4, official=SIZES)
     monkeypatch.setattr(FGVCAircraft, "_URL", serve(tmp_path / "source", "fgvc-aircraft-2013b.tar.gz")[0])
+    download_dataset("fgvc-aircraft", tmp_path / "data")
+    assert len(load_dataset("fgvc-aircraft", tmp_path / "data").labels("train")) == 3
+
+
+def test_an_archive_that_is_cut_off_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image, stand_in, serve
+) -> None:
+    """torchvision has no MD5 sum to compare and unpacks what is there."""
+    write_aircraft(tmp_path / "source" / "fgvc-aircraft-2013b", image)
+    stand_in("fgvc-aircraft", classes=4, official=SIZES)
+    monkeypatch.setattr(FGVCAircraft, "_URL", serve(tmp_path / "source", "fgvc-aircraft-2013b.tar.gz")[0])
+    (served,) = tmp_path.rglob("fgvc-aircraft-2013b.tar.gz")
+    whole = served.read_bytes()
+    served.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        UserError, match=r"archive of 'fgvc-aircraft' below .* damaged or cut off .*; remove it"
+    ):
+        download_dataset("fgvc-aircraft", tmp_path / "data")
+    served.write_bytes(whole)
+    shutil.rmtree(tmp_path / "data" / "fgvc-aircraft")
     download_dataset("fgvc-aircraft", tmp_path / "data")
     assert len(load_dataset("fgvc-aircraft", tmp_path / "data").labels("train")) == 3
