@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
+from mmbench.data.folder import carved_from, class_folders, class_names, files_directly_in, image_files
 from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
@@ -85,7 +85,7 @@ def load_imagenet(root: Path) -> Dataset:
     """
     _unpack(root)
     classes = class_names(root / "train")
-    if untrained := sorted(set(class_names(root / "val")) - set(classes)):
+    if untrained := sorted(set(class_folders(root / "val")) - set(classes)):
         raise UserError(
             f"{root / 'val'} has {counted(len(untrained), 'class')} that train lacks ({listed(untrained)}); "
             "add them to train, or remove them"

@@ -37,14 +37,17 @@ def class_names(folder: Path) -> tuple[str, ...]:
     """
     if not folder.is_dir():
         raise absent(folder)
-    names = tuple(sorted(entry.name for entry in folder.iterdir() if _is_class(entry)))
+    names = class_folders(folder)
     if not names:
         raise UserError(f"{printable(folder)} has no class folders; it needs one folder of images per class")
     return names
 
 
-def _is_class(entry: Path) -> bool:
-    return entry.is_dir() and not is_system_name(entry.name)
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """Return the names of the folders in a folder, sorted, without hidden and system folders."""
+    return tuple(
+        sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_system_name(entry.name))
+    )
 
 
 def files_directly_in(folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[str]:
