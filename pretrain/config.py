@@ -65,12 +65,9 @@ def resolve_config(
     changes = list(override_pairs(overrides))
     recipe = recipe_of(method, scale, values)
     if method is not None:
-        _drop_other_axes(values, recipe)
+        _drop_others(values, {axis: str(recipe.settings[axis]["name"]) for axis in AXES})
     chosen = _axes(recipe, values, changes)
-    for axis in AXES:
-        section = values.get(axis)
-        if isinstance(section, dict) and section.get("name", chosen[axis]) != chosen[axis]:
-            del values[axis]  # another one was chosen over it
+    _drop_others(values, chosen)
     recipe = recipe.with_axes(**chosen)
     values = {name: value for name, value in values.items() if name not in (*FIXED, "scale", "effective")}
     settings = merged(copy.deepcopy(recipe.settings), values)
@@ -138,12 +135,11 @@ def override_pairs(overrides: Overrides) -> Iterator[tuple[str, Any]]:
         yield f"{section}{dot}{INNER_SPELLINGS.get(section, {}).get(name, name)}", value
 
 
-def _drop_other_axes(values: dict[str, Any], recipe: Recipe) -> None:
-    """Remove the framework and the masking of another method, in place."""
-    for axis in AXES:
+def _drop_others(values: dict[str, Any], chosen: Mapping[str, str]) -> None:
+    """Remove the settings of a framework or a masking that another one was chosen over, in place."""
+    for axis, name in chosen.items():
         section = values.get(axis)
-        name = recipe.settings[axis]["name"]
-        if isinstance(section, Mapping) and section.get("name", name) != name:
+        if isinstance(section, dict) and section.get("name", name) != name:
             del values[axis]
 
 

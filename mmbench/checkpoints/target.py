@@ -58,7 +58,7 @@ def write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str
     """Write tensors and metadata by safetensors.
 
     It orders metadata by chance; here they are sorted, so that the same content makes the same file.
-    ."""
+    """
     save_file(tensors, path, metadata=metadata)
     with path.open("r+b") as stream:
         (length,) = HEADER_LENGTH.unpack(stream.read(HEADER_LENGTH.size))

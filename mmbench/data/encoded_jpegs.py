@@ -9,8 +9,8 @@ from PIL import Image
 
 from mmbench.data.file_pixels import is_usual_jpeg
 from mmbench.data.image_places import ImagePlace, content_of
+from mmbench.data.truncation import END_OF_IMAGE
 
-END_OF_IMAGE = b"\xff\xd9"
 PADDING = 64  # zero bytes after the end that are looked past
 RGB_COMPONENTS = [ord(letter) for letter in "RGB"]  # libjpeg's names of components that are no YCbCr
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mmbench.data.decoding import Array, open_rgb
 from mmbench.data.image_places import ImagePlace, openable
 from mmbench.data.pixel_modes import orientation
-from mmbench.data.truncation import chunks, has_end_marker
+from mmbench.data.truncation import chunks, content_of_stream, has_end_marker
 
 # Where Pillow finds an orientation.
 METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -73,11 +73,7 @@ def _is_upright(opened: Image.Image) -> bool:
 def _content(opened: Image.Image) -> bytes | None:
     """Return the whole file; None where Pillow has closed it."""
     stream = getattr(opened, "fp", None)
-    if stream is None:
-        return None
-    stream.seek(0)
-    content: bytes = stream.read()
-    return content
+    return None if stream is None else content_of_stream(stream)
 
 
 def _usual_jpeg(opened: Image.Image, at_least: AtLeast | None) -> Array | None:

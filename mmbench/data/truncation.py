@@ -40,7 +40,7 @@ def load(image: Image.Image) -> None:
         raise OSError("image file is truncated: it has no end marker")
     image.load()
     if stream is not None and isinstance(image, PngImageFile) and _has_empty_end(image):
-        _check_rows(Path(path).read_bytes() if stream.closed else _content(stream))
+        _check_rows(Path(path).read_bytes() if stream.closed else content_of_stream(stream))
 
 
 def has_end_marker(content: bytes) -> bool:
@@ -68,12 +68,13 @@ def _ends(stream: IO[bytes]) -> bool:
     """Return whether an opened JPEG has an end marker, most often by its last bytes alone."""
     place = stream.tell()
     stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
-    found = has_end_marker(stream.read()) or has_end_marker(_content(stream))
+    found = has_end_marker(stream.read()) or has_end_marker(content_of_stream(stream))
     stream.seek(place)
     return found
 
 
-def _content(stream: IO[bytes]) -> bytes:
+def content_of_stream(stream: IO[bytes]) -> bytes:
+    """Return all bytes of an opened file, from its start."""
     stream.seek(0)
     return stream.read()
 
