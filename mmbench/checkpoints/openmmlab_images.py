@@ -107,19 +107,24 @@ def _becomes_rgb(preprocessor: Mapping[str, Any]) -> bool | None:
 def _steps(value: Any, path: str) -> Iterator[Normalisation]:
     """Yield what every step of type Normalize in pipelines says."""
     for inner, step in dicts(value, path):
-        if str(step.get("type", "")).rpartition(".")[2] == "Normalize" and (mean := triple(step.get("mean"))):
-            to_rgb = step.get("to_rgb", True)
-            known = to_rgb if isinstance(to_rgb, bool) else None
-            yield Normalisation(mean, triple(step.get("std")), known, f"{inner} (Normalize)")
+        if str(step.get("type", "")).rpartition(".")[2] == "Normalize":
+            yield from _of_step(step, f"{inner} (Normalize)")
 
 
 def _variables(settings: Mapping[str, Any]) -> Iterator[Normalisation]:
     """Yield what every `img_norm_cfg` says."""
     for path, step in dicts(settings):
-        if path.endswith("img_norm_cfg") and (mean := triple(step.get("mean"))):
-            to_rgb = step.get("to_rgb", True)
-            known = to_rgb if isinstance(to_rgb, bool) else None
-            yield Normalisation(mean, triple(step.get("std")), known, path)
+        if path.endswith("img_norm_cfg"):
+            yield from _of_step(step, path)
+
+
+def _of_step(step: Mapping[str, Any], place: str) -> Iterator[Normalisation]:
+    """Yield what mmcv's arguments of a normalisation say, if they are numbers."""
+    if (mean := triple(step.get("mean"))) is not None:
+        to_rgb = step.get("to_rgb", True)
+        yield Normalisation(
+            mean, triple(step.get("std")), to_rgb if isinstance(to_rgb, bool) else None, place
+        )
 
 
 def dicts(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
