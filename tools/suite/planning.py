@@ -18,6 +18,7 @@ from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
 from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.unchanged import changed_files
 from mmbench.tools.suite.wall_time import processes_at_once, wall_seconds
 
 FORMAT = 1  # of the JSON; a change that readers would notice is a new number
@@ -33,6 +34,7 @@ class Overview(NamedTuple):
         workers: cells at a time.
         seconds: wall time of what is not done.
         findings: what the plan needs of this machine.
+        changed: a line for each file that is not that of the done cells; see `changed_files`.
         on_gpu: whether the estimates are for GPUs.
         at_once: processes of a pretraining that the estimates count with at most; None means all.
     """
@@ -45,6 +47,7 @@ class Overview(NamedTuple):
     workers: int
     seconds: float
     findings: list[Finding]
+    changed: tuple[str, ...]
     on_gpu: bool
     at_once: int | None
 
@@ -85,8 +88,19 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
     done = done_cells(states)
     workers = workers_of(suite)
     seconds = wall_seconds(plan.cells, done, workers, at_once)
-    findings = requirements(plan, folder, workers)
-    return Overview(plan, folder, states, done, kinds, workers, seconds, findings, on_gpu, at_once)
+    return Overview(
+        plan,
+        folder,
+        states,
+        done,
+        kinds,
+        workers,
+        seconds,
+        findings=requirements(plan, folder, workers),
+        changed=changed_files(plan.cells, states, folder),
+        on_gpu=on_gpu,
+        at_once=at_once,
+    )
 
 
 def duration(seconds: float) -> str:
@@ -184,8 +198,9 @@ def as_json(found: Overview) -> dict[str, Any]:
     format: `FORMAT`. suite, title, folder: what is planned, and where. cells, done: numbers of cells.
     seconds_left: wall time of the rest on `workers` workers; cell_seconds_left: its sum over cells, of which
     `measured` are estimated from earlier records of this hardware and `rough` are guessed. missing: what,
-    detail and fix of each thing that this machine lacks. notes: what is left out. counts: cells and done for
-    each row and column. work: id, name, kind ("data", "pretrain" or "transfer"), after (ids of the cells
+    detail and fix of each thing that this machine lacks. changed: a line for each file of weights
+    and each protocol file that is not that of the done cells. notes: what is left out. counts: cells and done
+    for each row and column. work: id, name, kind ("data", "pretrain" or "transfer"), after (ids of the cells
     that must be done first), seconds, estimate ("measured" or "rough") and done of each cell.
     """
     numbers, plan = counts(found), found.plan
@@ -205,6 +220,7 @@ def as_json(found: Overview) -> dict[str, Any]:
         "missing": [
             {"what": one.name, "detail": one.detail, "fix": one.fix} for one in missing(found.findings)
         ],
+        "changed": list(found.changed),
         "notes": list(plan.notes),
         "counts": [
             {
@@ -234,6 +250,9 @@ def lines(found: Overview) -> Iterator[str]:
     """Yield the lines below the table: estimate, notes, and what is missing."""
     yield estimate_words(found)
     yield from found.plan.notes
+    if found.changed:
+        yield f"changed since cells were measured ({len(found.changed)}), so that `run` refuses to go on:"
+        yield from (f"  {line}" for line in found.changed)
     lacking = missing(found.findings)
     if lacking:
         yield f"missing on this machine ({len(lacking)}):"

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmbench.cli.next_step import next_step
+from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.record_files import record_files
 from mmbench.tools.suite.display import SuiteDisplay
@@ -20,7 +21,7 @@ from mmbench.tools.suite.planning import overview
 from mmbench.tools.suite.requirements import require
 from mmbench.tools.suite.snapshot import Snapshot, snapshot
 from mmbench.tools.suite.suite import Suite
-from mmbench.tools.suite.unchanged import require_unchanged
+from mmbench.tools.suite.unchanged import require_same_data
 from mmbench.writable import require_writable
 
 MOST_NAMES = 10  # in a list of cells or records
@@ -47,7 +48,9 @@ def run_suite(
     require(found.findings)
     plan = found.plan
     states = found.states
-    require_unchanged(plan.cells, states, folder, suite.data_root or folder.data)
+    for line in found.changed:
+        raise UserError(line)
+    require_same_data(plan.cells, states, folder, suite.data_root or folder.data)
     grown = hold(plan, folder)
     workers = counted(found.workers, "worker")
     _say(

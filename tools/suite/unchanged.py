@@ -28,34 +28,50 @@ class Measured(NamedTuple):
     fingerprint: str
 
 
-def require_unchanged(
+def require_same_data(
     cells: tuple[Cell, ...], states: Mapping[str, CellState], folder: SuiteFolder, data_root: Path
 ) -> None:
-    """Check that what is measured now can stand on one board beside what is done.
+    """Check that the data sets of what is measured now are those of what is done.
 
     Args:
         states: of the cells that were begun, by id; a done one whose result is gone is not among them.
 
     Raises:
-        UserError: a data set, a checkpoint or a protocol file is not the one of the done cells; nothing is
-            changed.
+        UserError: a data set is not the one of the done cells; nothing is changed.
     """
-    begun = [(cell, states[cell.id]) for cell in cells if cell.id in states]
-    finished = [(cell, state) for cell, state in begun if state.status == "done"]
-    measured = tuple(dict.fromkeys(_measured(finished)))
-    if measured:
-        # A process of its own: reading data loads torch, and a driver is to stay small.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-            for one in pool.submit(changed, measured, data_root).result():
-                raise UserError(
-                    f"data set {one.data} ({one.part}) is not the one that {typed(str(folder.root))} was "
-                    "measured on (its fingerprint changed); restore it, or choose another folder with --out"
-                )
+    measured = tuple(dict.fromkeys(_measured(_finished(cells, states))))
+    if not measured:
+        return
+    # A process of its own: reading data loads torch, and a driver is to stay small.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+        for one in pool.submit(changed, measured, data_root).result():
+            raise UserError(
+                f"data set {one.data} ({one.part}) is not the one that {typed(str(folder.root))} was "
+                "measured on (its fingerprint changed); restore it, or choose another folder with --out"
+            )
+
+
+def changed_files(
+    cells: tuple[Cell, ...], states: Mapping[str, CellState], folder: SuiteFolder
+) -> tuple[str, ...]:
+    """Return a line for each file of weights and each protocol file that is not that of the done cells.
+
+    Args:
+        states: as of `require_same_data`.
+    """
     digests: dict[Path, str] = {}  # each file is read once
-    for cell, state in finished:
+    found: dict[Path, str] = {}
+    for cell, state in _finished(cells, states):
         if isinstance(cell.work, TransferWork):
-            _require_files(cell.work, state, folder, digests)
+            for path, line in _changed_files_of(cell.work, state, folder, digests):
+                found.setdefault(path, line)
+    return tuple(found.values())
+
+
+def _finished(cells: tuple[Cell, ...], states: Mapping[str, CellState]) -> list[tuple[Cell, CellState]]:
+    begun = [(cell, states[cell.id]) for cell in cells if cell.id in states]
+    return [(cell, state) for cell, state in begun if state.status == "done"]
 
 
 def _measured(finished: Sequence[tuple[Cell, CellState]]) -> Iterator[Measured]:
@@ -97,18 +113,15 @@ def changed(measured: tuple[Measured, ...], data_root: Path) -> list[Measured]:
     return found
 
 
-def _require_files(
+def _changed_files_of(
     work: TransferWork, state: CellState, folder: SuiteFolder, digests: dict[Path, str]
-) -> None:
-    """Check that weights and protocol of a cell, where they are files, are still those of its record.
+) -> Iterator[tuple[Path, str]]:
+    """Yield weights and protocol file of a cell where they are not those of its record, each with a line.
 
     Files that are gone are reported where they are needed.
 
     Args:
         digests: takes the SHA-256 of the files.
-
-    Raises:
-        UserError: one is another file.
     """
     weights = Path(work.weights.removeprefix("local-dir:")) if isinstance(work.weights, str) else None
     if weights is not None and weights.is_dir():
@@ -132,8 +145,9 @@ def _require_files(
             digests[path] = sha256_of(path)
         if digests[path] != before[path]:
             renamed = "write the change to another file" if path == protocol else "give the arm another name"
-            raise UserError(
+            yield (
+                path,
                 f"{one_line(str(path))} is not the file that {state.name} was measured "
                 f"{'by' if path == protocol else 'on'} (its SHA-256 changed); "
-                f"restore it, {renamed}, or choose another folder with --out"
+                f"restore it, {renamed}, or choose another folder with --out",
             )

@@ -1,8 +1,10 @@
 """A suite is not continued with other data, weights or protocol files than its done cells were."""
 
 import hashlib
+import io
 import json
 import multiprocessing
+import re
 import time
 from pathlib import Path
 
@@ -10,14 +12,18 @@ import numpy as np
 import pytest
 from forked import SERVER
 from PIL import Image
+from rich.console import Console
 
 from mmbench.data import load_dataset
 from mmbench.errors import UserError
 from mmbench.tools.suite.cell import TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
+from mmbench.tools.suite.plan_table import print_plan
+from mmbench.tools.suite.planning import as_json, overview
+from mmbench.tools.suite.run import run_suite
 from mmbench.tools.suite.suite import Suite
-from mmbench.tools.suite.unchanged import Measured, changed, require_unchanged
+from mmbench.tools.suite.unchanged import Measured, changed, changed_files, require_same_data
 
 OTHER = "0" * 16
 PROTOCOL = """
@@ -97,30 +103,52 @@ def forked_reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(plan: Plan, folder: SuiteFolder) -> None:
-    require_unchanged(plan.cells, found_states(plan, folder), folder, folder.data)
+    states = found_states(plan, folder)
+    require_same_data(plan.cells, states, folder, folder.data)
+    assert changed_files(plan.cells, states, folder) == ()
 
 
 def test_the_same_data_and_weights_go_on(finished: tuple[Plan, SuiteFolder]) -> None:
     check(*finished)
 
 
-@pytest.mark.usefixtures("forked_reader")
-def test_other_weights_at_the_same_place_are_refused(
+def changed_lines(plan: Plan, folder: SuiteFolder) -> tuple[str, ...]:
+    return changed_files(plan.cells, found_states(plan, folder), folder)
+
+
+def test_other_weights_at_the_same_place_are_found(
     finished: tuple[Plan, SuiteFolder], tmp_path: Path
 ) -> None:
     (tmp_path / "weights.pth").write_bytes(b"retrained")
-    with pytest.raises(UserError, match=r"weights.pth is not the file that file .* was measured on"):
-        check(*finished)
+    (line,) = changed_lines(*finished)
+    assert re.search(r"weights.pth is not the file that file .* was measured on", line)
 
 
-@pytest.mark.usefixtures("forked_reader")
-def test_a_protocol_file_that_changed_is_refused(finished: tuple[Plan, SuiteFolder], tmp_path: Path) -> None:
+def test_a_protocol_file_that_changed_is_found_once(
+    finished: tuple[Plan, SuiteFolder], tmp_path: Path
+) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(PROTOCOL.replace("neighbours: 20", "neighbours: 1"))
-    with pytest.raises(UserError, match=r"own.yaml is not the file that file .* was measured by"):
-        check(*finished)
+    (line,) = changed_lines(*finished)  # though two cells followed it
+    assert re.search(r"own.yaml is not the file that file .* was measured by", line)
     own.write_text(PROTOCOL)
-    check(*finished)
+    assert changed_lines(*finished) == ()
+
+
+def test_the_plan_says_what_changed_and_a_run_refuses_it(
+    finished: tuple[Plan, SuiteFolder], tmp_path: Path
+) -> None:
+    (plan, folder), console = finished, Console(file=io.StringIO(), width=500)
+    (tmp_path / "weights.pth").write_bytes(b"retrained")
+    (tmp_path / "own.yaml").write_text(PROTOCOL.replace("neighbours: 20", "neighbours: 1"))
+    found = overview(plan.suite, folder)
+    assert len(found.done) == 3 and as_json(found)["changed"] == list(found.changed)
+    print_plan(found, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "changed since cells were measured (2), so that `run` refuses to go on:" in said
+    assert all(line in said for line in found.changed)
+    with pytest.raises(UserError, match=r"weights.pth is not the file"):
+        run_suite(plan.suite, folder, console=console)
 
 
 @pytest.mark.usefixtures("forked_reader")
