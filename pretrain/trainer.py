@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from mmbench.batch_norm import arrange_batch_norm
-from mmbench.checkpoints.backbone import create_headless
+from mmbench.checkpoints.backbone import create_headless, require_takes
 from mmbench.distributed import gather, own_rows, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.narrow_maps import float32_where_narrow
@@ -90,7 +90,8 @@ class Trainer:
         # From here on `lr` is that of this batch size.
         self.schedule = config.optimiser.model_copy(update={"lr": config.effective_lr})
         self.views = ViewMaker(config, source.image_size, self.device)
-        _check_fit(framework.backbone, config.arch, source.image_size)
+        remedy = "choose another --arch or image_size"
+        require_takes(framework.backbone, config.arch, source.image_size, remedy)
         arranged = arrange_batch_norm(framework, config.batch_norm, self.device)
         assert isinstance(arranged, Framework)
         self.framework = arranged.to(self.device)
@@ -242,24 +243,6 @@ class Trainer:
         tensors: int = sum(tensor.nbytes for tensor in self.framework.state_dict().values())
         moments: int = 2 * sum(p.nbytes for p in self.framework.parameters() if p.requires_grad)
         return tensors + moments
-
-
-@torch.no_grad()
-def _check_fit(backbone: nn.Module, arch: str, image_size: int) -> None:
-    """Pass an empty image through the backbone, in evaluation mode so that nothing changes.
-
-    Raises:
-        UserError: the backbone does not take images of this size.
-    """
-    training = backbone.training
-    try:
-        backbone.eval()(next(backbone.parameters()).new_zeros(1, 3, image_size, image_size))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{arch} does not take images of {image_size} px ({reason}); choose another --arch or image_size"
-        ) from None
-    backbone.train(training)
 
 
 def _part_size(config: PretrainConfig, source: ImageSource) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from mmbench.checkpoints.backbone import Backbone, random_backbone
+from mmbench.checkpoints.backbone import Backbone, random_backbone, require_takes
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.data.plain_images import plain_images
@@ -51,6 +51,9 @@ def recalibrated_random_backbone(
             shows whether MSCN-style pretraining adds to random weights that see the same images.
         image_size: side in pixels of what the network is fed; the data set's own where it is None.
         rule: how the protocol frames the training images, so that statistics are of what it evaluates.
+
+    Raises:
+        UserError: timm has no such architecture, or it does not take images of this size.
     """
     dataset = plain_images(dataset)
     size = image_size or dataset.image_size
@@ -58,6 +61,7 @@ def recalibrated_random_backbone(
     backbone = random_backbone(arch, seed, preprocessing)
     with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
         model = backbone.build()
+    require_takes(model, arch, size)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()

@@ -16,6 +16,8 @@ from mmbench.checkpoints.options import check_options
 from mmbench.checkpoints.timm_config import require_size
 from mmbench.errors import UserError, unknown_name
 
+TAKES_REMEDY = "choose another --image-size, such as a multiple of 32"
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -91,6 +93,28 @@ def feature_width(backbone: nn.Module) -> int:
     """
     width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
     return int(cast(int, width))
+
+
+@torch.no_grad()
+def require_takes(network: nn.Module, arch: str, size: int, remedy: str = TAKES_REMEDY) -> None:
+    """Check that a network takes images of size x size px by one empty image, in evaluation mode.
+
+    Some networks add maps of several scales and so take sizes alone that they can halve often enough.
+
+    Args:
+        remedy: what the message recommends.
+
+    Raises:
+        UserError: it does not; the message has the first line of torch's reason.
+    """
+    training = network.training
+    try:
+        network.eval()(next(network.parameters()).new_zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{arch} does not take images of {size} px ({reason}); {remedy}") from None
+    finally:
+        network.train(training)
 
 
 def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> None:

@@ -114,3 +114,14 @@ def test_backbones_are_loaded_by_their_names(gratings: Dataset) -> None:
         load_model("random", None, gratings, 0)
     with pytest.raises(UserError, match="unknown architecture 'mixmask_resnet9'; did you mean"):
         load_model("random", "mixmask_resnet9", gratings, 0)
+
+
+@pytest.mark.parametrize("size", [28, 33])
+def test_a_size_that_a_network_cannot_take_is_said_in_one_line(gratings: Dataset, size: int) -> None:
+    """DLA adds maps of several scales, which odd sizes make unequal."""
+    refused = rf"dla46x_c does not take images of {size} px \(The size .*--image-size"
+    with pytest.raises(UserError, match=refused):
+        recalibrated_random_backbone("dla46x_c", 0, gratings, image_size=size)
+    backbone = random_backbone("dla46x_c", 0, Preprocessing(image_size=size))
+    with pytest.raises(UserError, match=refused):
+        FrozenNetwork(backbone, Compute(torch.device("cpu")))

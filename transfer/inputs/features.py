@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mmbench.checkpoints.backbone import Backbone, tensors_digest
+from mmbench.checkpoints.backbone import Backbone, require_takes, tensors_digest
 from mmbench.checkpoints.options import departing
 from mmbench.distributed import gather_shares, own_share, process_count
 from mmbench.errors import UserError
@@ -97,6 +97,8 @@ class FrozenNetwork(nn.Module):
         self.network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
         self.to(compute.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         size = backbone.card.preprocessing.image_size
+        if not is_pixels(backbone):
+            require_takes(self.network, backbone.arch, size)
         with torch.no_grad():
             self.width = int(self(torch.zeros(1, 3, size, size, device=compute.device)).shape[1])
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
-from mmbench.checkpoints.backbone import feature_width
+from mmbench.checkpoints.backbone import feature_width, require_takes
 from mmbench.distributed import any_process, gather_shares, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.finite import first_not_finite
@@ -41,6 +41,7 @@ class Classifier(nn.Module):
         self.compute = job.compute
         self.prepare = Preprocess(job.backbone.card.preprocessing)
         self.backbone = job.backbone.build()
+        require_takes(self.backbone, job.backbone.arch, job.backbone.card.preprocessing.image_size)
         self.head = nn.Linear(feature_width(self.backbone), classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
