@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name, read_names
-from mmbench.data.annotated.yolo_labels import NAME_LISTS, labels_of, labels_without_image
+from mmbench.data.annotated.yolo_labels import NAME_LISTS, labels_of, labels_without_image, unread_beside
 from mmbench.data.annotated.yolo_settings import class_names, keypoint_shape, read_settings, settings_file
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.text_lists import read_items, resolve
@@ -122,6 +122,9 @@ def _of_settings(root: Path, path: Path) -> YoloFolder:
         name: (*_entries(found, top, path, name), *_lone(found, top, opening.folders.get(name, ())))
         for name, found in places.items()
     }
+    below = {folder for folders in opening.folders.values() for folder in folders}
+    files = [_relative(folder / file, top) for folder in sorted(below) for file in files_below(folder)]
+    opening.remarks += _unread_remarks(files, splits)
     points = keypoint_shape(content, path)
     return YoloFolder(top, classes, splits, meanings, tuple(opening.files), tuple(opening.remarks), points)
 
@@ -241,7 +244,8 @@ def _without_settings(root: Path) -> YoloFolder | None:
     if not names:
         return None
     found: dict[str, list[YoloEntry]] = {}
-    images = [path for path in files_below(root) if is_image_name(path)]
+    files = files_below(root)
+    images = [path for path in files if is_image_name(path)]
     for image in images:
         found.setdefault(_split_of(image), []).append(YoloEntry(image, labels_of(root, image)))
     entries = [entry for part in found.values() for entry in part]
@@ -257,11 +261,24 @@ def _without_settings(root: Path) -> YoloFolder | None:
             found[split].append(YoloEntry("", labels, other))
         else:
             left_out.append(labels)
-    remarks = [f"left out: {counted(len(left_out), 'label file')} without images ({listed(left_out)})"]
+    remarks = []
+    if left_out:
+        many = counted(len(left_out), "label file")
+        remarks.append(f"left out: {many} without images ({listed(left_out)})")
     meanings: dict[str, Split] = {"": "train"} if "" in found else splits_among(list(found))
     classes = tuple(read_names(names[0]))
     splits = {name: tuple(part) for name, part in found.items()}
-    return YoloFolder(root, classes, splits, meanings, (names[0].name,), tuple(remarks if left_out else ()))
+    remarks += _unread_remarks(files, splits)
+    return YoloFolder(root, classes, splits, meanings, (names[0].name,), tuple(remarks))
+
+
+def _unread_remarks(files: Iterable[str], splits: Mapping[str, Sequence[YoloEntry]]) -> Iterator[str]:
+    """Yield a line about files beside images that are not read; findings name those with a label file."""
+    entries = [entry for part in splits.values() for entry in part]
+    images, known = [entry.image for entry in entries if entry.image], {entry.other for entry in entries}
+    if unread := [file for file in unread_beside(files, images) if file not in known]:
+        many = counted(len(unread), "file")
+        yield f"left out: {many} beside images, of types that are not read ({listed(unread)})"
 
 
 def _split_of(path: str) -> str:

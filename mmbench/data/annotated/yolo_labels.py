@@ -8,6 +8,8 @@ from pathlib import Path
 from mmbench.data.annotated.walking import files_below, is_image_name
 
 NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")
+# What else lies beside images: labels and lists, settings, and what trainers keep of images that they read.
+BESIDE_IMAGES = (".txt", ".yaml", ".yml", ".cache", ".npy")
 FEWEST_WORDS = 5  # of a line with an object
 
 
@@ -51,6 +53,22 @@ def labels_without_image(
         (path, others.get(image, others.get(path.rpartition(".")[0], "")))
         for path, image in found.items()
         if image not in stems and path.rpartition(".")[0] not in stems
+    ]
+
+
+def unread_beside(files: Iterable[str], images: Iterable[str]) -> list[str]:
+    """Return the files in folders of images that are not read, such as images of other types.
+
+    Args:
+        files: paths below the root, as those of the images.
+    """
+    folders = {image.rpartition("/")[0] for image in images}
+    return [
+        file
+        for file in dict.fromkeys(files)
+        if file.rpartition("/")[0] in folders
+        and not is_image_name(file)
+        and not file.lower().endswith(BESIDE_IMAGES)
     ]
 
 

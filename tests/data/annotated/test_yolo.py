@@ -374,6 +374,21 @@ def test_label_files_of_a_split_without_images_are_left_out_and_counted(root: Pa
     )
 
 
+@pytest.mark.parametrize("settings", [True, False])
+def test_files_beside_images_that_are_not_read_are_said(root: Path, settings: bool) -> None:
+    if not settings:
+        (root / "data.yaml").unlink()
+        (root / "classes.txt").write_text("red\ngreen\nblue\n")
+    assert not [line for line in data_in(root).remarks if "not read" in line]
+    for name in ("images/val/a.heic", "images/train/b.gif", "images/train.cache", "images/val/val-0001.npy"):
+        (root / name).write_bytes(b"0")
+    (root / "notes.md").write_text("not beside images")
+    (line,) = [line for line in data_in(root).remarks if "not read" in line]
+    assert line == (
+        "left out: 2 files beside images, of types that are not read (images/train/b.gif, images/val/a.heic)"
+    )
+
+
 def test_lines_that_repeat_others_are_said(root: Path) -> None:
     label(root, "val/val-0001.txt", "0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n1 .5 .5 .1 .1\n")
     split = data_in(root).split("val")
