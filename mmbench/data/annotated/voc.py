@@ -8,6 +8,7 @@ the whole data set, since a single box at 0 may be an error; their values are ta
 
 from __future__ import annotations
 
+import filecmp
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,9 +140,13 @@ class VocReader:
                 )
                 continue
             path = self._image_of(entry, found, findings)
-            if path in used:
+            root = self.annotations.root
+            first = root / entry.annotation
+            others = [other for other in entry.others if not filecmp.cmp(first, root / other, shallow=False)]
+            if path in used or others:
                 one, many = "image with several annotation files", "images with several annotation files"
-                findings.add(one, many, "refused", "keep one file for each", f"{path}: {entry.annotation}")
+                place = f"{path}: {' and '.join((entry.annotation, *others[:1]))}"
+                findings.add(one, many, "refused", "keep one file for each", place)
             elif path is not None:
                 used.add(path)
                 objects = tuple(self._objects(found, labels, entry.annotation, findings))
@@ -154,11 +159,10 @@ class VocReader:
                         path,
                     )
                 stated.append(StatedImage(path, entry.name, found.size, objects))
-        root = self.annotations.root
-        images = used_images(root, stated, findings, required=part.required)
+        images = used_images(self.annotations.root, stated, findings, required=part.required)
         paths = dict.fromkeys(entry.annotation for entry in part.entries if entry.annotation)
         files = (*part.lists, *paths)
-        return AnnotatedSplit(root, images, files), findings
+        return AnnotatedSplit(self.annotations.root, images, files), findings
 
     def _without_objects(self, entry: VocEntry, findings: Findings) -> Iterable[StatedImage]:
         """Yield an image that has no annotation file of its name, unless another file names it."""

@@ -33,12 +33,14 @@ class VocEntry:
         annotation: the file; it may be missing. Empty for an image that has none.
         shortened: the line of a list, or the annotation file, that leads to another folder; the files were
             found by the end of that path. Empty if they are where it says.
+        others: further annotation files that a line of a list may mean.
     """
 
     name: str
     images: tuple[str, ...]
     annotation: str
     shortened: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass
@@ -83,11 +85,12 @@ def listed_entries(
     start = f"{base}/" if base else ""
     entries: dict[str, VocEntry] = {}
     for line, key in keys.items():
-        known = annotations.get(key) or [f"Annotations/{key}.xml"]
+        known = [start + path for path in annotations.get(key) or [f"Annotations/{key}.xml"]]
         found = images.get(key, [])
         usual = [image for image in found if image.startswith("JPEGImages/")] or found
         shortened = "" if key in _direct(line) or key not in annotations else line
-        entries[line] = VocEntry(key, tuple(start + image for image in usual), start + known[0], shortened)
+        paths = tuple(start + image for image in usual)
+        entries[line] = VocEntry(key, paths, known[0], shortened, tuple(known[1:]))
     return [tuple(entries[line] for line in part) for part in lines]
 
 

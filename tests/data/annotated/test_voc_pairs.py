@@ -215,3 +215,17 @@ def test_two_annotation_files_of_one_image_are_refused(tmp_path: Path) -> None:
         "val: 1 image with several annotation files (images/val/2.png: xml/val/2.xml) refused: keep one file "
         "for each"
     )
+
+
+def test_a_line_that_means_two_annotation_files_is_refused_unless_they_are_equal(listed: Path) -> None:
+    """VOC's folder is Annotations; a copy of it in xml/ may have other boxes."""
+    annotate(listed / "xml/a/1.xml")
+    before = widths(data_in(listed), "train")
+    require_usable(data_in(listed).split("train").findings)
+    assert "JPEGImages/a/1.png" in before
+    annotate(listed / "xml/a/1.xml", "other.png")
+    (line,) = [line for line in lines(data_in(listed), "train") if "several" in line]
+    assert line == (
+        "train: 1 image with several annotation files (JPEGImages/a/1.png: Annotations/a/1.xml and "
+        "xml/a/1.xml) refused: keep one file for each"
+    )
