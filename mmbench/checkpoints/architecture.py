@@ -12,6 +12,7 @@ from mmbench.checkpoints.own_networks import own_tensors
 from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.errors import UserError, unknown_name
 
+SOME_CLASSES = 1000  # a network has its classifier, whatever their number
 DEPTH = re.compile(r"resnet(\d+)")
 
 
@@ -24,13 +25,42 @@ def wanted_shapes(arch: str) -> Shapes:
     """
     if (own := own_tensors(arch)) is not None:
         return own
+    return shapes_of(_on_meta(arch, 0))
+
+
+@functools.cache
+def with_classifier(arch: str) -> frozenset[str]:
+    """Return the names of all tensors of the architecture with its classifier, of however many classes.
+
+    Raises:
+        UserError: timm has no such architecture (near match named).
+    """
+    return frozenset(_on_meta(arch, SOME_CLASSES))
+
+
+@functools.cache
+def whole_numbers(arch: str) -> frozenset[str]:
+    """Return the names of the headless architecture's tensors that hold whole numbers, such as indices.
+
+    Raises:
+        UserError: timm has no such architecture (near match named).
+    """
+    if own_tensors(arch) is not None:
+        return frozenset()  # counters only
+    numbers = _on_meta(arch, 0).items()
+    return frozenset(name for name, t in numbers if not t.is_floating_point() and not t.is_complex())
+
+
+@functools.cache
+def _on_meta(arch: str, classes: int) -> dict[str, Tensor]:
+    """Return name -> tensor without values of timm's network; it is not allocated."""
     import timm
 
     if not timm.is_model(arch):
         raise unknown_name("architecture", arch, timm.list_models("*resn*t*"))
     with torch.device("meta"):
-        model = timm.create_model(arch, pretrained=False, num_classes=0)
-    return shapes_of(model.state_dict())
+        state: dict[str, Tensor] = timm.create_model(arch, pretrained=False, num_classes=classes).state_dict()
+    return state
 
 
 def mismatches(wanted: Shapes, found: Shapes) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import wanted_shapes
+from mmbench.checkpoints.architecture import wanted_shapes, whole_numbers, with_classifier
 from mmbench.checkpoints.containers import describe, one_line
-from mmbench.checkpoints.format import Encoder, Format
+from mmbench.checkpoints.format import CLASSIFIER, Encoder, Format
+from mmbench.checkpoints.library_sets import TIMM_NAMES
 from mmbench.checkpoints.opening import Opened
 from mmbench.checkpoints.plain import COUNTER
 from mmbench.checkpoints.receipt import TensorFate
 from mmbench.checkpoints.training_state import STATE, is_training_state
-from mmbench.checkpoints.weight_sets import without_prefix
 from mmbench.errors import UserError
 
 # Elements of a tensor that may be fewer stored values, repeated by strides of 0; more would fill the memory.
@@ -62,10 +62,7 @@ def named_tensors(
             f"{describe(opened.content)}); "
             "if timm has this network, name it by --arch"
         )
-    unknown = entry is None
-    if entry is None:
-        inner = without_prefix(inner, list(wanted_shapes(arch or "")))
-        entry = Format("timm", prefix="")
+    entry = entry or TIMM_NAMES
     prefix = entry.prefix_of("default" if choice.settled else encoder, inner.values())
     named, fates, dropped = _rename(entry, opened.tensors, inner, arch, prefix)
     if twice := [name for name, sources in _sources(fates).items() if len(sources) > 1]:
@@ -74,11 +71,11 @@ def named_tensors(
             f"{weights} holds {len(twice)} tensors twice with other values, the first as {first}; keep one "
             "network in the file"
         )
-    tensors, changed = _as_float32(named, weights)
+    tensors, changed = _as_float32(named, weights, whole_numbers(arch) if arch else frozenset())
     if entry.completed is not None:
         tensors, words = entry.completed(tensors)
         changed += words
-    return tensors, Renamed(entry, unknown, tuple(inner.values()), fates, dropped, changed)
+    return tensors, Renamed(entry, entry is TIMM_NAMES, tuple(inner.values()), fates, dropped, changed)
 
 
 def unchanged_names(
@@ -117,7 +114,6 @@ def _rename(
     named: dict[str, Tensor] = {}
     fates: list[TensorFate] = []
     dropped: dict[str, str] = {}
-    heads = ("head.", "classifier.")  # of timm's other networks, where --arch names one
     for key, tensor in stored.items():
         bare = inner.get(key)
         if bare is None:
@@ -126,8 +122,8 @@ def _rename(
         name, why = entry.fate(bare, prefix)
         if name is None and wanted and bare in wanted:
             name = bare
-        if name is not None and wanted and name not in wanted and name.startswith(heads):
-            name, why = None, "classifier"
+        if name is not None and arch and name not in wanted and _is_classifier(name, arch):
+            name, why = None, CLASSIFIER
         if name is None:
             dropped[key] = why
             continue
@@ -137,6 +133,11 @@ def _rename(
         named[name] = tensor
         fates.append(_fate(key, name, tensor))
     return named, fates, dropped
+
+
+def _is_classifier(name: str, arch: str) -> bool:
+    """Return whether a tensor beside the headless network's is of a classifier, timm's or another one's."""
+    return name.startswith(("head.", "classifier.")) or name in with_classifier(arch)
 
 
 def _sources(fates: list[TensorFate]) -> dict[str, list[str]]:
@@ -153,8 +154,13 @@ def _equal(one: Tensor, two: Tensor) -> bool:
     return dense and one.dtype == two.dtype and one.shape == two.shape and torch.equal(one, two)
 
 
-def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _as_float32(
+    tensors: dict[str, Tensor], path: Path, whole: frozenset[str] = frozenset()
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors in float32 (counters stay whole numbers), and a line per kind of change.
+
+    Args:
+        whole: names of further tensors that may hold whole numbers, which stay as they are.
 
     Raises:
         UserError: a tensor holds NaN or infinity, or is not a dense array of real numbers.
@@ -162,7 +168,7 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     counts: dict[str, int] = {}
     converted = {}
     for name, tensor in tensors.items():
-        if (kind := _unfit(tensor, name.endswith(COUNTER))) is not None:
+        if (kind := _unfit(tensor, name.endswith(COUNTER) or name in whole)) is not None:
             raise UserError(f"{path}: tensor {name} {kind}; save dense tensors of real numbers")
         # A sum shows every NaN and infinity at a fifth of the price, and only seldom more than there is.
         if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
@@ -178,8 +184,12 @@ def _as_float32(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
 
 
-def _unfit(tensor: Tensor, counter: bool) -> str | None:
-    """Return why a tensor cannot be a weight, None where it can."""
+def _unfit(tensor: Tensor, may_be_whole: bool) -> str | None:
+    """Return why a tensor cannot be a weight, None where it can.
+
+    Args:
+        may_be_whole: whether it may hold whole numbers: a counter, or a table of indices.
+    """
     if tensor.layout != torch.strided:
         return "is sparse"
     if tensor.is_meta:
@@ -189,6 +199,6 @@ def _unfit(tensor: Tensor, counter: bool) -> str | None:
         return (
             f"of shape {tuple(tensor.shape)} repeats {held} stored bytes {tensor.nbytes / 2**30:.3g} GiB long"
         )
-    if not counter and not tensor.is_floating_point():
+    if not tensor.is_floating_point() and (tensor.is_complex() or not may_be_whole):
         return f"is {str(tensor.dtype).removeprefix('torch.')}"
     return None

@@ -7,7 +7,7 @@ import json
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmbench.checkpoints.choosing import Choice, choose
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.harmless import HARMLESS, STANDS_IN_FOR, stand_ins
 from mmbench.checkpoints.pickled_arrays import load_arrays
 from mmbench.checkpoints.places import kind_of
-from mmbench.checkpoints.weight_sets import Choice, choose
 from mmbench.errors import UserError
 from mmbench.verification import check_zip
 
@@ -40,8 +40,23 @@ GLOBAL = re.compile(r"GLOBAL (\S+)")  # how torch names a class that it refuses
 
 
 @dataclass(frozen=True)
+class Stored:
+    """All that a file holds.
+
+    Attributes:
+        path: the file, for messages.
+        content: tensors and plain containers, as they were read.
+        metadata: of a safetensors file.
+    """
+
+    path: Path
+    content: Any
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Opened:
-    """What a file holds.
+    """The weights of a file.
 
     Attributes:
         tensors: by their stored names.
@@ -59,14 +74,15 @@ class Opened:
 
 
 def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | None = None) -> Opened:
-    """Return what a file holds.
+    """Return the weights of a file whose architecture is not stated; see `stored_in` and `weights_of`."""
+    return weights_of(stored_in(path), encoder, weights)
+
+
+def stored_in(path: Path) -> Stored:
+    """Return all that a file holds.
 
     The content distinguishes safetensors files, torch files (read with `weights_only=True`) and plain pickles
     of numpy arrays.
-
-    Args:
-        encoder: which of several networks; those inside one set are distinguished by a format's names.
-        weights: name of the set of weights to take, where there are several; see `weight_sets.choose`.
 
     Raises:
         UserError: missing, empty, truncated, not a checkpoint, or a file that would execute code.
@@ -74,8 +90,8 @@ def open_checkpoint(path: Path, encoder: Encoder = "default", weights: str | Non
     kind = kind_of(path)
     if kind == "safetensors":
         tensors, metadata = _load_safetensors(path)
-        return replace(_opened(tensors, path, encoder, weights), facts=metadata)
-    return _opened(load_arrays(path) if kind == "arrays" else _load_torch(path), path, encoder, weights)
+        return Stored(path, tensors, metadata)
+    return Stored(path, load_arrays(path) if kind == "arrays" else _load_torch(path))
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -142,17 +158,29 @@ def _foreign_names(path: Path) -> list[str]:
     return list(STANDS_IN_FOR)  # of files before torch 1.6, whose names cannot be listed
 
 
-def _opened(content: Any, path: Path, encoder: Encoder, weights: str | None) -> Opened:
-    """Return the tensors of the set that was chosen, wherever it lies, and the plain facts beside it."""
+def weights_of(
+    stored: Stored, encoder: Encoder = "default", weights: str | None = None, arch: str | None = None
+) -> Opened:
+    """Return the tensors of the set that is chosen, wherever it lies, and the plain facts beside it.
+
+    Args:
+        encoder: which of several networks; those inside one set are distinguished by a format's names.
+        weights: name of the set of weights to take, where there are several; see `choosing.choose`.
+        arch: timm name of the architecture, where it is stated.
+
+    Raises:
+        UserError: not a dictionary of weights, or no such set of weights in it.
+    """
+    content, path = stored.content, stored.path
     if not isinstance(content, dict | list | tuple):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     if isinstance(content, list | tuple) and not any(isinstance(part, dict) for part in content):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
-    choice = choose(content, path, encoder, weights)
-    facts: dict[str, Any] = {}
+    choice = choose(content, path, encoder, weights, arch)
+    facts: dict[str, Any] = dict(stored.metadata)
     beside: dict[str, str] = {}
     if isinstance(content, dict):
-        facts = {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
+        facts |= {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
         if choice.taken.place:
             beside = {
                 str(key): BESIDE.get(str(key), "beside the weights")

@@ -16,17 +16,18 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
 from mmbench.checkpoints.by_name import resolve
 from mmbench.checkpoints.card import ModelCard
+from mmbench.checkpoints.choosing import Choice
 from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
 from mmbench.checkpoints.format import Encoder, Format
 from mmbench.checkpoints.named_weights import NamedWeights, require_same_features
 from mmbench.checkpoints.naming import Renamed, named_tensors, unchanged_names
-from mmbench.checkpoints.opening import Opened, open_checkpoint
+from mmbench.checkpoints.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.options import with_network
 from mmbench.checkpoints.preparation import Known, Prepared, prepare
 from mmbench.checkpoints.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_state
-from mmbench.checkpoints.weight_sets import WHOLE_FILE, Choice, WeightSet
+from mmbench.checkpoints.weight_sets import WHOLE_FILE, WeightSet
 from mmbench.errors import UserError
 from mmbench.files import safe_name, sha256_of
 
@@ -107,16 +108,17 @@ def read_checkpoint(
     weights = weights_in(path) if path.is_dir() else path
     with ThreadPoolExecutor(1) as thread:  # hashing leaves the other core to the reading
         digest = thread.submit(sha256_of, weights) if weights.is_file() else None
-        opened = open_checkpoint(weights, encoder, stated.weights)
+        stored = stored_in(weights)
     sha256 = digest.result() if digest else ""
     own = path.is_dir() or weights.name in USUAL
-    around = look_around(weights, sha256, own, opened.content, opened.facts)
+    around = look_around(weights, sha256, own, stored.content, stored.metadata)
     if path.is_dir() and around.card is None and not around.config:
         said = f" ({around.said[0]})" if around.said else ""
         raise UserError(
             f"{path} has weights but neither card.json nor config.json{said}; name the file itself"
         )
     named_arch = arch or (around.arch if own or around.card else None)
+    opened = weights_of(stored, encoder, stated.weights, named_arch)
     tensors, renamed = named_tensors(opened, weights, named_arch, encoder)
     if named_arch is None:
         named_arch = around.arch if around.arch and _fits(around.arch, tensors) else None

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.choosing import Choice
 from mmbench.checkpoints.format import HEAD, PREDICTOR, QUEUE, Format
 from mmbench.checkpoints.timm_config import default_size
-from mmbench.checkpoints.weight_sets import Choice
 from mmbench.errors import UserError
 from mmbench.runs import RunFolder, read_settings
 

@@ -1,24 +1,19 @@
-"""Sets of weights in a file: one network each, its role beside the others, and which one is taken."""
+"""Sets of weights in a file: one network each, by the names of a known format, and its role."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
-from mmbench.checkpoints.containers import Container, Place, containers, describe, flattened
-from mmbench.checkpoints.format import FORMATS, Encoder, Format, detect, unwrapped
-from mmbench.checkpoints.plain import COUNTER
-from mmbench.errors import UserError, unknown_name
+from mmbench.checkpoints.containers import Container, Place, containers, flattened
+from mmbench.checkpoints.format import FORMATS, Format, detect, unwrapped
 
 Role = Literal["online", "momentum", ""]
 WHOLE_FILE = "."
-# Where scripts put what they train; of several equal sets the first of these names is taken.
-USUAL = ("state_dict", "model", "model_state", "model_state_dict", "module", "network", "net", "backbone")
 MOMENTUM_WORDS = {"ema", "teacher", "momentum", "target", "average", "averaged", "avg", "swa", "key", "k"}
 ONLINE_WORDS = {"student", "online", "query", "q"}
 # What a network of ours cannot do without: the first convolution of the first block.
@@ -69,23 +64,6 @@ class WeightSet:
         return f"{self.name}: {len(self.inner)} tensors{detail}"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The set that is read.
-
-    Attributes:
-        taken: it.
-        sets: all sets that could have been taken, it among them.
-        why: a phrase that says why this one; "" where there was no choice.
-        settled: whether its role is already the wanted one, so that no other encoder is looked for inside it.
-    """
-
-    taken: WeightSet
-    sets: tuple[WeightSet, ...]
-    why: str = ""
-    settled: bool = False
-
-
 def weight_sets(content: Any) -> list[WeightSet]:
     """Return every set of weights in a file, the likeliest kind only: networks of a known format if any.
 
@@ -101,7 +79,7 @@ def weight_sets(content: Any) -> list[WeightSet]:
         [one for one in found if one.looks_like_a_network],
     ):
         if kind:
-            return _with_swapped_roles(kind)
+            return with_swapped_roles(kind)
     return found
 
 
@@ -133,17 +111,17 @@ def _known_prefixes(outermost: WeightSet) -> tuple[str, ...]:
     return tuple(name for name in (entry.prefix, *entry.momentum, *entry.dropped, *spelled) if name)
 
 
-def _prefixes_before_marks(names: Iterable[str]) -> set[str]:
-    """Return what stands before the marks of any format, up to a dot."""
+def _prefixes_before_marks(names: Iterable[str]) -> list[str]:
+    """Return what stands before the marks of any format, up to a dot, in the order of the file."""
     marks = tuple(mark for name in FORMATS.names() for mark in FORMATS.get(name).marks)
-    found: set[str] = set()
+    found: dict[str, None] = {}  # a set's order would differ from process to process
     for name in names:
         place = name.find(".") + 1
         while place:
             if name.startswith(marks, place):
-                found.add(name[:place])
+                found[name[:place]] = None
             place = name.find(".", place) + 1
-    return found
+    return list(found)
 
 
 def _set(container: Container, bare: dict[str, str], prefix: str) -> WeightSet:
@@ -151,9 +129,7 @@ def _set(container: Container, bare: dict[str, str], prefix: str) -> WeightSet:
     names = list(inner.values())
     entry = detect(names)
     whole = entry is not None and _has_landmark(entry, names)
-    role, why = _role((*container.place, *prefix.split(".")))
-    if not role and AVERAGED in container.tensors:
-        role, why = "momentum", f"torch's counter {AVERAGED} beside it"
+    role, why = role_of(container, prefix)
     return WeightSet(container.place, prefix, container.tensors, inner, entry, role, why, whole)
 
 
@@ -162,23 +138,16 @@ def _has_landmark(entry: Format, names: list[str]) -> bool:
     return any(entry.fate(name, prefix)[0] == LANDMARK for name in names for prefix in prefixes)
 
 
-def without_prefix(inner: dict[str, str], wanted: list[str]) -> dict[str, str]:
-    """Return the names of a network that no format knows without what stands before all of `wanted`.
-
-    Args:
-        inner: stored name -> name without wrappers.
-        wanted: the network's own names.
-    """
-    names = set(inner.values())
-    ending = "." + wanted[0]
-    for prefix in sorted((name[: -len(wanted[0])] for name in names if name.endswith(ending)), key=len):
-        if all(prefix + name in names for name in wanted if not name.endswith(COUNTER)):
-            return {key: name[len(prefix) :] for key, name in inner.items() if name.startswith(prefix)}
-    return inner
+def role_of(container: Container, prefix: str) -> tuple[Role, str]:
+    """Return the role of the network behind a prefix, and where it came from."""
+    role, why = role_in_words((*container.place, *prefix.split(".")))
+    if not role and AVERAGED in container.tensors:
+        return "momentum", f"torch's counter {AVERAGED} beside it"
+    return role, why
 
 
-def _role(segments: tuple[str, ...]) -> tuple[Role, str]:
-    """Return the role that the words of a path imply."""
+def role_in_words(segments: Iterable[str]) -> tuple[Role, str]:
+    """Return the role that the words of a path imply, and which word did."""
     words = {word.lower() for segment in segments for word in WORD.findall(segment)}
     for role, known in (("momentum", MOMENTUM_WORDS), ("online", ONLINE_WORDS)):
         if said := sorted(words & known):
@@ -186,7 +155,7 @@ def _role(segments: tuple[str, ...]) -> tuple[Role, str]:
     return "", ""
 
 
-def _with_swapped_roles(sets: list[WeightSet]) -> list[WeightSet]:
+def with_swapped_roles(sets: list[WeightSet]) -> list[WeightSet]:
     """Give mmengine's averages their true roles.
 
     mmengine's EMAHook keeps the average as `module.*` with a counter `steps`, and swaps the values of the two
@@ -209,79 +178,3 @@ def _with_swapped_roles(sets: list[WeightSet]) -> list[WeightSet]:
 
 def _is_mmengines(one: WeightSet) -> bool:
     return STEPS in one.tensors and all(key == STEPS or key.startswith("module.") for key in one.tensors)
-
-
-def choose(content: Any, path: Path, encoder: Encoder, wanted: str | None) -> Choice:
-    """Return the set of weights to read.
-
-    By default the encoder that learns by gradient, except of a teacher and a student the teacher (as DINO
-    evaluates it); of equals the one at the most usual name, the highest number (epochs), or the first.
-
-    Args:
-        encoder: which role is wanted.
-        wanted: name of a set, as `--weights` gives it.
-
-    Raises:
-        UserError: no set of weights, none of that name, or none of that role.
-    """
-    try:
-        sets = weight_sets(content)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    if not sets:
-        raise UserError(f"{path} holds no tensors of a network; it holds: {describe(content)}")
-    if wanted is not None:
-        named = _named(sets, wanted)
-        if not named:
-            raise unknown_name(f"set of weights in {path.name}", wanted, [one.name for one in sets])
-        if len(named) == 1:
-            return Choice(named[0], tuple(sets), "named by --weights", settled=encoder == named[0].role)
-    shortlist, why = _of_role(sets if wanted is None else named, path, encoder)
-    taken = min(enumerate(shortlist), key=lambda pair: _preference(pair[1], pair[0]))[1]
-    if len(shortlist) > 1:
-        number = f"the first choice of {len(shortlist)} sets of equal standing; --weights takes another"
-        why = f"{why}; {number}" if why else number
-    return Choice(taken, tuple(sets), why if len(sets) > 1 else "", settled=taken.role == encoder)
-
-
-def _named(sets: list[WeightSet], wanted: str) -> list[WeightSet]:
-    """Return the set of this name, else those that lie below it, else the one that it lies in."""
-    return (
-        [one for one in sets if one.name == wanted]
-        or [one for one in sets if one.name.startswith(f"{wanted}.")]
-        or [one for one in sets if wanted.startswith(f"{one.name}.")]
-    )
-
-
-def _of_role(sets: list[WeightSet], path: Path, encoder: Encoder) -> tuple[list[WeightSet], str]:
-    """Return the sets of the wanted role, and why that role."""
-    momentum = [one for one in sets if one.role == "momentum"]
-    online = [one for one in sets if one.role == "online"]
-    alone = [one for one in sets if one.role == ""]
-    if encoder == "momentum":
-        return (momentum, "asked for by --encoder momentum") if momentum else (alone or online, "")
-    if encoder == "online":
-        if not (online or alone):
-            raise UserError(f"{path} holds only a moving average ({momentum[0].name}); leave out --encoder")
-        return online or alone, "asked for by --encoder online"
-    teachers = [one for one in momentum if "teacher" in one.name.lower()]
-    if teachers and any("student" in one.name.lower() for one in online):
-        return teachers, "of a teacher and a student the teacher; --encoder online takes the student"
-    if alone or online:
-        words = "the online encoder; --encoder momentum takes the moving average" if momentum else ""
-        return alone + online, words
-    if any(one.prefix and _role(tuple(one.prefix.split(".")))[0] for one in momentum):
-        raise UserError(
-            f"{path} is not a ResNet checkpoint with an online encoder: it holds only a moving average "
-            f"({momentum[0].name}); --encoder momentum takes it"
-        )
-    return momentum, "the moving average, since there is nothing else"
-
-
-def _preference(one: WeightSet, order: int) -> tuple[int, int, int]:
-    """Return what sorts equals: usual names, then the highest number in the name, then the first."""
-    usual = next((USUAL.index(word) for word in one.place if word in USUAL), len(USUAL))
-    if not one.place:
-        usual = -1
-    numbers = [int(word) for word in re.findall(r"\d{1,9}", one.name)]
-    return usual, -max(numbers, default=-1), order

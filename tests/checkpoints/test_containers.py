@@ -156,6 +156,14 @@ def test_roles_are_told_by_the_words_of_a_path(
     assert holds(default, other(state) if "teacher" in momentum else state)
 
 
+def test_equal_sets_are_listed_in_the_order_of_the_file(state: State, tmp_path: Path) -> None:
+    names = [f"net{letter}" for letter in "hcfagbed"]
+    content = {f"{name}.{key}": tensor for name in names for key, tensor in state.items()}
+    read = read_checkpoint(saved(content, tmp_path))
+    assert [words.partition(":")[0] for words in read.reading.sets] == names
+    assert read.reading.weights == "neth"
+
+
 def test_a_detector_of_torchvision_gives_its_backbone(tmp_path: Path) -> None:
     import torchvision
 
