@@ -16,6 +16,7 @@ import pandas as pd
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
+from mmbench.leaderboard.records.dates import in_utc
 from mmbench.leaderboard.records.weights import identities
 from mmbench.results import CUSTOM, DatasetReference, Metric, Result, config_digest, without_collection
 
@@ -104,7 +105,7 @@ FACTS: Mapping[str, Fact] = MappingProxyType(
         "scaled_lr": _run(lambda result: _scaled_rate(result)),
         "wall_seconds": _run(lambda result: result.wall_seconds),
         "images_per_second": _run(lambda result: result.images_per_second),
-        "created": _run(lambda result: result.created.isoformat()),
+        "created": _run(lambda result: in_utc(result.created)),
         "mmbench": _made(lambda made: made.mmbench),
         "git_sha": _made(lambda made: made.git_sha),
         "git_dirty": _made(lambda made: made.git_dirty),

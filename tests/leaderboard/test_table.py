@@ -1,5 +1,6 @@
 """Frame to Board: ranks, deltas, order, footnotes."""
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from mmbench.leaderboard import cells
 from mmbench.leaderboard.build import read_board, read_frame
+from mmbench.leaderboard.records.dates import in_utc
 from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.table import differences_of_pairs, make_board
 from mmbench.results import Metric, Result, ResultStore
@@ -211,6 +213,20 @@ def test_unknown_epochs_are_called_unknown(record: Make, write: Write) -> None:
     known = write(record("mixmask", card_changes={**same, "epochs": 9}))
     assert "of some arms are unknown (" in read_board(known).footnotes[0]
     assert not any("None" in note for note in read_board(known).footnotes)
+
+
+def test_the_date_of_a_board_is_that_of_its_newest_record_in_utc(record: Make, write: Write) -> None:
+    root = write(
+        record("moco", created="2026-07-02T01:00:00Z"), record("mscn", created="2026-07-02T20:00:00-07:00")
+    )
+    board = read_board(root)
+    assert board.created == "2026-07-03"
+    assert {run.created for cell in board.cells.values() for run in cell.runs} == {
+        "2026-07-02T01:00:00+00:00",
+        "2026-07-03T03:00:00+00:00",
+    }
+    for text in ("0001-01-01T00:00:00+09:00", "9999-12-31T23:00:00-09:00"):  # UTC has no such year
+        assert in_utc(datetime.datetime.fromisoformat(text)).startswith(text[:19])
 
 
 def test_uncommitted_changes_and_two_machines_are_told(record: Make, write: Write) -> None:

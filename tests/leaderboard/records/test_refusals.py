@@ -88,6 +88,38 @@ def test_a_pretraining_seed_counts_once(record: Make, write: Write) -> None:
     assert "2 different weights of pretraining seed 0, and a seed counts once" in message
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-07-02T01:00:00Z", "2026-07-01T23:00:00-07:00"),  # five hours later
+        ("2026-07-02T08:30:00+09:00", "2026-07-02T00:00:00.5Z"),
+        ("2026-07-02T00:00:00Z", "2026-07-02T00:00:00.5Z"),
+    ],
+)
+def test_the_newest_is_so_by_the_clock_in_every_time_zone(
+    record: Make, write: Write, earlier: str, later: str
+) -> None:
+    assert datetime.datetime.fromisoformat(earlier) < datetime.datetime.fromisoformat(later)
+    old, new = (
+        record("moco", card_changes={"source_sha256": digit * 64}, created=created)
+        for digit, created in (("0", earlier), ("1", later))
+    )
+    refused(write(old, new), old)
+
+
+def test_of_equally_many_settings_those_of_the_newest_record_stay(record: Make, write: Write) -> None:
+    old = record("moco", created="2026-07-02T01:00:00Z")
+    new = record("mscn", created="2026-07-01T23:00:00-07:00", config={"weight_decays": [1.0]})
+    refused(write(old, new), old)
+
+
+def test_the_same_instant_in_another_time_zone_is_a_copy(record: Make) -> None:
+    first = record("moco", created="2026-07-02T01:00:00Z")
+    copy = record("moco", transfer_seed=77, created="2026-07-01T18:00:00-07:00")
+    with pytest.raises(UserError, match="holds one record again under another seed"):
+        comparable(frame_of([("a", first), ("b", copy)]))
+
+
 def test_a_copied_record_is_not_a_second_run(record: Make, write: Write) -> None:
     root = write(record("moco"))
     [path] = root.rglob("*.json")
