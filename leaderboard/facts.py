@@ -129,6 +129,17 @@ def _times(rows: tuple[Row, ...], records: pd.DataFrame) -> Iterator[str]:
         )
     if mixed:
         yield f"Some pretrainings ran on CPUs and some on GPUs, so only wall time is shown: {named(mixed)}."
+    for words, costs, column in (
+        ("wall", {row.name: row.pretrain_seconds for row in rows}, "pretrain_seconds"),
+        ("computing", {row.name: row.pretrain_compute for row in rows}, "pretrain_compute"),
+    ):
+        partly = [of_row for of_row in _partly_stated(records, column) if costs[of_row[0]] is not None]
+        if partly:
+            listing = named([f"{row} (of {stated} of {every})" for row, stated, every in partly])
+            yield (
+                f"The {words} time of one pretraining is the mean of those of which a record states it: "
+                f"{listing}."
+            )
     without = int(records["compute"].isna().sum())
     if without:
         yield (
@@ -141,6 +152,15 @@ def _on_both(records: pd.DataFrame) -> set[str]:
     """Return the rows with pretrainings on processors and on GPUs."""
     kinds = records.groupby("row")["pretrain_compute_kind"].nunique()
     return set(kinds[kinds > 1].index)
+
+
+def _partly_stated(records: pd.DataFrame, column: str) -> Iterator[tuple[str, int, int]]:
+    """Yield row, pretrainings of which a record states a fact, and all of it; where these are not equal."""
+    stated = records[column].notna().groupby([records["row"], records["weights"]]).any()
+    counts = stated.groupby("row").agg(["sum", "size"])
+    for row, (found, every) in zip(counts.index, counts.to_numpy().tolist(), strict=True):
+        if 0 < found < every:
+            yield str(row), found, every
 
 
 def _filtered(rows: tuple[Row, ...]) -> str | None:

@@ -27,14 +27,13 @@ FACTS = {
     "image_size": "image_size",
     "high_pass": "high_pass",
 }
+COSTS = ("pretrain_seconds", "pretrain_compute", "pretrain_compute_kind")  # of one pretraining
 OTHERS = (
     "row",
     "arch",
     "weights",
     "pretraining_seed",
-    "pretrain_seconds",
-    "pretrain_compute",
-    "pretrain_compute_kind",
+    *COSTS,
     "wall_seconds",
     "compute",
     "compute_kind",
@@ -71,7 +70,7 @@ def rows_of(
 
 def _row(name: str, records: Records, complete: bool, rank: RankSummary | None, baseline: bool) -> Row:
     facts = {field: _first(record[column] for record in records) for field, column in FACTS.items()}
-    pretrainings = list({record["weights"]: record for record in reversed(records)}.values())
+    pretrainings = _pretrainings(records)
     pretrain_compute, compute_kind = _mean_compute(pretrainings)
     transfer_compute, transfer_kind = _total_compute(records)
     return Row(
@@ -93,6 +92,17 @@ def _row(name: str, records: Records, complete: bool, rank: RankSummary | None, 
         images_per_second=_median(_known(records, "images_per_second")),
         **{**facts, "control": bool(facts["control"])},
     )
+
+
+def _pretrainings(records: Records) -> Records:
+    """Return what each pretraining cost: of its records the first that states wall or computing time."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        cost = found.setdefault(record["weights"], dict.fromkeys(COSTS))
+        for names in (COSTS[:1], COSTS[1:]):  # computing time and its kind are of one record
+            if cost[names[0]] is None:
+                cost.update((name, record[name]) for name in names)
+    return list(found.values())
 
 
 def _first(values: Iterable[Any]) -> Any:

@@ -2,12 +2,15 @@
 
 import datetime
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmbench.compute_time import ComputeTime
 from mmbench.leaderboard import cells
+from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.build import read_board, read_frame
 from mmbench.leaderboard.records.dates import in_utc
 from mmbench.leaderboard.records.load import frame_of
@@ -213,6 +216,40 @@ def test_unknown_epochs_are_called_unknown(record: Make, write: Write) -> None:
     known = write(record("mixmask", card_changes={**same, "epochs": 9}))
     assert "of some arms are unknown (" in read_board(known).footnotes[0]
     assert not any("None" in note for note in read_board(known).footnotes)
+
+
+def test_a_cost_is_stated_by_any_record_of_the_same_weights(record: Make) -> None:
+    """Seed 0 is first measured from an exported file without its cost; of the third weights none is known."""
+
+    def of(seed: int, protocol: str, seconds: float | None, gpu: float | None) -> Result:
+        compute = None if gpu is None else ComputeTime(kind="gpu", seconds=gpu)
+        costs = {"pretrain_seconds": seconds, "pretrain_compute": compute}
+        return record("moco", protocol, seed, 70.0 + seed, card_changes=costs)
+
+    knn, linear = "knn/patterns@1", "linear/patterns@1"
+    known = [of(0, knn, None, None), of(0, linear, 3600.0, 900.0)]
+    known += [of(1, knn, 36.0, None), of(1, linear, None, 9.0)]
+
+    def board(*records: Result) -> Board:
+        return make_board(frame_of((f"{place}", entry) for place, entry in enumerate(records)))
+
+    for order in permutations(known):
+        [row] = board(*order).rows
+        assert row.pretrain_seconds == (3600 + 36) / 2
+        assert (row.pretrain_compute, row.compute_kind) == ((900 + 9) / 2, "gpu")
+    assert not any("of one pretraining is the mean" in note for note in board(*known).footnotes)
+    partly = board(*known, of(2, knn, None, None), of(2, linear, None, 30.0))
+    [row] = partly.rows
+    assert row.pretrain_seconds == 1818 and row.pretrain_compute == (900 + 9 + 30) / 3
+    assert [note for note in partly.footnotes if "of one pretraining is the mean" in note] == [
+        "The wall time of one pretraining is the mean of those of which a record states it: moco (of 2 of 3)."
+    ]
+    without = board(*known, of(2, knn, None, None), record("random"), record("random", seed=1))
+    assert [note for note in without.footnotes if "of one pretraining is the mean" in note] == [
+        f"The {kind} time of one pretraining is the mean of those of which a record states it: "
+        "moco (of 2 of 3)."
+        for kind in ("wall", "computing")
+    ]
 
 
 def test_the_date_of_a_board_is_that_of_its_newest_record_in_utc(record: Make, write: Write) -> None:
