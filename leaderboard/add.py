@@ -28,29 +28,34 @@ class Added:
     Attributes:
         written: paths of the records that are new in the folder.
         known: records that were there already, or were given twice.
+        completed: paths of the per-image outcomes that were missing beside records that were there already.
         warnings: what is unlikely about the new ones.
     """
 
     written: tuple[Path, ...]
     known: int
     warnings: tuple[Problem, ...]
+    completed: tuple[Path, ...] = ()
 
 
 def add_records(sources: Sequence[Path], to: Path, now: datetime.datetime | None = None) -> Added:
     """File records, with their per-image outcomes, where records of their content lie below `to`.
 
-    Nothing is written unless everything can be. The files are copied as they are.
+    Nothing is written unless everything can be. The files are copied as they are. Of a record that is there
+    without the outcomes that it states, these are copied.
 
     Args:
         sources: records, and folders with records.
         now: the present, which no record may be after; the clock's by default.
 
     Raises:
-        UserError: a source is no record or is wrong, or another record of the same run is in the folder.
+        UserError: a source is no record or is wrong, another record of the same run is in the folder, or
+            other outcomes lie where those of a record belong.
     """
     present = datetime.datetime.now(datetime.UTC) if now is None else now
     store = ResultStore(to)
     new: dict[Path, Filed] = {}
+    without: dict[Path, Filed] = {}
     known, problems = 0, list[Problem]()
     for filed in _read(sources):
         target = store.place_of(filed.result)
@@ -59,11 +64,17 @@ def add_records(sources: Sequence[Path], to: Path, now: datetime.datetime | None
             for problem in check_record(filed, present)[1]
             if problem.level == ERROR or "is not where" not in problem.reason
         )
-        if target in new or target.exists():
-            _require_same(filed, new[target].path if target in new else target)
+        there = target not in new and target.exists()
+        if there or target in new:
+            _require_same(filed, target if there else new[target].path)
             known += 1
         else:
             new[target] = filed
+        beside = outcomes_path(target)
+        if os.path.lexists(beside):
+            problems += _in_the_way(filed, beside, there)
+        elif there and filed.result.outcomes is not None:
+            without[beside] = filed
     already = _in_store(to)
     new_names = {filed.name for filed in new.values()}
     problems += (
@@ -76,7 +87,9 @@ def add_records(sources: Sequence[Path], to: Path, now: datetime.datetime | None
         if filed.result.outcomes is not None:
             _copy(outcomes_path(filed.path), outcomes_path(target))
         _copy(filed.path, target)
-    return Added(tuple(new), known, tuple(problems))
+    for beside, filed in without.items():
+        _copy(outcomes_path(filed.path), beside)
+    return Added(tuple(new), known, tuple(problems), tuple(without))
 
 
 def _read(sources: Sequence[Path]) -> list[Filed]:
@@ -112,6 +125,19 @@ def _require_same(filed: Filed, there: Path) -> None:
             f"{filed.path} is another record of the run that {there} holds already; records are never "
             "replaced, so remove that one if this one is right"
         )
+
+
+def _in_the_way(filed: Filed, beside: Path, there: bool) -> list[Problem]:
+    """Return an error if what lies where a record's per-image outcomes belong is not these.
+
+    Args:
+        there: whether the record is there already.
+    """
+    stated = filed.result.outcomes
+    if beside.is_file() and (there if stated is None else sha256_of(beside) == stated.sha256):
+        return []
+    what = "is not what its record was written with" if there else "is left over without its record"
+    return [Problem(ERROR, str(beside), f"{what}, and is in the way of {filed.name}; remove it")]
 
 
 def _refuse(problems: list[Problem], sources: Sequence[Path]) -> None:

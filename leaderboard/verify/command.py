@@ -49,7 +49,8 @@ def add(files: tuple[Path, ...], to: Path) -> None:
     """Check records that someone else sent, and file them in a results folder.
 
     FILES are records, or folders that hold some; per-image outcomes are taken from beside them. All are
-    checked before the first is written. A record that is there already counts once, and none is replaced.
+    checked before the first is written. A record that is there already counts once, and none is replaced; its
+    per-image outcomes are added where they are missing.
     """
     from mmbench.leaderboard.add import add_records
     from mmbench.writable import require_writable
@@ -58,8 +59,10 @@ def add(files: tuple[Path, ...], to: Path) -> None:
     added = add_records(files, to)
     for problem in added.warnings:
         click.echo(one_line(f"warning: {problem.file}: {problem.reason}"), err=True)
-    for path in added.written:
+    for path in (*added.written, *added.completed):
         click.echo(one_line(str(path)))
     known = f", {added.known} already there" if added.known else ""
+    if added.completed:
+        known += f", per-image outcomes added to {len(added.completed)} of these"
     click.echo(f"{counted(len(added.written), 'record')} added{known}", err=True)
     next_step("leaderboard", "show", to)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmbench.files import sha256_of
 from mmbench.image_outcomes import ImageOutcomes, outcomes_path
 from mmbench.leaderboard.add import add_records
 from mmbench.leaderboard.command import leaderboard
+from mmbench.leaderboard.verify.records import verify
 from mmbench.results import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
@@ -91,6 +93,61 @@ def test_nothing_is_added_if_one_record_is_wrong(record: Make, tmp_path: Path) -
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(UserError):
             add_records([missing], to, NOW)
+
+
+@pytest.mark.parametrize("leftover", ["file", "folder", "dead link"])
+@pytest.mark.parametrize("outcomes", [True, False])
+def test_nothing_is_written_if_outcomes_are_left_over_where_a_record_belongs(
+    record: Make, tmp_path: Path, leftover: str, outcomes: bool
+) -> None:
+    folder, to = tmp_path / "mail", tmp_path / "results"
+    shutil.move(ResultStore(tmp_path / "aside").write(record("erase", KNN)), sent(record, folder).parent)
+    path = folder / "theirs.json" if outcomes else next(folder.glob("erase*.json"))
+    result = Result.model_validate_json(path.read_text())
+    place = outcomes_path(ResultStore(to).place_of(result))
+    place.parent.mkdir(parents=True)
+    if leftover == "file":
+        place.write_bytes(b"left over")
+    elif leftover == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(tmp_path / "none")
+    reason = f"{re.escape(str(place))}: is left over without its record, and is in the way of .*; remove it"
+    with pytest.raises(UserError, match=f"^nothing of .* was added: {reason}$"):
+        add_records([folder], to, NOW)
+    assert [found for found in to.rglob("*") if found.is_file()] == ([place] if leftover == "file" else [])
+
+
+def test_outcomes_left_by_an_interrupted_copy_are_gone_on_with(record: Make, tmp_path: Path) -> None:
+    path, to = sent(record, tmp_path / "mail"), tmp_path / "results"
+    place = ResultStore(to).place_of(Result.model_validate_json(path.read_text()))
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(outcomes_path(path), outcomes_path(place))
+    assert add_records([path], to, NOW).written == (place,)
+    assert place.read_bytes() == path.read_bytes()
+
+
+def test_lost_outcomes_of_a_record_that_is_there_are_completed(record: Make, tmp_path: Path) -> None:
+    path, to = sent(record, tmp_path / "mail"), tmp_path / "results"
+    [target] = add_records([path], to, NOW).written
+    lost = outcomes_path(target)
+    lost.unlink()
+    done = CliRunner().invoke(leaderboard, ["add", str(tmp_path / "mail"), "--to", str(to)])
+    assert done.exit_code == 0, done.output
+    assert "0 records added, 1 already there, per-image outcomes added to 1 of these" in done.output
+    assert lost.read_bytes() == outcomes_path(path).read_bytes()
+    assert verify([to], NOW).of("error") == ()
+    assert add_records([path], to, NOW).completed == ()
+
+    lost.write_bytes(b"changed")
+    with pytest.raises(UserError, match=r"parquet: is not what its record was written with.*; remove it$"):
+        add_records([path], to, NOW)
+    assert lost.read_bytes() == b"changed"
+    lost.unlink()
+    outcomes_path(path).write_bytes(b"changed")
+    with pytest.raises(UserError, match="not what its record was written with"):
+        add_records([path], to, NOW)
+    assert not lost.exists()
 
 
 def test_a_copy_of_a_record_under_another_seed_is_refused(record: Make, tmp_path: Path) -> None:
