@@ -14,6 +14,7 @@ from mmbench.checkpoints.card_file import write_card
 from mmbench.checkpoints.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of, write_safetensors
 from mmbench.data import Dataset
+from mmbench.distributed import process_count
 from mmbench.files import atomic_path, sha256_of, write_text
 from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.session import Spent
@@ -59,6 +60,7 @@ def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
         seed=config.seed,
         pretrain_seconds=round(spent.seconds, 2),
         pretrain_compute=spent.compute,
+        pretrain_processes=process_count(),
         precision=next(name for name, short in PRECISIONS.items() if short == precision),
         recipe=config.recipe,
         recipe_digest=recipe_digest(trainer),

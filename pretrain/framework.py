@@ -55,11 +55,13 @@ class Framework(nn.Module, ABC):
     Attributes:
         Settings: the typed settings that a recipe fills.
         negatives_in_pass: embeddings are compared with the others that pass together with them.
+        shuffles_keys: `targets` heeds the order that it is given.
         backbone: the headless encoder that is kept when the run is finished.
     """
 
     Settings: ClassVar[type[FrameworkSettings]]
     negatives_in_pass: ClassVar[bool] = False
+    shuffles_keys: ClassVar[bool] = True
     backbone: nn.Module
 
     @abstractmethod

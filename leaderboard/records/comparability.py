@@ -211,6 +211,11 @@ TABLE = (
         "pretrain_compute_kind",
         "kinds of pretraining time",
     ),
+    Field(
+        "model.pretrain_processes",
+        Effect.SAME,
+        "what several processes change in the numbers is part of the digest of the recipe",
+    ),
     Field("wall_seconds", Effect.VALUE, "cost"),
     Field("compute.seconds", Effect.VALUE, "cost"),
     Field(

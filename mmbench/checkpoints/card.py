@@ -18,6 +18,7 @@ from pydantic import (
 from mmbench.compute_time import ComputeTime
 from mmbench.record_fields import (
     MOST_ENTRIES,
+    Count,
     CountOrNone,
     Digest,
     Duration,
@@ -36,7 +37,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Origin of a crop_pct that describes the pretraining's own images; it says nothing about other images.
 OWN_IMAGES = "the pretraining's own images"
 CONTROL_FORMATS = ("random", "pixels")
-LATER_FACTS = ("pretrain_compute", "precision", "recipe", "recipe_digest")  # older cards do not have them
+# Older cards do not have them.
+LATER_FACTS = ("pretrain_compute", "pretrain_processes", "precision", "recipe", "recipe_digest")
 
 
 class HighPass(BaseModel):
@@ -101,6 +103,7 @@ class ModelCard(BaseModel):
         seed: seed of the pretraining run.
         pretrain_seconds: wall time of the pretraining, where known.
         pretrain_compute: its processor or GPU time, where known.
+        pretrain_processes: how many processes shared its batches, where known.
         precision: number format of the pretraining ("float32", "bfloat16", "float16"), where known.
         recipe: id of the recipe, such as "mixmask-cifar100@1", where the pretraining followed one.
         recipe_digest: of every setting of the pretraining that changes its weights, without the seed.
@@ -124,6 +127,7 @@ class ModelCard(BaseModel):
     seed: Seed | None = None
     pretrain_seconds: Duration | None = None
     pretrain_compute: ComputeTime | None = None
+    pretrain_processes: Count | None = None
     precision: Name | None = None
     recipe: Text | None = None
     recipe_digest: Digest | None = None

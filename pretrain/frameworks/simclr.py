@@ -33,6 +33,7 @@ class Simclr(Framework):
 
     Settings: ClassVar[type[FrameworkSettings]] = SimclrSettings
     negatives_in_pass: ClassVar[bool] = True
+    shuffles_keys: ClassVar[bool] = False
 
     def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
         super().__init__(backbone, settings)

@@ -41,6 +41,7 @@ class Simsiam(Framework):
     """
 
     Settings: ClassVar[type[FrameworkSettings]] = SimsiamSettings
+    shuffles_keys: ClassVar[bool] = False
 
     def __init__(self, backbone: nn.Module, settings: FrameworkSettings) -> None:
         super().__init__(backbone, settings)

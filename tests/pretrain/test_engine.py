@@ -36,6 +36,7 @@ def test_a_finished_run_has_everything_in_its_place(finished: RunFolder, tiny: D
     assert card.pretrain_seconds is not None
     assert card.pretrain_seconds > 0
     assert card.pretrain_compute is not None and card.pretrain_compute.kind == "cpu"
+    assert card.pretrain_processes == 1
     assert card.pretrain_compute.seconds > 0
     ran_in = read_settings(finished.settings)["effective"]["precision"]
     assert (card.precision, card.recipe) == ({"fp32": "float32", "bf16": "bfloat16"}[ran_in], "mixmask@1")

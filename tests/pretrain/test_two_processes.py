@@ -9,6 +9,7 @@ from forked import run_in_two_processes
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
@@ -149,6 +150,7 @@ def test_stopped_and_resumed_equals_uninterrupted(folder: Path, tiny: Dataset) -
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert [record["step"] for record in read_metrics(parts.metrics)] == list(range(1, 13))
     assert parts.state_paths()[0].name == "step-00000012.pth"
+    assert ModelCard.model_validate_json(parts.card.read_text()).pretrain_processes == 2
     for path in (parts.weights, parts.card):
         path.unlink()
     with pytest.raises(UserError, match="begun with 2 processes and cannot go on with 1"):

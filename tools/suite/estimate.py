@@ -99,7 +99,7 @@ class Estimates(NamedTuple):
             recipe = recipe_of(work.method, work.scale, work.data)
             arch, epochs = _arch_of(work, recipe), _epochs(work, recipe)
             epoch = self.epochs.get((recipe.arm, Path(work.data).name, arch))
-            # Cards do not say how many processes there were. On GPUs their time together tells as much.
+            # Of one process, or older cards, which do not say. On GPUs their time together tells as much.
             if epoch is not None and (self.on_gpu or work.processes == 1):
                 found = epoch * epochs / speed_up(work.processes, self.at_once)
         elif isinstance(work, TransferWork):
@@ -131,6 +131,8 @@ def estimates(folders: Iterable[Path], *, on_gpu: bool, at_once: int | None = No
                 compute = card.get("pretrain_compute") or {}
                 of_gpus = on_gpu and compute.get("kind") == "gpu"
                 spent = compute["seconds"] if of_gpus else card["pretrain_seconds"]
+                if not on_gpu and card.get("pretrain_processes", 1) > 1:
+                    continue
                 epochs.setdefault(trained, []).append(spent / card["epochs"])
         except (KeyError, TypeError, ValueError, AttributeError):  # not a record, or not one of ours
             continue

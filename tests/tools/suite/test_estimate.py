@@ -145,6 +145,11 @@ def test_measured_times_of_pretrainings_are_of_so_many_processes(tmp_path: Path)
     # 40 s for 4 epochs, by an unknown number of processes
     known = written(tmp_path, record(11.0))
     assert known.of(MOCO) == (80.0, "measured") and known.of(fours) == (rough_seconds(fours), "rough")
+    # twice as fast in two processes, which says nothing of one
+    twice = record(11.0)
+    twice["model"] |= {"pretrain_seconds": 20.0, "pretrain_processes": 2}
+    known = written(tmp_path / "cpu", record(11.0), twice)
+    assert known.of(MOCO) == (80.0, "measured") and known.of(fours) == (rough_seconds(fours), "rough")
     # 40 s for 4 epochs, by two GPUs
     model = record(1.0)["model"] | {"pretrain_compute": {"kind": "gpu", "seconds": 80.0}}
     provenance = {"processor": processor_name(), "device": "NVIDIA V100"}
