@@ -223,4 +223,10 @@ def _resume(
     meter.go_on(state.get("compute"))
     if process_rank() == 0:
         say(f"going on with {folder.root} at step {trainer.step_number} of {trainer.total_steps}")
+        if len(trainer.precisions) > 1:
+            earlier, now = ", ".join(trainer.precisions - {trainer.precision}), trainer.precision
+            say(
+                f"earlier steps were computed in {earlier}, and this session computes in {now}: the card "
+                "will state both, and the run is no seed of runs in one of them"
+            )
     return float(state["seconds"])

@@ -46,8 +46,7 @@ Measure it with `mmbench transfer --task linear --checkpoint THIS_FOLDER --data 
 
 def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
     """Return the card of the finished weights."""
-    config, precision = trainer.config, trainer.effective()["precision"]
-    compiled = {"precision": "computed by torch.compile, which rounds otherwise"} if trainer.compiled else {}
+    config = trainer.config
     return ModelCard(
         arm=config.method,
         arch=config.arch,
@@ -61,7 +60,7 @@ def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
         pretrain_seconds=round(spent.seconds, 2),
         pretrain_compute=spent.compute,
         pretrain_processes=process_count(),
-        precision=next(name for name, short in PRECISIONS.items() if short == precision),
+        precision=_precision_words(trainer),
         recipe=config.recipe,
         recipe_digest=recipe_digest(trainer),
         preprocessing=trainer.views.preprocessing.model_copy(
@@ -73,9 +72,25 @@ def model_card(trainer: Trainer, dataset: Dataset, spent: Spent) -> ModelCard:
             "preprocessing": "the pretraining's own",
             "crop_pct": OWN_IMAGES,
             "pretrain_seconds": "wall time of the training steps, all sittings added up",
-            **compiled,
+            **_precision_origin(trainer),
         },
     )
+
+
+def _precision_words(trainer: Trainer) -> str:
+    """Return the precision, such as "float32"; of sessions in two of them both."""
+    words = {short: name for name, short in reversed(PRECISIONS.items())}
+    return " and ".join(words[short] for short in sorted(trainer.precisions))
+
+
+def _precision_origin(trainer: Trainer) -> dict[str, str]:
+    """Return what is to be known about the precision beside its name, if anything."""
+    facts = []
+    if len(trainer.precisions) > 1:
+        facts.append("the sessions of this run computed in one each")
+    if trainer.compiled:
+        facts.append("computed by torch.compile, which rounds otherwise")
+    return {"precision": "; ".join(facts)} if facts else {}
 
 
 def write_timm_config(model: nn.Module, folder: RunFolder, card: ModelCard) -> None:

@@ -19,11 +19,13 @@ def recipe_digest(trainer: Trainer) -> str:
     Runs of one method with equal settings have the same digest, whatever their data, seed, folders, workers
     and logs. Another number of images that share batch-norm statistics or are compared is another digest, so
     is another shuffling of keys, and so are crops of files instead of crops of images that were decoded once.
-    Processes and accumulated parts count by these alone.
+    Processes and accumulated parts count by these alone. A run that went on in another precision has a
+    digest of its own.
     """
     config, effective = trainer.config.model_dump(mode="json"), trainer.effective()
     settings = {name: value for name, value in config.items() if name not in (*RUNTIME_SETTINGS, *LEFT_OUT)}
-    settings |= {name: effective[name] for name in ("image_size", "precision")} | _together(trainer)
+    settings |= {"image_size": effective["image_size"], "precision": "+".join(sorted(trainer.precisions))}
+    settings |= _together(trainer)
     settings["loading"] = "files" if isinstance(trainer.source, FileSource) else "memory"
     for name, before in LATER_SETTINGS.items():
         if settings[name] == before:

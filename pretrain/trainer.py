@@ -71,6 +71,7 @@ class Trainer:
         framework: the same, with its batch norms as the configuration says.
         steps_per_epoch: whole batches; what remains of an epoch is left out.
         compiled: whether this or an earlier session let torch.compile speed the encoders up.
+        precisions: those that the steps of this and of earlier sessions were or will be computed in.
 
     Raises:
         UserError: a batch that is larger than the data or cannot be shared out evenly; a backbone that does
@@ -103,6 +104,8 @@ class Trainer:
         if config.compile:
             for module in self.framework.children():
                 module.compile()
+        self.precision = "fp32" if accelerator.mixed_precision == "no" else config.precision
+        self.precisions = {self.precision}
         self.model = accelerator.prepare_model(self.framework)
         self.optimiser = accelerator.prepare_optimizer(make_optimiser(self.framework, self.schedule))
         self.orders = EpochOrders(len(source), config.seed)
@@ -184,6 +187,7 @@ class Trainer:
         return {
             "step": self.step_number,
             "compiled": self.compiled,
+            "precisions": sorted(self.precisions),
             "framework": self.framework.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),
@@ -208,7 +212,10 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step_number = int(state["step"])
-        self.compiled |= bool(state.get("compiled"))  # states of older versions do not say
+        # States of older versions do not say these.
+        self.compiled |= bool(state.get("compiled"))
+        if before := set(state.get("precisions", ())):
+            self.precisions = before if self.step_number == self.total_steps else before | {self.precision}
         self.view_generator.set_state(generators[process_rank()].clone())
         self._batches = None
 
@@ -225,7 +232,7 @@ class Trainer:
             "steps": self.total_steps,
             "lr": self.schedule.lr,
             "device": self.device.type,
-            "precision": "fp32" if self.accelerator.mixed_precision == "no" else self.config.precision,
+            "precision": self.precision,
         }
 
     def remarks(self) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ class ModelCard(BaseModel):
         pretrain_seconds: wall time of the pretraining, where known.
         pretrain_compute: its processor or GPU time, where known.
         pretrain_processes: how many processes shared its batches, where known.
-        precision: number format of the pretraining ("float32", "bfloat16", "float16"), where known.
+        precision: number format of the pretraining ("float32", "bfloat16", "float16"), where known; both
+            where it went on in another ("bfloat16 and float32").
         recipe: id of the recipe, such as "mixmask-cifar100@1", where the pretraining followed one.
         recipe_digest: of every setting of the pretraining that changes its weights, without the seed.
         preprocessing: what images need before this backbone.

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small_runs import make_trainer, same, small
+from small_runs import make_trainer, same, small, stopped
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset, ImageSplit
 from mmbench.device import has_bfloat16
 from mmbench.errors import UserError
@@ -142,6 +143,40 @@ def test_a_cpu_without_bfloat16_takes_float32_and_says_so(
     assert said[0].endswith(f"cpu, {word}")
     settings = yaml.safe_load(run.settings.read_text())
     assert settings["precision"] == "bf16" and settings["effective"]["precision"] == word
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_a_run_that_goes_on_in_another_precision_states_both(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: bool
+) -> None:
+    there = began
+    monkeypatch.setattr("mmbench.pretrain.acceleration.has_bfloat16", lambda device: there)
+    config = small("moco", overrides=("precision=bf16",))
+    cards = {}
+    for name, first, second in (("pure", not began, not began), ("mixed", began, not began)):
+        there, said = first, list[str]()
+        stopped(config, tmp_path / name, 7, tiny)
+        there = second
+        run = pretrain(config, tmp_path / name, dataset=tiny, say=said.append)
+        cards[name] = ModelCard.model_validate_json(run.card.read_text())
+        before, now = ("bf16", "fp32") if began else ("fp32", "bf16")
+        told = f"earlier steps were computed in {before}, and this session computes in {now}"
+        assert any(line.startswith(told) for line in said) is (name == "mixed")
+    assert cards["pure"].precision == ("float32" if began else "bfloat16")
+    assert "precision" not in cards["pure"].origins
+    assert cards["mixed"].precision == "bfloat16 and float32"
+    assert cards["mixed"].origins["precision"] == "the sessions of this run computed in one each"
+    assert cards["mixed"].recipe_digest != cards["pure"].recipe_digest
+    state = torch.load(RunFolder(tmp_path / "mixed").state_paths()[0], weights_only=True)
+    assert state["recipe_digest"] == cards["mixed"].recipe_digest
+    # A session without steps changes nothing, and states of older versions do not say.
+    there = not began
+    finished, older = make_trainer(config, tiny), make_trainer(config, tiny)
+    state["precisions"] = ["bf16" if began else "fp32"]
+    finished.load(state)
+    assert finished.precisions == {before} and finished.precision == now
+    older.load({name: value for name, value in state.items() if name != "precisions"})
+    assert older.precisions == {now}
 
 
 @pytest.mark.gpu
