@@ -24,6 +24,7 @@ from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
 from mmbench.data.annotated.coco_paths import ImagePaths, Listing
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.image_files import image_facts
+from mmbench.data.annotated.mirrored_keypoints import mirrors_of
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.types import Split
@@ -77,12 +78,14 @@ def coco_data(
     """
     root = next(iter(sources.values())).root
     contents: dict[Split, CocoContent] = {}
+    remarks: tuple[str, ...] = ()
     if classes is None:
         contents = {
             split: read_content(source.root / source.annotations) for split, source in sources.items()
         }
         classes = found_classes(contents.values())
         keypoints = keypoints or _found_keypoints(contents.values())
+        remarks = mirrors_of(keypoints).remarks() if keypoints else _unnamed_keypoints(contents.values())
     chosen, points = tuple(classes), tuple(keypoints)
 
     listings = [_listing(source, contents.get(split)) for split, source in sources.items()]
@@ -92,8 +95,8 @@ def coco_data(
         return read_coco(sources[split], chosen, points, contents.pop(split, None), paths)
 
     finders = {split: functools.partial(read, split) for split in sources}
-    flips = mirrored_keypoints(points)
-    return AnnotatedData(name, root, layout, chosen, finders, keypoints=points, keypoint_flips=flips)
+    flips = mirrors_of(points).pairs
+    return AnnotatedData(name, root, layout, chosen, finders, remarks, points, flips)
 
 
 def read_coco(
@@ -166,14 +169,8 @@ def _found_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:
     return ()
 
 
-def mirrored_keypoints(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of keypoints that change places when an image is mirrored.
-
-    >>> mirrored_keypoints(["nose", "left_eye", "right_eye"])
-    (('left_eye', 'right_eye'),)
-    """
-    return tuple(
-        (name, name.replace("left", "right"))
-        for name in names
-        if "left" in name and name.replace("left", "right") in names
-    )
+def _unnamed_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:
+    """Return a remark where objects have keypoints that no category names."""
+    if not any(annotation.get("keypoints") for content in contents for annotation in content.annotations):
+        return ()
+    return ("keypoints are not used: no category lists their names in 'keypoints', such as left_eye",)

@@ -38,6 +38,7 @@ class RunFacts:
         workers: processes that load data.
         bitmasks: masks are given as bitmaps (RLE) and not as polygons.
         mixed_precision: train with automatic mixed precision.
+        mirrored: mirror half of the training images, as Detectron2 does unless its own key says otherwise.
     """
 
     classes: int
@@ -50,6 +51,7 @@ class RunFacts:
     workers: int = 0
     bitmasks: bool = False
     mixed_precision: bool = False
+    mirrored: bool = True
 
 
 def choose_detector(arch: str, settings: DetectionSettings, options: Options = NO_OPTIONS) -> str:
@@ -126,6 +128,8 @@ def _run(cfg: CfgNode, facts: RunFacts) -> None:
     if facts.keypoints:
         cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS = facts.keypoints
     cfg.SOLVER.AMP.ENABLED = facts.mixed_precision
+    if not facts.mirrored:
+        cfg.INPUT.RANDOM_FLIP = "none"
 
 
 def _schedule(cfg: CfgNode, settings: DetectionSettings) -> None:

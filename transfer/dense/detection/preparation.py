@@ -26,6 +26,7 @@ from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import (
     check_parts,
     has_coded_masks,
+    mirror_note,
     training_dicts,
 )
 from mmbench.transfer.dense.detection.weights import check_arrival
@@ -77,7 +78,8 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
     length_note, settings = settings.length_note(len(train)), settings.effective(len(train))
     work = own_folder(job.work)
     weights, notes = write_weights(job.backbone, work, settings, job.device)
-    notes += [*left_out, *([length_note] if length_note else []), *precision_notes(job)]
+    unmirrored = mirror_note(splits.data, settings)
+    notes += [*left_out, *filter(None, (length_note, unmirrored)), *precision_notes(job)]
 
     keypoints = len(splits.data.keypoints)
     test = dataset_dicts(splits.evaluated, keypoints)
@@ -93,6 +95,7 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
             workers=reading_workers(job, settings.batch_size * settings.iterations + len(test)),
             bitmasks=has_coded_masks(train),
             mixed_precision=job.compute.precision != "float32",
+            mirrored=unmirrored is None,
         )
         cfg = build_config(job.backbone.card, settings, facts)
         (work / "config.yaml").write_text(cfg.dump(), encoding="utf-8")

@@ -7,10 +7,14 @@ from detectron2.data.build import (
     filter_images_with_only_crowd_annotations,
 )
 
+from mmbench.data.annotated.mirrored_keypoints import mirrors_of
+from mmbench.data.annotated.types import AnnotatedData
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.splits import DenseSplits
 from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts
 from mmbench.transfer.dense.detection.settings import DetectionSettings
+
+FLIP_KEY = "INPUT.RANDOM_FLIP"  # Detectron2's
 
 
 def check_parts(splits: DenseSplits, masks: bool, keypoints: bool) -> None:
@@ -29,8 +33,8 @@ def check_parts(splits: DenseSplits, masks: bool, keypoints: bool) -> None:
         )
     if keypoints and not splits.data.keypoints:
         raise UserError(
-            f"data set '{splits.data.name}' has no keypoints; use a protocol without them, or data with "
-            "keypoints"
+            f"data set '{splits.data.name}' has no keypoints, or no names of them in the file's categories; "
+            "use a protocol without them, or data with keypoints"
         )
 
 
@@ -58,6 +62,20 @@ def training_dicts(splits: DenseSplits, settings: DetectionSettings) -> tuple[li
             "fix the annotations"
         )
     return dicts, notes
+
+
+def mirror_note(data: AnnotatedData, settings: DetectionSettings) -> str | None:
+    """Return why training mirrors no images, None if it does or if the settings say whether it does.
+
+    A mirrored image shows a left eye where a right one was: their names must change places, so they must be
+    known. Boxes and masks have no sides.
+    """
+    if not settings.keypoints or FLIP_KEY in settings.library or mirrors_of(data.keypoints).known:
+        return None
+    return (
+        "training mirrors no images, as the names of the keypoints do not say which of them change places; "
+        f"call them such as left_eye and right_eye, or add --set {FLIP_KEY}=horizontal if each keeps its name"
+    )
 
 
 def has_coded_masks(dicts: list[Item]) -> bool:

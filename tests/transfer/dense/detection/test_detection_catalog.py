@@ -19,6 +19,7 @@ from mmbench.transfer.dense.detection.detector_settings import C4OrPyramidSettin
 from mmbench.transfer.dense.detection.splits import (
     check_parts,
     has_coded_masks,
+    mirror_note,
     training_dicts,
     wider_than_tall,
 )
@@ -99,6 +100,19 @@ def test_images_without_keypoints_are_left_out_of_a_keypoint_training() -> None:
     dicts, notes = training_dicts(splits_of(images, data_of("nose")), KeypointSettings(**PLAIN))
     assert [item["image_id"] for item in dicts] == [2]
     assert notes == ["1 training images have fewer than 1 keypoints and are not trained on"]
+
+
+def test_nothing_is_mirrored_where_nothing_says_which_keypoints_change_places() -> None:
+    numbered = dataclasses.replace(data_of(), keypoints=("kp1", "kp2"))
+    said = mirror_note(numbered, KeypointSettings(**PLAIN))
+    assert said is not None and "--set INPUT.RANDOM_FLIP=horizontal" in said
+    stated = KeypointSettings(**PLAIN, library={"INPUT.RANDOM_FLIP": "horizontal"})
+    assert mirror_note(numbered, stated) is None
+    assert mirror_note(numbered, C4OrPyramidSettings(**PLAIN)) is None, "boxes have no sides"
+    for names in (("nose",), ("nose", "L_eye", "R_eye")):
+        assert mirror_note(data_of(*names), KeypointSettings(**PLAIN)) is None
+    one_sided = mirror_note(data_of("left_eye", "right_eye", "left_ear"), KeypointSettings(**PLAIN))
+    assert one_sided == said
 
 
 def test_masks_and_keypoints_are_demanded_before_the_training() -> None:

@@ -235,7 +235,9 @@ TABLE: dict[str, tuple[dict[str, Any], str, str, str]] = {
 }
 
 
-def built(protocol: str, tmp_path: Path, arch: str = "resnet50", **overrides: Any) -> CfgNode:
+def built(
+    protocol: str, tmp_path: Path, arch: str = "resnet50", *, mirrored: bool = True, **overrides: Any
+) -> CfgNode:
     settings = resolve_task("detection", f"detection/{protocol}", overrides).settings
     assert isinstance(settings, DetectionSettings)
     facts = RunFacts(
@@ -246,6 +248,7 @@ def built(protocol: str, tmp_path: Path, arch: str = "resnet50", **overrides: An
         device=torch.device("cpu"),
         seed=0,
         keypoints=17 if settings.keypoints else 0,
+        mirrored=mirrored,
     )
     return build_config(ModelCard(arm="any", arch=arch, preprocessing=Preprocessing()), settings, facts)
 
@@ -357,3 +360,10 @@ def test_every_protocol_of_detection_names_a_source_and_its_differences() -> Non
                 "detection/coco-c4-1x@1",
             ):
                 assert "@" in protocol.source, name  # a commit
+
+
+def test_mirroring_is_left_out_unless_detectron2s_key_is_stated(tmp_path: Path) -> None:
+    protocol = "coco-keypoint-2x@1"
+    assert built(protocol, tmp_path, mirrored=False).INPUT.RANDOM_FLIP == "none"
+    stated = {"INPUT.RANDOM_FLIP": "horizontal"}
+    assert built(protocol, tmp_path, mirrored=False, library=stated).INPUT.RANDOM_FLIP == "horizontal"
