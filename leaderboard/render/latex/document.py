@@ -9,7 +9,7 @@ from mmbench.leaderboard.board import Board, Column, Row
 from mmbench.leaderboard.render.latex.tables import Cell, Table, TableColumn, render
 from mmbench.leaderboard.render.latex.text import MACROS, escape, prose
 from mmbench.leaderboard.render.layout import RowColumn, first_rows, row_columns
-from mmbench.leaderboard.render.wording import MISSING, metric_words, score, signed
+from mmbench.leaderboard.render.wording import MISSING, count, metric_words, score, signed
 
 LatexForm = Literal["tasks", "wide"]
 NAME_WIDTH = {"tasks": 9.5, "wide": 13.0}  # em of the names of rows
@@ -34,7 +34,9 @@ def render_latex(board: Board, form: LatexForm = "wide") -> str:
             tables of the whole width. Where they do not fit, there are several.
     """
     rows, left_out = first_rows(board)
-    notes = ["n: runs, beside a cell where they are others than above."]
+    notes = [
+        "n: runs, and their seeds where these are fewer; beside a cell where it is not as in the heading."
+    ]
     notes += [RANK] if board.ranking.columns and form == "wide" else []
     notes += [left_out] if left_out else []
     head = [
@@ -62,7 +64,8 @@ def render_latex(board: Board, form: LatexForm = "wide") -> str:
 
 
 def _names(rows: tuple[Row, ...], form: LatexForm, heads: int) -> TableColumn:
-    cells = tuple(Cell(row.name + (" (baseline)" if row.baseline else "")) for row in rows)
+    roles = (" (baseline)" if row.baseline else " (control)" if row.control else "" for row in rows)
+    cells = tuple(Cell(row.name + role) for row, role in zip(rows, roles, strict=True))
     return TableColumn(("Arm", *[""] * (heads - 1)), cells, right=False, limit=NAME_WIDTH[form])
 
 
@@ -89,17 +92,17 @@ def _scores(
     made = [_fact(rows, place, 2) for place in places]
     for column in columns:
         cells = [board.cell(row, column) for row in rows]
-        counts = Counter(cell.summary.runs for cell in cells if cell is not None)
-        common = min(counts, key=lambda runs: (-counts[runs], runs), default=0)
+        counts = Counter(count(cell.summary) for cell in cells if cell is not None)
+        common = min(counts, key=lambda words: (-counts[words], words), default="n=0")
         made.append(
             TableColumn(
-                (column.label, f"{metric_words(column)}, n={common}"),
+                (column.label, f"{metric_words(column)}, {common}"),
                 tuple(_score(board, row, column, common) for row in rows),
             )
         )
     caption = (
-        rf"Scores{words}: mean $\pm$ sample standard deviation; in bold the best and what is not "
-        "distinguishable from it."
+        rf"Scores{words}: mean over pretrainings $\pm$ sample standard deviation over runs; in bold the "
+        "best: no other row of the column is better beyond chance (never a single run)."
     )
     return Table(
         f"scores{label}",
@@ -112,14 +115,15 @@ def _scores(
     )
 
 
-def _score(board: Board, row: Row, column: Column, common: int) -> Cell:
+def _score(board: Board, row: Row, column: Column, common: str) -> Cell:
+    """Return a score; `common` is the number of runs that stands in the heading of its column."""
     cell = board.cell(row, column)
     if cell is None:
         return Cell(MISSING)
     summary = cell.summary
     small = "" if summary.std is None else f"±{score(summary.std, column)}"
-    if summary.runs != common:
-        small = f"{small} n={summary.runs}".strip()
+    if (runs := count(summary)) != common:
+        small = f"{small} {runs}".strip()
     return Cell(score(summary.mean, column), small, cell.best)
 
 
@@ -186,7 +190,12 @@ def _anchors(board: Board, form: LatexForm) -> list[str]:
     columns = {column.key: column for column in board.columns}
     found = [(anchor, columns[anchor.column]) for anchor in board.anchors if anchor.column in columns]
     made = (
-        TableColumn(("Column",), tuple(Cell(c.label) for _, c in found), right=False, limit=TEXT_WIDTH),
+        TableColumn(
+            ("Column",),
+            tuple(Cell(f"{c.label}, {metric_words(c)}") for _, c in found),
+            right=False,
+            limit=TEXT_WIDTH,
+        ),
         TableColumn(("Measured",), tuple(Cell(score(a.measured, c)) for a, c in found)),
         TableColumn(("Published",), tuple(Cell(score(a.published, c)) for a, c in found)),
         TableColumn(("Difference",), tuple(Cell(signed(a.difference, c)) for a, c in found)),
