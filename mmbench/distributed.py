@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mmbench.errors import UserError
 from mmbench.launched import launched_processes
@@ -44,6 +45,44 @@ def process_count() -> int:
 def process_rank() -> int:
     """Return this process's rank, from 0."""
     return distributed.get_rank() if process_count() > 1 else 0
+
+
+def in_parallel(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model whose gradients are averaged over processes; itself where there is one."""
+    if process_count() == 1:
+        return model
+    devices = [device] if device.type == "cuda" else None
+    return with_settled_sums(DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False))
+
+
+def with_settled_sums(model: nn.Module) -> nn.Module:
+    """Return the model; where it is a DistributedDataParallel, after an empty pass through its gradients.
+
+    It sums gradients in buckets that it arranges anew after the first backward pass, which changes the order
+    of sums over three processes and more. After an empty pass it never does again, so that a run that was
+    interrupted sums as one that was not. Source: torch/csrc/distributed/c10d/reducer.cpp,
+    `should_rebuild_buckets`. Nothing of the model changes.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return model
+    module, usual = model.module, vars(model.module).get("forward")
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    def nothing() -> Tensor:
+        zeros = [(parameter * torch.zeros_like(parameter)).sum().float() for parameter in trained]
+        return torch.stack(zeros).sum()
+
+    module.forward = nothing
+    try:
+        with torch.enable_grad():
+            model().backward()
+    finally:
+        del module.forward
+        if usual is not None:
+            module.forward = usual
+    for parameter in trained:
+        parameter.grad = None
+    return model
 
 
 def own_rows(everyone: Tensor) -> Tensor:

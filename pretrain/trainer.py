@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless, require_takes
-from mmbench.distributed import gather, own_rows, process_count, process_rank
+from mmbench.distributed import gather, own_rows, process_count, process_rank, with_settled_sums
 from mmbench.errors import UserError
 from mmbench.narrow_maps import float32_where_narrow
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
@@ -106,7 +106,7 @@ class Trainer:
                 module.compile()
         self.precision = "fp32" if accelerator.mixed_precision == "no" else config.precision
         self.precisions = {self.precision}
-        self.model = accelerator.prepare_model(self.framework)
+        self.model = with_settled_sums(accelerator.prepare_model(self.framework))
         self.optimiser = accelerator.prepare_optimizer(make_optimiser(self.framework, self.schedule))
         self.orders = EpochOrders(len(source), config.seed)
         seed = config.seed + PROCESS_SEEDS * process_rank()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import two_processes
-from forked import run_in_two_processes
+from forked import run_in_processes
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,7 +26,7 @@ Found = list[dict[str, dict[str, Tensor]]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once; all tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
-    run_in_two_processes(two_processes.__file__, folder)
+    run_in_processes(two_processes.__file__, folder)
     return folder
 
 

@@ -57,8 +57,8 @@ def start_script(words: list[str], output: Path) -> BaseProcess:
     return process
 
 
-def _torchrun(words: list[str], output: Path) -> None:
-    """Do what `torchrun --standalone --nproc-per-node 2 WORDS` does, but that the processes are forked."""
+def _torchrun(words: list[str], output: Path, count: int) -> None:
+    """Do what `torchrun --standalone --nproc-per-node COUNT WORDS` does, but that it forks them."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _write_to(output)
@@ -66,7 +66,7 @@ def _torchrun(words: list[str], output: Path) -> None:
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=2,
+        nproc_per_node=count,
         run_id="test",
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
@@ -76,10 +76,10 @@ def _torchrun(words: list[str], output: Path) -> None:
     elastic_launch(config, _become)(words)
 
 
-def run_in_two_processes(script: str, folder: Path) -> None:
-    """Run a script with a folder as its argument in two processes, which torchrun's own agent starts."""
+def run_in_processes(script: str, folder: Path, count: int = 2) -> None:
+    """Run a script with a folder as its argument in several processes, which torchrun's own agent starts."""
     output = folder / "output.txt"
-    process = SERVER.Process(target=_torchrun, args=([script, str(folder)], output))
+    process = SERVER.Process(target=_torchrun, args=([script, str(folder)], output, count))
     process.start()
     process.join(600)
     process.kill()

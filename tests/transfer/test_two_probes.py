@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import two_probes
-from forked import run_in_two_processes
+from forked import run_in_processes
 from PIL import Image
 
 from mmbench.data import load_dataset
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once; all tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
     write_images(folder / "images")
-    run_in_two_processes(two_probes.__file__, folder)
+    run_in_processes(two_probes.__file__, folder)
     return folder
 
 

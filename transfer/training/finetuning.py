@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from mmbench.batch_norm import BatchNormSettings, arrange_batch_norm
 from mmbench.checkpoints.backbone import feature_width, require_takes
-from mmbench.distributed import any_process, gather_shares, own_share, process_count
+from mmbench.distributed import any_process, gather_shares, in_parallel, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.finite import first_not_finite
 from mmbench.narrow_maps import float32_where_narrow
@@ -131,7 +130,7 @@ def _train(
     def state() -> dict[str, Any]:
         return {**state_of(parts), "used": used, "random": torch.get_rng_state()}
 
-    parallel = model if process_count() == 1 else DistributedDataParallel(model, broadcast_buffers=False)
+    parallel = in_parallel(model, job.device)
     model.train()
     for batch in batches:
         used[batch.indices] = True

@@ -14,14 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 from mmbench.distributed import process_count, process_rank
 
 
-def in_parallel(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model whose gradients are averaged over processes; itself where there is one."""
-    if process_count() == 1:
-        return model
-    devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
-
-
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the network itself."""
     return model.module if isinstance(model, DistributedDataParallel) else model

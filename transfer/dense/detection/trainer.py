@@ -17,12 +17,12 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter
 from torch import Tensor, nn
 
-from mmbench.distributed import any_process
+from mmbench.distributed import any_process, in_parallel
 from mmbench.narrow_maps import float32_where_narrow
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.dense.common.continuation import Continuation
 from mmbench.transfer.dense.common.history import Progress
-from mmbench.transfer.dense.common.processes import Randomness, in_parallel, unwrapped
+from mmbench.transfer.dense.common.processes import Randomness, unwrapped
 from mmbench.transfer.dense.common.reading import Counted, TestLoader, TrainingLoader
 from mmbench.transfer.dense.detection.continuation import SaveState
 from mmbench.transfer.dense.detection.detectors.registry import detector_of

@@ -10,12 +10,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mmbench.distributed import any_process, process_rank
+from mmbench.distributed import any_process, in_parallel, process_rank
 from mmbench.transfer.dense.common.continuation import Continuation
 from mmbench.transfer.dense.common.divergence import Divergence
 from mmbench.transfer.dense.common.history import LossHistory, Progress
 from mmbench.transfer.dense.common.norms import fit_device, synchronise
-from mmbench.transfer.dense.common.processes import Randomness, in_parallel, seed_process
+from mmbench.transfer.dense.common.processes import Randomness, seed_process
 from mmbench.transfer.dense.common.quiet import seeded
 from mmbench.transfer.dense.common.reading import Counted, Item, TrainingLoader, reading_workers
 from mmbench.transfer.dense.common.sampling import BatchStream

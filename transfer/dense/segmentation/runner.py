@@ -15,7 +15,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch import nn
 
-from mmbench.distributed import process_count
+from mmbench.distributed import process_count, with_settled_sums
 from mmbench.transfer.dense.common.norms import fit_device, synchronise
 from mmbench.transfer.dense.common.processes import unwrapped
 from mmbench.transfer.dense.common.reading import TestLoader, TrainingLoader
@@ -148,7 +148,7 @@ class QuietRunner(Runner):
         shared: nn.Module = MMDistributedDataParallel(
             model.to(device), device_ids=devices, broadcast_buffers=False
         )
-        return shared
+        return with_settled_sums(shared)
 
     def load_or_resume(self) -> None:
         """Take the place of mmengine's checkpoints."""

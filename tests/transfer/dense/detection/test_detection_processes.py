@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import small_detectors as small
 import two_detectors
-from forked import run_in_two_processes
+from forked import run_in_processes
 
 from mmbench.results import Result
 from mmbench.transfer.dense.common import history
@@ -16,7 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the script once in two processes; tests look at what it left."""
     folder = tmp_path_factory.mktemp("processes")
     small.write_boxes(folder / "boxes", {"train": 12, "test": 5})
-    run_in_two_processes(two_detectors.__file__, folder)
+    run_in_processes(two_detectors.__file__, folder)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 import two_dense
-from forked import run_in_two_processes
+from forked import run_in_processes
 from PIL import Image
 from running import make_run, run_task
 from small_scenes import CLASSES, SIZE, render
@@ -168,7 +168,7 @@ def test_a_stop_is_obeyed_after_the_step(small: Backbone, scenes: Dataset, tmp_p
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     render(tmp_path / "scenes", {"train": 8, "test": 5})
-    run_in_two_processes(two_dense.__file__, tmp_path)
+    run_in_processes(two_dense.__file__, tmp_path)
     alone = two_dense.measure(tmp_path / "alone", tmp_path / "scenes")
     for rank in range(2):
         lines = (tmp_path / f"records-{rank}.txt").read_text().splitlines()
