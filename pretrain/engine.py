@@ -28,7 +28,13 @@ from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
 from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS, PretrainConfig
-from mmbench.pretrain.sources.opening import fingerprint_of, is_there, open_as_trained, open_source
+from mmbench.pretrain.sources.opening import (
+    fingerprint_of,
+    is_there,
+    open_as_trained,
+    open_source,
+    same_place_name,
+)
 from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
@@ -151,6 +157,8 @@ def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None 
     """
     settings: dict[str, object] = config.model_dump(mode="json")
     stated = read_settings(folder.settings) if folder.settings.is_file() else settings
+    if same_place_name(str(stated.get("data")), config.data):
+        settings["data"] = stated["data"]  # from another folder of work, say; their fingerprint is compared
     for name, before in LATER_SETTINGS.items():
         if name not in stated and settings[name] == before:
             del settings[name]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
-from mmbench.data import Dataset, load_dataset, load_images
+from mmbench.data import DATASETS, Dataset, load_dataset, load_images
 from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.opening import image_path
 from mmbench.data.plain_images import plain_images
@@ -35,6 +36,18 @@ def open_as_trained(data: str, root: Path, labelled: bool) -> Dataset:
 def is_there(data: str, root: Path) -> bool:
     """Return whether the files of a data set are there, which opening it may prepare otherwise."""
     return (image_path(data, root) or root / data).exists()
+
+
+def same_place_name(one: str, other: str) -> bool:
+    """Return whether two paths of data end in the same name, wherever they lead; data sets have no paths.
+
+    >>> same_place_name("photos", "../photos"), same_place_name("photos", "photos2")
+    (True, False)
+    """
+    if not {one, other}.isdisjoint(DATASETS.names()):
+        return False
+    one, other = (Path(os.path.normpath(Path(path).absolute())).name for path in (one, other))
+    return one == other
 
 
 def fingerprint_of(dataset: Dataset) -> str:

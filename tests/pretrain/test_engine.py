@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -300,6 +301,32 @@ def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) 
     other_split = type(split)(255 - split.images, split.labels)
     with pytest.raises(UserError, match="its fingerprint changed"):
         pretrain(small(), tmp_path / "run", dataset=other)
+
+
+def test_a_run_goes_on_from_another_folder_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for place in ("photos", "elsewhere/photos", "other"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(16):
+            pixels = draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    (tmp_path / "inner").mkdir()
+
+    def train(data: str, out: str, *, stop: bool = False) -> None:
+        config = small(overrides=("batch_size=8",)).model_copy(update={"data": data})
+        pretrain(config, Path(out), requests=Requests(stop=stop))
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train("photos", "run", stop=True)
+    monkeypatch.chdir(tmp_path / "inner")
+    with pytest.raises(UserError, match=r"data: photos there, \.\./other now"):
+        train("../other", "../run")
+    with pytest.raises(UserError, match="its fingerprint changed"):
+        train("../elsewhere/photos", "../run")
+    train("../photos", "../run")
+    assert read_settings(tmp_path / "run" / "settings.yaml")["data"] == "photos"
+    assert RunFolder(tmp_path / "run").finished
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_advice(tiny: Dataset, tmp_path: Path) -> None:
