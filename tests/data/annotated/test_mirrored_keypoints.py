@@ -136,4 +136,6 @@ def test_cocos_own_keypoints_are_known() -> None:
     """Their names are published: records of COCO state nothing about them."""
     found = mirrors_of(KEYPOINTS)
     assert found.known and len(found.pairs) == 8
-    assert [name for name in KEYPOINTS if name not in {one for pair in found.pairs for one in pair}] == ["nose"]
+    assert [name for name in KEYPOINTS if name not in {one for pair in found.pairs for one in pair}] == [
+        "nose"
+    ]
