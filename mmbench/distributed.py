@@ -6,35 +6,91 @@ the whole. If the whole may not be divisible, `own_share` and `gather_shares` sp
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mmbench.errors import UserError
-from mmbench.launched import launched_processes
+from mmbench.errors import UserError, one_line
+from mmbench.launched import (
+    ALONE,
+    TOGETHER,
+    launched_processes,
+    launched_rank,
+    meeting_place,
+    without_foreign_variables,
+)
 
 Result = TypeVar("Result")
 LONGEST_WAIT = timedelta(days=2)  # the others wait while the first process computes alone
+USUAL_WAIT = timedelta(minutes=30)  # as torch waits
+LONGEST_MEETING = timedelta(minutes=10)  # until all processes have come
+# Seconds after which the first process says that it waits, and the others.
+FIRST_WORD, LATER_WORD = 10.0, 60.0
 
 
-def join_processes(device: torch.device) -> torch.device:
+def join_processes(device: torch.device, longest_wait: timedelta = LONGEST_WAIT) -> torch.device:
     """Connect the processes that `torchrun` started; return this one's device.
 
+    Args:
+        longest_wait: how long a process waits for what another one computes.
+
     Raises:
-        UserError: they started on another kind of device.
+        UserError: they started on another kind of device, not all of them came, or the environment does not
+            say where they meet.
     """
     if launched_processes() == 1:
         return device
     from accelerate.state import PartialState
 
-    state = PartialState(cpu=device.type == "cpu", timeout=LONGEST_WAIT)
+    with without_foreign_variables():
+        joined = PartialState._shared_state or distributed.is_initialized()
+        state = PartialState(cpu=device.type == "cpu", **({} if joined else _met(longest_wait)))
     if state.device.type != device.type:
         raise UserError(f"processes that started on {state.device.type} cannot continue on {device.type}")
     return cast(torch.device, state.device)
+
+
+def _met(longest_wait: timedelta) -> dict[str, object]:
+    """Wait until all processes have come; return what connects them, as arguments of torch's process group.
+
+    Torch waits where no Ctrl-C reaches it, so that it does so in a thread.
+
+    Raises:
+        UserError: they did not come within `LONGEST_MEETING`, or cannot.
+    """
+    place, processes = meeting_place(), launched_processes()
+    from torch.distributed.rendezvous import rendezvous  # only where torch has it
+
+    found: list[Any] = []
+    problem: list[Exception] = []
+
+    def meet() -> None:
+        try:
+            found.append(next(rendezvous("env://", timeout=LONGEST_MEETING)))
+        except Exception as error:
+            problem.append(error)
+
+    meeting = threading.Thread(target=meet, daemon=True)
+    meeting.start()
+    meeting.join(LATER_WORD if launched_rank() else FIRST_WORD)
+    where = f"{processes} processes at {place.host}:{place.port}"
+    if meeting.is_alive():
+        line = f"process {launched_rank()} waits for {where}, as WORLD_SIZE says; {ALONE}"
+        print(one_line(line), file=sys.stderr, flush=True)
+    while meeting.is_alive():
+        meeting.join(1.0)
+    if problem:
+        reason = str(problem[0]).partition("\n")[0]
+        raise UserError(f"not all of {where} met ({reason}); {TOGETHER}, or {ALONE}")
+    store, rank, count = found[0]
+    store.set_timeout(longest_wait)
+    return {"store": store, "rank": rank, "world_size": count, "timeout": longest_wait}
 
 
 def process_count() -> int:
@@ -167,6 +223,7 @@ def on_main(work: Callable[[], Result]) -> Result:
             outcome = [error]
     distributed.broadcast_object_list(outcome)
     if isinstance(outcome[0], UserError):
+        outcome[0].told_elsewhere = process_rank() > 0
         raise outcome[0]
     return cast(Result, outcome[0])
 

@@ -42,9 +42,14 @@ def typed(text: str) -> str:
 
 
 class UserError(Exception):
-    """Bad input. The command line prints the message as one line and exits with code 2."""
+    """Bad input. The command line prints the message as one line and exits with code 2.
+
+    Attributes:
+        told_elsewhere: it is the first process's, which prints it.
+    """
 
     exit_code = 2
+    told_elsewhere = False
 
 
 class MissingExtraError(UserError):

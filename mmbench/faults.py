@@ -59,6 +59,9 @@ _SHARED_MEMORY = re.compile(
 _WORKER = re.compile(
     r"DataLoader worker|DataLoader timed out|process pool was terminated|process in the pool", re.I
 )
+# Of torch's processes that work together: gloo's connections, the store where they meet, and NCCL.
+_CONNECTION = re.compile(r"/gloo/transport/|Connection closed by peer|Connection reset by peer")
+_NCCL_CONNECTION = re.compile(r"ncclRemoteError|ncclSystemError|remote process|[Cc]onnection|[Tt]imed? ?out")
 _THREADS = re.compile(r"can't start new thread|Thread creation failed|pthread_create", re.I)
 
 
@@ -124,6 +127,13 @@ def _of_unicode(error: UnicodeError) -> Fault | None:
 
 def _of_runtime_error(error: RuntimeError) -> Fault | None:
     text = str(error)
+    if _is_lost_connection(type(error).__name__, text):
+        reason = re.sub(r"^\[[^\]]*\] *", "", _first_line(error)).partition(". ")[0]
+        return Fault(
+            f"another process of this run was lost or ended ({reason}); what it printed may say why, often "
+            f"memory ran out; {AGAIN}",
+            MACHINE,
+        )
     if _WORKER.search(text) or (_SHARED_MEMORY.search(text) and "torch" in text):
         # The signal may be named in the cause only.
         return Fault(_lost_worker(f"{text} {error.__cause__ or error.__context__ or ''}"), MACHINE)
@@ -136,6 +146,13 @@ def _of_runtime_error(error: RuntimeError) -> Fault | None:
     if _THREADS.search(text):
         return Fault(f"{_MACHINE[errno.EAGAIN]}, and {AGAIN}", MACHINE)
     return None
+
+
+def _is_lost_connection(kind: str, text: str) -> bool:
+    """Return whether torch reports that a process which works together with this one is gone."""
+    if kind == "DistBackendError":
+        return _NCCL_CONNECTION.search(text) is not None
+    return kind in ("DistNetworkError", "DistStoreError") or _CONNECTION.search(text) is not None
 
 
 def _lost_worker(text: str) -> str:

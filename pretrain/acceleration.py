@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, patch_environment
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from mmbench.data.device_jpegs import require_decoder
 from mmbench.device import has_bfloat16, resolve_device
+from mmbench.distributed import USUAL_WAIT, join_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name
-from mmbench.launched import launched_processes
+from mmbench.launched import launched_processes, without_foreign_variables
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder
 
@@ -30,8 +31,10 @@ def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) ->
     Args:
         folder: the run folder, where local trackers write.
 
+    Accelerate's own environment variables (ACCELERATE_*) change nothing: the configuration decides.
+
     Raises:
-        UserError: a device, a precision or a tracker that cannot be used here.
+        UserError: a device, a precision or a tracker that cannot be used here; processes that do not meet.
     """
     check_trackers(config.trackers)
     device = resolve_device(config.device)
@@ -39,12 +42,9 @@ def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) ->
         raise UserError("precision fp16 needs a GPU; use --set precision=bf16 or fp32 on the CPU")
     # Accelerate keeps one state per process; a second run in the same process may want another device.
     AcceleratorState._reset_state(reset_partial_state=launched_processes() == 1)
-    chosen: dict[str, Any] = {}
-    if launched_processes() == 1:
-        chosen["accelerate_torch_device"] = str(device)
-    elif PartialState._shared_state and PartialState().device.type != device.type:
-        raise UserError(f"processes that began on {PartialState().device.type} cannot go on on {device.type}")
-    with patch_environment(**chosen):
+    device = join_processes(device, USUAL_WAIT)
+    chosen = {"ACCELERATE_TORCH_DEVICE": str(device)} if launched_processes() == 1 else {}
+    with without_foreign_variables(**chosen):
         return Accelerator(
             cpu=device.type == "cpu",
             mixed_precision=_mixed_precision(config, device),

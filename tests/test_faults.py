@@ -73,6 +73,23 @@ def test_every_error_of_the_system_is_a_fault(number: int) -> None:
             1,
             "space",
         ),
+        (
+            RuntimeError(
+                "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:32981: "
+                "Connection reset by peer. This is typically caused by a remote worker hanging.\n"
+            ),
+            1,
+            "another process of this run was lost or ended (Read error [127.0.0.1]:32981: Connection reset",
+        ),
+        (
+            RuntimeError(
+                "[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 9ms"
+            ),
+            1,
+            "(Timed out waiting 9ms)",
+        ),
+        (torch.distributed.DistNetworkError("failed to recv, got 0 bytes"), 1, "another process"),
+        (torch.distributed.DistBackendError("NCCL error: remote process exited"), 1, "another process"),
         (ValueError("embedded null byte"), 2, "null byte"),
         (ValueError("open: embedded null character in path"), 2, "null byte"),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), 2, "cannot be encoded"),
@@ -95,6 +112,28 @@ def test_a_fault_in_any_command_is_one_line(
     assert len(said) < 600
 
 
+def test_of_several_processes_the_others_say_which_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And are silent about an error that the first one tells."""
+    error = UserError("no such data")
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.root, "main", fails)
+    monkeypatch.setenv("RANK", "1")
+    for processes, expected in (
+        ("1", "mmbench: error: no such data\n"),
+        ("2", "mmbench (process 1): error: no such data\n"),
+        ("word", "mmbench: error: no such data\n"),
+    ):
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        assert run(["doctor"], capsys) == (2, expected)
+    error.told_elsewhere = True
+    assert run(["doctor"], capsys) == (2, "")
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -103,6 +142,7 @@ def test_a_fault_in_any_command_is_one_line(
             KeyError("x"),
             TypeError("x"),
             RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+            torch.distributed.DistBackendError("ncclInvalidUsage: Duplicate GPU detected"),
         ),
         *(
             AssertionError(),

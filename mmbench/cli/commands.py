@@ -15,6 +15,7 @@ import click
 
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.faults import BAD_INPUT, MACHINE, fault_of
+from mmbench.launched import launched_rank
 from mmbench.version import __version__
 
 STOPPED = 130  # the convention of shells: 128 + SIGINT
@@ -91,7 +92,7 @@ def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
     try:
         code = root.main(args=arguments, prog_name="mmbench", standalone_mode=False, **extra)
     except UserError as error:
-        return _complain(f"error: {error}", error.exit_code)
+        return error.exit_code if error.told_elsewhere else _complain(f"error: {error}", error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return BAD_INPUT
@@ -114,9 +115,16 @@ def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    """Print one line to stderr, where that is possible, and return the exit code."""
+    """Print one line to stderr, where that is possible, and return the exit code.
+
+    Of several processes all but the first say which they are.
+    """
+    rank = 0
+    with contextlib.suppress(UserError):
+        rank = launched_rank()
+    name = f"mmbench (process {rank})" if rank else "mmbench"
     with contextlib.suppress(OSError):
-        click.echo(one_line(f"mmbench: {message}"), err=True)
+        click.echo(one_line(f"{name}: {message}"), err=True)
     return code
 
 

@@ -135,7 +135,7 @@ def main(folder: Path, dataset: Dataset) -> None:
     try:
         on_main(lambda: configuration("mocco"))
     except UserError as error:
-        (folder / f"error-{process_rank()}.txt").write_text(str(error))
+        (folder / f"error-{process_rank()}.txt").write_text(f"{error} {error.told_elsewhere}")
 
 
 if __name__ == "__main__":

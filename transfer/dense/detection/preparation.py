@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 
 from mmbench.distributed import process_count
+from mmbench.launched import launched_here
 from mmbench.transfer.dense.common.processes import own_folder
 from mmbench.transfer.dense.common.quiet import logs_to, seeded
 from mmbench.transfer.dense.common.reading import reading_workers
@@ -152,5 +152,5 @@ def join_detectron2() -> None:
     count = process_count()
     if count == 1 or comm._LOCAL_PROCESS_GROUP is not None:
         return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+    here = launched_here(count)
     comm.create_local_process_group(here if count % here == 0 else count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import psutil
@@ -10,6 +9,7 @@ import torch
 
 from mmbench.distributed import any_process, process_count
 from mmbench.errors import UserError
+from mmbench.launched import launched_here
 from mmbench.transfer.dense.probes.preparation import Prepared
 from mmbench.transfer.dense.probes.retrieval_settings import RetrievalSettings
 from mmbench.transfer.job import TransferJob
@@ -151,7 +151,7 @@ def _place(job: TransferJob, needed: int, what: str) -> torch.device:
         free = torch.cuda.mem_get_info(job.device)[0]
         if needed <= MOST_OF_MEMORY * free:
             return job.device
-    beside = min(process_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    beside = min(process_count(), launched_here(1))
     free = psutil.virtual_memory().available // beside
     if any_process([needed > MOST_OF_MEMORY * free], job.device)[0]:
         raise UserError(
