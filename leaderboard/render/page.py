@@ -66,6 +66,7 @@ def render_page(
         policy=f"{source_hash(EARLY_SCRIPT)} {source_hash(script)}",
         data=Markup(page_data(board, records, others)),
         words=wording,
+        blanks=_blanks,
         drawings=drawings,
         other_plots=[plot for plot in plots if plot.name not in columns],
         architectures=sorted({row.arch for row in board.rows}),
@@ -131,6 +132,11 @@ def _printed_labels(board: Board) -> str:
 def _css(text: str) -> str:
     """Return a text for a string of a style sheet: all but letters, digits and blanks as code points."""
     return "".join(c if c == " " or (c.isascii() and c.isalnum()) else f"\\{ord(c):x} " for c in text)
+
+
+def _blanks(text: str) -> str:
+    """Return a text as an entry of a list of choices shows it, which draws several blanks as one."""
+    return re.sub(r"(?<= ) |^ | $", "\u00a0", text)
 
 
 def _task(group: PublishedGroup) -> str:

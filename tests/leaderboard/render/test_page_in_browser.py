@@ -181,6 +181,70 @@ def test_another_baseline_shows_what_a_board_with_it_has(
     assert again == colours
 
 
+def choose(page: Page, field: str, value: str) -> None:
+    """Choose from a list by the exact value; Playwright's own choice takes several blanks for one."""
+    script = (
+        "(list, value) => { list.value = value; list.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    page.locator(f"[name={field}]").evaluate(script, value)
+
+
+def test_names_that_differ_by_blanks_alone_are_told_apart(
+    record: Callable[..., Result], tmp_path: Path, show: Callable[..., Page]
+) -> None:
+    """HTML draws two blanks as one: on a page with all differences, and on one with plain ones."""
+    one, two, other = arms = ("moco v2", "moco  v2", "x  y")
+    store = ResultStore(tmp_path / "results")
+    for place, arm in enumerate(arms):
+        for seed in (0, 1, 2):
+            card = {"arm": arm, "pretrain_data": arm, "arch": f"net{arm[4:]}"}
+            card["source_sha256"] = f"{place}{seed}" * 32
+            value = 70.0 - 10 * place + seed**2 / 2
+            store.write(record("moco", seed=seed, value=value, card_changes=card, wall_seconds=value))
+    board = build(store.root, tmp_path / "board", two, published=False)
+    many = tmp_path / "many.html"
+    many.write_text(render_page(board, ()))
+    cells = [board.cell(row, board.columns[0]) for row in board.rows]
+    assert [row.name for row in board.rows] == list(arms) and all(cells)
+    deltas = [delta_words(c.delta, board.columns[0]) if c and c.delta else "" for c in cells]
+    for file, status in (
+        (tmp_path / "board" / "index.html", f"Differences are to {other}, "),
+        (many, f"mmbench leaderboard build RESULTS --out board --baseline '{other}'"),
+    ):
+        page = show(file)
+        spans, base = page.locator("#scores tbody td > span"), page.locator("[name=base]")
+        assert base.input_value() == two and spans.all_text_contents() == deltas
+        heads = page.locator("#scores tbody th.arm")
+        assert [head.removesuffix("baseline") for head in heads.all_inner_texts()] == list(arms)
+        labels = base.locator("option").evaluate_all("all => all.map(option => option.label)")
+        assert labels == ["nothing", one, "moco \u00a0v2", "x \u00a0y"]
+        choose(page, "base", one)
+        assert [words == "" for words in spans.all_text_contents()] == [True, False, False]
+        choose(page, "base", other)
+        assert status in page.locator(".status").inner_text()
+        assert show(file, page.evaluate("location.hash")).locator("[name=base]").input_value() == other
+        choose(page, "base", two)
+        assert spans.all_text_contents() == deltas and "base=" not in page.evaluate("location.hash")
+        for field, begin in (("data", ""), ("arch", "net")):
+            for arm in arms:
+                choice = f"{begin}{arm[4:]}" if begin else arm
+                choose(page, field, choice)
+                assert names(page) == [arm]
+                again = show(file, page.evaluate("location.hash"))
+                assert names(again) == [arm] and again.locator(".status .warning").count() == 0
+            choose(page, field, "")
+        page.locator("summary", has_text="rows").first.click()
+        boxes = page.locator("fieldset[name=rows] label")
+        boxes.first.wait_for()
+        assert boxes.all_inner_texts() == list(arms)
+        page.keyboard.press("Escape")
+        assert f"Differences are to {two}." in page.locator(".meta").inner_text()
+        assert page.locator(".verdict").inner_text() == board.verdict
+        assert page.locator(".care li").all_inner_texts() == list(board.footnotes)
+        heads.nth(1).click()
+        assert page.locator(".drawer h2").inner_text() == two
+
+
 def test_a_page_of_many_rows_shows_plain_differences_as_the_build_rounds_them(
     built: tuple[Board, Path], tmp_path: Path, show: Callable[..., Page]
 ) -> None:
