@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from mmbench.file_names import counted
+from mmbench.formatting import rounded
 from mmbench.leaderboard.board import Cell, Column, ColumnKey, Ranking, Row
 from mmbench.leaderboard.render.wording import named, seconds_words
 from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
+from mmbench.leaderboard.verdict import tally, why_untested
 
 UNEQUAL_TIME = 1.1  # pretraining times further apart than this factor are worth a warning
 UNKNOWN_EPOCHS = "The pretraining epochs of the arms are unknown"
@@ -76,27 +77,18 @@ def _differences(
             f"beyond chance after Holm's correction over all {len(every)} differences of the board; "
             f"{raw} would be without it."
         )
-    methods = Counter(delta.method for delta in every if delta.interval is not None and delta.method)
+    methods = [delta.method for delta in every if delta.interval is not None and delta.method]
     if methods:
-        yield f"How the differences were tested: {_tally(methods)}."
-    reasons = Counter(
-        delta.method.removeprefix("none: ") or "a side has a single run"
-        for delta in every
-        if delta.interval is None
-    )
+        yield f"How the differences were tested: {tally(methods)}."
+    reasons = [why_untested(delta) for delta in every if delta.interval is None]
     if reasons:
-        yield f"{counted(reasons.total(), 'difference')} without an interval: {_tally(reasons)}."
+        yield f"{counted(len(reasons), 'difference')} without an interval: {tally(reasons)}."
     single = sum(delta.interval is not None and delta.interval.basis != "pretrainings" for delta in every)
     if single:
         yield (
             f"{counted(single, 'interval')} of differences (marked °) stand on runs or images of a single "
             "pretraining: of these very weights, not of the method."
         )
-
-
-def _tally(counts: Counter[str]) -> str:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "; ".join(f"{words} ({count})" for words, count in ordered)
 
 
 def _ranks(rows: tuple[Row, ...], ranking: Ranking) -> str | None:
@@ -199,7 +191,7 @@ def _budgets(rows: tuple[Row, ...]) -> str | None:
     if len(timed) < 2 or timed[-1][0] <= UNEQUAL_TIME * timed[0][0]:
         return None if known else f"{UNKNOWN_EPOCHS}: ranks may mix method and budget."
     (least, fast), (most, slow) = timed[0], timed[-1]
-    factor = f", a factor of {most / least:.1f}" if least > 0 else ""
+    factor = f", a factor of {rounded(most / least, 1)}" if least > 0 else ""
     took = f"took {seconds_words(least)} ({fast}) to {seconds_words(most)} ({slow}) of {what}{factor}"
     if not known:
         return f"{UNKNOWN_EPOCHS}, and their pretraining {took}: ranks mix method and budget."

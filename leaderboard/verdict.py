@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmbench.file_names import counted
 from mmbench.leaderboard.board import Cell, Column, ColumnKey, Delta, Row
@@ -41,7 +42,7 @@ def verdict(
     if not tested:
         return (
             f"The data cannot tell: of {counted(len(deltas), 'difference')} to {baseline} none can be "
-            "tested, as too few runs are behind them."
+            f"tested; why: {tally(map(why_untested, deltas))}."
         )
     untested = f" ({len(deltas) - len(tested)} more cannot be tested)" if len(tested) < len(deltas) else ""
     basis = f"{counted(len(tested), 'difference')} of pretrained arms{untested}, Holm's correction"
@@ -62,6 +63,17 @@ def verdict(
     elif single:
         basis += f"; {single} of them about these very weights, as a side has a single pretraining"
     return f"Beyond chance against {baseline}: {said} ({basis})."
+
+
+def why_untested(delta: Delta) -> str:
+    """Return why a difference has no interval and no p value."""
+    return delta.method.removeprefix("none: ") or "a side has a single run"
+
+
+def tally(words: Iterable[str]) -> str:
+    """Return each of the words with its number, the most frequent first: "Welch's t (3); paired t (1)"."""
+    ordered = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(f"{each} ({count})" for each, count in ordered)
 
 
 def _findings(rows: Sequence[Row], found: Mapping[str, Sequence[tuple[Column, Delta]]]) -> str:

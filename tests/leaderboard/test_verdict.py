@@ -31,7 +31,21 @@ def test_nothing_to_compare(record: Make, write: Write) -> None:
 
 def test_single_runs_cannot_be_tested(record: Make, write: Write) -> None:
     board = read_board(write(record("moco"), record("mscn"), record("erase")), "mscn")
-    assert board.verdict.startswith("The data cannot tell: of 2 differences to mscn none can be tested")
+    assert board.verdict == (
+        "The data cannot tell: of 2 differences to mscn none can be tested; why: single runs without "
+        "per-image outcomes (2)."
+    )
+
+
+def test_equal_runs_are_not_called_too_few(record: Make, write: Write) -> None:
+    values = {"moco": 70.0, "mscn": 60.0}
+    root = write(*(record(arm, seed=seed, value=value) for arm, value in values.items() for seed in range(5)))
+    board = read_board(root, "mscn")
+    assert board.verdict == (
+        "The data cannot tell: of 1 difference to mscn none can be tested; why: runs do not differ by more "
+        "than rounding (1)."
+    )
+    assert any("runs do not differ by more than rounding (1)" in note for note in board.footnotes)
 
 
 def test_differences_within_chance_and_beyond(board_records: Path) -> None:
