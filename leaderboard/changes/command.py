@@ -9,6 +9,7 @@ import click
 
 from mmbench.errors import one_line
 from mmbench.file_names import counted
+from mmbench.formatting import rounded
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.changes.compare import CellChange
@@ -55,13 +56,17 @@ def _words(change: CellChange) -> str:
     """Return one changed cell in words."""
     from mmbench.leaderboard.changes.compare import column_words
 
+    def signed(value: float) -> str:
+        text = rounded(value, 2)
+        return text if text.startswith("-") else f"+{text}"
+
     runs = f"n {change.n[0]} -> {change.n[1]}, {change.added} added, {change.removed} removed"
     judged = {True: "beyond chance", False: "within noise", None: "cannot be judged, too few runs"}
     words = judged[change.beyond_chance]
     if change.difference is not None and change.interval is not None:
         low, high = change.interval
-        words += f": {change.basis} {change.difference:+.2f} [{low:+.2f}, {high:+.2f}]"
+        words += f": {change.basis} {signed(change.difference)} [{signed(low)}, {signed(high)}]"
     return (
         f"{change.row} in {column_words(change.column)}: "
-        f"{change.before:.2f} -> {change.after:.2f} ({runs}): {words}"
+        f"{rounded(change.before, 2)} -> {rounded(change.after, 2)} ({runs}): {words}"
     )

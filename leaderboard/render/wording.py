@@ -1,11 +1,12 @@
-"""How numbers are formatted, the same in every renderer."""
+"""How numbers are formatted, the same in every renderer; a half is rounded up (see `rounded`)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
-from mmbench.formatting import difference, measured
+from mmbench.formatting import difference, measured, rounded
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
 from mmbench.leaderboard.statistics.summaries import Summary
 
@@ -62,8 +63,9 @@ def rank_words(row: Row) -> str:
     if row.mean_rank is None:
         return MISSING
     if row.rank_interval is None:
-        return f"{row.mean_rank:.1f}"
-    return f"{row.mean_rank:.1f} [{row.rank_interval[0]:.1f}, {row.rank_interval[1]:.1f}]"
+        return rounded(row.mean_rank, 1)
+    low, high = (rounded(end, 1) for end in row.rank_interval)
+    return f"{rounded(row.mean_rank, 1)} [{low}, {high}]"
 
 
 def probability_words(probability: float | None) -> str:
@@ -74,7 +76,7 @@ def probability_words(probability: float | None) -> str:
         return "<1%"
     if 0.99 < probability < 1:
         return ">99%"
-    return f"{100 * probability:.0f}%"
+    return f"{rounded(100 * probability, 0)}%"
 
 
 def compute_words(seconds: float | None, kind: str | None) -> str:
@@ -89,7 +91,7 @@ def rate_words(images_per_second: float | None) -> str:
     if images_per_second is None:
         return MISSING
     digits = max(0, 2 - math.floor(math.log10(images_per_second))) if images_per_second > 0 else 0
-    return f"{images_per_second:,.{digits}f}"
+    return f"{Decimal(rounded(images_per_second, digits)):,}"
 
 
 def seconds_words(seconds: float | None) -> str:
@@ -97,10 +99,10 @@ def seconds_words(seconds: float | None) -> str:
     if seconds is None:
         return MISSING
     if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+        return f"{rounded(seconds, 0 if seconds >= 10 else 1)} s"
     if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return f"{rounded(seconds / 60, 0)} min"
+    return f"{rounded(seconds / 3600, 1)} h"
 
 
 def seeds_words(row: Row) -> str:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmbench.file_names import counted
+from mmbench.formatting import rounded
 from mmbench.leaderboard.board import Board, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot
@@ -60,7 +61,7 @@ def critical_difference_plot(board: Board) -> Plot | None:
         color=COLOURS["muted"],
     )
     words = f"Critical differences of the mean ranks over {over}{several}: " + ", ".join(
-        f"{row.name} {row.mean_rank:.1f}" for row in shown[:10]
+        f"{row.name} {rounded(row.mean_rank or 0, 1)}" for row in shown[:10]
     )
     return drawing.save(figure, "critical-differences", words, labels)
 
@@ -77,14 +78,18 @@ def _draw(axes: Axes, ranks: pd.Series[float], p: pd.DataFrame, rows: list[Row])
         p,
         alpha=SIGNIFICANCE,
         ax=axes,
-        label_fmt_left="{label} ({rank:.1f})",
-        label_fmt_right="({rank:.1f}) {label}",
+        label_fmt_left="{label}",
+        label_fmt_right="{label}",
         label_props={"fontsize": drawing.SIZE},
         marker_props={"s": 14},
         elbow_props={"linewidth": 0.8},
         crossbar_props={"color": COLOURS["arm"], "linewidth": 3, "solid_capstyle": "round"},
         color_palette=colours,
     )
+    for label in drawn["labels"]:
+        name = label.get_text()
+        rank = f"({rounded(ranks[name], 1)})"
+        label.set_text(f"{name} {rank}" if label.get_horizontalalignment() == "right" else f"{rank} {name}")
     for bar, *_ in drawn[
         "crossbars"
     ]:  # its points come in the order of a set, which differs between processes

@@ -8,6 +8,7 @@ from collections import defaultdict
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmbench.formatting import rounded
 from mmbench.leaderboard.board import Board, Cell, Column, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot
@@ -76,5 +77,7 @@ def _plot(board: Board, column: Column) -> Plot | None:
 
 
 def _words(name: str, cells: dict[int, Cell]) -> str:
-    first, last = (f"{cells[epoch].summary.mean:.2f} at epoch {epoch}" for epoch in (min(cells), max(cells)))
+    first, last = (
+        f"{rounded(cells[epoch].summary.mean, 2)} at epoch {epoch}" for epoch in (min(cells), max(cells))
+    )
     return f"{name} from {first} to {last}"

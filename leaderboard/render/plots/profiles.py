@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from mmbench.formatting import rounded
 from mmbench.leaderboard.board import Board, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot
@@ -44,7 +45,7 @@ def iqm_plot(board: Board) -> Plot | None:
     drawing.title(axes, f"Interquartile mean{several}", left - 0.1)
     drawing.axis_label(axes, f"normalised score, 95% interval ({SOURCE})")
     words = f"Interquartile mean of the normalised scores with 95% intervals{several}: " + ", ".join(
-        f"{row.name} {values[row.name][0]:.3f}" for row in shown[:10]
+        f"{row.name} {rounded(values[row.name][0], 3)}" for row in shown[:10]
     )
     return drawing.save(figure, "interquartile-means", words, labels)
 

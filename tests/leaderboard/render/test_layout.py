@@ -21,7 +21,13 @@ from mmbench.leaderboard.render.layout import ROW_COLUMNS, RowColumn, row_column
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.render.parquet import parquet_bytes
 from mmbench.leaderboard.render.terminal import print_board
-from mmbench.leaderboard.render.wording import compute_words, probability_words, rank_words, rate_words
+from mmbench.leaderboard.render.wording import (
+    compute_words,
+    probability_words,
+    rank_words,
+    rate_words,
+    seconds_words,
+)
 
 
 def test_a_new_column_is_one_entry(
@@ -67,6 +73,13 @@ def test_only_columns_with_a_value_are_there_and_names_are_unique(
 def test_words_of_ranks_probabilities_and_costs(make_board_of: Callable[..., Board]) -> None:
     row = make_board_of(["a"], 1).rows[0]
     assert rank_words(row) == "1.0 [1.0, 2.0]"
+    halves = replace(row, mean_rank=1.25, rank_interval=(1.05, 2.45))
+    assert rank_words(halves) == "1.3 [1.1, 2.5]"
+    assert rank_words(replace(halves, rank_interval=None)) == "1.3"
+    assert probability_words(0.125) == "13%" and rate_words(812.5) == "813" and rate_words(2.125) == "2.13"
+    assert [seconds_words(seconds) for seconds in (2.25, 36.5, 150.0, 8100.0, None)] == [
+        "2.3 s", "37 s", "3 min", "2.3 h", "–",
+    ]  # fmt: skip
     assert [probability_words(p) for p in (None, 0.0, 0.004, 0.5, 0.996, 1.0)] == [
         "–", "0%", "<1%", "50%", ">99%", "100%",
     ]  # fmt: skip
