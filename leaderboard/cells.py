@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from mmbench.leaderboard.board import Board, Cell, Column, ColumnKey, Delta, Run, SecondaryCell
@@ -14,6 +15,7 @@ from mmbench.leaderboard.columns import KEY
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.groups import leading_group
 from mmbench.leaderboard.statistics.ranking import ranks_of
+from mmbench.leaderboard.statistics.rounding import levelled
 from mmbench.leaderboard.statistics.runs import Runs
 from mmbench.leaderboard.statistics.summaries import Summary, summarise
 
@@ -86,7 +88,7 @@ def differences_to_each(frame: pd.DataFrame, statistics: Sequence[str], board: B
 def _of_column(
     by_row: Mapping[str, Runs], column: Column, deltas: Deltas, details: Mapping[object, Run]
 ) -> Cells:
-    summaries = {name: summarise(of_row) for name, of_row in by_row.items()}
+    summaries = _summaries(by_row)
     ranks = _ranks(summaries, column.higher_is_better)
     leading = leading_group(by_row, column.higher_is_better)
     return {
@@ -101,10 +103,16 @@ def _of_column(
     }
 
 
+def _summaries(by_row: Mapping[str, Runs]) -> dict[str, Summary]:
+    """Return the summaries of a column's rows; means that differ by rounding alone are equal."""
+    summaries = {name: summarise(of_row) for name, of_row in by_row.items()}
+    means = levelled(np.array([summary.mean for summary in summaries.values()])).tolist()
+    pairs = zip(summaries.items(), means, strict=True)
+    return {name: replace(summary, mean=mean) for (name, summary), mean in pairs}
+
+
 def _ranks(summaries: Mapping[str, Summary], higher_is_better: bool) -> dict[str, float]:
     """Return the rank of each row in a column, 1 for the best; equal means share their average rank."""
-    import numpy as np
-
     sign = 1 if higher_is_better else -1
     means = np.array([sign * summary.mean for summary in summaries.values()])
     return dict(zip(summaries, ranks_of(means).tolist(), strict=True))
@@ -154,9 +162,9 @@ def secondary_of(
     found: dict[tuple[str, ColumnKey], list[SecondaryCell]] = {}
     for key, by_row in sorted(parts.items()):
         higher, unit = bool(meta[key]["higher_is_better"]), meta[key]["unit"]
-        theirs = None if baseline is None else by_row.get(baseline)
+        theirs, summaries = None if baseline is None else by_row.get(baseline), _summaries(by_row)
         for name, ours in by_row.items():
             delta = None if theirs is None or name == baseline else _delta(ours, theirs, higher)
-            cell = SecondaryCell(key[3], higher, unit, summarise(ours), delta)
+            cell = SecondaryCell(key[3], higher, unit, summaries[name], delta)
             found.setdefault((name, by_place[key[:3]]), []).append(cell)
     return {place: tuple(cells) for place, cells in found.items()}

@@ -212,6 +212,7 @@ def _judged(
         if not chosen:
             return None, None, None
         frame = pd.DataFrame(chosen).assign(unit=column["unit"], images=column["images"], path=None)
+        frame["metric"] = column["metric"]
         bounds = [run.get("interval") or (None, None) for run in chosen]
         frame[["interval_low", "interval_high"]] = pd.DataFrame(bounds, index=frame.index, dtype=float)
         frame["pretraining_seed"] = frame["pretraining_seed"].astype("Int64")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.images import compare_images
+from mmbench.leaderboard.statistics.rounding import rounding
 from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import (
     Spread,
@@ -31,6 +32,7 @@ class Difference:
     """Mean of one row minus the mean of another.
 
     Attributes:
+        value: exactly 0 where the means differ by floating-point rounding alone.
         interval: 95%, for this difference alone.
         p: two-sided p value of this difference alone.
         method: how both were found; where they are None it starts with "none: " and says why.
@@ -58,7 +60,7 @@ def difference_of(ours: Measured, theirs: Measured) -> Difference:
 
 
 def _difference(ours: Runs, theirs: Runs) -> Difference:
-    value = ours.mean - theirs.mean
+    value = _settled(ours.mean - theirs.mean, ours.mean, theirs.mean)
     if len(ours.values) == len(theirs.values) == 1:
         on_images = compare_images(ours, theirs, value)
         p = None if on_images.interval is None else on_images.interval.p
@@ -76,6 +78,11 @@ def _difference(ours: Runs, theirs: Runs) -> Difference:
     basis = _basis(ours, theirs)
     interval = Interval(value - found.half, value + found.half, found.degrees, basis, found.p)
     return Difference(value, interval, found.p, f"{found.method} over {basis}", False)
+
+
+def _settled(value: float, *means: float) -> float:
+    """Return the difference of two means, 0 where it is rounding alone."""
+    return value if abs(value) > rounding(*means) else 0.0
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -140,7 +147,7 @@ def _pairs(ours: Runs, theirs: Runs) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 def _paired(ours: Runs, first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
     differences = first - second
-    value = float(differences.mean())
+    value = _settled(float(differences.mean()), float(first.mean()), float(second.mean()))
     if not ours.differ(differences):
         return Difference(value, None, None, CONSTANT, True)
     spread = spread_of(differences)

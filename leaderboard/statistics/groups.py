@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from mmbench.leaderboard.statistics.differences import difference_of, holm
+from mmbench.leaderboard.statistics.rounding import levelled
 from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
@@ -22,7 +25,9 @@ def leading_group(by_row: Mapping[str, Measured], higher_is_better: bool) -> fro
     every = {name: Runs.of(by_row[name]) for name in sorted(by_row)}
     runs = {name: found for name, found in every.items() if len(found.values) > 1}
     sign = 1 if higher_is_better else -1
-    by_mean = sorted(runs, key=lambda name: -sign * runs[name].mean)  # of equal means the first by name
+    level = levelled(np.array([found.mean for found in runs.values()], dtype=np.float64))
+    means = dict(zip(runs, level.tolist(), strict=True))
+    by_mean = sorted(runs, key=lambda name: -sign * means[name])  # of equal means the first by name
     leaders = by_mean[:LEADERS]
     pairs = [
         (leader, name)
@@ -33,5 +38,5 @@ def leading_group(by_row: Mapping[str, Measured], higher_is_better: bool) -> fro
     ps = {pair: difference_of(runs[pair[0]], runs[pair[1]]).p for pair in pairs}
     known = {pair: p for pair, p in ps.items() if p is not None}
     adjusted = zip(known, holm(list(known.values())), strict=True)
-    beaten = {min(pair, key=lambda name: sign * runs[name].mean) for pair, p in adjusted if p < SIGNIFICANCE}
+    beaten = {min(pair, key=lambda name: sign * means[name]) for pair, p in adjusted if p < SIGNIFICANCE}
     return frozenset(runs) - beaten

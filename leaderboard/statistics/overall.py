@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.leaderboard.statistics.pooled import Key, SharedColumns
+from mmbench.leaderboard.statistics.rounding import ROUNDING, levelled
 from mmbench.leaderboard.statistics.runs import Measured
 from mmbench.leaderboard.statistics.spread import Spread, t_half_width
 
@@ -71,7 +72,7 @@ def overall_of(
             for column in used
         ]
         values = np.concatenate(scores)
-        profiles[name] = tuple((values[:, None] >= THRESHOLDS).mean(axis=0).tolist())
+        profiles[name] = tuple((values[:, None] >= np.array(THRESHOLDS) - ROUNDING).mean(axis=0).tolist())
         if shared.noise is not None:
             iqm[name] = _interquartile_mean(scores, shared, place, (high - low)[used], used)
     p, pairs = _critical_difference(shared)
@@ -95,8 +96,9 @@ def _interquartile_mean(
     """Return the mean of the middle half of scores, a list per column, and its 95% t interval.
 
     If a column's mean moves by d, the interquartile mean moves by d times the column's share of the middle
-    half. Hence its variance follows from the spread of the columns: the row's own, since rows may differ in
-    theirs; over images where no row has two pretrainings.
+    half, to which scores that are equal at its ends count alike. Hence its variance follows from the spread
+    of the columns: the row's own, since rows may differ in theirs; over images where no row has two
+    pretrainings.
     """
     values = np.concatenate(scores)
     cut = int(TRIMMED * len(values))
@@ -108,15 +110,26 @@ def _interquartile_mean(
         noise = shared.noise_of(row)
     if noise is None:
         return value, None, None
-    middle = np.argsort(values, kind="stable")[slice(*ends)]
-    columns = np.repeat(np.arange(len(scores)), [len(column) for column in scores])[middle]
-    shares = np.bincount(columns, minlength=len(scores)) / len(middle)
+    columns = np.repeat(np.arange(len(scores)), [len(column) for column in scores])
+    shares = np.bincount(columns, _middle(values, *ends)) / (ends[1] - ends[0])
     if noise.basis == "pretrainings" and not any(shared.runs[row][key].varies for key in used[shares > 0]):
         return value, None, None
     moved = shares / ranges / np.sqrt(noise.counts[row, used])
     variance = float(moved @ noise.covariance[np.ix_(used, used)] @ moved)
     half = t_half_width(Spread(variance, noise.degrees))
     return value, value - half, value + half
+
+
+def _middle(values: NDArray[np.float64], first: int, end: int) -> NDArray[np.float64]:
+    """Return how much of each value is among those at places `first` to `end` - 1 in their order: 1 or 0.
+
+    Of equal ones, some of which are there, a fraction each.
+    """
+    _, group, sizes = np.unique(levelled(values), return_inverse=True, return_counts=True)
+    ends = np.cumsum(sizes)
+    inside = np.clip(np.minimum(ends, end) - np.maximum(ends - sizes, first), 0, None)
+    found: NDArray[np.float64] = (inside / sizes)[group]
+    return found
 
 
 def _critical_difference(

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.leaderboard.statistics.rounding import ROUNDING, levelled
 from mmbench.leaderboard.statistics.runs import Measured, Runs
 from mmbench.leaderboard.statistics.spread import TAIL
 from mmbench.leaderboard.statistics.summaries import over_images
@@ -61,9 +62,9 @@ class SharedColumns:
 
     @functools.cached_property
     def scores(self) -> NDArray[np.float64]:
-        """Means (rows, columns) with the sign that makes higher better."""
+        """Means (rows, columns) with the sign that makes higher better; see `levelled`."""
         means = np.array([[cell.mean for cell in row] for row in self.runs], dtype=np.float64)
-        return np.multiply(means, self.signs)
+        return np.multiply(levelled(means), self.signs)
 
     @functools.cached_property
     def noise(self) -> Noise | None:
@@ -97,7 +98,8 @@ class SharedColumns:
     def _deviations(self, row: int) -> NDArray[np.float64] | None:
         """Return how a row's pretrainings that have all columns differ from their mean.
 
-        Of shape (pretrainings, columns); None for fewer than two.
+        Of shape (pretrainings, columns), exactly 0 where they differ by rounding alone; None for fewer than
+        two.
         """
         cells = self.runs[row]
         common = set(cells[0].names).intersection(*(cell.names for cell in cells))
@@ -106,6 +108,7 @@ class SharedColumns:
         by_name = [dict(zip(cell.names, cell.means, strict=True)) for cell in cells]
         table = np.array([[cell[name] for cell in by_name] for name in sorted(common)]) * self.signs
         rest: NDArray[np.float64] = table - table.mean(axis=0)
+        rest[np.abs(rest) <= ROUNDING * np.maximum(1, np.abs(table))] = 0
         return rest
 
     def _over_images(self) -> Noise | None:

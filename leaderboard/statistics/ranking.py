@@ -91,7 +91,7 @@ def mean_ranks(
     The intervals are those of `_intervals`. For p_best the means of all rows are drawn anew around those
     measured, with the pooled spread over pretrainings (see `SharedColumns.noise`), in which columns of one
     pretraining vary together: the share of draws in which the row has the lowest mean rank. Rows that share
-    it share the draw.
+    it share the draw. In a column without any spread the ranks of all draws are those measured.
 
     Args:
         cells: by column and row: the runs; all columns have the same rows.
@@ -150,22 +150,29 @@ def _drawn_mean_ranks(scores: NDArray[np.float64], noise: Noise) -> NDArray[np.f
     generator = np.random.default_rng(0)
     rows, columns = scores.shape
     values, vectors = np.linalg.eigh(noise.covariance)
+    fixed = np.diagonal(noise.covariance) == 0
+    measured = ranks_of(scores)[:, fixed]
     root = vectors * np.sqrt(np.clip(values, 0, None))
     scale = np.ones((DRAWS, 1, 1))
     if np.isfinite(noise.degrees):
         scale = np.sqrt(noise.degrees / generator.chisquare(noise.degrees, (DRAWS, 1, 1)))
-    sums, places = [], np.arange(1, rows + 1).reshape(1, -1, 1)
+    sums, places = [], np.arange(1.0, rows + 1).reshape(1, -1, 1)
     for part in np.array_split(scale, max(1, DRAWS * rows * columns // DRAWN_AT_ONCE)):
         normal = generator.standard_normal((len(part), rows, columns))
         drawn = scores + part * (normal @ root.T) / np.sqrt(noise.counts)
-        # Ranks without ties, several times faster than rankdata; only rows without any spread can tie.
-        ranks = np.empty(drawn.shape, dtype=np.int64)
+        # Ranks without ties, several times faster than rankdata; where nothing varies, rows may tie.
+        ranks = np.empty(drawn.shape)
         np.put_along_axis(ranks, np.argsort(-drawn, axis=1, kind="stable"), places, axis=1)
+        ranks[:, :, fixed] = measured
         sums.append(ranks.mean(axis=2))
     return np.concatenate(sums)
 
 
 def ranks_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks along the first dimension, 1 for the highest; equal scores share their mean rank."""
+    """Return ranks along the first dimension, 1 for the highest; equal scores share their mean rank.
+
+    Args:
+        scores: in which those that differ by rounding alone are equal; see `levelled`.
+    """
     ranks: NDArray[np.float64] = pd.DataFrame(scores).rank(ascending=False).to_numpy()
     return ranks.reshape(scores.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-ROUNDING = 1e-9  # relative: values closer than this differ by floating-point rounding alone
+from mmbench.leaderboard.statistics.rounding import rounding
+
 SLACK = 1 + 1e-6  # for steps that are themselves rounded
+# Metrics in percent that are no shares of images: average precision, and shares of pixels.
+NO_IMAGES = re.compile(r"((coco|mask|keypoint)_)*m?AP.*|mIoU|mAcc|aAcc")
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Runs:
     """One row in one column.
 
     Attributes:
-        facts: an array (runs,) each of value, weights, and where known pretraining_seed, labels, images, ....
+        facts: an array (runs,) each of value, weights, and where known pretraining_seed, labels, images,
+            unit, metric, ....
         values: (runs,).
         pretraining: (runs,), the place of each run's pretraining in `means`.
         means: (pretrainings,), the mean of each one's runs, in the order of first appearance.
@@ -73,17 +78,25 @@ class Runs:
         """The largest difference between two of the `units` that may be rounding alone.
 
         A share of n images moves in steps of 100/n percent, its mean over k runs in steps of 100/(n k); one
-        step is rounding. Of values that are no such shares it is the rounding of floating-point numbers.
+        step is rounding. These are accuracies in percent, and means over classes of equally many images. Of
+        all else (losses, counts, average precision, shares of pixels, other means over classes) it is the
+        rounding of floating-point numbers.
         """
         values: list[float] = self.values.tolist()
-        least = ROUNDING * max(1.0, *map(abs, values))
-        if "images" not in self.facts:
+        least = rounding(*values)
+        if not self._may_count_images:
             return least
         images = [float(number) for number in self.facts["images"].tolist()]
         counted = [value * number / 100 for value, number in zip(values, images, strict=True)]
         if max(abs(share - round(share)) for share in counted) > 1e-6 * max(images):
             return least
         return max(least, 100 / max(images) * len(self.units) / len(values))
+
+    @property
+    def _may_count_images(self) -> bool:
+        """Whether the values may be shares of images, by their unit and metric, where these are known."""
+        unit, metric = (str(self.facts[name][0]) if name in self.facts else "" for name in ("unit", "metric"))
+        return "images" in self.facts and unit in ("percent", "") and not NO_IMAGES.fullmatch(metric)
 
     def differ(self, units: NDArray[np.float64]) -> bool:
         """Whether means of pretrainings, runs or differences of them differ by more than rounding."""

@@ -48,7 +48,7 @@ def test_classified_images_are_compared_by_mcnemars_exact_test(
     assert found.method == images.MCNEMAR and found.paired and found.value == 6.0
     assert found.p == pytest.approx(stats.binomtest(8, 10).pvalue)
     share = (8.5 - 2.5) / 102
-    error = np.sqrt(((8.5 + 2.5) / 102 - share**2) / 101)
+    error = np.sqrt(((8.5 + 2.5) / 102 - share**2) / 102)
     assert found.interval is not None and found.interval.basis == "images"
     assert (found.interval.low, found.interval.high) == pytest.approx(
         (100 * (share - 1.959964 * error), 100 * (share + 1.959964 * error)), rel=1e-6

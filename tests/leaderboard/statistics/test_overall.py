@@ -61,6 +61,21 @@ def test_the_interval_of_an_interquartile_mean_is_that_of_a_weighted_mean_of_col
         assert (low, high) == pytest.approx((value - half, value + half))
 
 
+def test_scores_that_tie_at_an_end_of_the_middle_half_count_alike_in_any_order_of_columns() -> None:
+    """Two columns with equal scores of the row: the order of their names changes no interval."""
+    quiet, loud = np.array([50.0, 51.0, 52.0, 53.0]), np.array([50.0, 53.0, 51.0, 52.0])
+    ends = [np.zeros((4, 2)), np.full((4, 2), 100.0)]
+    third = np.array([[2.0, 3.0], [4.0, 5.0], [1.0, 7.0], [60.0, 61.0]])
+    found = []
+    for pair in ((quiet, loud), (loud, quiet)):
+        own = np.stack(pair, axis=1)
+        values = np.concatenate([np.stack([*ends, own]), np.stack([*ends, third])], axis=2)
+        overall = overall_of(cells(values), dict.fromkeys(cells(values), True), set())
+        assert overall is not None
+        found.append(overall.iqm["r2"])
+    assert found[0] == pytest.approx(found[1])
+
+
 def test_intervals_of_interquartile_means_hold_the_truth_where_spreads_differ() -> None:
     """The truth is the interquartile mean of the true means, at the measured ends.
 

@@ -106,6 +106,35 @@ def test_equal_pretrainings_make_no_sure_rank() -> None:
     assert mean_ranks(cells(values), higher(cells(values)))["r0"].interval is None
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_tied_in_a_column_without_spread_share_its_ranks_in_every_draw(turned: bool) -> None:
+    """The names of rows decide nothing: two that are equal in everything have half of the draws each."""
+    varied = np.array([[70.0, 71.0, 72.0], [72.0, 71.0, 70.0]])[:: -1 if turned else 1]
+    values = np.stack([varied, np.full((2, 3), 100.0)], axis=2)
+    found = mean_ranks(cells(values), higher(cells(values)))
+    assert [found[name].mean for name in ("r0", "r1")] == [1.5, 1.5]
+    assert found["r0"].p_best == pytest.approx(0.5, abs=0.04)
+
+
+def test_columns_without_spread_do_not_turn_the_share_of_draws() -> None:
+    """Four columns of 100% (or of a loss, all equal but for rounding) beside one leave that one's answer."""
+    levels = np.array([[70.0, 71.0, 72.0], [71.0, 72.0, 73.0], [73.0, 74.0, 72.0]])[..., None]
+    alone = mean_ranks(cells(levels), higher(cells(levels)))
+    for level in (100.0, 70.1):  # the mean of three times 70.1 is not 70.1 in binary
+        saturated = np.concatenate([levels, np.full((3, 3, 4), level)], axis=2)
+        found = mean_ranks(cells(saturated), higher(cells(saturated)))
+        for name, summary in found.items():
+            assert summary.mean == pytest.approx((alone[name].mean + 4 * 2) / 5)
+            assert summary.p_best == pytest.approx(alone[name].p_best, abs=0.04)
+
+
+def test_a_row_that_is_sure_of_a_column_without_spread_leads_in_every_draw() -> None:
+    levels = np.array([[70.0, 71.0], [70.0, 71.0]])[..., None]
+    fixed = np.array([[[90.0], [90.0]], [[95.0], [95.0]]])
+    values = np.concatenate([levels, fixed, fixed], axis=2)
+    assert mean_ranks(cells(values), higher(cells(values)))["r1"].p_best == 1.0
+
+
 def test_the_same_runs_give_the_same_summaries() -> None:
     values = cells(np.random.default_rng(2).normal(size=(5, 2, 4)))
     assert mean_ranks(values, higher(values)) == mean_ranks(dict(reversed(values.items())), higher(values))
