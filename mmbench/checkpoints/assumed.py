@@ -21,10 +21,13 @@ WRITERS_WITH_TORCHVISION = (
     "vissl",
     "solo-learn",
 )
-# With those that build an equal one, so that nothing is open behind a 7 x 7 stem.
-KNOWN_NETWORKS = (*WRITERS_WITH_TORCHVISION, "lightly", "caffe2")
+# With those that build an equal one, so that nothing is open behind a 7 x 7 stem. Formats that tell no
+# library (`backbone`, `encoder`, `sequential`) are not among them.
+KNOWN_NETWORKS = (*WRITERS_WITH_TORCHVISION, "torchvision-segmentation", "lightly", "caffe2")
 WITHOUT_FILTERS = (*KNOWN_NETWORKS, "detectron2")
 OWN_FORMATS = ("run", "training state", "random", "pixels")
+# What the user states where a file is not as its format's writers build it.
+OTHERWISE = {"stem_padding": "stem_padding=1", "output_stride": "output_stride=32"}
 COMPARED = "features compared with"  # in the origin of an architecture whose network was built and compared
 
 
@@ -35,10 +38,11 @@ def undetermined(card: ModelCard) -> list[str]:
     a network that was named as timm's own. What a family builds is said too, since others write the same
     names.
     """
-    if card.source_format in OWN_FORMATS or not is_ours(card.arch):
+    if card.source_format in OWN_FORMATS or COMPARED in card.origins.get("arch", ""):
         return []
-    if COMPARED in card.origins.get("arch", ""):
-        return []
+    of_family = _of_family(card)
+    if not is_ours(card.arch):
+        return of_family
     from timm.models.resnet import Bottleneck
 
     stem, known = stem_of(card.arch), card.source_format in KNOWN_NETWORKS
@@ -69,15 +73,18 @@ def undetermined(card: ModelCard) -> list[str]:
         phrases["anti_aliasing"] = (
             f"anti-aliasing where a block strides: assumed none (--arch {' or --arch '.join(others)})"
         )
-    open_ = [phrase for name, phrase in phrases.items() if name not in card.arch_options]
-    family = family_options(card.source_format or "", card.arch)
-    if family and dict(card.arch_options) | family == card.arch_options and not _stated(card):
-        open_.insert(
-            0,
-            f"{in_words(family)}: as {card.source_format} builds it (others have the same names and shapes; "
-            "--arch-option stem_padding=1)",
-        )
-    return open_
+    return of_family + [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+
+
+def _of_family(card: ModelCard) -> list[str]:
+    """Return what was taken from what the writers of the format build, unless the user stated it."""
+    said = card.origins.get("arch_options", "")
+    return [
+        f"{in_words({name: value})}: as {card.source_format} builds it (others have the same names and "
+        f"shapes; --arch-option {OTHERWISE[name]})"
+        for name, value in family_options(card.source_format or "", card.arch).items()
+        if card.arch_options.get(name) == value and f"{name}: stated" not in said
+    ]
 
 
 def _anti_aliased(card: ModelCard) -> tuple[str, ...]:
@@ -94,8 +101,3 @@ def _anti_aliased(card: ModelCard) -> tuple[str, ...]:
 
     names = (f"resnetaa{network.depth}", f"resnetblur{network.depth}")
     return tuple(name for name in names if timm.is_model(name))
-
-
-def _stated(card: ModelCard) -> bool:
-    """Return whether the user stated an option that a family would have decided."""
-    return "stem_padding: stated" in card.origins.get("arch_options", "")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.companions import Companions
+from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.renaming import Renaming
 from mmbench.checkpoints.stated import Channels
 from mmbench.errors import UserError
@@ -23,6 +25,7 @@ HEAD = "projection head of pretraining"
 PREDICTOR = "predictor of pretraining"
 QUEUE = "queue of negative keys"
 CLASSIFIER = "classifier"
+SEGMENTATION = "head of segmentation"
 
 
 Completion: TypeAlias = "Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[str]]]"
@@ -39,7 +42,8 @@ class Format:
         renaming: the names after the prefix, where they are not torchvision's.
         dropped: prefix of keys that are not the backbone's -> why they are dropped; longest match first.
         marks: prefixes of which one must occur for the format to be recognised.
-        named_by: prefix of a companion key -> a more exact name of the format, the first that occurs.
+        companions: what lies beside the backbone in the files of one library; the first that are there make
+            the name exact.
         method: the pretraining method that the keys imply.
         architectures: timm names, as a pattern, among which names and shapes decide.
         preprocessing: what RGB images need before such a backbone, where the format says so.
@@ -53,7 +57,7 @@ class Format:
     renaming: Renaming | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
-    named_by: Mapping[str, str] = field(default_factory=dict)
+    companions: tuple[Companions, ...] = ()
     method: str | None = None
     architectures: str = "mixmask_*"
     preprocessing: Preprocessing | None = None
@@ -65,13 +69,13 @@ class Format:
         names = list(keys)
         return max((len(mark) for mark in self.marks if any(n.startswith(mark) for n in names)), default=0)
 
-    def exact_name(self, keys: Iterable[str]) -> str:
-        """Return the format's name, made exact by the companions of the backbone."""
-        names = list(keys)
-        for companion, name in self.named_by.items():
-            if any(key.startswith(companion) for key in names):
-                return name
-        return self.name
+    def companions_in(self, shapes: Shapes) -> Companions | None:
+        """Return the companions of the backbone in a file of these (unwrapped) names and shapes.
+
+        None where they tell no library.
+        """
+        found = {name: shape for name, shape in shapes.items() if name not in AVERAGE_COUNTERS}
+        return next((one for one in self.companions if one.lie_in(found)), None)
 
     def prefix_of(self, encoder: Encoder, keys: Iterable[str]) -> str:
         """Return what stands before the names of the wanted encoder in a file with these keys.

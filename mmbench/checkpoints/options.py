@@ -16,6 +16,7 @@ from torch import nn
 
 from mmbench.backbone_names import OUR_BACKBONES
 from mmbench.checkpoints.card import HighPass, ModelCard
+from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.pooling import network_on_meta, require_own_pooling
 from mmbench.errors import UserError, unknown_name
 
@@ -148,10 +149,14 @@ def family_options(source_format: str, arch: str) -> dict[str, bool | int]:
     """Return how the writers of a format build a network, where names and shapes do not determine it.
 
     solo-learn's networks for CIFAR pad their 3 x 3 stem by 2 and have no max-pooling
-    (vturrisi/solo-learn, solo/methods/base.py).
+    (vturrisi/solo-learn, solo/methods/base.py). torchvision's networks for segmentation dilate the last two
+    stages of a ResNet (torchvision/models/segmentation, `replace_stride_with_dilation`).
     """
     if source_format == "solo-learn" and is_ours(arch) and stem_of(arch) == 3:
         return {"stem_padding": 2}
+    if source_format == "torchvision-segmentation":
+        network = plain(arch)
+        return {"output_stride": 8} if network is not None and network.bottleneck else {}
     return {}
 
 

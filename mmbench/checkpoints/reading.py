@@ -17,12 +17,14 @@ from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
 from mmbench.checkpoints.by_name import resolve
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.choosing import Choice
+from mmbench.checkpoints.companions import Companions, nearest_stated
 from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
-from mmbench.checkpoints.format import Encoder, Format
+from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.named_weights import NamedWeights, require_same_features
 from mmbench.checkpoints.naming import Renamed, named_tensors, unchanged_names
 from mmbench.checkpoints.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.options import with_network
+from mmbench.checkpoints.plain import Shapes
 from mmbench.checkpoints.preparation import Known, Prepared, prepare
 from mmbench.checkpoints.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
@@ -132,6 +134,8 @@ def read_checkpoint(
             f"{weights} does not cover {found_arch}: {'; '.join(problems)}; check the file and --arch"
         )
     card, assumed = around.card, list(around.said)
+    if card is None:
+        assumed += nearest_stated(renamed.entry.companions_in(_shapes(opened)), stated.arch_options, weights)
     if any(name.startswith("ema_") and "." not in name for name in opened.tensors):
         assumed.append(
             "weights under their usual names: mmcv 1's EMAHook keeps a second set as ema_*, and which of the "
@@ -207,8 +211,10 @@ def _result(
     wanted = wanted_shapes(prepared.arch)
     filled = tuple(name for name in wanted if name not in prepared.tensors)
     tensors = prepared.tensors | {name: torch.zeros((), dtype=torch.int64) for name in filled}
-    format_name = _format_name(path, renamed, known)
-    card = known.card or _new_card(path, prepared.arch, format_name, renamed.entry, opened.facts)
+    companions = renamed.entry.companions_in(_shapes(opened))
+    format_name = _format_name(path, renamed, known, companions)
+    method = renamed.entry.method if companions is None else companions.method
+    card = known.card or _new_card(path, prepared.arch, format_name, method, opened.facts)
     origins = card.origins | prepared.origins
     if known.card is None and opened.choice.why:
         origins["weights"] = opened.choice.why
@@ -243,7 +249,7 @@ def _result(
     )
 
 
-def _format_name(path: Path, renamed: Renamed, known: Known) -> str:
+def _format_name(path: Path, renamed: Renamed, known: Known, companions: Companions | None) -> str:
     """Return what the card calls the format."""
     if known.training_state:
         return NAME
@@ -251,7 +257,7 @@ def _format_name(path: Path, renamed: Renamed, known: Known) -> str:
         return "run"
     if known.config or renamed.unknown:
         return "timm"
-    return known.entry.exact_name(renamed.names)
+    return renamed.entry.name if companions is None else companions.library
 
 
 def _fits(arch: str, tensors: dict[str, Tensor]) -> bool:
@@ -260,14 +266,21 @@ def _fits(arch: str, tensors: dict[str, Tensor]) -> bool:
     return bool(timm.is_model(arch)) and not differences(arch, tensors)
 
 
-def _new_card(path: Path, arch: str, source_format: str, entry: Format, facts: dict[str, Any]) -> ModelCard:
+def _shapes(opened: Opened) -> Shapes:
+    """Return name as the format knows it -> shape."""
+    return {name: tuple(opened.tensors[key].shape) for key, name in opened.choice.taken.inner.items()}
+
+
+def _new_card(
+    path: Path, arch: str, source_format: str, method: str | None, facts: dict[str, Any]
+) -> ModelCard:
     """Return a card with what the file itself states."""
     origins = {"arch": "names and shapes"}
     fields: dict[str, Any] = {}
-    if entry.method is not None:
-        fields |= {"method": entry.method, "framework": entry.method}
+    if method is not None:
+        fields |= {"method": method, "framework": method}
         origins["method"] = "the keys of the file"
-        if entry.method == "moco":
+        if method == "moco":
             origins["method"] += "; MixMask's released files have the same"
     if isinstance(facts.get("epoch"), int):
         fields["epochs"] = facts["epoch"]

@@ -38,7 +38,7 @@ TOLERANCE = 1e-4  # relative; raw images of 0 to 255 lose a digit more than norm
 DETECTRON2_NAME = re.compile(r"(?:^|\.)((?:stem|res[2-5])\..+)$")
 TORCHVISION_NAME = re.compile(r"(?:^|\.)((?:conv1|bn1)\.\w+|layer[1-4]\..+)$")
 # Formats whose writers train torchvision's own ResNet on images that are normalised as ImageNet's.
-OF_TORCHVISION = ("torchvision", *WRITERS_WITH_TORCHVISION)
+OF_TORCHVISION = ("torchvision", "torchvision-segmentation", *WRITERS_WITH_TORCHVISION)
 NOT_TOLD = "; others of the same names and shapes, see what is assumed, cannot be told from it by its tensors"
 # Raw RGB images of 0 to 255, float (N, 3, H, W) -> the last map of features.
 Source = Callable[[Tensor], Tensor]
@@ -108,7 +108,10 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     images = facts is not None and (facts.mean is not None or known.stated.mean is not None)
     openmmlab = facts.backbone if facts is not None and images else None
     options = departing(read.backbone.arch, card.arch_options)
-    buildable = {"early_stride"} | ({"output_stride"} if openmmlab else set())
+    name = read.reading.format
+    of_torchvision = name in OF_TORCHVISION and read.named is None and not known.config
+    dilates = openmmlab or (of_torchvision and network is not None and network.bottleneck)
+    buildable = {"early_stride"} | ({"output_stride"} if dilates else set())
     if set(options) - buildable or card.preprocessing.high_pass is not None:
         return "no library builds this network with these options by itself"
     if network is not None:
@@ -116,7 +119,6 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     if read.named is not None:
         return _by_name(read.named)
     stored = {fate.source: opened.tensors[fate.source].float() for fate in renamed.fates}
-    name = read.reading.format
     if known.config and not renamed.changed:
         return _timm(stored, known)
     if network is None:
@@ -126,7 +128,7 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     if openmmlab is not None:
         return _openmmlab(stored, openmmlab, _normalisation(read, opened, known))
     if name in OF_TORCHVISION and not network.early_stride and not known.frozen:
-        library = _torchvision(stored, network, known)
+        library = _torchvision(stored, network, known, int(options.get("output_stride", 32)))
         return replace(library, words=library.words + NOT_TOLD) if undetermined(card) else library
     return f"the {name} format does not say which library's network and images it is of"
 
@@ -216,9 +218,11 @@ def _openmmlab(
     return _Library(built.library, words, lambda images: network(normalise(images))[-1])
 
 
-def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known) -> _Library:
+def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known, output_stride: int) -> _Library:
     name = f"wide_resnet{network.depth}_2" if network.wide else f"resnet{network.depth}"
-    model = getattr(torchvision.models, name)()
+    dilated = [False, output_stride == 8, output_stride <= 16]
+    settings = {"replace_stride_with_dilation": dilated} if any(dilated) else {}
+    model = getattr(torchvision.models, name)(**settings)
     model.fc = nn.Identity()
     _filled(model, _named(stored, TORCHVISION_NAME))
     usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
@@ -237,7 +241,8 @@ def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known) -> 
         mean, std = mean.flip(0), std.flip(0)
     normalise = _Normalisation(mean, std, bgr, own)
     body = nn.Sequential(*list(model.children())[:-2])
-    words = f"torchvision.models.{name} on raw {'BGR' if bgr else 'RGB'} images, normalised by {own}"
+    built = f"torchvision.models.{name}" + (f", dilated to stride {output_stride}," if settings else "")
+    words = f"{built} on raw {'BGR' if bgr else 'RGB'} images, normalised by {own}"
     return _Library("torchvision", words, lambda images: body(normalise(images)))
 
 

@@ -48,6 +48,20 @@ def mlp(prefix: str) -> State:
     return {f"{prefix}{layer}.weight": torch.randn(4, 4) for layer in (0, 3)}
 
 
+def three_layers(*, bias: bool) -> State:
+    """The projector of Barlow Twins and VICReg; only VICReg's has biases, and none in its last layer."""
+    wide = nn.Sequential(
+        *(nn.Linear(4, 4, bias=bias), nn.BatchNorm1d(4), nn.ReLU()),
+        *(nn.Linear(4, 4, bias=bias), nn.BatchNorm1d(4), nn.ReLU()),
+        nn.Linear(4, 4, bias=False),
+    )
+    return under("projector.", wide.state_dict())
+
+
+def linear_classifier(prefix: str) -> State:
+    return under(prefix, nn.Linear(512, 10).state_dict())
+
+
 def optimiser() -> dict[str, Any]:
     sgd = torch.optim.SGD([nn.Parameter(torch.zeros(3))], lr=0.03, momentum=0.9)
     sgd.param_groups[0]["params"][0].grad = torch.ones(3)
@@ -85,13 +99,13 @@ def simsiam(model: nn.Module, path: Path) -> None:
 
 
 def barlow_twins(model: nn.Module, path: Path) -> None:
-    inside = under("backbone.", backbone_of(model)) | mlp("projector.")
-    inside |= {"bn.running_mean": torch.zeros(4), "bn.running_var": torch.ones(4)}
+    inside = under("backbone.", backbone_of(model)) | three_layers(bias=False)
+    inside |= under("bn.", nn.BatchNorm1d(4, affine=False).state_dict())
     torch.save({"epoch": 1000, "model": under("module.", inside), "optimizer": optimiser()}, path)
 
 
 def vicreg(model: nn.Module, path: Path) -> None:
-    inside = under("module.", under("backbone.", backbone_of(model)) | mlp("projector."))
+    inside = under("module.", under("backbone.", backbone_of(model)) | three_layers(bias=True))
     torch.save({"epoch": 1000, "model": inside, "optimizer": optimiser()}, path)
 
 
@@ -163,7 +177,7 @@ def solo_learn(model: nn.Module, path: Path) -> None:
 
     state = backbone_of(model)
     inside = under("backbone.", state) | under("momentum_backbone.", other(state))
-    inside |= mlp("projector.") | mlp("classifier.") | mlp("momentum_projector.")
+    inside |= mlp("projector.") | linear_classifier("classifier.") | mlp("momentum_projector.")
     settings = OmegaConf.create({"method": "mocov2plus", "optimizer": {"lr": 0.3, "layers": [1, None, True]}})
     torch.save(
         {
@@ -177,7 +191,7 @@ def solo_learn(model: nn.Module, path: Path) -> None:
 
 
 def solo_learn_old(model: nn.Module, path: Path) -> None:
-    inside = under("encoder.", backbone_of(model)) | mlp("classifier.") | mlp("projector.")
+    inside = under("encoder.", backbone_of(model)) | linear_classifier("classifier.") | mlp("projector.")
     torch.save({"state_dict": inside, "epoch": 99}, path)
 
 

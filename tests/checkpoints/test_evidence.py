@@ -348,7 +348,8 @@ def test_the_size_follows_the_architecture(kernel: int, size: int, model: nn.Mod
 def test_solo_learns_small_networks_pad_their_stem_by_two(model: nn.Module, tmp_path: Path) -> None:
     state: State = under("backbone.", backbone_of(model))
     state["backbone.conv1.weight"] = torch.randn(64, 3, 3, 3)
-    path = saved({"state_dict": state | {"classifier.weight": torch.zeros(10, 512)}}, tmp_path)
+    beside = {"classifier.weight": torch.zeros(10, 512), "projector.0.weight": torch.zeros(4, 512)}
+    path = saved({"state_dict": state | beside}, tmp_path)
     assert read_checkpoint(path).backbone.card.arch_options == {"stem_padding": 2}
     read = read_checkpoint(path, stated=Stated(arch_options={"stem_padding": 1}))
     assert read.backbone.card.arch_options == {"stem_padding": 1}

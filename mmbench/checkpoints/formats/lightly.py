@@ -1,9 +1,10 @@
-"""lightly's Lightning checkpoints, whose backbone is a numbered `nn.Sequential` of a torchvision ResNet.
+"""A backbone that is a numbered `nn.Sequential` of a torchvision ResNet, as in lightly's Lightning files.
 
 Source: lightly's examples, `nn.Sequential(*list(resnet.children())[:-1])`: 0 conv1, 1 bn1, 2 relu, 3 maxpool,
 4 to 7 the stages.
 """
 
+from mmbench.checkpoints.companions import Companions
 from mmbench.checkpoints.format import FORMATS, HEAD, PREDICTOR, QUEUE, Format
 from mmbench.checkpoints.renaming import Renaming
 
@@ -28,7 +29,7 @@ FORMATS.register("sequential-without-pool")(
 )
 FORMATS.register("lightly")(
     Format(
-        name="lightly",
+        name="sequential",
         prefix="backbone.",
         momentum=("backbone_momentum.",),
         renaming=NUMBERED,
@@ -40,5 +41,6 @@ FORMATS.register("lightly")(
             "criterion.": QUEUE,
         },
         marks=("backbone.0.weight", "backbone.4.0.conv1."),
+        companions=(Companions("lightly", {r"(projection_head|prediction_head)\.layers\.\d+\.weight": 2}),),
     )
 )

@@ -3,14 +3,17 @@
 Source: facebookresearch/swav, src/resnet50.py.
 """
 
+from mmbench.checkpoints.companions import Companions
 from mmbench.checkpoints.format import FORMATS, HEAD, Format
 
 FORMATS.register("swav")(
     Format(
-        name="swav",
+        name="torchvision",
         prefix="",
         dropped={"projection_head.": HEAD, "prototypes.": "prototypes of the clusters", "queue": "queue"},
         marks=("projection_head.0.weight", "prototypes.weight"),
-        method="swav",
+        companions=(
+            Companions("swav", {r"projection_head\..*weight": 2, r"prototypes\..*weight": 2}, method="swav"),
+        ),
     )
 )
