@@ -25,36 +25,38 @@ def diff(before: Path, after: Path, baseline: str | None) -> None:
     """Show what changed from one board to another, and whether it matters.
 
     BEFORE and AFTER are folders of boards, files board.json, or folders of records. A change of a cell is
-    "beyond chance" if its runs differ so after Holm's correction over the changed cells. The exit code is 0
-    if the boards are equal, 1 if they differ, 2 for bad input.
+    "beyond chance" if its runs differ so after Holm's correction over the changed cells. All numbers of the
+    boards are compared. The exit code is 0 if the boards are equal, 1 if they differ, 2 for bad input.
     """
     from mmbench.leaderboard.changes.compare import compare
     from mmbench.leaderboard.changes.snapshot import read_snapshot
 
     changes = compare(read_snapshot(before, baseline), read_snapshot(after, baseline))
     if not changes:
-        click.echo("equal: rows, columns, runs, settings and versions")
+        click.echo("equal: rows, columns, runs, numbers, settings and versions")
         return
     for heading, lines in (
         ("What the boards say differently", changes.conclusions),
         ("Values", [_words(change) for change in changes.cells]),
+        ("Other numbers", changes.numbers),
         ("Rows, columns, settings, versions", changes.facts),
     ):
         if lines:
             click.echo(f"{heading}:")
         for line in lines:
             click.echo(one_line(f"  {line}"))
+    others = len(changes.numbers) + len(changes.facts)
     beyond = sum(change.beyond_chance is True for change in changes.cells)
     click.echo(
         f"{counted(len(changes.conclusions), 'conclusion')} and {counted(len(changes.cells), 'cell')} "
-        f"changed, {beyond} beyond chance; {counted(len(changes.facts), 'other change')}"
+        f"changed, {beyond} beyond chance; {counted(others, 'other change')}"
     )
     click.get_current_context().exit(DIFFERENT)
 
 
 def _words(change: CellChange) -> str:
     """Return one changed cell in words."""
-    from mmbench.leaderboard.changes.compare import column_words
+    from mmbench.leaderboard.changes.everything import column_words
 
     def signed(value: float) -> str:
         text = rounded(value, 2)

@@ -12,15 +12,18 @@ import pandas as pd
 
 from mmbench.file_names import counted
 from mmbench.leaderboard.board import ColumnKey
+from mmbench.leaderboard.changes.everything import (
+    NOT_COMPARED,
+    NUMBERS_OF_A_ROW,
+    column_words,
+    equal,
+    notes,
+    other_numbers,
+)
 from mmbench.leaderboard.changes.snapshot import Snapshot
 from mmbench.leaderboard.statistics.differences import difference_of, holm
 from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
-ROW_FACTS = (
-    *("arm", "arch", "method", "masking", "framework", "recipe", "pretrain_data", "pretrain_fingerprint"),
-    *("epochs", "precision", "image_size", "high_pass"),
-)
-COLUMN_FACTS = ("fingerprint", "split", "config", "split_sizes", "images", "unit", "effective_lrs")
 # What a run is known by; its value belongs to it, so that a run measured anew counts as another.
 RUN = ("weights", "transfer_seed", "labels", "value")
 # A cell whose runs all agree in these has not changed: older records know weights by the digest of their
@@ -64,40 +67,49 @@ class Changes:
 
     Attributes:
         conclusions: what the second board says otherwise: verdict, differences to the baseline, best rows.
-        facts: rows and columns that came or went, settings, data, versions.
+        facts: rows and columns that came or went, settings, data, versions, caveats.
         cells: cells whose runs differ.
+        numbers: other numbers that differ: other metrics, intervals, ranks, costs.
     """
 
     conclusions: tuple[str, ...]
     facts: tuple[str, ...]
     cells: tuple[CellChange, ...]
+    numbers: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
-        return bool(self.conclusions or self.facts or self.cells)
+        return bool(self.conclusions or self.facts or self.cells or self.numbers)
 
 
 def compare(old: Snapshot, new: Snapshot) -> Changes:
-    """Return what differs between two boards; the date and the published numbers do not count."""
-    return Changes(tuple(_conclusions(old, new)), tuple(_facts(old, new)), tuple(_cells(old, new)))
+    """Return what differs between two boards: all that they hold, but for `NOT_COMPARED`."""
+    cells = tuple(_cells(old, new))
+    return Changes(
+        tuple(_conclusions(old, new)),
+        (*_facts(old, new), *notes(old, new)),
+        cells,
+        tuple(other_numbers(old, new, {(cell.row, cell.column) for cell in cells})),
+    )
 
 
 def _facts(old: Snapshot, new: Snapshot) -> Iterator[str]:
     if old.baseline != new.baseline:
         yield f"baseline: {old.baseline or 'none'} -> {new.baseline or 'none'}"
-    sides: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any], tuple[str, ...]], ...] = (
-        ("row", old.rows, new.rows, ROW_FACTS),
-        ("column", old.columns, new.columns, COLUMN_FACTS),
+    sides: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
+        ("row", old.rows, new.rows),
+        ("column", old.columns, new.columns),
     )
-    for kind, before, after, names in sides:
+    aside = set(NUMBERS_OF_A_ROW) if old.baseline == new.baseline else {*NUMBERS_OF_A_ROW, "baseline"}
+    for kind, before, after in sides:
         for key in (key for key in before if key not in after):
             yield f"{kind} {_named(key)}: gone"
         for key in (key for key in after if key not in before):
             yield f"{kind} {_named(key)}: new"
         for key in (key for key in before if key in after):
-            for name in names:
+            for name in dict.fromkeys((*before[key], *after[key])):
                 one, other = before[key].get(name), after[key].get(name)
-                if one != other:
+                if name not in aside and f"{kind}s.{name}" not in NOT_COMPARED and not equal(one, other):
                     yield f"{kind} {_named(key)}: {_difference(name, one, other)}"
     shared = [key for key in old.cells if key[0] in new.rows and key[1] in new.columns]
     for row, column in shared:
@@ -118,22 +130,19 @@ def _facts(old: Snapshot, new: Snapshot) -> Iterator[str]:
 
 def _difference(name: str, old: Any, new: Any) -> str:
     """Return a fact before and after; of settings only those that differ."""
-    if name in ("config", "split_sizes"):
+    if name in ("config", "split_sizes") and None not in (old, new):
         before, after = json.loads(old), json.loads(new)
         changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
         return "; ".join(f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in changed) or "order"
-    shown = (value[:12] if name.endswith("fingerprint") and value else value for value in (old, new))
+    shown = (
+        value[:12] if name.endswith("fingerprint") and isinstance(value, str) else value
+        for value in (old, new)
+    )
     return f"{name.replace('_', ' ')}: {' -> '.join('unknown' if x is None else str(x) for x in shown)}"
 
 
 def _named(key: str | ColumnKey) -> str:
     return key if isinstance(key, str) else column_words(key)
-
-
-def column_words(key: ColumnKey) -> str:
-    """Return a column in words, such as "knn/patterns@1 on patterns, top1"."""
-    _, dataset, protocol, metric = key
-    return f"{protocol} on {dataset}, {metric}"
 
 
 def _conclusions(old: Snapshot, new: Snapshot) -> Iterator[str]:

@@ -21,7 +21,10 @@ class Snapshot:
     Attributes:
         rows: by name of the row.
         columns: by key.
-        cells: by name of the row and key of the column.
+        cells: by name of the row and key of the column; their runs have what they were made with in place of
+            its number.
+        secondary: of each cell the metrics that do not rank, by name.
+        plain: all of board.json.
     """
 
     source: str
@@ -31,6 +34,9 @@ class Snapshot:
     columns: Mapping[ColumnKey, dict[str, Any]]
     cells: Mapping[tuple[str, ColumnKey], dict[str, Any]]
     environment: Mapping[str, tuple[str, ...]]
+    footnotes: tuple[str, ...]
+    secondary: Mapping[tuple[str, ColumnKey], dict[str, dict[str, Any]]]
+    plain: Mapping[str, Any]
 
 
 def read_snapshot(source: Path, baseline: str | None = None) -> Snapshot:
@@ -56,7 +62,7 @@ def read_snapshot(source: Path, baseline: str | None = None) -> Snapshot:
 def _parsed(path: Path, source: Path) -> Snapshot:
     try:
         return _snapshot(json.loads(path.read_text(encoding="utf-8")), str(source))
-    except (KeyError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         reason = "is not the board.json of this version of mmbench; build that board again"
     except (OSError, ValueError, RecursionError) as error:
         reason = f"cannot be read: {error}"
@@ -70,12 +76,31 @@ def _snapshot(plain: dict[str, Any], source: str) -> Snapshot:
         key = (column["task"], column["dataset"], column["protocol"], column["metric"])
         columns[key] = column
         keys[Column(**{field.name: column[field.name] for field in fields(Column)}).name] = key
+    made = [dict(entry) for entry in plain.get("provenances") or ()]
+    cells = {
+        (cell["row"], keys[cell["column"]]): {
+            **cell,
+            "runs": [_with_provenance(run, made) for run in cell["runs"]],
+        }
+        for cell in plain["cells"]
+    }
     return Snapshot(
         source=source,
         baseline=plain["baseline"],
         verdict=plain.get("verdict", ""),
         rows={row["name"]: row for row in plain["rows"]},
         columns=columns,
-        cells={(cell["row"], keys[cell["column"]]): cell for cell in plain["cells"]},
+        cells=cells,
         environment={what: tuple(values) for what, values in plain["environment"]},
+        footnotes=tuple(plain.get("footnotes") or ()),
+        secondary={
+            key: {metric["metric"]: metric for metric in cell.get("secondary") or ()}
+            for key, cell in cells.items()
+        },
+        plain=plain,
     )
+
+
+def _with_provenance(run: dict[str, Any], made: list[dict[str, str]]) -> dict[str, Any]:
+    place = run.get("provenance")
+    return {**run, "provenance": None if place is None else made[place]}

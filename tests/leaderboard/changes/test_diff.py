@@ -128,7 +128,7 @@ def test_the_command_reads_boards_and_records(record: Make, tmp_path: Path) -> N
         done = CliRunner().invoke(leaderboard, ["diff", *arguments])
         return done.exit_code, done.output
 
-    assert run(roots[0], roots[0]) == (0, "equal: rows, columns, runs, settings and versions\n")
+    assert run(roots[0], roots[0]) == (0, "equal: rows, columns, runs, numbers, settings and versions\n")
     code, said = run(*roots, "--baseline", "mscn")
     assert code == 1 and "70.03 -> 75.03 (n 3 -> 3, 3 added, 3 removed): beyond chance" in said
     assert run(str(index), roots[0], "--baseline", "mscn")[0] == 0
