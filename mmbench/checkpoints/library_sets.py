@@ -12,6 +12,7 @@ from mmbench.checkpoints.plain import COUNTER, Shapes
 from mmbench.checkpoints.weight_sets import WeightSet, role_of, with_swapped_roles
 
 TIMM_NAMES = Format("timm", prefix="")
+MOST_PREFIXES = 100  # before incomplete networks, each of which is counted; a file may hold any number
 
 
 def library_sets(content: Any, found: list[WeightSet], arch: str) -> list[WeightSet]:
@@ -24,19 +25,25 @@ def library_sets(content: Any, found: list[WeightSet], arch: str) -> list[Weight
     Args:
         content: of the file.
         found: the sets that the formats found in it; they are returned where one of them covers the
-            architecture, or where timm's names do not stand in the file.
+            architecture, or where timm's names do not stand in the file. Where only some of these are
+            missing, the sets are returned that lack them, so that the error names what is missing.
         arch: timm name.
 
     Raises:
         UserError: timm has no such architecture.
     """
     wanted = wanted_shapes(arch)
-    if any(_covers(one, wanted) for one in found):
+    needed = _needed(wanted)
+    read = max((_read_by_format(one, needed) for one in found), default=0)
+    if read == len(needed):
         return found
-    own = [one for container in containers(content) for one in _networks(container, wanted)]
-    if not own and isinstance(content, dict):
-        own = _networks(flattened(content), wanted)
-    return with_swapped_roles([one for one in own if _has_shapes(one, wanted)] or own) or found
+    for least in (len(needed), max(read, len(needed) // 2) + 1):
+        own = [one for container in containers(content) for one in _networks(container, wanted, least)]
+        if not own and isinstance(content, dict):
+            own = _networks(flattened(content), wanted, least)
+        if own:
+            return with_swapped_roles([one for one in own if _has_shapes(one, wanted)] or own)
+    return found
 
 
 def _needed(wanted: Shapes) -> list[str]:
@@ -44,22 +51,21 @@ def _needed(wanted: Shapes) -> list[str]:
     return [name for name in wanted if not name.endswith(COUNTER)]
 
 
-def _covers(one: WeightSet, wanted: Shapes) -> bool:
-    """Return whether a format reads every wanted name from the set, in one of its encoders."""
-    entry = one.entry
+def _read_by_format(one: WeightSet, needed: list[str]) -> int:
+    """Return how many of the needed names a format reads from the set, in the best of its encoders."""
+    entry, most = one.entry, 0
     if entry is None:
-        return False
+        return 0
     for prefix in (entry.prefix, *entry.momentum):
         names = {entry.fate(name, prefix)[0] or name for name in one.inner.values()}
-        if names.issuperset(_needed(wanted)):
-            return True
-    return False
+        most = max(most, len(names.intersection(needed)))
+    return most
 
 
-def _networks(container: Container, wanted: Shapes) -> list[WeightSet]:
-    """Return the networks of one dictionary: one for each prefix before all of the wanted names."""
+def _networks(container: Container, wanted: Shapes, least: int) -> list[WeightSet]:
+    """Return the networks of one dictionary: one for each prefix before `least` of the needed names."""
     bare = unwrapped(container.tensors)
-    prefixes = _prefixes(bare.values(), _needed(wanted))
+    prefixes = _prefixes(bare.values(), _needed(wanted), least)
     networks = []
     for prefix in prefixes:
         within = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
@@ -75,14 +81,20 @@ def _networks(container: Container, wanted: Shapes) -> list[WeightSet]:
     return networks
 
 
-def _prefixes(names: Iterable[str], needed: list[str]) -> list[str]:
-    """Return what stands before all needed names, up to a dot or nothing; the shortest first."""
+def _prefixes(names: Iterable[str], needed: list[str], least: int) -> list[str]:
+    """Return what stands before `least` of the needed names, up to a dot or nothing; the shortest first."""
     present = dict.fromkeys(names)  # in the order of the file
-    first = needed[0]
-    candidates = [name[: -len(first)] for name in present if name == first or name.endswith(f".{first}")]
-    return sorted((p for p in candidates if all(p + name in present for name in needed)), key=len)
+    found: dict[str, None] = {}
+    for end in (needed[0], needed[-1]):  # of an incomplete network one of them may be missing
+        found |= {name[: -len(end)]: None for name in present if f".{name}".endswith(f".{end}")}
+    candidates = sorted(found, key=len)
+    if least == len(needed):
+        return [prefix for prefix in candidates if all(prefix + name in present for name in needed)]
+    few = candidates[:MOST_PREFIXES]
+    return [prefix for prefix in few if sum(prefix + name in present for name in needed) >= least]
 
 
 def _has_shapes(one: WeightSet, wanted: Shapes) -> bool:
+    """Return whether every tensor of a wanted name has its shape; some may be missing."""
     shapes = shapes_of({name: one.tensors[key] for key, name in one.inner.items()})
-    return all(shapes[name] == wanted[name] for name in _needed(wanted))
+    return all(shapes[name] == wanted[name] for name in _needed(wanted) if name in shapes)

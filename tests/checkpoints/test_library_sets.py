@@ -1,6 +1,7 @@
 """Files with timm's own names of any network of timm, read where the architecture is stated."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,9 +149,17 @@ def test_what_is_of_no_classifier_is_refused_and_named(arch: str, tmp_path: Path
     state = network(arch).state_dict()
     with pytest.raises(UserError, match=r"1 unexpected \(adapter\.weight\)"):
         load_backbone(saved(state | {"adapter.weight": torch.zeros(3, 3)}, tmp_path), arch=arch)
-    absent = next(name for name in reversed(headless(arch, state)) if name.endswith("weight"))
-    with pytest.raises(UserError, match="does not cover"):
-        load_backbone(saved({n: t for n, t in state.items() if n != absent}, tmp_path), arch=arch)
+
+
+@pytest.mark.parametrize("arch", ["dla46x_c", STEM, "hrnet_w18_small", "convnext_atto"])
+@pytest.mark.parametrize("wrapper", ["", "model."])
+@pytest.mark.parametrize("position", [0, 5, -1])
+def test_what_is_missing_is_named(arch: str, wrapper: str, position: int, tmp_path: Path) -> None:
+    state = network(arch).state_dict()
+    absent = [name for name in headless(arch, state) if name.endswith(("weight", "bias"))][position]
+    path = saved(under(wrapper, {n: t for n, t in state.items() if n != absent}), tmp_path)
+    with pytest.raises(UserError, match=rf": 1 missing \({re.escape(absent)}\); check"):
+        load_backbone(path, arch=arch)
 
 
 @pytest.mark.parametrize("target", ["timm", "safetensors"])
