@@ -15,9 +15,10 @@ from mmbench.errors import UserError
 from mmbench.results import Result
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
-from mmbench.transfer.encoder import Encoder, model_of_module
+from mmbench.transfer.encoder import Encoder
 from mmbench.transfer.execution import Report, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.module_encoder import model_of_module
 from mmbench.transfer.request import Model, TransferRequest, check_options, measure
 from mmbench.transfer.resolution import resolve_task
 
@@ -57,7 +58,8 @@ def evaluate(
         model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",
             with `arch`); or an `nn.Module`, a `Backbone` or an `Encoder`. Tasks on frozen features (knn,
             linear, logreg, lowshot) take any of them, and dense any that gives feature maps; the others need
-            a backbone that timm can build.
+            a backbone that timm can build. A module gives features (images, numbers), or maps, which are
+            averaged over their positions; one in half or double precision is used in float32.
         task: name of a task, or several.
         data: name of a data set, path of a folder of images, or a `Dataset`.
         protocol: id, or path of a protocol file, of a single task; default: each task's own.

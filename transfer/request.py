@@ -28,12 +28,13 @@ from mmbench.results import Result, ResultStore
 from mmbench.tasks import Option
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 from mmbench.transfer.compute import Compute, Precision
-from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder, model_of_module
+from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder
 from mmbench.transfer.execution import Report, draw_features, execute, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import weights_digest
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.loading import load_model, receipt_of, require_recordable, under_arm
+from mmbench.transfer.module_encoder import model_of_module
 from mmbench.transfer.resolution import ResolvedTask
 from mmbench.transfer.run import TransferRun, require_labels
 

@@ -96,20 +96,29 @@ def feature_width(backbone: nn.Module) -> int:
 
 
 @torch.no_grad()
-def require_takes(network: nn.Module, arch: str, size: int, remedy: str = TAKES_REMEDY) -> None:
+def require_takes(
+    network: nn.Module,
+    arch: str,
+    size: int,
+    remedy: str = TAKES_REMEDY,
+    device: torch.device | None = None,
+) -> None:
     """Check that a network takes images of size x size px by one empty image, in evaluation mode.
 
     Some networks add maps of several scales and so take sizes alone that they can halve often enough.
 
     Args:
         remedy: what the message recommends.
+        device: where the image is; None takes that of the network's tensors, or the CPU if it has none.
 
     Raises:
         UserError: it does not; the message has the first line of torch's reason.
     """
     training = network.training
+    tensors = network.state_dict().values()
+    place = device or next((tensor.device for tensor in tensors), torch.device("cpu"))
     try:
-        network.eval()(next(network.parameters()).new_zeros(1, 3, size, size))
+        network.eval()(torch.zeros(1, 3, size, size, device=place))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{arch} does not take images of {size} px ({reason}); {remedy}") from None

@@ -98,7 +98,7 @@ class FrozenNetwork(nn.Module):
         self.to(compute.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         size = backbone.card.preprocessing.image_size
         if not is_pixels(backbone):
-            require_takes(self.network, backbone.arch, size)
+            require_takes(self.network, backbone.card.arch, size, device=compute.device)
         with torch.no_grad():
             self.width = int(self(torch.zeros(1, 3, size, size, device=compute.device)).shape[1])
 

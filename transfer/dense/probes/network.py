@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import timm
@@ -17,8 +16,9 @@ from mmbench.errors import UserError
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.dense.common.notes import filtered_images
-from mmbench.transfer.encoder import DenseEncoder, EncodedModel, maps_of, patched, shaped_as_maps
+from mmbench.transfer.encoder import DenseEncoder, EncodedModel, copied, shaped_as_maps
 from mmbench.transfer.inputs.features import is_pixels, require_unchanged
+from mmbench.transfer.module_encoder import maps_of, patched
 
 PROBED, PATCHES = 224, 8  # px, or patches a side, of the image that shows stride and width
 
@@ -171,7 +171,7 @@ def _built(backbone: Backbone, output_stride: int) -> tuple[nn.Module, str]:
                 f"encoder {backbone.card.arm} has no method encode_dense(images) -> maps (N, C, h, w), which "
                 "task 'dense' needs; add one, or give a timm model"
             )
-        own = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else encoder
+        own = copied(encoder) if isinstance(encoder, nn.Module) else encoder
         return _Encoded(own), ""
     options: dict[str, Any] = dict(backbone.card.arch_options)
     plain = create_headless(backbone.arch, **options)

@@ -14,7 +14,8 @@ from mmbench.preprocessing import high_pass
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.dense.probes.network import DenseNetwork
-from mmbench.transfer.encoder import model_of_encoder, model_of_module
+from mmbench.transfer.encoder import model_of_encoder
+from mmbench.transfer.module_encoder import model_of_module
 
 CPU = Compute(torch.device("cpu"))
 PLAIN = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), image_size=224)
