@@ -77,11 +77,17 @@ class Target(ABC):
         name: as in `--to`.
         library: the module that must import for the comparison.
         ending: what file names must end with for the library to read them; empty where it does not care.
+        white: the largest value of an image before the library normalises it.
+        states_images: whether the library finds mean and std in what is written.
+        keeps_card: whether the card is written too, so that mmbench reads back all that is on it.
     """
 
     name: str
     library: str
     ending: str = ""
+    white: float = 1
+    states_images: bool = False
+    keeps_card: bool = True
 
     @property
     def installed(self) -> bool:

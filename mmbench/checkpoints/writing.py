@@ -13,6 +13,7 @@ from torch import Tensor
 from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.image_notes import image_notes
 from mmbench.checkpoints.opening import open_checkpoint
 from mmbench.checkpoints.parity import compare
 from mmbench.checkpoints.plain import COUNTER, Shapes
@@ -86,7 +87,7 @@ def convert(
             verification=words,
             assumed=tuple(undetermined(backbone.card)),
             source_parity=source_parity,
-            notes=(*target.notes(backbone), *_left_outside(backbone)),
+            notes=(*target.notes(backbone), *image_notes(target, backbone), *_left_outside(backbone)),
         )
         receipt.write(receipt_path(written))
         verification_path(out).unlink(missing_ok=True)  # of what is replaced

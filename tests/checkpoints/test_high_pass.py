@@ -97,9 +97,9 @@ def test_other_targets_wrap_the_network_that_holds_it(target: str, arch: str, tm
     receipt = convert(backbone, tmp_path / OUT[target], target)
     assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
     assert "high_pass=(3, 0.71)" in receipt.verification
-    (note,) = receipt.notes
-    assert "high_pass=(3, 0.71)" in note
-    assert json.loads((tmp_path / f"{OUT[target]}.receipt.json").read_text())["notes"] == [note]
+    note, images = receipt.notes
+    assert "high_pass=(3, 0.71)" in note and "not ImageNet's" in images
+    assert json.loads((tmp_path / f"{OUT[target]}.receipt.json").read_text())["notes"] == [note, images]
 
 
 def test_the_configuration_in_the_note_builds_mmseg_s_network(tmp_path: Path) -> None:
@@ -179,7 +179,9 @@ def test_weights_without_a_filter_are_written_as_before(tmp_path: Path) -> None:
     preprocessing = backbone.card.preprocessing.model_copy(update={"high_pass": None})
     bare = replace(backbone, card=backbone.card.model_copy(update={"preprocessing": preprocessing}))
     receipt = convert(bare, tmp_path / "seg.pth", "mmseg", verify=False)
-    assert receipt.notes == () and receipt.names["conv1.weight"] == "conv1.weight"
+    (images,) = receipt.notes
+    assert "mean 102,127.5,153 and std 51,76.5,51" in images
+    assert receipt.names["conv1.weight"] == "conv1.weight"
     convert(bare, tmp_path / "folder", "timm", verify=False)
     assert "model_args" not in json.loads((tmp_path / "folder" / "config.json").read_text())
 

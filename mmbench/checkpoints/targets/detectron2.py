@@ -23,6 +23,7 @@ class Detectron2(Target):
     """Detectron2's ResNet (RGB; STRIDE_IN_1X1 only for MSRA's); others go into a backbone that wraps timm."""
 
     name, library, ending = "detectron2", "detectron2", ".pkl"
+    white = 255
 
     def names(self, backbone: Backbone) -> dict[str, str]:
         """Return Detectron2's names for plain ResNets, else `timm_model.` before timm's."""

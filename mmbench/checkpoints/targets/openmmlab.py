@@ -24,6 +24,8 @@ class OpenMMLab(Target):
         wraps_timm: whether it has a `TIMMBackbone` for networks that its `ResNet` is not.
     """
 
+    white = 255
+
     def __init__(self, name: str, wraps_timm: bool = True) -> None:
         self.name, self.library, self.wraps_timm = name, f"{name}.models", wraps_timm
 

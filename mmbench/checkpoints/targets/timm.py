@@ -36,6 +36,7 @@ class Timm(Target):
     """timm's own model of the same name."""
 
     name, library = "timm", "timm"
+    states_images = True
 
     def model(self, backbone: Backbone) -> str:
         """Return timm's call."""

@@ -22,6 +22,7 @@ class Torchvision(Target):
     """torchvision's own ResNet. A self-supervised backbone has no classifier, so `fc` is not in the file."""
 
     name, library = "torchvision", "torchvision"
+    keeps_card = False
 
     def names(self, backbone: Backbone) -> dict[str, str]:
         """Return the same names.
