@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +52,18 @@ def built_as_configured(settings: Mapping[str, Any]) -> Built | str:
         said = f"style {settings.get('style', 'pytorch')}, {geometry_in_words(settings)}".rstrip(", ")
         return Built(library, network, f"{library}'s own {kind}-{settings.get('depth')}, {said}")
     return f"none of {', '.join(libraries)} builds the backbone of the configuration ({reason})"
+
+
+@contextlib.contextmanager
+def without_messages() -> Iterator[None]:
+    """Within the context mmengine's logger, which writes to the terminal, gives warnings and errors only."""
+    logger = importlib.import_module("mmengine.logging").MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def registries() -> dict[str, Any]:

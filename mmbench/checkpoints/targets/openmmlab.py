@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
 from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
+from mmbench.checkpoints.openmmlab_build import without_messages
 from mmbench.checkpoints.plain import COUNTER, WRAPPED, Plain, Shapes, torchvision_tensors
 from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
@@ -111,7 +112,8 @@ class OpenMMLab(Target):
             config = {"type": f"{self.name}.ResNet", "depth": network.depth, "style": style}
             config |= {"out_indices": (0, 1, 2, 3), "norm_eval": False}
             config |= {"norm_cfg": {"type": "BN", "requires_grad": True}}
-        model = registry.build(config)
+        with without_messages():
+            model = registry.build(config)
         model.eval()  # which mmsegmentation's ResNet answers with None
         state = torch.load(path, weights_only=True)["state_dict"]
         counters = {n: t for n, t in model.state_dict().items() if n.endswith(COUNTER)}
