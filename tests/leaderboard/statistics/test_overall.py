@@ -65,7 +65,7 @@ def test_scores_that_tie_at_an_end_of_the_middle_half_count_alike_in_any_order_o
     """Two columns with equal scores of the row: the order of their names changes no interval."""
     quiet, loud = np.array([50.0, 51.0, 52.0, 53.0]), np.array([50.0, 53.0, 51.0, 52.0])
     ends = [np.zeros((4, 2)), np.full((4, 2), 100.0)]
-    third = np.array([[2.0, 3.0], [4.0, 5.0], [1.0, 7.0], [60.0, 61.0]])
+    third = np.array([[2.0, 3.0], [4.0, 60.0], [61.0, 67.0], [62.0, 63.0]])
     found = []
     for pair in ((quiet, loud), (loud, quiet)):
         own = np.stack(pair, axis=1)

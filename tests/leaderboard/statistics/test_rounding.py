@@ -103,10 +103,10 @@ def test_equal_totals_share_their_ranks_in_the_tests_of_friedman_and_nemenyi() -
 
 
 def test_profiles_reach_thresholds_that_scores_equal() -> None:
-    """In tenths of the range from 10 to 10.7, which are not exact in binary."""
-    ends = [10.0, 10.7]
+    """Of the range from 30 to 37, in which 0.1, 0.7 and 0.9 come out a little lower in binary."""
+    ends = [30.0, 37.0]
     scores = [0.1, 0.3, 0.35, 0.6, 0.7, 0.9]
-    rows = [[ends[0]] * 6, [ends[1]] * 6, [10 + 0.7 * score for score in scores]]
+    rows = [[ends[0]] * 6, [ends[1]] * 6, [30 + 7 * score for score in scores]]
     found = overall_of(column(0, *rows), dict.fromkeys(column(0), True), set())
     assert found is not None
     for threshold, share in zip(found.thresholds, found.profiles["r2"], strict=True):
