@@ -11,6 +11,7 @@ import click
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
+from mmbench.cli.paths import Place
 from mmbench.errors import unknown_name
 from mmbench.file_names import counted
 from mmbench.leaderboard.changes.command import diff
@@ -19,7 +20,7 @@ from mmbench.leaderboard.verify.command import add, verify
 from mmbench.writable import require_writable
 
 TITLE = "mmbench leaderboard"
-RESULTS = click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+RESULTS = click.argument("results", type=Place(), nargs=-1, required=True)
 BASELINE = click.option("--baseline", help="Row that the others are compared with, such as mscn.")
 WHERE = click.option(
     "--where",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data import Dataset
+from mmbench.home import home_path
 from mmbench.pretrain.config import Given, Overrides
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest
@@ -73,7 +74,9 @@ def run_pretraining(
     Raises:
         UserError: bad settings, data, architecture or folder; not enough disk; a loss that is not finite.
     """
-    stated = config if isinstance(config, Mapping) else read_settings_file(Path(config)) if config else {}
+    stated = (
+        config if isinstance(config, Mapping) else read_settings_file(home_path(config)) if config else {}
+    )
     given = Given(
         arch=arch,
         data=None if data is None else str(data),
@@ -87,7 +90,7 @@ def run_pretraining(
     plan = request.plan()
     for line in plan.lines:
         say(line)
-    return pretrain(plan.config, Path(out), report, dataset=dataset or plan.reusable_data, say=say)
+    return pretrain(plan.config, home_path(out), report, dataset=dataset or plan.reusable_data, say=say)
 
 
 def with_axes(overrides: Overrides, framework: str | None, masking: str | None) -> Overrides:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError
 from mmbench.launched import launched_rank
 from mmbench.pretrain.recipes.files import methods, scales
@@ -61,7 +62,7 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @options.seed()
 @options.config_path()
 @options.overrides()
-@options.out(type=click.Path(path_type=Path), help="Run folder.")
+@options.out(type=Place(), help="Run folder.")
 @options.device()
 @options.threads()
 @click.option(

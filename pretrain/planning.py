@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data import DATASETS, Dataset
+from mmbench.home import at_home, home_path
 from mmbench.pretrain.config import Given, Overrides, canonical, override_pairs, recipe_of, resolve_config
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, split_name
 from mmbench.pretrain.scale_choice import misfit, scale_for
@@ -79,7 +80,7 @@ class RunRequest:
         """Return the name or path of the data, and the folder with one folder per data set."""
         asked = self._asked()
         data = asked.get("data") or recipe_of(self.method, self.scale, canonical(self.stated)).scale.data[0]
-        return str(data), Path(str(asked.get("data_root") or "data"))
+        return at_home(str(data)), home_path(str(asked.get("data_root") or "data"))
 
     def plan(self) -> RunPlan:
         """Return what is going to be run.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -20,6 +21,7 @@ from pydantic import (
 
 from mmbench.batch_norm import BatchNormSettings
 from mmbench.file_names import printable
+from mmbench.home import at_home, home_path
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
@@ -76,7 +78,7 @@ def _data_name(value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > 4096:
         raise ValueError("must be a data set or the path of a folder or list of images")
-    return value
+    return at_home(value)
 
 
 # Not pydantic's own str, which refuses such bytes; settings.yaml holds it with them escaped.
@@ -124,7 +126,9 @@ class PretrainConfig(BaseModel):
     recipe: Text
     arch: Text = "mixmask_resnet8"
     data: DataName = "patterns"
-    data_root: Annotated[Path, PlainSerializer(printable, when_used="json")] = Path("data")
+    data_root: Annotated[Path, AfterValidator(home_path), PlainSerializer(printable, when_used="json")] = (
+        Path("data")
+    )
     image_size: ImageSize | None = None
     epochs: Epochs
     batch_size: NormedBatchSize

@@ -15,6 +15,7 @@ from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.stating import stating_options
 from mmbench.cli import paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
@@ -68,7 +69,7 @@ def print_receipt(receipt: Receipt, console: Console, verification: Verification
 
 @click.command(epilog="Example: mmbench convert runs/mixmask backbone.pkl --to detectron2")
 @click.argument("checkpoint", type=paths.checkpoint())
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=Place())
 @click.option(
     "--to", required=True, help="timm, torchvision, safetensors, detectron2, mmseg, mmdet, mmpretrain."
 )

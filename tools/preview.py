@@ -10,6 +10,7 @@ import click
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError
 from mmbench.pretrain.recipes.files import scales
 from mmbench.writable import require_writable
@@ -78,9 +79,7 @@ def draw_preview(
 @click.option(
     "--scale", cls=options.Option, names=scales, help="Settings for images of a size. Default: by the data."
 )
-@click.option(
-    "--image", "images", type=click.Path(path_type=Path), multiple=True, help="Image file; repeatable."
-)
+@click.option("--image", "images", type=Place(), multiple=True, help="Image file; repeatable.")
 @options.data(
     type=paths.DATA, default="patterns", show_default=True, help="Data set or image folder, without --image."
 )

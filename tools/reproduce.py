@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line
 from mmbench.formatting import DECIMALS
 from mmbench.progress import Report, progress_report
@@ -32,7 +33,7 @@ DIFFERS = 1  # exit code
 
 
 @click.command(epilog="Example: mmbench reproduce results/patterns-1a2b3c4d/knn-patterns@2/moco.json")
-@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("record", type=Place())
 @click.option(
     "--checkpoint",
     type=paths.checkpoint(CONTROLS),

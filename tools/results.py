@@ -15,6 +15,7 @@ import yaml
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
 from mmbench.cli.options import ListOption
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.formatting import Unit, between, measured
 from mmbench.results import Result, ResultStore, read_result
@@ -106,7 +107,7 @@ def results() -> None:
 
 
 @results.command("list", epilog="Example: mmbench results list demo/results --task knn,linear")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("folder", type=Place(), default=Path("results"))
 @options.tasks(help="Only records of these tasks.")
 @click.option("--arm", "arms", cls=ListOption, aliases=("--arms",), help="Only records of these arms.")
 @options.data(cls=ListOption, help="Only records on these data sets.")
@@ -167,7 +168,7 @@ def _print_table(rows: Iterable[Row]) -> None:
 
 
 @results.command("show", epilog="Example: mmbench results show results/patterns-1a2b/knn-patterns@2/x.json")
-@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("record", type=Place())
 @options.as_json()
 def show_command(record: Path, as_json: bool) -> None:
     """Show the record in the file RECORD: metrics, weights, data, settings and provenance."""

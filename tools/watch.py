@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line
 from mmbench.file_names import counted
 from mmbench.formatting import measured
@@ -43,7 +44,7 @@ class Probes(NamedTuple):
 
 
 @click.command(epilog="Example: mmbench watch runs/mixmask --task knn")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=Place())
 @options.tasks(names=TASKS.names, required=True)
 @options.protocols()
 @options.data(type=paths.DATA, help="Data set or folder. Default: what the run learns from.")

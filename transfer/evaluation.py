@@ -12,6 +12,7 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.home import at_home, home_path
 from mmbench.results import Result
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
@@ -98,7 +99,7 @@ def evaluate(
         raise UserError("protocol and overrides are for a single task; call evaluate once per task")
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
-    data_name = data.name if isinstance(data, Dataset) else str(data)
+    data_name = data.name if isinstance(data, Dataset) else at_home(str(data))
     tasks = tuple(
         resolve_task(each, None if protocol is None else str(protocol), overrides, data_name)
         for each in names
@@ -119,19 +120,19 @@ def evaluate(
         raise UserError("name and preprocessing are for an nn.Module; other models have their own")
     request = TransferRequest(
         tasks,
-        str(model) if isinstance(model, Path) else model,
-        str(data) if isinstance(data, Path) else data,
+        at_home(str(model)) if isinstance(model, str | Path) else model,
+        at_home(str(data)) if isinstance(data, str | Path) else data,
         None if seeds is None else tuple(seeds),
-        Path(data_root),
+        home_path(data_root),
         arch,
         image_size,
         stated,
-        Path(out),
+        home_path(out),
         device,
         precision,
         workers,
-        FeatureBank(None if bank is None else Path(bank)),
-        None if labels_file is None else Path(labels_file),
+        FeatureBank(None if bank is None else home_path(bank)),
+        None if labels_file is None else home_path(labels_file),
         plot,
         layout=layout,
         arm=arm,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmbench.cli.paths import Place
 from mmbench.errors import one_line
 from mmbench.file_names import counted
 from mmbench.formatting import rounded
@@ -18,8 +19,8 @@ DIFFERENT = 1  # exit code
 
 
 @click.command(epilog="Example: mmbench leaderboard diff board-before board")
-@click.argument("before", type=click.Path(path_type=Path))
-@click.argument("after", type=click.Path(path_type=Path))
+@click.argument("before", type=Place())
+@click.argument("after", type=Place())
 @click.option("--baseline", help="Row that others are compared with, where a board is made from records.")
 def diff(before: Path, after: Path, baseline: str | None) -> None:
     """Show what changed from one board to another, and whether it matters.

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mmbench.cli import options
+from mmbench.cli.paths import Place
 from mmbench.file_names import counted
 from mmbench.writable import require_writable
 
@@ -20,7 +21,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose records."""
     where = click.option("--where", multiple=True, metavar="FIELD=VALUE", help="Take only these records.")
     skip = click.option("--skip-invalid", is_flag=True, help="Leave out files that are not records.")
-    results = click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+    results = click.argument("results", type=Place(), nargs=-1, required=True)
     return results(where(skip(command)))
 
 

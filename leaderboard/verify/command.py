@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import one_line
 from mmbench.file_names import counted
 
@@ -14,7 +15,7 @@ FOUND = 1  # exit code where a record is wrong
 
 
 @click.command(epilog="Example: mmbench leaderboard verify demo/results")
-@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("results", type=Place(), nargs=-1, required=True)
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
 def verify(results: tuple[Path, ...], strict: bool) -> None:
     """Check the records below RESULTS: digests, paths, per-image outcomes and plausibility.
@@ -43,8 +44,8 @@ def verify(results: tuple[Path, ...], strict: bool) -> None:
 
 
 @click.command(epilog="Example: mmbench leaderboard add from-ann/ --to results")
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="Results folder to add them to.")
+@click.argument("files", type=Place(), nargs=-1, required=True)
+@click.option("--to", type=Place(), required=True, help="Results folder to add them to.")
 def add(files: tuple[Path, ...], to: Path) -> None:
     """Check records that someone else sent, and file them in a results folder.
 

@@ -13,6 +13,7 @@ import torch
 from mmbench.checkpoints.named_weights import NamedWeights
 from mmbench.checkpoints.places import source_of
 from mmbench.errors import UserError
+from mmbench.home import home_path
 
 
 def resolve(spec: str | Path) -> NamedWeights | Path:
@@ -26,7 +27,7 @@ def resolve(spec: str | Path) -> NamedWeights | Path:
     """
     named = source_of(spec)
     if named is None:
-        return Path(spec)
+        return home_path(spec)
     source, name = named
     if not name:
         raise UserError(f"{spec} names no weights; write it as {source}:NAME")
@@ -38,4 +39,4 @@ def resolve(spec: str | Path) -> NamedWeights | Path:
             return registered(name)
         if source == "torchvision":
             return torchvision_weights(name)
-        return from_hub(name) if source == "hf-hub" else from_folder(Path(name))
+        return from_hub(name) if source == "hf-hub" else from_folder(home_path(name))

@@ -12,6 +12,7 @@ from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import Verify, convert, refuse_existing
 from mmbench.errors import UserError
+from mmbench.home import home_path
 
 
 def convert_checkpoint(
@@ -50,7 +51,7 @@ def convert_checkpoint(
         >>> receipt.parity["stage 4"] < 1e-5  # doctest: +SKIP
         True
     """
-    out = Path(out)
+    out = home_path(out)
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder, but not a converted model; choose another name")
@@ -89,4 +90,4 @@ def verify_checkpoint(
             or features that differ.
     """
     read = read_checkpoint(spec, arch, encoder, stated)
-    return verify_converted(read, Path(out), target, without_high_pass=without_high_pass)
+    return verify_converted(read, home_path(out), target, without_high_pass=without_high_pass)

@@ -30,6 +30,7 @@ import click
 from click.core import ParameterSource
 
 from mmbench.cli.config_file import read_config
+from mmbench.cli.paths import Place
 from mmbench.settings_types import (
     LARGEST_IMAGE,
     LARGEST_SEED,
@@ -92,8 +93,8 @@ IMAGE_SIZE = WholeNumber(8, LARGEST_IMAGE)
 PRECISION = Spellings(
     {"float32": ("fp32",), "bfloat16": ("bf16",), "float16": ("fp16", "half")},
 )
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = Place(file_okay=False)
+FILE = Place(dir_okay=False)
 
 
 class Option(click.Option):
@@ -185,7 +186,7 @@ def _shared(*declarations: str, cls: type[Option] = Option, **usual: Any) -> Cal
 
 config = _shared(
     "--config",
-    type=click.Path(path_type=Path),
+    type=Place(),
     is_eager=True,
     expose_value=False,
     callback=read_config,
@@ -194,7 +195,7 @@ config = _shared(
 )
 config_path = _shared(  # for a command that reads the file itself
     "--config",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FILE",
     help="YAML file with settings of this run; the command line wins over it.",
 )

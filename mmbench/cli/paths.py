@@ -13,9 +13,26 @@ from typing import Any
 
 import click
 
+from mmbench.home import at_home
+
+
+class Place(click.Path):
+    """A path, whose `~` is the user's home, although a shell leaves it in quotes and a file has none."""
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(path_type=Path, **facts)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            click.BadParameter: it is a file where a folder is needed, or the other way round.
+        """
+        return super().convert(at_home(value) if isinstance(value, str) else value, param, ctx)
+
 
 class Checked(click.types.StringParamType):
-    """A text that is looked at.
+    """A text that is looked at; a leading `~` is the user's home.
 
     Args:
         look: raises UserError where nothing can be meant by it.
@@ -30,7 +47,7 @@ class Checked(click.types.StringParamType):
         Raises:
             UserError: nothing can be meant by it.
         """
-        text = str(super().convert(value, param, ctx))
+        text = at_home(str(super().convert(value, param, ctx)))
         self.look(text)
         return text
 

@@ -9,6 +9,7 @@ import click
 
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
+from mmbench.cli.paths import Place
 from mmbench.errors import unknown_name
 from mmbench.tools.suite.run_command import run
 from mmbench.tools.suite.status_command import report, status
@@ -44,7 +45,7 @@ def suite() -> None:
     "--results",
     "records",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Folder of earlier records, for the estimate of the time; may be given again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mmbench.data.names import is_path
+from mmbench.home import at_home
 from mmbench.settings_types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
 
 MOST = 1000  # arms, tasks, data sets or seeds of a suite
@@ -30,8 +31,12 @@ SomeTexts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST)]
 SlurmOptions = Annotated[tuple[Annotated[Text, Field(pattern="^-")], ...], Field(max_length=MOST)]
 
 
+HomeText = Annotated[Text, AfterValidator(at_home)]
+
+
 def _as_path(data: str) -> str:
     """Return a data set as it is named, or "./NAME" of a folder here, so that it is a path everywhere."""
+    data = at_home(data)
     return f"./{data}" if "/" not in data and is_path(data) else data
 
 
@@ -110,7 +115,7 @@ class Arm(BaseModel):
 
     name: Text | None = None
     pretrain: Pretraining | None = None
-    checkpoint: Text | None = None
+    checkpoint: HomeText | None = None
     arch: Text | None = None
     seeds: Seeds | None = None
 
@@ -242,7 +247,7 @@ class Suite(BaseModel):
     name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     title: Text | None = None
     data: SomeData
-    data_root: Annotated[Path | None, BeforeValidator(_either("the path of a folder", None, Text))] = None
+    data_root: Annotated[Path | None, BeforeValidator(_either("the path of a folder", None, HomeText))] = None
     arch: Text | None = None
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST)]
     seeds: Seeds = (0,)
