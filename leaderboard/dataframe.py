@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from mmbench.errors import UserError
+from mmbench.home import home_path
 from mmbench.leaderboard.board import Cell
 from mmbench.leaderboard.records.load import frame_of, load_frame
 from mmbench.leaderboard.records.selection import select
@@ -53,7 +54,7 @@ def build_leaderboard(
     >>> table.xs("top1", axis=1, level="metric").round(1)  # doctest: +SKIP
     """
     given = [results] if isinstance(results, str | os.PathLike) else list(results)
-    folders = [Path(place) for place in given if not isinstance(place, Result)]
+    folders = [home_path(os.fspath(place)) for place in given if not isinstance(place, Result)]
     records = [(_path(place), place) for place in given if isinstance(place, Result)]
     if folders and records:
         raise UserError("results are folders or records, not both")

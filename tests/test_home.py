@@ -17,6 +17,7 @@ from mmbench.errors import UserError
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.planning import RunRequest
 from mmbench.tools.suite.suite_file import suite_of
+from mmbench.transfer.resolution import resolve_task
 
 SUITE = """
 name: mine
@@ -63,6 +64,8 @@ def test_suites(home: Path) -> None:
     suite = suite_of(SUITE, "mine")
     assert (suite.data, suite.data_root) == ((str(home / "mine"),), home / "data")
     assert suite.arms[0].checkpoint == str(home / "x.pth")
+    with pytest.raises(UserError, match=f"protocol {home}/own.yaml cannot be read"):
+        suite_of(SUITE.replace("[knn]", "[{task: knn, protocol: ~/own.yaml}]"), "mine")
 
 
 def test_settings_of_a_pretraining(home: Path) -> None:
@@ -76,3 +79,7 @@ def test_python(home: Path) -> None:
     assert resolve("~/x.pth") == home / "x.pth"
     with pytest.raises(UserError, match=f"no data folder at {home}/other"):
         mmbench.evaluate("pixels", "knn", "~/other", out="~/results", device="cpu")
+    with pytest.raises(UserError, match=f"protocol {home}/own.yaml cannot be read"):
+        resolve_task("knn", "~/own.yaml")
+    with pytest.raises(UserError, match=f"{home}/results"):
+        mmbench.build_leaderboard("~/results")

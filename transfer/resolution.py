@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from mmbench.errors import UserError, unknown_name
+from mmbench.home import at_home
 from mmbench.settings_types import first_problem
 from mmbench.tasks import TASKS, TaskEntry, TaskSettings
 from mmbench.transfer.protocol import Protocol, get_protocol, is_file_name, read_protocol
@@ -54,6 +55,7 @@ def resolve_task(
     entry = None if name is None else TASKS.get(name)
     sha256 = None
     if protocol is not None and is_file_name(protocol):
+        protocol = at_home(protocol)
         followed, sha256 = read_protocol(Path(protocol))
     elif protocol is not None or entry is not None:
         followed = get_protocol(protocol or (entry.protocol_on(data) if entry else ""))

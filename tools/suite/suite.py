@@ -138,7 +138,7 @@ class SuiteTask(BaseModel):
     model_config = STRICT
 
     task: Text
-    protocol: Text | None = None
+    protocol: HomeText | None = None
     settings: dict[str, Any] = {}
     data: SomeData | None = None
     seeds: SomeSeeds = None
