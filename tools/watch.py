@@ -19,6 +19,7 @@ from mmbench.file_names import counted
 from mmbench.formatting import measured
 from mmbench.leftovers import scratch_folder
 from mmbench.progress import Report, progress_report, timestamp
+from mmbench.record import config_digest
 from mmbench.results import Result, ResultStore
 from mmbench.setting_values import parse_settings_texts
 from mmbench.tasks import TASKS
@@ -137,7 +138,7 @@ def watch(
                         click.echo(f"{timestamp()} {_line(row, found)}")
                 state.path.unlink(missing_ok=True)
     missing = [epoch for epoch in schedule.missing(follower.seen) if epoch % every == 0]
-    _say_missing(missing, name, probes, made)
+    _say_missing(missing, name, probes.out, made, results)
     ended = "finished" if folder.finished else "not running, and not finished"
     click.echo(f"{run} is {ended}: {counted(len(results), 'record')} of its states in {probes.out}")
     if failed:
@@ -176,12 +177,19 @@ def _line(row: str, results: Sequence[Result]) -> str:
     return f"{row}: {', '.join(parts)}"
 
 
-def _say_missing(epochs: list[int], name: str, probes: Probes, made: Made) -> None:
-    """Say which epochs of a run have no record here, since their states were gone."""
-    if epochs and probes.out.is_dir():
-        cards = [result.model for _, result in ResultStore(probes.out).read_all()[0]]
-        arms = {card.arm for card in cards if made.fits(card)}
-        epochs = [epoch for epoch in epochs if f"{name} @ epoch {epoch}" not in arms]
+def _say_missing(epochs: list[int], name: str, out: Path, made: Made, results: Sequence[Result]) -> None:
+    """Say which epochs of a run have no record here, since their states were gone.
+
+    An epoch that was measured before counts where it has a record of all that `results`, those of the other
+    epochs, are of: the same protocols, settings, data and seeds.
+    """
+    if epochs and results and out.is_dir():
+        found: dict[str, set[tuple[str, str, str, int]]] = {}
+        for _, result in ResultStore(out).read_all()[0]:
+            if made.fits(result.model):
+                found.setdefault(result.model.arm, set()).add(_measured(result))
+        wanted = {_measured(result) for result in results}
+        epochs = [epoch for epoch in epochs if not wanted <= found.get(f"{name} @ epoch {epoch}", set())]
     if epochs:
         numbers = ", ".join(map(str, epochs[:20])) + (", ..." if len(epochs) > 20 else "")
         click.echo(
@@ -189,3 +197,8 @@ def _say_missing(epochs: list[int], name: str, probes: Probes, made: Made) -> No
             "`mmbench pretrain --set keep_states=N` keeps more",
             err=True,
         )
+
+
+def _measured(result: Result) -> tuple[str, str, str, int]:
+    """Return what was measured of a state: protocol, settings, data and seed."""
+    return result.protocol, config_digest(result.config), result.dataset.fingerprint, result.seed

@@ -186,6 +186,25 @@ def test_lost_epochs_are_named_though_another_run_has_them(
     assert len({card.recipe_digest for card in cards}) == 2
 
 
+def test_lost_epochs_are_named_though_another_task_or_data_set_has_them(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "others", seed=1)
+    pretrained(tmp_path / "same", keep_states=3)
+    code, _, err = run(["watch", "same", *KNN, "--out", "results"], capsys)
+    assert code == 0, err
+    lost = "their states were gone: epoch 1;"
+    for changed, named in (
+        (KNN, False),
+        ([*KNN, "--seeds", "0,1"], True),
+        ([*KNN, "--data", "others"], True),
+        (["--task", "knn", "--set", "neighbours=2"], True),
+        (["--task", "lowshot", "--set", "draws=1", "--set", "shots=[1]"], True),
+    ):
+        code, _, err = run(["watch", "runs/moco", *changed, "--out", "results"], capsys)
+        assert code == 0 and (lost in err) == named, (changed, err)
+
+
 def test_the_data_are_those_that_the_run_learned_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
