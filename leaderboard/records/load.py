@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pandas as pd
 
 from mmbench.errors import UserError
@@ -138,8 +139,14 @@ def _prefixes(places: Sequence[Path]) -> list[str]:
 
 
 def _refusal(invalid: Sequence[UserError]) -> UserError:
-    """Return one error that lists every file that is not a record."""
+    """Return one error that lists every file that is not a record.
+
+    It names --skip-invalid where the command that runs has that option.
+    """
+    context = click.get_current_context(silent=True)
+    can_skip = context is not None and "skip_invalid" in context.params
     if len(invalid) == 1:
-        return UserError(f"{invalid[0]}, or leave it out by --skip-invalid")
+        return UserError(f"{invalid[0]}{', or leave it out by --skip-invalid' if can_skip else ''}")
     lines = "; ".join(f"({place}) {error}" for place, error in enumerate(invalid, start=1))
-    return UserError(f"{len(invalid)} files are not result records; --skip-invalid leaves them out: {lines}")
+    advice = "; --skip-invalid leaves them out" if can_skip else ""
+    return UserError(f"{len(invalid)} files are not result records{advice}: {lines}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmbench.cli.commands import main
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.records.comparable import comparable
@@ -50,20 +51,40 @@ def test_a_damaged_file_is_named(record: Make, write: Callable[..., Path], conte
         UserError, match=r"bad\.json is not a result record of schema version 1.*move it out"
     ) as caught:
         load_frame(root)
-    assert "\n" not in str(caught.value) and "--skip-invalid" in str(caught.value)
+    assert "\n" not in str(caught.value) and "--skip-invalid" not in str(caught.value)
 
 
 def test_all_bad_files_are_listed_and_can_be_left_out(record: Make, write: Callable[..., Path]) -> None:
     root = write(record("moco"), record("mscn"))
     for number in range(12):
         (root / f"bad{number:02d}.json").write_text("{")
-    with pytest.raises(UserError, match=r"^12 files are not result records; --skip-invalid") as caught:
+    with pytest.raises(UserError, match=r"^12 files are not result records: \(1\)") as caught:
         load_frame(root)
     assert all(f"bad{number:02d}.json" in str(caught.value) for number in range(12))
     board = read_board(root, skip_invalid=True)
     assert board.records == 2
     (note,) = [note for note in board.footnotes if note.startswith("12 files left out")]
     assert all(f"bad{number:02d}.json" in note for number in range(12))
+
+
+@pytest.mark.parametrize(("bad", "words"), [(1, "or leave it out by"), (2, "records; --skip-invalid leaves")])
+def test_commands_name_the_option_only_where_they_have_it(
+    record: Make, write: Callable[..., Path], capsys: pytest.CaptureFixture[str], bad: int, words: str
+) -> None:
+    root = write(record("moco"), record("mscn"))
+    for number in range(bad):
+        (root / f"bad{number:02d}.json").write_text("{")
+    for arguments, has in (
+        (["show", root], True),
+        (["build", root, "--out", root.parent / "board"], True),
+        (["export", "hub", root, "--row", "moco", "--out", root.parent / "card"], True),
+        (["diff", root, root], False),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["leaderboard", *map(str, arguments)])
+        err = capsys.readouterr().err
+        assert stop.value.code == 2 and err.count("\n") == 1 and "move it out of the results folder" in err
+        assert ("--skip-invalid" in err) == has and (words in err) == has
 
 
 def test_long_seeds_stay_exact_beside_a_missing_one(record: Make, write: Callable[..., Path]) -> None:

@@ -163,6 +163,21 @@ def test_report_says_what_is_missing_and_what_is_not_of_the_suite(
     assert err == "next: mmbench suite run small\n"
 
 
+def test_a_broken_record_is_refused_without_an_option_that_suites_do_not_have(
+    suite: Callable[..., tuple[int, str, str]],
+) -> None:
+    suite("run", "small.yaml")
+    ResultStore(Path("small/results")).write(record("mscn", 0, 7))
+    broken = Path("small/results/broken.json")
+    broken.write_text("{")
+    code, _, err = suite("report", "small")
+    assert code == 2 and f"{broken} is not a result record" in err
+    assert "move it out of the results folder" in err and "--skip-invalid" not in err
+    broken.unlink()
+    code, _, err = suite("report", "small")
+    assert code == 0, err
+
+
 def test_a_folder_that_holds_another_suite_is_refused_and_a_grown_one_said(
     suite: Callable[..., tuple[int, str, str]],
 ) -> None:
