@@ -31,6 +31,7 @@ WHERE = click.option(
 COLUMNS = click.option(
     "--columns",
     cls=ListOption,
+    whole=True,
     help="Columns to show, in this order: tasks, headings, protocols or metrics; * stands for any letters.",
 )
 SKIP_INVALID = click.option(

@@ -18,6 +18,7 @@ from mmbench.cli.options import ListOption
 from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.formatting import Unit, between, measured
+from mmbench.name_lists import separated
 from mmbench.results import Result, ResultStore, read_result
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
@@ -91,14 +92,17 @@ def read_records(folder: Path) -> tuple[list[tuple[Path, Result]], list[str]]:
 def select(rows: Sequence[Row], name: str, wanted: Sequence[str]) -> list[Row]:
     """Return the rows with one of the wanted values in a column; all of them where none is wanted.
 
+    Wanted values may be separated by commas, unless the values of the rows have these commas themselves.
+
     Raises:
         UserError: no row has such a value (near match named).
     """
     present = {str(getattr(row, name)) for row in rows}
-    for value in wanted:
+    values = separated(wanted, present.__contains__)
+    for value in values:
         if value not in present:
             raise unknown_name(f"{name} of the records", value, present)
-    return [row for row in rows if not wanted or getattr(row, name) in wanted]
+    return [row for row in rows if not values or getattr(row, name) in values]
 
 
 @click.group()
@@ -109,8 +113,10 @@ def results() -> None:
 @results.command("list", epilog="Example: mmbench results list demo/results --task knn,linear")
 @click.argument("folder", type=Place(), default=Path("results"))
 @options.tasks(help="Only records of these tasks.")
-@click.option("--arm", "arms", cls=ListOption, aliases=("--arms",), help="Only records of these arms.")
-@options.data(cls=ListOption, help="Only records on these data sets.")
+@click.option(
+    "--arm", "arms", cls=ListOption, whole=True, aliases=("--arms",), help="Only records of these arms."
+)
+@options.data(cls=ListOption, whole=True, help="Only records on these data sets.")
 @options.as_json()
 @options.as_csv()
 def list_command(

@@ -14,6 +14,7 @@ import pandas as pd
 from mmbench.errors import UserError, typed, unknown_name
 from mmbench.file_names import counted
 from mmbench.leaderboard.records.refusals import COLUMN
+from mmbench.name_lists import separated
 from mmbench.tasks import TASKS
 
 CONDITION = re.compile(r"\s*(\w+)\s*(!?=)(.*)", re.DOTALL)
@@ -128,13 +129,14 @@ def _columns(
     ):
         words = [task, dataset, protocol, protocol.rpartition("@")[0], metric, _heading(task, config)]
         names[task, dataset, protocol] = [word.casefold() for word in words]
+
+    def fitting_for(pattern: str) -> list[tuple[str, str, str]]:
+        wanted = pattern.strip().casefold()
+        return [key for key, words in sorted(names.items()) if any(fnmatchcase(w, wanted) for w in words)]
+
     order: list[tuple[str, str, str]] = []
-    for pattern in patterns:
-        fitting = [
-            key
-            for key, words in sorted(names.items())
-            if any(fnmatchcase(word, pattern.strip().casefold()) for word in words)
-        ]
+    for pattern in separated(patterns, lambda text: bool(fitting_for(text))):
+        fitting = fitting_for(pattern)
         if not fitting:
             raise unknown_name("column", pattern, {word for words in names.values() for word in words})
         order += [key for key in fitting if key not in order]

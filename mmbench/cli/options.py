@@ -153,10 +153,16 @@ class Option(click.Option):
 
 
 class ListOption(Option):
-    """An option with several values: separated by commas, or repeated. None may be given twice."""
+    """An option with several values: separated by commas, or repeated. None may be given twice.
 
-    def __init__(self, declarations: Sequence[str], **attributes: Any) -> None:
+    Args:
+        whole: give the texts as they were typed, for names that may have commas and are known only to the
+            command, which calls `separated`.
+    """
+
+    def __init__(self, declarations: Sequence[str], *, whole: bool = False, **attributes: Any) -> None:
         super().__init__(declarations, multiple=True, **attributes)
+        self.whole = whole
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> tuple[Any, ...]:
         """Return the values.
@@ -165,7 +171,7 @@ class ListOption(Option):
             click.BadParameter: one is empty, is not valid, or is given twice.
         """
         texts = [value] if isinstance(value, str) else list(value or ())
-        parts = [part.strip() for text in texts for part in str(text).split(",")]
+        parts = [part.strip() for text in texts for part in ([text] if self.whole else str(text).split(","))]
         if "" in parts:
             raise click.BadParameter("there is an empty value between the commas", ctx, self)
         values = tuple(self.type(part, self, ctx) for part in parts)

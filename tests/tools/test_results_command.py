@@ -76,6 +76,30 @@ def test_records_are_filtered_by_task_arm_and_data(folder: Path, capsys: pytest.
     assert len(json.loads(both[1])) == 4
 
 
+def test_an_arm_or_data_set_with_a_comma_is_chosen_whole_or_in_a_list(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ResultStore(folder)
+    first = read_result(next(folder.rglob("*.json")))
+    data = first.dataset.model_copy(update={"name": "a, b"})
+    for arm in ("moco", "moco, lr 0.1"):
+        card = first.model.model_copy(update={"arm": arm, "control": False})
+        store.write(first.model_copy(update={"model": card, "dataset": data}))
+    for typed, arms in (
+        (["--arm", "moco, lr 0.1"], {"moco, lr 0.1"}),
+        (["--arm", "moco"], {"moco"}),
+        (["--arm", "moco,moco, lr 0.1,mscn"], {"moco", "moco, lr 0.1", "mscn"}),
+        (["--arm", "moco, lr 0.1", "--arm", "pixels"], {"moco, lr 0.1", "pixels"}),
+        (["--data", "a, b"], {"moco", "moco, lr 0.1"}),
+    ):
+        found = json.loads(run(capsys, "results", "list", folder, *typed, "--json")[1])
+        assert {row["arm"] for row in found} == arms
+    code, _, err = run(capsys, "results", "list", folder, "--arm", "moco, lr 0.2")
+    assert code == 2 and "unknown arm of the records 'lr 0.2'; did you mean 'moco, lr 0.1'?" in err
+    code, _, err = run(capsys, "results", "list", folder, "--arm", "moco,,mscn")
+    assert code == 2 and "empty value between the commas" in err
+
+
 def test_bad_files_are_named_with_their_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "board.json").write_text("{}")
     damaged = next(iter(sorted(folder.rglob("*seed1.json"))))

@@ -94,6 +94,21 @@ def test_columns_in_the_order_of_their_names(frame: pd.DataFrame) -> None:
         select(frame, columns=["detecton"])
 
 
+def test_columns_of_a_data_set_with_a_comma(record: Make) -> None:
+    plain = record("moco")
+    named = plain.model_copy(update={"dataset": plain.dataset.model_copy(update={"name": "cats, dogs"})})
+    frame = frame_of([("one", plain), ("two", named)])
+    here = plain.dataset.name
+    for columns, names in (
+        (["cats, dogs"], ["cats, dogs"]),
+        ([f"{here},cats, dogs"], [here, "cats, dogs"]),
+        (["cats, dogs", here], ["cats, dogs", here]),
+    ):
+        assert [name for _, name, _ in select(frame, columns=columns).attrs["columns"]] == names
+    with pytest.raises(UserError, match="unknown column 'cats'"):
+        select(frame, columns=["cats,birds"])
+
+
 def test_a_selection_comes_before_the_refusal(record: Make) -> None:
     old, new = record("moco"), record("moco", "linear/patterns@2", seed=1, card_changes={"arch": "resnet50"})
     frame = frame_of([("old", old), ("new", new)])
