@@ -9,6 +9,7 @@ from typing import Any
 
 from mmbench.data import Dataset
 from mmbench.home import home_path
+from mmbench.one_call import one_call
 from mmbench.pretrain.config import Given, Overrides
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest
@@ -19,6 +20,7 @@ from mmbench.runs import RunFolder
 logger = logging.getLogger("mmbench.pretrain")
 
 
+@one_call()
 def run_pretraining(
     method: str | None = None,
     data: str | Path | None = None,

@@ -13,6 +13,7 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.home import at_home, home_path
+from mmbench.one_call import one_call
 from mmbench.results import Result
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
@@ -24,6 +25,7 @@ from mmbench.transfer.request import Model, TransferRequest, check_options, meas
 from mmbench.transfer.resolution import resolve_task
 
 
+@one_call()
 def evaluate(
     model: Model,
     task: str | Sequence[str],
@@ -53,7 +55,7 @@ def evaluate(
     """Measure how a model transfers, and return one record per task and seed.
 
     Records are written to `out`, as `mmbench transfer` writes them; one that is there already is returned
-    as it is.
+    as it is. Data given by name or path are looked at anew by each call, a `Dataset` is used as it is.
 
     Args:
         model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",

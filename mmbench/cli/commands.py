@@ -16,6 +16,7 @@ import click
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.faults import BAD_INPUT, MACHINE, fault_of
 from mmbench.launched import launched_rank
+from mmbench.one_call import one_call
 from mmbench.version import __version__
 
 STOPPED = 130  # the convention of shells: 128 + SIGINT
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None, **extra: Any) -> None:
 def _run(arguments: Sequence[str] | None, extra: dict[str, Any]) -> int:
     """Run the command line and return its exit code."""
     try:
-        code = root.main(args=arguments, prog_name="mmbench", standalone_mode=False, **extra)
+        with one_call():
+            code = root.main(args=arguments, prog_name="mmbench", standalone_mode=False, **extra)
     except UserError as error:
         return error.exit_code if error.told_elsewhere else _complain(f"error: {error}", error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -20,7 +20,6 @@ READERS = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}  # torchvision's classe
 HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters; test stays untouched
 
 
-@functools.lru_cache(maxsize=2)
 def _read(name: str, root: Path, train: bool) -> Any:
     """Return torchvision's data set, checked by torchvision's MD5 sums."""
     from torchvision import datasets
@@ -34,8 +33,8 @@ def _read(name: str, root: Path, train: bool) -> Any:
         ) from None
 
 
-def _split(name: str, root: Path, split: str) -> ImageSplit:
-    source = _read(name, root, split != "test")
+def _split(read: Callable[[bool], Any], split: str) -> ImageSplit:
+    source = read(split != "test")
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(source.targets, dtype=torch.int64)
     if split == "test":
@@ -51,9 +50,10 @@ def _load(name: str, root: Path) -> Dataset:
     Raises:
         UserError: the files are missing or corrupted.
     """
-    classes = tuple(_read(name, root, True).classes)
+    read = functools.lru_cache(maxsize=2)(functools.partial(_read, name, root))
+    classes = tuple(read(True).classes)
     splits: dict[str, Callable[[], ImageSplit]] = {
-        split: functools.partial(_split, name, root, split) for split in SPLITS
+        split: functools.partial(_split, read, split) for split in SPLITS
     }
     return Dataset(name, root, classes, splits, IMAGE_SIZE, expected=expected_counts(name))
 

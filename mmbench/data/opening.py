@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
@@ -16,6 +15,7 @@ from mmbench.data.packs.header import is_pack
 from mmbench.data.packs.reading import load_pack
 from mmbench.errors import UserError
 from mmbench.file_names import printable
+from mmbench.one_call import once_per_call
 
 
 def download_dataset(name: str, root: Path = Path("data")) -> None:
@@ -50,13 +50,15 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
     load_dataset.cache_clear()
 
 
-@functools.lru_cache(maxsize=4)
+@once_per_call(4)
 def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None) -> Dataset:
     """Return the data set called `name`, found in `root/name`; or the images in the folder `name`.
 
     A name that contains a path separator or names an existing folder is read as a folder: of images with
     annotations in COCO, VOC or YOLO layout, of images with label maps, or of class folders; or as a packed
     copy (`mmbench data pack`). An existing file is read as a list of images, which have no labels.
+
+    One command, or one call of the Python API, opens a data set once; the next one looks at the files anew.
 
     Args:
         layout: "coco", "voc", "yolo", "mmseg", "masks" or "folder" (class folders), of a folder; recognised

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from mmbench.data import cifar, download_dataset, load_dataset
+from mmbench.data import download_dataset, load_dataset
 from mmbench.errors import UserError
 
 PER_CLASS = 20
@@ -35,13 +35,6 @@ def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.n
     monkeypatch.setattr(reader, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(reader, "meta", {**reader.meta, "md5": hashlib.md5(meta).hexdigest()})
     return arrays
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache():
-    cifar._read.cache_clear()
-    yield
-    cifar._read.cache_clear()
 
 
 def test_a_part_of_cifar10_is_refused(tmp_path, monkeypatch):

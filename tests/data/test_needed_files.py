@@ -100,7 +100,6 @@ def write(
 def read_all(name: str, root: Path) -> None:
     """Read every split of a data set, as the tasks do."""
     load_dataset.cache_clear()
-    cifar._read.cache_clear()
     dataset = load_dataset(name, root)
     for split in dataset.splits:
         dataset.split(split)  # type: ignore[arg-type]

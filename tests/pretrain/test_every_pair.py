@@ -12,7 +12,7 @@ import torchvision
 from PIL import Image
 from small_runs import make_trainer
 
-from mmbench.data import Dataset, cifar, load_dataset
+from mmbench.data import Dataset, load_dataset
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.recipes.recipe import recipes
 
@@ -56,7 +56,6 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     """Return a little data set for each scale, read from the layout of the scale's own data set."""
     root = tmp_path_factory.mktemp("data")
     monkeypatch = pytest.MonkeyPatch()
-    cifar._read.cache_clear()
     write_cifar100(root / "cifar100", monkeypatch)
     write_files(root / "tiny-imagenet" / "tiny-imagenet-200" / "train", 64, "JPEG", "images")
     write_files(root / "imagenet" / "train", 240, "JPEG")
@@ -67,7 +66,6 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     assert found["cifar100"].fingerprint  # which reads all splits, and keeps them
     found["small-images"] = load_dataset(str(root / "small"))
     monkeypatch.undo()
-    cifar._read.cache_clear()
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TextIO
 
 from mmbench.errors import UserError, one_line
 from mmbench.faults import fault_of
+from mmbench.one_call import begin_call
 from mmbench.processes import host_name
 from mmbench.progress import timestamp
 from mmbench.tools.suite.cell import Cell
@@ -104,6 +105,7 @@ def run_cell(cell: Cell, place: Place) -> dict[str, Any] | None:
     driver = os.environ.get(VARIABLE)
     if driver is not None and driver not in _watched:
         _watched.add(driver)
+        begin_call()  # the worker's cells share what is opened
         stop_with_driver(Path(driver))
     folder, stop = SuiteFolder(place.root), Stop()
     lock = CellLock(folder.lock(cell.id), lambda: os.kill(os.getpid(), signal.SIGTERM))
