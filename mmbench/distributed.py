@@ -49,7 +49,9 @@ def join_processes(device: torch.device, longest_wait: timedelta = LONGEST_WAIT)
     from accelerate.state import PartialState
 
     with without_foreign_variables():
-        joined = PartialState._shared_state or distributed.is_initialized()
+        joined = distributed.is_initialized()
+        if not joined:
+            PartialState._reset_state()  # of what this process did alone before
         state = PartialState(cpu=device.type == "cpu", **({} if joined else _met(longest_wait)))
     if state.device.type != device.type:
         raise UserError(f"processes that started on {state.device.type} cannot continue on {device.type}")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import torch
+from accelerate.state import PartialState
 
 from mmbench import distributed
 from mmbench.distributed import join_processes
@@ -93,6 +94,13 @@ def test_variables_that_cannot_be_are_one_line(
         join_processes(torch.device("cpu"))
     assert str(caught.value).isprintable() and len(str(caught.value)) < 300
     assert "unset WORLD_SIZE" in str(caught.value)
+
+
+def test_what_a_process_did_alone_does_not_connect_it(variables: pytest.MonkeyPatch) -> None:
+    PartialState(cpu=True)
+    given(variables, {name: value for name, value in TORCHRUN.items() if name != "MASTER_ADDR"})
+    with pytest.raises(UserError, match="MASTER_ADDR is not set"):
+        join_processes(torch.device("cpu"))
 
 
 def test_foreign_variables_are_hidden_for_a_while(variables: pytest.MonkeyPatch) -> None:

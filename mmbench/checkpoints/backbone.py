@@ -109,16 +109,16 @@ def require_takes(
 
     Args:
         remedy: what the message recommends.
-        device: where the image is; None takes that of the network's tensors, or the CPU if it has none.
+        device: where the image is; None takes that of the network's tensors, whose type it has.
 
     Raises:
         UserError: it does not; the message has the first line of torch's reason.
     """
     training = network.training
-    tensors = network.state_dict().values()
-    place = device or next((tensor.device for tensor in tensors), torch.device("cpu"))
+    tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    like = tensors[0] if tensors else torch.zeros(())
     try:
-        network.eval()(torch.zeros(1, 3, size, size, device=place))
+        network.eval()(like.new_zeros(1, 3, size, size, device=device))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{arch} does not take images of {size} px ({reason}); {remedy}") from None
