@@ -130,6 +130,7 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
     a packed copy, of which every byte is compared with what was packed.
     """
     from mmbench.data import load_dataset
+    from mmbench.data.official import NOT_COMPARABLE
     from mmbench.tools.data_check import check_dataset
 
     facts, problems = check_dataset(name, data_root, layout)
@@ -139,7 +140,8 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
         for problem in problems:
             click.echo(f"problem: {problem}", err=True)
         raise UserError(f"{name}: {counted(len(problems), 'problem')}, the first is: {problems[0]}")
-    click.echo(f"{name} is complete")
+    partial = any(NOT_COMPARABLE in fact for fact in facts)
+    click.echo(f"{name} is in order, and a part of what is published" if partial else f"{name} is complete")
     place, dataset = _at(data_root, layout), load_dataset(name, data_root, layout)
     if dataset.splits:
         next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *place)

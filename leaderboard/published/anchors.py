@@ -13,6 +13,7 @@ from importlib import resources
 
 import pandas as pd
 
+from mmbench.data.official import NOT_COMPARABLE
 from mmbench.leaderboard.board import Anchor, Board, Cell, Column, Row
 from mmbench.leaderboard.published.groups import published_table
 
@@ -53,6 +54,7 @@ def _same_protocol(entry: dict[str, str], column: Column) -> bool:
         column.protocol in entry["protocols"].split()
         and (column.dataset, column.metric) == (entry["data"], entry["metric"])
         and column.images == int(entry["images"])
+        and not any(NOT_COMPARABLE in note for note in column.notes)
     )
 
 

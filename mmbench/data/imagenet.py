@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_folders, class_names, files_directly_in, image_files
+from mmbench.data.manifest import class_remarks
+from mmbench.data.official import NOT_COMPARABLE
 from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
@@ -14,6 +16,7 @@ from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 IMAGE_SIZE = 224
 HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 images per class
 CLASS_LIST = "classes.txt"
+LISTED = 100  # classes of ImageNet-100
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
@@ -69,11 +72,11 @@ def _require_unpacked(root: Path, split: str) -> None:
     )
 
 
-def _load(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
+def _load(name: str, root: Path, classes: tuple[str, ...], remarks: tuple[str, ...]) -> Dataset:
     train = functools.partial(image_files, root / "train", classes)
     test = functools.partial(image_files, root / "val", classes)
     files = {**carved_from(train, HELD_OUT_SHARE), "test": test}
-    return Dataset(name, root, classes, image_size=IMAGE_SIZE, files=files)
+    return Dataset(name, root, classes, image_size=IMAGE_SIZE, files=files, remarks=remarks)
 
 
 @DATASETS.register("imagenet")
@@ -90,7 +93,7 @@ def load_imagenet(root: Path) -> Dataset:
             f"{root / 'val'} has {counted(len(untrained), 'class')} that train lacks ({listed(untrained)}); "
             "add them to train, or remove them"
         )
-    return _load("imagenet", root, classes)
+    return _load("imagenet", root, classes, class_remarks("imagenet", len(classes)))
 
 
 @DATASETS.register("imagenet-100")
@@ -121,4 +124,6 @@ def load_imagenet_100(root: Path) -> Dataset:
     unknown = sorted(set(classes) - set(class_names(source / "train")))
     if unknown:
         raise UserError(f"{listing}: not in {source / 'train'}: {', '.join(unknown[:5])}")
-    return _load("imagenet-100", source, classes)
+    remark = f"{CLASS_LIST} names {counted(len(classes), 'class')}, where ImageNet-100 has {LISTED}"
+    remarks = () if len(classes) == LISTED else (f"{remark}: {NOT_COMPARABLE}",)
+    return _load("imagenet-100", source, classes, remarks)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mmbench.data.official import NOT_COMPARABLE
 from mmbench.data.types import Metric, Split
 from mmbench.errors import UserError
 
@@ -176,6 +177,20 @@ def expected_counts(name: str) -> dict[str, int]:
     """Return what `Manifest.expected` says of the data set `name`; nothing if it has no manifest."""
     found = manifest(name)
     return {} if found is None else found.expected()
+
+
+def class_remarks(name: str, count: int) -> tuple[str, ...]:
+    """Return a line where `count` classes are not all, or more than those, of the data set `name`.
+
+    A data set whose manifest has other counts refused, or leaves the number to the user's list, has none.
+    """
+    known = manifest(name)
+    if known is None or known.enforced or known.classes in (None, count):
+        return ()
+    chosen = f"{count} of the {known.classes} classes of {name}"
+    if known.classes is not None and count > known.classes:
+        chosen = f"{count} classes, where {name} has {known.classes}"
+    return (f"{chosen}: {NOT_COMPARABLE}",)
 
 
 def index_digest(indices: Tensor) -> str:

@@ -32,6 +32,9 @@ class Official:
     archives: str = ""
 
 
+# What is said of published data of which a part is there.
+NOT_COMPARABLE = "figures do not compare with published ones"
+
 # Name of the data set -> one entry per purpose.
 PUBLISHED: Registry[tuple[Official, ...]] = Registry(
     "data set with official sizes", "mmbench.data", "mmbench.data.annotated", "mmbench.data.label_maps"

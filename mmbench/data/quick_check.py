@@ -13,6 +13,7 @@ from torch import Tensor
 from mmbench.data.dataset import Dataset
 from mmbench.data.image_places import openable
 from mmbench.data.manifest import manifest
+from mmbench.data.official import NOT_COMPARABLE
 from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
 from mmbench.file_names import counted, listed, printable
@@ -50,7 +51,7 @@ def size_remarks(dataset: Dataset, parts: Sequence[str] = ("train", "val", "test
     """Return a line for each official part of image files that has another number than its authors publish.
 
     Only a data set with all its classes is compared, and only if its manifest does not have other counts
-    refused, as a choice of classes is in use.
+    refused. A choice of classes is in use, and is said by the data set's remarks.
 
     Args:
         parts: official parts to compare; of others no file is listed.
@@ -65,8 +66,8 @@ def size_remarks(dataset: Dataset, parts: Sequence[str] = ("train", "val", "test
         if rule.part in parts:
             found[rule.part] += len(dataset.files[split]())
     return [
-        f"{part} of {known.name} has {counted(found[part], 'image')} where its authors publish {images}; "
-        "unless that is meant, unpack it again"
+        f"{part} of {known.name} has {counted(found[part], 'image')} where its authors publish {images}: "
+        f"{NOT_COMPARABLE}; unless that is meant, unpack it again"
         for part, images in known.official.items()
         if part in parts and found[part] != images
     ]

@@ -10,7 +10,7 @@ import torch
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
-from mmbench.data.manifest import expected_counts
+from mmbench.data.manifest import class_remarks, expected_counts
 from mmbench.data.text_lists import text_of
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -111,4 +111,5 @@ def load_tiny_imagenet(root: Path) -> Dataset:
         image_size=IMAGE_SIZE,
         files={**carved_from(train, HELD_OUT_SHARE), "test": test},
         expected=expected_counts("tiny-imagenet"),
+        remarks=class_remarks("tiny-imagenet", len(classes)),
     )

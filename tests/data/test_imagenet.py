@@ -64,6 +64,9 @@ def test_tiny_imagenet_is_read_as_it_is_unzipped(tmp_path: Path, inside: str) ->
     write_tiny_imagenet(tmp_path / "tiny-imagenet" / inside)
     dataset = load_dataset("tiny-imagenet", tmp_path)
     assert (dataset.classes, dataset.image_size) == (WNIDS, 64)
+    assert dataset.remarks == (
+        "3 of the 200 classes of tiny-imagenet: figures do not compare with published ones",
+    )
     train, val, test = (dataset.split(name) for name in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (54, 6, 6)
     assert train.images.shape[1:] == (3, 80, 80)
@@ -181,6 +184,9 @@ def test_imagenet_from_folders_and_imagenet_100_from_its_list(tmp_path: Path) ->
     write_imagenet_folders(tmp_path / "imagenet")
     dataset = load_dataset("imagenet", tmp_path)
     assert (dataset.classes, dataset.image_size) == (WNIDS, 224)
+    assert dataset.remarks == (
+        "3 of the 1000 classes of imagenet: figures do not compare with published ones",
+    )
     assert [len(dataset.files[name]()) for name in ("train", "val", "test")] == [297, 3, 6]
     with pytest.raises(UserError, match=r"classes\.txt is missing"):
         load_dataset("imagenet-100", tmp_path)
@@ -188,6 +194,9 @@ def test_imagenet_from_folders_and_imagenet_100_from_its_list(tmp_path: Path) ->
     write(listing, b"n01641577 frog\nn01443537\n")
     part = load_dataset("imagenet-100", tmp_path)
     assert part.classes == ("n01443537", "n01641577")
+    assert part.remarks == (
+        "classes.txt names 2 classes, where ImageNet-100 has 100: figures do not compare with published ones",
+    )
     assert [len(part.files[name]()) for name in ("train", "val", "test")] == [198, 2, 4]
     assert part.split("test").images.shape == (4, 3, 280, 280)
     load_dataset.cache_clear()

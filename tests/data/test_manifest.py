@@ -201,6 +201,15 @@ def test_a_damaged_manifest_is_one_line(
     assert "\n" not in str(error.value) and "install mmbench again" in str(error.value)
 
 
+def test_a_choice_of_classes_is_said_where_it_is_not_refused() -> None:
+    words = "figures do not compare with published ones"
+    assert manifest.class_remarks("imagenet", 5) == (f"5 of the 1000 classes of imagenet: {words}",)
+    assert manifest.class_remarks("imagenet", 1001) == (f"1001 classes, where imagenet has 1000: {words}",)
+    assert manifest.class_remarks("imagenet", 1000) == ()
+    for name in ("imagenet-100", "dtd", "folder"):  # the user's list; refused by its count; no manifest
+        assert manifest.class_remarks(name, 5) == ()
+
+
 def test_a_data_set_without_a_manifest() -> None:
     with pytest.raises(UserError, match=r"'folder' has no manifest \(there are: caltech101, cars"):
         require_manifest("folder")

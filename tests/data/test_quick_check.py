@@ -85,9 +85,9 @@ def test_published_files_with_all_classes_and_another_number_of_images(tmp_path:
         return Dataset("imagenet", tmp_path, names, files={name: files(sizes[name]) for name in sizes})
 
     assert size_remarks(imagenet(1_268_355, 12_812, 50_000)) == []
-    assert size_remarks(imagenet(200, 2, 60, classes=10)) == []  # a choice of classes
+    assert size_remarks(imagenet(200, 2, 60, classes=10)) == []  # `class_remarks` say it
     lines = size_remarks(imagenet(1_268_000, 12_812, 49_999))
-    assert [line.split(";")[0] for line in lines] == [
+    assert [line.split(": figures do not compare with published ones;")[0] for line in lines] == [
         "train of imagenet has 1280812 images where its authors publish 1281167",
         "val of imagenet has 49999 images where its authors publish 50000",
     ]
@@ -105,7 +105,9 @@ def test_a_tiny_imagenet_that_lacks_images_is_said_at_the_start_of_a_run(tmp_pat
             Image.fromarray(pixels[3 * number + copy]).save(place / f"{number}_{copy}.png")
     lines = [f"{number}_2.png\t{name}" for number, name in enumerate(names)]
     (home / "val" / "val_annotations.txt").write_text("\n".join(lines))
-    said = quick_check(load_dataset("tiny-imagenet", tmp_path))
+    dataset = load_dataset("tiny-imagenet", tmp_path)
+    assert dataset.remarks == ()
+    said = quick_check(dataset)
     assert [line.split(" where")[0] for line in said] == [
         "train of tiny-imagenet has 400 images",
         "val of tiny-imagenet has 200 images",

@@ -392,6 +392,20 @@ def test_check_of_several_labels_per_image(tmp_path, capsys, monkeypatch):
     assert "train: class 'z' has no image" in err and "test: class 'x' has no image" in err
 
 
+def test_check_of_some_classes_of_a_published_set(tmp_path, capsys):
+    """Two of 200 classes of Tiny-ImageNet are in order, and are not called complete."""
+    home = tmp_path / "tiny-imagenet"
+    for number in range(24):
+        noise(home / "train" / "ab"[number % 2] / f"{number}.png", number)
+    noise(home / "val" / "images" / "v.png", 24)
+    noise(home / "val" / "images" / "w.png", 25)
+    (home / "val" / "val_annotations.txt").write_text("v.png\ta\nw.png\tb\n")
+    code, out, _ = run(capsys, "data", "check", "tiny-imagenet", "--data-root", tmp_path)
+    assert code == 0
+    assert "2 of the 200 classes of tiny-imagenet: figures do not compare with published ones\n" in out
+    assert out.endswith("tiny-imagenet is in order, and a part of what is published\n")
+
+
 def test_check_names_the_images_that_cannot_be_read(tmp_path, capsys):
     for number in range(40):
         noise(tmp_path / "set" / "ab"[number % 2] / f"{number:02}.png", number)

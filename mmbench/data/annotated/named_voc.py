@@ -14,7 +14,7 @@ from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.annotated.voc import VocAnnotations, VocPart, VocReader
 from mmbench.data.annotated.voc_folder import LISTS, devkit_entries
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.official import PUBLISHED, Official
+from mmbench.data.official import NOT_COMPARABLE, PUBLISHED, Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.file_names import printable
@@ -101,7 +101,7 @@ def _read(home: Path, split: Split, parts: Sequence[tuple[str, str]]) -> Annotat
     official = sum(OFFICIAL[part] for part in parts)
     if len(entries) != official:
         what = f"{split}: {len(entries)} images are listed, where VOC has {official}"
-        lines = (*lines, Finding(what, "kept", "figures do not compare with published ones"))
+        lines = (*lines, Finding(what, "kept", NOT_COMPARABLE))
     return replace(found, findings=lines)
 
 

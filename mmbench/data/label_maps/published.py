@@ -11,7 +11,7 @@ from mmbench.data.annotated.findings import Finding
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 from mmbench.data.label_maps.reading import label_map_data
 from mmbench.data.label_maps.types import Part, Stated
-from mmbench.data.official import Official
+from mmbench.data.official import NOT_COMPARABLE, Official
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.file_names import printable
@@ -52,5 +52,5 @@ def _compared(
     findings += [finding for finding in split.findings if finding not in lost]
     if listed != published:
         what = f"{part.split}: {listed} images are there, where {official.title} has {published}"
-        findings.append(Finding(what, "kept", "figures do not compare with published ones"))
+        findings.append(Finding(what, "kept", NOT_COMPARABLE))
     return replace(split, findings=tuple(findings))

@@ -63,6 +63,7 @@ def test_a_measured_run_of_released_weights_is_compared(record: Make, write: Cal
         {"protocol": "linear/moco@2+custom"},
         {"protocol": "linear/moco-sweep@2"},
         {"images": 10000},
+        {"notes": ["5 of the 1000 classes of imagenet: figures do not compare with published ones"]},
         {"dataset": IMAGENET.model_copy(update={"name": "imagenet-100"})},
         {"card": {"arm": "moco_v2_800ep_pretrain_mine"}},
         {"card": {"epochs": 200}},
