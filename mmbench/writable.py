@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmbench.errors import UserError, one_line
 from mmbench.faults import BAD_INPUT, fault_of
+from mmbench.file_names import printable
 
 PROBE_BYTES = 4096
 
@@ -44,6 +46,21 @@ def require_writable(path: Path, option: str) -> None:
         raise UserError(
             f"{option} {one_line(str(path), 300)} cannot be written: {reason}; choose another place"
         ) from None
+
+
+def require_no_input(path: Path, option: str, inputs: Iterable[Path]) -> None:
+    """Check that writing `path` replaces none of the files that are read, however they are named.
+
+    Args:
+        path: the file to write.
+        option: the option that gave the path, such as "--out".
+        inputs: files that are read.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    if path.exists() and any(file.exists() and file.samefile(path) for file in inputs):
+        raise UserError(f"{option} {printable(path)} is one of the files that are read; choose another name")
 
 
 def _existing(path: Path) -> Path:

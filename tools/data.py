@@ -220,11 +220,13 @@ def show_command(
     from mmbench.data import load_dataset
     from mmbench.tools.annotated_sheet import draw_annotated
     from mmbench.tools.contact_sheet import draw_images, draw_scenes
+    from mmbench.tools.drawing_place import require_outside
     from mmbench.tools.label_map_sheet import draw_label_maps
 
     require_writable(out, "--out")
     chosen = cast(Split, split)
     dataset = load_dataset(name, data_root) if layout is None else load_dataset(name, data_root, layout)
+    require_outside(out, dataset, name, data_root)
     if boxes and masks:
         raise UserError("--boxes and --masks draw two different sheets; give one of them")
     has_boxes = dataset.annotated is not None or dataset.scenes is not None

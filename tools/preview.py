@@ -13,7 +13,7 @@ from mmbench.cli.next_step import next_step
 from mmbench.cli.paths import Place
 from mmbench.errors import UserError
 from mmbench.pretrain.recipes.files import scales
-from mmbench.writable import require_writable
+from mmbench.writable import require_no_input, require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,8 @@ def draw_preview(
         seed: of the views and masks.
 
     Raises:
-        UserError: unknown method, scale, setting or data set (near match named); unreadable images.
+        UserError: unknown method, scale, setting or data set (near match named); unreadable images; `out` is
+            one of the images, or lies in the folder of the data.
     """
     import torch
 
@@ -56,16 +57,19 @@ def draw_preview(
     from mmbench.pretrain.sources.base import spread
     from mmbench.pretrain.sources.opening import open_images
     from mmbench.pretrain.view_maker import ViewMaker
+    from mmbench.tools.drawing_place import require_outside
 
     if out.suffix.lower() != ".png":
         raise UserError(f"{out} is not the name of a PNG; let --out end in .png")
     if images:
+        require_no_input(out, "--out", images)
         config = request.resolved()
         pixels, image_size = read_images(images, PHOTOGRAPH_SIZE), PHOTOGRAPH_SIZE
     else:
         plan = request.plan()
         config = plan.config
         dataset = plan.dataset or open_images(config.data, config.data_root)
+        require_outside(out, dataset, config.data, Path(config.data_root))
         image_size = dataset.image_size
         train = dataset.split("train").images
         pixels = train[spread(len(train), count)]

@@ -34,6 +34,7 @@ from mmbench.version import __version__
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ENDINGS = (".npy", ".npz")
 COLUMNS = ("row", "split", "index", "path", "label", "class")
+FACTS = {"mmbench", "model", "data", "images", "framing"}  # some of those that each file of facts has
 PIECE = 8192  # rows that are written at a time
 
 Report = Callable[[int, int, str], None]
@@ -163,6 +164,44 @@ def require_ending(out: Path) -> None:
         raise UserError(f"--out {printable(out)}: the name must end in {' or '.join(ENDINGS)}")
 
 
+def require_own_companions(out: Path) -> None:
+    """Check that the table and the facts beside `name.npy` replace those of another array, or nothing.
+
+    Args:
+        out: the file to write.
+
+    Raises:
+        UserError: NAME.csv or NAME.json is there and is not what `write_embedding` writes.
+    """
+    if out.suffix.lower() == ".npz":
+        return
+    for ending, is_own in ((".csv", _is_table), (".json", _is_facts)):
+        path = out.with_suffix(ending)
+        if path.exists() and not is_own(path):
+            raise UserError(
+                f"--out {printable(out)}: {printable(path)} would be replaced, and mmbench embed did not "
+                "write it; choose another name, or one that ends in .npz"
+            )
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file begins as the table of an embedding."""
+    try:
+        with path.open("rb") as stream:
+            return stream.readline(1000).strip() == ",".join(COLUMNS).encode()
+    except OSError:
+        return False
+
+
+def _is_facts(path: Path) -> bool:
+    """Return whether a file holds the facts of an embedding."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(facts, dict) and facts.keys() >= FACTS
+
+
 def write_embedding(found: Embedding, out: Path) -> list[Path]:
     """Write features and what belongs to them; return the paths.
 
@@ -171,13 +210,14 @@ def write_embedding(found: Embedding, out: Path) -> list[Path]:
     `Embedding.rows`), and the facts as JSON text in `facts`. Nothing needs pickle to be read.
 
     Raises:
-        UserError: another ending.
+        UserError: another ending, or files of others in these places.
         OSError: the disk is full.
     """
     require_ending(out)
     if out.suffix.lower() == ".npz":
         _write_npz(found, out)
         return [out]
+    require_own_companions(out)
     with atomic_path(out) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=found.shape)
         start = 0

@@ -47,12 +47,20 @@ def embed_command(
     from mmbench.device import resolve_device
     from mmbench.distributed import join_processes, on_main
     from mmbench.transfer.compute import Compute
-    from mmbench.transfer.embed import embed, knn_framing, open_data, require_ending, write_embedding
+    from mmbench.transfer.embed import (
+        embed,
+        knn_framing,
+        open_data,
+        require_ending,
+        require_own_companions,
+        write_embedding,
+    )
     from mmbench.transfer.inputs.feature_bank import FeatureBank
     from mmbench.transfer.loading import load_model
 
     require_ending(out)
     require_writable(out, "--out")
+    require_own_companions(out)
     bank: Path | None = None if others["no_bank"] else others["bank"]
     if bank is not None:
         require_writable(bank, "--bank")

@@ -10,7 +10,7 @@ from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.checkpoints.writing import Verify, convert, refuse_existing
+from mmbench.checkpoints.writing import Verify, convert, receipt_path, refuse_existing
 from mmbench.errors import UserError
 from mmbench.home import home_path
 
@@ -44,7 +44,8 @@ def convert_checkpoint(
 
     Raises:
         UserError: an unreadable or incomplete source, an unknown target, a network that the target does not
-            have, an `out` that exists, or features that differ; then nothing is written.
+            have, an `out` that exists or would replace the source, or features that differ; then nothing is
+            written.
 
     Example:
         >>> receipt = convert_checkpoint("runs/mixmask", "detectron2", "backbone.pkl")  # doctest: +SKIP
@@ -55,6 +56,7 @@ def convert_checkpoint(
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder, but not a converted model; choose another name")
+    _keep_source(str(spec), out)
     read = read_checkpoint(spec, arch, encoder, stated)
     return convert(
         read.backbone,
@@ -65,6 +67,22 @@ def convert_checkpoint(
         without_high_pass=without_high_pass,
         source_parity=prove_source(read) if verify is True else None,
     )
+
+
+def _keep_source(spec: str, out: Path) -> None:
+    """Check that writing `out` replaces nothing of the checkpoint that is read.
+
+    In a source's folder only what an earlier conversion wrote, which has its receipt, may be replaced.
+
+    Raises:
+        UserError: it is the source, holds it, or is another file of its folder.
+    """
+    source, place = home_path(spec.removeprefix("local-dir:")).resolve(), out.resolve()
+    if not source.exists() or not out.exists():
+        return
+    within = source in place.parents and not receipt_path(out).exists()
+    if within or place in (source, *source.parents) or out.samefile(source):
+        raise UserError(f"{out} is the checkpoint that is read, or a part of it; choose another name")
 
 
 def verify_checkpoint(

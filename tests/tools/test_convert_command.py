@@ -52,6 +52,32 @@ def test_existing_output_is_kept_without_force(checkpoint: Path, capsys: pytest.
     assert code == 0 and len(torch.load(out, weights_only=True)) == 120
 
 
+def test_the_source_is_never_replaced(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, source = tmp_path / "run", tmp_path / "source.pth"
+    checkpoint.rename(source)
+    link = tmp_path / "link.pth"
+    link.symlink_to(source)
+    before = sha256_of(source)
+    to = ["--to", "torchvision", "--no-verify", "--force"]
+    for out in (source, link):
+        code, _, err = run(["convert", str(source), str(out), *to], capsys)
+        assert code == 2 and "is the checkpoint that is read" in err and err.count("\n") == 1
+        assert sha256_of(source) == before
+    code, _, err = run(["convert", str(source), str(folder), "--to", "timm", "--no-verify"], capsys)
+    assert code == 0, err
+    files = {path: path.read_bytes() for path in folder.iterdir()}
+    for out, target in ((folder, "timm"), (folder / "model.safetensors", "safetensors")):
+        arguments = ["convert", f"local-dir:{folder}", str(out), "--to", target, "--no-verify", "--force"]
+        code, _, err = run(arguments, capsys)
+        assert code == 2 and "is the checkpoint that is read, or a part of it" in err
+        assert {path: path.read_bytes() for path in folder.iterdir()} == files
+    for _ in range(2):  # a new file beside the source's own, and then the same again
+        code, _, err = run(["convert", str(folder), str(folder / "new.pth"), *to], capsys)
+        assert code == 0, err
+
+
 def test_unknown_target_gets_a_near_match(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(["convert", str(checkpoint), "o.pkl", "--to", "detectron"], capsys)
     assert code == 2 and "did you mean 'detectron2'" in err and err.count("\n") == 1

@@ -305,6 +305,40 @@ def test_the_sheet_of_images_has_a_row_per_class_with_its_own_images(root, tmp_p
     assert (rows.min(axis=(1, 2, 3)) < 90).all()  # a dark name stands at every row
 
 
+@pytest.mark.parametrize("inside", ["patterns/train/CLASS/0000.png", "patterns/train/CLASS/sheet.png"])
+def test_a_sheet_never_becomes_a_part_of_its_data_set(root, tmp_path, capsys, inside):
+    out = root / inside.replace("CLASS", CLASSES[0])
+    before = {path: path.read_bytes() for path in (root / "patterns" / "train").rglob("*.png")}
+    for arguments in (("show", "patterns"), ("show", root / "patterns", "--layout", "folder")):
+        code, said, err = run(capsys, "data", *arguments, "--data-root", root, "--out", out)
+        assert code == 2 and said == "" and err.count("\n") == 1
+        assert f"--out {out} lies in the folder of the data set patterns" in err
+    code, said, err = run(capsys, "preview", "moco", "--data", "patterns", "--data-root", root, "--out", out)
+    assert code == 2 and said == "" and "lies in the folder of the data set patterns" in err
+    found = {path: path.read_bytes() for path in (root / "patterns" / "train").rglob("*.png")}
+    assert found == before
+
+
+def test_a_sheet_replaces_no_image_of_a_list(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [Path("photos") / f"{number}.png" for number in range(3)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(path)
+    Path("list.txt").write_text("".join(f"{path}\n" for path in paths))
+    Path("other.png").hardlink_to(paths[1])
+    before = paths[1].read_bytes()
+    for out in ("photos/1.png", "list.txt"):
+        code, _, err = run(capsys, "preview", "moco", "--data", "list.txt", "--out", out)
+        assert code == 2 and err.count("\n") == 1 and paths[1].read_bytes() == before
+    code, _, err = run(capsys, "preview", "moco", "--data", "list.txt", "--out", "photos/1.png")
+    assert "--out photos/1.png is one of the files that are read" in err
+    for image, out in ((paths[1], paths[1]), (paths[1].absolute(), "other.png")):
+        code, _, err = run(capsys, "preview", "moco", "--image", paths[0], "--image", image, "--out", out)
+        assert code == 2 and f"--out {out} is one of the files that are read" in err
+        assert paths[1].read_bytes() == before
+
+
 def test_the_sheet_of_scenes_shows_boxes_and_masks(root, tmp_path, capsys):
     out = tmp_path / "scenes.png"
     code, _, _ = run(capsys, "data", "show", "patterns", "--data-root", root, "--scenes", "--out", out)

@@ -73,6 +73,35 @@ def test_each_row_names_its_file_split_label_and_class(
     assert set(facts["framing"]) == set(COUNTS) and facts["model"]["preprocessing"]["image_size"]
 
 
+def test_tables_and_facts_of_others_are_never_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "train.npy"
+    for name, text in (
+        ("train.csv", "image,label\nmy own labels\n"),
+        ("train.csv", ""),
+        ("train.json", '{"mine": 1}'),
+        ("train.json", "[]"),
+        ("train.json", "\udcff"),
+    ):
+        theirs = tmp_path / name
+        theirs.write_bytes(text.encode("utf-8", "surrogateescape"))
+        before = theirs.read_bytes()
+        code, _, err = run(capsys, *call(folder, out))
+        assert code == 2 and err.count("\n") == 1 and "mmbench embed did not write it" in err
+        assert name in err and theirs.read_bytes() == before and not out.exists()
+        theirs.unlink()
+    (tmp_path / "train.csv").write_text("image,label\n")
+    assert run(capsys, *call(folder, out.with_suffix(".npz")))[0] == 0  # has nothing beside it
+    (tmp_path / "train.csv").unlink()
+    for split in ("train", "val"):  # its own are replaced
+        code, _, err = run(capsys, *call(folder, out, "--split", split))
+        assert code == 0, err
+        assert len(np.load(out)) == 2 * COUNTS[split]
+        assert list(json.loads(out.with_suffix(".json").read_text())["images"]) == [split]
+        assert len(out.with_suffix(".csv").read_text().splitlines()) == 1 + 2 * COUNTS[split]
+
+
 def test_the_features_are_those_of_the_network_on_the_central_crops(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
