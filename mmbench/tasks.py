@@ -185,6 +185,29 @@ def preparation_of(name: str) -> Prepare | None:
     return _preparations.get(TASKS.get(name).name)
 
 
+Check = Callable[[Any, Any, Any], None]
+_checks: dict[str, Check] = {}
+
+
+def checks(name: str) -> Callable[[Check], Check]:
+    """Register the decorated function `(Dataset, settings, labels file) -> None` as the check of a task.
+
+    It raises UserError where the data set's labels are not what the settings need. It is called before
+    anything of any task is computed, and reads no images. Tasks need none.
+    """
+
+    def decorate(check: Check) -> Check:
+        _checks[name] = check
+        return check
+
+    return decorate
+
+
+def check_of(name: str) -> Check | None:
+    """Return the check of a task; None if it has none of its own."""
+    return _checks.get(TASKS.get(name).name)
+
+
 _protocol_folders: list[Traversable] = []
 
 

@@ -112,7 +112,8 @@ def transfer(
 ) -> None:
     """Measure how a checkpoint transfers to one or several tasks.
 
-    Writes one result record per task and seed below --out; a record that is there already is reused.
+    Writes one result record per task and seed below --out; a record that is there already is reused. What
+    fails ends the command, and the records before it stay.
     """
     quiet = launched_rank() > 0  # of several processes the first one prints
     output = Console(soft_wrap=True, highlight=False, quiet=quiet)
@@ -150,13 +151,17 @@ def transfer(
     if dry_run:
         _print_plans(output, request, say)
         return
-    with progress_report(console, ",".join(dict.fromkeys(task.entry.name for task in resolved))) as report:
-        outcomes = measure(request, report=report, say=say)
-    for task in resolved:
-        of_task = [outcome for outcome in outcomes if outcome.task is task]
-        _print_records(output, of_task, said)
-        for outcome in () if quiet else of_task:
-            _write_repeat(ctx, task, outcome)
+    names = ",".join(dict.fromkeys(task.entry.name for task in resolved))
+    outcomes: list[Outcome] = []
+    try:
+        with progress_report(console, names) as report:
+            measure(request, report=report, say=say, finished=outcomes.append)
+    finally:  # what was measured before an error is said too
+        for task in resolved:
+            if of_task := [outcome for outcome in outcomes if outcome.task is task]:
+                _print_records(output, of_task, said)
+                for outcome in () if quiet else of_task:
+                    _write_repeat(ctx, task, outcome)
     if not quiet:
         next_step("leaderboard", "show", request.out)
 

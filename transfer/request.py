@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from mmbench.errors import UserError
 from mmbench.launched import launched_processes
 from mmbench.leftovers import scratch_folder
 from mmbench.results import Result, ResultStore
-from mmbench.tasks import Option
+from mmbench.tasks import Option, check_of
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder
@@ -123,6 +124,7 @@ def measure(
     *,
     report: Report = silent,
     say: Callable[[str], None] = lambda line: None,
+    finished: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Measure every task for every seed, seed by seed; records that are there already are reused.
 
@@ -131,19 +133,24 @@ def measure(
     Args:
         report: called with (done, total, message) to show progress.
         say: called with each line about the data that a person should know, before anything is computed.
+        finished: called with each record when it is there.
 
     Raises:
-        UserError: anything that the user can fix; nothing half-written is left in `out`.
+        UserError: anything that the user can fix; of several runs the message names the one that failed.
+            Nothing half-written is left in `out`, and the records of the runs before it stay.
     """
     store = ResultStore(request.out)
     outcomes = []
+    several = sum(len(request.seeds_of(task)) for task in request.tasks) > 1
     for run in requested_runs(request, say):
         path = run.path(store)
         reused = on_main(path.exists)
         with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
             work = (request.work or temporary) / path.stem
-            result = execute(run, store, work, report)
+            with _naming(f"{run.protocol_id}, seed {run.seed}" if several else ""):
+                result = execute(run, store, work, report)
         outcomes.append(Outcome(run.task, result, path, reused))
+        finished(outcomes[-1])
         if request.plot and "plot" in run.task.entry.uses:
             draw_features(run, store)
     return outcomes
@@ -168,12 +175,37 @@ def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iter
     for task in request.tasks:
         if not task.entry.dense:
             require_labels(dataset, task.entry.name)
+    _check_labels(request, dataset)
     dense = all(task.entry.dense for task in request.tasks)
     remarks = () if dense else (*dataset.remarks, *quick_check(dataset))
     changed = [line for task in request.tasks if task.entry.dense for line in task.settings.remarks()]
     for line in dict.fromkeys((*remarks, *_box_remarks(request, dataset), *changed)):
         say(line)
     yield from _runs(request, dataset, compute, remarks)
+
+
+def _check_labels(request: TransferRequest, dataset: Dataset) -> None:
+    """Refuse what the labels of the data show that a task cannot do, before any task computes something.
+
+    Raises:
+        UserError: it is named with its protocol, where there are several.
+    """
+    for task in request.tasks:
+        check = check_of(task.entry.name)
+        if check is not None:
+            with _naming(task.protocol.id if len(request.tasks) > 1 else ""):
+                check(dataset, task.settings, request.labels_file)
+
+
+@contextlib.contextmanager
+def _naming(run: str) -> Iterator[None]:
+    """Put the name of a run before the message of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        if run:
+            error.args = (f"{run}: {error}",)
+        raise
 
 
 def _opened(request: TransferRequest) -> Dataset:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 
 
 def class_balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
@@ -25,20 +26,44 @@ def class_balanced_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
     Raises:
         UserError: a fraction out of range, or one that leaves a class without a single image.
     """
-    if not 0 < fraction <= 1:
-        raise UserError(f"a label fraction must lie in (0, 1], not {fraction}")
+    require_share(labels, fraction)
     rng = np.random.default_rng(seed)
     chosen = []
     for label in torch.unique(labels).tolist():
         members = np.flatnonzero(labels.numpy() == label)
-        count = round(fraction * len(members))
-        if count == 0:
-            raise UserError(
-                f"{100 * fraction:g}% of class {label} is less than one image (it has {len(members)}); "
-                "use a larger fraction"
-            )
-        chosen.append(rng.permutation(members)[:count])
+        chosen.append(rng.permutation(members)[: round(fraction * len(members))])
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def require_share(labels: Tensor, fraction: float, classes: Sequence[str] = ()) -> None:
+    """Check that a share of the labels leaves every class an image.
+
+    Args:
+        labels: int64, (N,).
+        fraction: share in (0, 1].
+        classes: names for the message.
+
+    Raises:
+        UserError: it does not, or is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise UserError(f"a label fraction must lie in (0, 1], not {fraction}")
+    for label, count in _counts(labels):
+        if round(fraction * count) == 0:
+            raise UserError(
+                f"{100 * fraction:g}% of class {_named(label, classes)} is less than one image (it has "
+                f"{count}); use a larger fraction"
+            )
+
+
+def _counts(labels: Tensor) -> list[tuple[int, int]]:
+    """Return (label, number of images) of every class that has images."""
+    return [(label, count) for label, count in enumerate(labels.bincount().tolist()) if count]
+
+
+def _named(label: int, classes: Sequence[str]) -> str:
+    """Return what a message calls a class."""
+    return f"'{printable(classes[label])}'" if classes else str(label)
 
 
 def split_by_class(labels: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
@@ -84,14 +109,29 @@ def shots_per_class(labels: Tensor, shots: int, seed: int) -> Tensor:
     Raises:
         UserError: a class has fewer images.
     """
+    require_shots(labels, shots)
     rng = np.random.default_rng(seed)
     chosen = []
     for label in torch.unique(labels).tolist():
         members = np.flatnonzero(labels.numpy() == label)
-        if len(members) < shots:
-            raise UserError(
-                f"{shots} labelled images per class asked for, but class {label} has {len(members)}; "
-                "remove this number with --set shots=[...]"
-            )
         chosen.append(rng.permutation(members)[:shots])
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def require_shots(labels: Tensor, shots: int, classes: Sequence[str] = ()) -> None:
+    """Check that every class has at least `shots` images.
+
+    Args:
+        labels: int64, (N,).
+        shots: images per class.
+        classes: names for the message.
+
+    Raises:
+        UserError: a class has fewer.
+    """
+    for label, count in _counts(labels):
+        if count < shots:
+            raise UserError(
+                f"{shots} labelled images per class asked for, but class {_named(label, classes)} has "
+                f"{count}; remove this number with --set shots=[...]"
+            )

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.data.subsets import class_balanced_subset, split_by_class
+from mmbench.data.subsets import class_balanced_subset, require_share, require_shots, split_by_class
 from mmbench.errors import UserError
 
 BALANCED = torch.arange(10).repeat_interleave(400)
@@ -50,6 +50,18 @@ def test_shares_outside_zero_to_one_are_refused(fraction):
 def test_a_class_left_without_an_image_is_refused():
     with pytest.raises(UserError, match=r"0\.1% of class 0 .*larger fraction"):
         class_balanced_subset(BALANCED, 0.001, seed=0)
+
+
+def test_messages_name_the_class():
+    labels, names = torch.tensor([2] * 9 + [0] * 3), ("cats", "none", "dogs\n")
+    require_share(labels, 0.2, names)
+    require_shots(labels, 3, names)
+    with pytest.raises(UserError, match=r"10% of class 'cats' is less than one image \(it has 3\)"):
+        require_share(labels, 0.1, names)
+    with pytest.raises(UserError, match="5 labelled images per class asked for, but class 'cats' has 3"):
+        require_shots(labels, 5, names)
+    with pytest.raises(UserError, match=r"1% of class 'dogs\\n'"):
+        require_share(labels[:9], 0.01, names)
 
 
 @settings(deadline=None, max_examples=60)

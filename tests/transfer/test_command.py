@@ -148,6 +148,34 @@ def test_the_list_names_every_protocol_of_a_task(capsys: pytest.CaptureFixture[s
 KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
 
 
+def test_what_labels_rule_out_is_refused_before_any_task(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "knn,semisup,linear", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    answer = run(capsys, *arguments, "--data", str(folder), "--out", str(tmp_path / "out"))
+    assert answer.code == 2 and answer.out == ""
+    assert answer.err.splitlines()[-1] == (
+        "mmbench: error: semisup/patterns-1pct@2: 1% of class 'horizontal' is less than one image (it has "
+        "24); use a larger fraction"
+    )
+    assert not list((tmp_path / "out").rglob("*.json"))
+
+
+def test_the_records_before_a_failure_are_said_and_the_failure_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "lowshot,knn,logreg", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    for setting in ("lowshot.draws=1", "lowshot.shots=[1]", "knn.neighbours=999"):
+        arguments += ["--set", setting]
+    answer = run(capsys, *arguments, "--data", str(folder), "--out", "out", "--seeds", "3,4")
+    (record,) = Path("out").rglob("*seed3.json")
+    assert answer.code == 2 and read_result(record).task == "lowshot"
+    assert f"{record} (written)" in answer.out and record.with_suffix(".config.yaml").is_file()
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("mmbench: error: knn/patterns@2, seed 3: ") and "the bank holds 48 images" in last
+    assert len(list(Path("out").rglob("*.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -165,7 +193,7 @@ KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
         ([*KNN, "FOLDER", "--device", "gpu"], "device 'gpu' cannot be used"),
         ([*KNN, "FOLDER", "--seed", "-1"], "--seed"),
         (KNN[:4], "Missing option '--data'"),
-        (["--task", "semisup", *KNN[2:], "FOLDER"], "raw pixels have none"),
+        (["--task", "semisup", *KNN[2:], "FOLDER", "--set", "fraction=0.5"], "raw pixels have none"),
         ([*KNN, "FOLDER", "--precision", "float16"], "--precision float16 needs a GPU"),
         ([*KNN, "FOLDER", "--precision", "double"], "'double' is not one of"),
         ([*KNN, "FOLDER", "--labels-file", "nowhere.txt"], "knn cannot use --labels-file; omit it"),
@@ -174,7 +202,7 @@ KNN = ["--task", "knn", "--checkpoint", "pixels", "--data"]
         ([*KNN, "FOLDER", "--protocol", "linear/voc07-svm@1"], "is for task 'linear', not for 'knn'"),
         (
             ["--task", "lowshot", *KNN[2:], "FOLDER", "--set", "shots=[30]"],
-            "30 labelled images per class asked for, but class 0 has 24",
+            "30 labelled images per class asked for, but class 'horizontal' has 24",
         ),
         (["--task", "detection", *KNN[2:], "FOLDER", "--plot"], "detection cannot use --plot; omit it"),
         (["--task", "detection", *KNN[2:], "FOLDER"], "has no boxes"),

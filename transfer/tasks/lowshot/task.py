@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmbench.tasks import ON_FEATURES, BoardColumn, task
+from mmbench.tasks import ON_FEATURES, BoardColumn, checks, task
 from mmbench.transfer.tasks.lowshot.settings import LowshotSettings
 
 if TYPE_CHECKING:
+    from mmbench.data import Dataset
     from mmbench.transfer.job import Measurement, TransferJob
 
 
@@ -25,3 +27,16 @@ def lowshot(job: TransferJob, settings: LowshotSettings) -> Measurement:
     from mmbench.transfer.tasks.lowshot.measure import measure
 
     return measure(job, settings)
+
+
+@checks("lowshot")
+def check(dataset: Dataset, settings: LowshotSettings, labels_file: Path | None) -> None:
+    """Check that every class has as many images as are drawn of it.
+
+    Raises:
+        UserError: one has fewer.
+    """
+    from mmbench.data.subsets import require_shots
+
+    if not dataset.multilabel:
+        require_shots(dataset.labels("train"), max(settings.shots), dataset.classes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbench.tasks import ON_FEATURES, BoardColumn, task
+from mmbench.tasks import ON_FEATURES, BoardColumn, checks, task
 from mmbench.transfer.tasks.semisup.settings import SemisupSettings
 
 if TYPE_CHECKING:
+    from mmbench.data import Dataset
     from mmbench.transfer.job import Measurement, TransferJob
 
 
@@ -33,3 +35,16 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
     from mmbench.transfer.tasks.semisup.measure import measure
 
     return measure(job, settings)
+
+
+@checks("semisup")
+def check(dataset: Dataset, settings: SemisupSettings, labels_file: Path | None) -> None:
+    """Check that a draw leaves every class an image.
+
+    Raises:
+        UserError: it does not.
+    """
+    from mmbench.data.subsets import require_share
+
+    if labels_file is None and not dataset.multilabel:
+        require_share(dataset.labels("train"), settings.fraction, dataset.classes)
