@@ -57,10 +57,11 @@ def opened(known: Manifest, root: Path, folder: str, read: Callable[[], Any]) ->
         return read()
     except _read_errors() as error:  # asked for only where something was raised
         message = " ".join(str(error).split("You can use download")[0].split())[:160]
-        reason = damaged_file(known, root) or f"{type(error).__name__}: {message}"
+        damaged = damaged_file(known, root)
+        when = "" if damaged else "put that right; or, where files are missing or cut off, "
         raise UserError(
-            f"{known.name} in {root} cannot be read ({reason}); remove {root / folder}, then "
-            f"{how_to_get(known, root)}"
+            f"{known.name} in {root} cannot be read ({damaged or f'{type(error).__name__}: {message}'}); "
+            f"{when}remove {root / folder}, then {how_to_get(known, root)}"
         ) from None
 
 

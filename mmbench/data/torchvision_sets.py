@@ -1,14 +1,19 @@
-"""Data sets that torchvision reads without further help, one entry each; manifests define their splits."""
+"""Data sets in the folders that torchvision makes, one entry each; manifests define their splits."""
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmbench.data.folder import class_folders, files_directly_in
 from mmbench.data.manifest import require_manifest
 from mmbench.data.torchvision_files import Reader, how_to_get
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed
 
 DTD_PARTITION = 1  # of ten; the one that Kornblith et al. 2019 and most papers after them report on
 CARS = "stanford_cars"
@@ -20,6 +25,7 @@ CARS_FILES = {
 CALTECH = "caltech101"
 CALTECH_IMAGES = "101_ObjectCategories"
 CALTECH_BACKGROUND = "BACKGROUND_Google"
+CALTECH_NAME = re.compile(r"image_\d{4}\.jpg")
 
 
 def _torchvision() -> Any:
@@ -41,21 +47,36 @@ def download_aircraft(root: Path) -> None:
     _torchvision().FGVCAircraft(str(root), split="train", download=True)
 
 
-def _read_caltech(root: Path, part: str) -> Any:
-    background = root / CALTECH / CALTECH_IMAGES / CALTECH_BACKGROUND
-    if not background.is_dir():  # torchvision would say "x not in list"
-        raise UserError(
-            f"{background} is missing; torchvision expects the folder, although its images are not used: "
-            "unpack 101_ObjectCategories.tar.gz again"
-        )
-    return _torchvision().Caltech101(str(root))
+@dataclass(frozen=True)
+class CaltechFolder:
+    """The folder of Caltech-101, without hidden files and those that systems put into it.
 
+    torchvision would take a .DS_Store or Thumbs.db for a class or an image.
+    """
 
-def _caltech_images(source: Any) -> Iterator[tuple[Path, int]]:
-    """Yield the paths as torchvision composes them: image_0001.jpg to as many as the folder holds."""
-    folder = Path(source.root) / CALTECH_IMAGES
-    for number, label in zip(source.index, source.y, strict=True):
-        yield folder / source.categories[label] / f"image_{number:04d}.jpg", label
+    home: Path
+
+    @functools.cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the class folders, sorted by code point; the background is not among them."""
+        return tuple(name for name in class_folders(self.home) if name != CALTECH_BACKGROUND)
+
+    def images(self) -> Iterator[tuple[Path, int]]:
+        """Yield (path, label) by torchvision's rule: image_0001.jpg to as many as a class folder holds.
+
+        Raises:
+            UserError: a JPEG has another name than those.
+        """
+        for label, name in enumerate(self.classes):
+            folder = self.home / name
+            found = files_directly_in(folder)
+            if other := [image for image in found if not CALTECH_NAME.fullmatch(image)]:
+                raise UserError(
+                    f"{counted(len(other), 'image')} in {folder} not named as the authors name theirs, "
+                    f"image_0001.jpg ({listed(other)}); move what is not theirs elsewhere"
+                )
+            for number in range(1, len(found) + 1):
+                yield folder / f"image_{number:04d}.jpg", label
 
 
 READERS = (
@@ -97,9 +118,8 @@ READERS = (
     Reader(
         "caltech101",
         CALTECH,
-        _read_caltech,
-        _caltech_images,
-        lambda source: source.categories,
+        lambda root, part: CaltechFolder(root / CALTECH / CALTECH_IMAGES),
+        lambda source: source.images(),
     ),
 )
 

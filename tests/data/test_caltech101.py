@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets.caltech as reader
+from torchvision.datasets import Caltech101
 
 from mmbench.data import download_dataset, load_dataset
 from mmbench.errors import UserError
@@ -56,17 +57,40 @@ def test_a_class_that_is_too_small(tmp_path: Path, images: Path, image) -> None:
         load_dataset("caltech101", tmp_path).labels("train")
 
 
-def test_the_background_folder_is_needed_and_not_read(tmp_path: Path, images: Path) -> None:
-    shutil.rmtree(images / "BACKGROUND_Google")
-    with pytest.raises(UserError, match="BACKGROUND_Google is missing"):
-        load_dataset("caltech101", tmp_path)
-    (images / "BACKGROUND_Google").mkdir()
-    load_dataset.cache_clear()
+def test_the_background_folder_is_not_read(tmp_path: Path, images: Path) -> None:
+    (images / "BACKGROUND_Google" / "tmp").write_text("as the authors' archive has it")
     assert "BACKGROUND_Google" not in load_dataset("caltech101", tmp_path).classes
+    shutil.rmtree(images / "BACKGROUND_Google")
+    load_dataset.cache_clear()
+    assert load_dataset("caltech101", tmp_path).labels("test").tolist() == [0] * 10 + [1] + [2] * 3
     (images / "tmp").mkdir()
     load_dataset.cache_clear()
     with pytest.raises(UserError, match=r"caltech101 in .* has 4 classes where its manifest says 3"):
         load_dataset("caltech101", tmp_path)
+
+
+def test_files_that_systems_put_there_are_left_out(tmp_path: Path, images: Path) -> None:
+    assert load_dataset("caltech101", tmp_path).classes == tuple(
+        Caltech101(str(tmp_path / "caltech101")).categories
+    )
+    untouched = load_dataset("caltech101", tmp_path).fingerprint
+    load_dataset.cache_clear()
+    for name in (".DS_Store", "._zebra", "zebra/.DS_Store", "zebra/Thumbs.db", "zebra/._image_0001.jpg"):
+        (images / name).write_bytes(b"made by a system")
+    (images / "__MACOSX").mkdir()
+    (images / "Faces" / "@eaDir").mkdir()
+    (images / "README.txt").write_text("no class")
+    (images / "Faces" / "notes.txt").write_text("no image")
+    assert load_dataset("caltech101", tmp_path).fingerprint == untouched
+
+
+def test_images_of_other_names_are_listed(tmp_path: Path, images: Path, image) -> None:
+    image(images / "zebra" / "image_0033 copy.jpg")
+    with pytest.raises(
+        UserError,
+        match=r"1 image in .*zebra not named as .* \(image_0033 copy\.jpg\); move what is not theirs",
+    ):
+        load_dataset("caltech101", tmp_path).labels("test")
 
 
 def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:

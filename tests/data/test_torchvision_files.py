@@ -101,6 +101,16 @@ def test_a_small_set_is_refused_by_the_committed_manifest(
         load_dataset("dtd", tmp_path)
 
 
+def test_what_is_wrong_is_said_before_anything_is_to_be_removed(tmp_path: Path, textures: Path) -> None:
+    (textures.parent / "labels" / "train1.txt").write_text("dotted train_0.jpg\n")
+    with pytest.raises(
+        UserError,
+        match=r"cannot be read \(.*\); put that right; or, where files are missing or cut off, "
+        r"remove .*dtd/dtd?, then put",
+    ):
+        load_dataset("dtd", tmp_path)
+
+
 def test_missing_images_are_counted(tmp_path: Path, textures: Path) -> None:
     (textures / "dotted" / "train_2.jpg").unlink()
     (textures / "lined" / "train_0.jpg").unlink()
