@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -11,6 +12,9 @@ from mmbench.errors import unknown_name
 from mmbench.plugins import load_plugins
 
 Entry = TypeVar("Entry")
+
+# One for all registries, as the modules and plugins of one enter themselves in others.
+_filling = threading.RLock()
 
 
 class Registry(Generic[Entry]):
@@ -26,6 +30,7 @@ class Registry(Generic[Entry]):
         self.packages = packages
         self._entries: dict[str, Entry] = {}
         self._discovered = False
+        self._filled = False
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
         """Return a decorator that files its argument under `name`.
@@ -60,14 +65,19 @@ class Registry(Generic[Entry]):
         return sorted(self._entries)
 
     def _discover(self) -> None:
-        if self._discovered:
+        """Fill the registry once; other threads wait until it is full."""
+        if self._filled:
             return
-        self._discovered = True  # before the imports, which may look names up themselves
-        try:
-            self._import_all()
-        except BaseException:
-            self._discovered = False
-            raise
+        with _filling:
+            if self._discovered:
+                return
+            self._discovered = True  # before the imports, which may look names up themselves
+            try:
+                self._import_all()
+            except BaseException:
+                self._discovered = False
+                raise
+            self._filled = True
 
     def _import_all(self) -> None:
         for name in self.packages:

@@ -10,6 +10,7 @@ from typing import Any
 from mmbench.data import Dataset
 from mmbench.home import home_path
 from mmbench.one_call import one_call
+from mmbench.own_state import own_state
 from mmbench.pretrain.config import Given, Overrides
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest
@@ -20,6 +21,7 @@ from mmbench.runs import RunFolder
 logger = logging.getLogger("mmbench.pretrain")
 
 
+@own_state()
 @one_call()
 def run_pretraining(
     method: str | None = None,
@@ -44,6 +46,8 @@ def run_pretraining(
     """Pretrain a backbone without labels; the same as `mmbench pretrain`.
 
     Called again with the same settings, it goes on with an interrupted run and returns a finished one.
+    Neither the caller's state of torch nor its seeds change the weights, and both are left as they were. In
+    one process one call at a time computes; calls in other threads wait.
 
         folder = mmbench.run_pretraining("mixmask", "patterns", out="runs/mixmask", epochs=8)
         folder.weights  # model.safetensors, which timm reads

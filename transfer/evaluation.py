@@ -14,6 +14,7 @@ from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.home import at_home, home_path
 from mmbench.one_call import one_call
+from mmbench.own_state import own_state
 from mmbench.results import Result
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
@@ -25,6 +26,7 @@ from mmbench.transfer.request import Model, TransferRequest, check_options, meas
 from mmbench.transfer.resolution import resolve_task
 
 
+@own_state()
 @one_call()
 def evaluate(
     model: Model,
@@ -56,6 +58,8 @@ def evaluate(
 
     Records are written to `out`, as `mmbench transfer` writes them; one that is there already is returned
     as it is. Data given by name or path are looked at anew by each call, a `Dataset` is used as it is.
+    Neither the caller's state of torch nor its seeds change the numbers, and both are left as they were. In
+    one process one call at a time computes; calls in other threads wait.
 
     Args:
         model: run folder, checkpoint file, name of weights ("timm:resnet50.a1_in1k") or control ("random",

@@ -13,8 +13,10 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import Verify, convert, receipt_path, refuse_existing
 from mmbench.errors import UserError
 from mmbench.home import home_path
+from mmbench.own_state import own_state
 
 
+@own_state()
 def convert_checkpoint(
     spec: str | Path,
     target: str,
@@ -85,6 +87,7 @@ def _keep_source(spec: str, out: Path) -> None:
         raise UserError(f"{out} is the checkpoint that is read, or a part of it; choose another name")
 
 
+@own_state()
 def verify_checkpoint(
     spec: str | Path,
     target: str,

@@ -32,6 +32,7 @@ from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_
 from mmbench.checkpoints.weight_sets import WHOLE_FILE, WeightSet
 from mmbench.errors import UserError
 from mmbench.files import safe_name, sha256_of
+from mmbench.own_state import own_state
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class ReadCheckpoint:
     named: NamedWeights | None = None
 
 
+@own_state()
 def load_backbone(
     spec: str | Path,
     *,
