@@ -17,6 +17,7 @@ from mmbench.data.decoding import STORED_OVER_FED, decode
 from mmbench.data.label_maps.reading import label_map_data
 from mmbench.data.label_maps.scenes import scene_parts
 from mmbench.data.label_maps.types import Stated
+from mmbench.data.split_checks import check_classes, check_range, check_split
 from mmbench.data.types import SPLITS, ImageFiles, ImageSplit, Metric, Scenes, Split
 from mmbench.errors import UserError
 from mmbench.registry import Registry
@@ -210,27 +211,17 @@ class Dataset:
         return self._cache[name]
 
     def _checked(self, name: str, part: Part) -> Part:
-        """Return `part` if its labels are valid and it has the expected size.
+        """Return `part` if it is what a split must be and has the expected size.
 
         Raises:
-            UserError: another number of images or classes than the manifest's; a label out of range;
-                labels of another shape than the data set's.
+            UserError: see `split_checks`; another number of images or classes than the manifest's.
         """
-        labels, count = part.labels, len(self.classes)
-        check_count(self.name, self.root, "classes", count, self.expected.get("classes"))
+        where = f"the {name} split of '{self.name}'"
+        check_classes(self.classes, self.name)
+        check_split(part, where)
+        check_count(self.name, self.root, "classes", len(self.classes), self.expected.get("classes"))
         check_count(self.name, self.root, f"{name} images", len(part), self.expected.get(name))
-        low, high = (-1, 1) if self.multilabel else (0, count - 1)
-        if labels.shape != ((len(part), count) if self.multilabel else (len(part),)):
-            raise UserError(
-                f"labels of shape {tuple(labels.shape)} in the {name} split of '{self.name}' do not fit "
-                f"{len(part)} images and {count} classes; fix the files in {self.root}"
-            )
-        if len(labels) and (int(labels.min()) < low or int(labels.max()) > high):
-            bad = int(labels.max()) if int(labels.max()) > high else int(labels.min())
-            raise UserError(
-                f"label {bad} in the {name} split of '{self.name}' is not one of its {count} classes; "
-                f"fix the files in {self.root}"
-            )
+        check_range(part, len(self.classes), self.multilabel, where, self.root)
         return part
 
 
