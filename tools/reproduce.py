@@ -25,6 +25,7 @@ from mmbench.transfer.arms import CONTROLS
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
+    from mmbench.data import Dataset
     from mmbench.tools.reproduction import MetricPair
     from mmbench.transfer.resolution import ResolvedTask
     from mmbench.transfer.run import TransferRun
@@ -87,7 +88,7 @@ def reproduce(
     with _store(out) as store, progress_report(console, recorded.task) as report:
         again, path = _measure(run, store, report)
     kept = None if out is None else path
-    code = _print(recorded, again, kept, as_json)
+    code = _print(recorded, again, dataset, kept, as_json)
     if kept is not None:
         next_step("results", "show", kept)
     return code
@@ -179,11 +180,11 @@ def _measure(run: TransferRun, store: ResultStore, report: Report) -> tuple[Resu
         return execute(run, store, work / path.stem, report), path
 
 
-def _print(recorded: Result, again: Result, kept: Path | None, as_json: bool) -> int:
+def _print(recorded: Result, again: Result, dataset: Dataset, kept: Path | None, as_json: bool) -> int:
     """Print the comparison; return the exit code."""
     from mmbench.tools.reproduction import changed_environment, changed_facts, metric_pairs, overall
 
-    pairs = metric_pairs(recorded, again)
+    pairs = metric_pairs(recorded, again, dataset)
     verdict = overall(pairs)
     facts = changed_facts(recorded, again)
     environment = changed_environment(recorded.provenance, again.provenance)

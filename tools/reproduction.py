@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
@@ -14,6 +14,7 @@ from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.data import Dataset
+from mmbench.data.types import Split
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
@@ -28,16 +29,22 @@ Verdict = Literal["equal", "within float noise", "differs"]
 # What a record's config holds beside the settings of its task; see `TransferRun.config`.
 BESIDE = ("precision", "feature_dtype", "labels_file", "labels_file_sha256", "protocol_file_sha256")
 NOISE_SHARE = 1e-3  # of the evaluated images, and of a value that is not a percentage
+PER_CLASS = "mean_per_class"  # how the metrics begin that are means over classes of their accuracies
 ENCODERS: tuple[Encoder, ...] = ("default", "online", "momentum")  # those that a file may hold
 
 
 @dataclass(frozen=True)
 class MetricPair:
-    """A metric as it was recorded and as it was measured again; None where there is none."""
+    """A metric as it was recorded and as it was measured again; None where there is none.
+
+    Attributes:
+        one_image: percent by which one image can change it; None where every image counts the same.
+    """
 
     name: str
     recorded: Metric | None
     again: Metric | None
+    one_image: float | None = None
 
     @property
     def difference(self) -> float | None:
@@ -51,7 +58,8 @@ class MetricPair:
         """Whether both are equal, to the last bit or to what rounding may change.
 
         Rounding differs between processors, libraries and numbers of threads, and tips images whose best
-        two classes are as good as tied: one image, or one in a thousand, counts as noise.
+        two classes are as good as tied: one image, or one in a thousand, counts as noise. In a mean over
+        classes one image of a small class counts for more.
         """
         if self.recorded is None or self.again is None or self.recorded.unit != self.again.unit:
             return "differs"
@@ -59,14 +67,39 @@ class MetricPair:
             return "equal"
         noise = abs(self.recorded.value) * NOISE_SHARE
         if self.recorded.unit == "percent":
-            noise = 100 * max(NOISE_SHARE, 1 / self.recorded.n)
+            one_image = 100 / self.recorded.n if self.one_image is None else self.one_image
+            noise = max(100 * NOISE_SHARE, one_image)
         return "within float noise" if abs(self.difference or 0.0) <= noise * (1 + 1e-9) else "differs"
 
 
-def metric_pairs(recorded: Result, again: Result) -> list[MetricPair]:
-    """Return every metric of either record, the primary one first."""
+def metric_pairs(recorded: Result, again: Result, dataset: Dataset) -> list[MetricPair]:
+    """Return every metric of either record, the primary one first.
+
+    Args:
+        dataset: what both were measured on.
+    """
     names = dict.fromkeys([recorded.primary_metric, *recorded.metrics, *again.metrics])
-    return [MetricPair(name, recorded.metrics.get(name), again.metrics.get(name)) for name in names]
+    in_class = image_in_its_class(dataset, recorded.dataset.evaluated_split)
+    return [
+        MetricPair(
+            name,
+            recorded.metrics.get(name),
+            again.metrics.get(name),
+            in_class if name.startswith(PER_CLASS) else None,
+        )
+        for name in names
+    ]
+
+
+def image_in_its_class(dataset: Dataset, split: str) -> float | None:
+    """Return the most percent by which one image can change the mean of the classes' accuracies.
+
+    It is one of the smallest class. None where images have no class, or several.
+    """
+    if split not in dataset.splits or dataset.multilabel:
+        return None
+    counts: list[int] = [count for count in dataset.labels(cast(Split, split)).bincount().tolist() if count]
+    return 100 / (len(counts) * min(counts))
 
 
 def overall(pairs: list[MetricPair]) -> Verdict:

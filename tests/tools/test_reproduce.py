@@ -16,9 +16,10 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.card_file import write_card
 from mmbench.cli.commands import main
+from mmbench.data import Dataset, ImageSplit
 from mmbench.files import sha256_of
 from mmbench.results import Metric, Result, ResultStore, read_result
-from mmbench.tools.reproduction import MetricPair, changed_environment
+from mmbench.tools.reproduction import MetricPair, changed_environment, image_in_its_class
 from mmbench.transfer.evaluation import evaluate
 
 
@@ -159,6 +160,32 @@ def metric(value: float, n: int = 10_000, unit: Any = "percent") -> Metric:
 )
 def test_verdicts(recorded: Metric | None, again: Metric | None, verdict: str) -> None:
     assert MetricPair("m", recorded, again).verdict == verdict
+
+
+@pytest.mark.parametrize(("images", "code"), [(1, 0), (0.5, 0), (1.1, 1), (2, 1)])
+def test_one_image_of_a_small_class_is_noise_in_the_mean_over_classes(
+    place: Path, capsys: pytest.CaptureFixture[str], images: float, code: int
+) -> None:
+    for index in range(2, 6):
+        (place / "images" / "test" / "rows" / f"{index}.png").unlink()  # two are left, of 2 + 6 + 6
+    path = record_of(place, overrides={"neighbours": 3})
+    metrics = dict(read_result(path).metrics)
+    old = metrics["mean_per_class"]
+    value = old.value - images * 100 / 3 / 2
+    metrics["mean_per_class"] = Metric(value=value, higher_is_better=True, n=old.n)
+    changed(path, metrics=metrics)
+    found, out, err = run(["reproduce", path, "--data", "images", "--json"], capsys)
+    verdicts = {name: pair["verdict"] for name, pair in json.loads(out)["metrics"].items()}
+    assert found == code, err
+    assert verdicts == {"top1": "equal", "mean_per_class": "differs" if code else "within float noise"}
+
+
+def test_the_smallest_class_that_has_images_decides() -> None:
+    labels = torch.tensor([0] * 8 + [1] * 4 + [3] * 5)
+    part = ImageSplit(torch.zeros(17, 3, 8, 8, dtype=torch.uint8), labels)
+    dataset = Dataset("x", Path(), tuple("abcd"), {"test": lambda: part})
+    assert image_in_its_class(dataset, "test") == pytest.approx(100 / 3 / 4)
+    assert image_in_its_class(dataset, "val") is None
 
 
 def test_environments(place: Path) -> None:
