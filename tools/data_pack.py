@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from mmbench.cli import options, paths
 from mmbench.cli.next_step import next_step
+from mmbench.cli.values import WholeNumber
 from mmbench.errors import UserError
 from mmbench.file_names import counted, printable
 from mmbench.processes import cores
@@ -41,7 +42,7 @@ MOST_NAMED = 5  # images whose fault is printed
     show_default=True,
     help="Format of the images; PNG loses nothing.",
 )
-@click.option("--quality", type=options.WholeNumber(1, 100), help="Quality of JPEG or WebP. Default: 95.")
+@click.option("--quality", type=WholeNumber(1, 100), help="Quality of JPEG or WebP. Default: 95.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read.")
 @click.option("--force", is_flag=True, help="Replace a packed copy that is there.")
 @options.workers(help="Processes that encode images. Default: one per core.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mmbench.cli import options
-from mmbench.cli.options import Option, WholeNumber
+from mmbench.cli.options import Option
+from mmbench.cli.values import WholeNumber
 from mmbench.errors import UserError, typed, unknown_name
 from mmbench.settings_types import MOST_WORKERS
 from mmbench.tasks import TASKS

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mmbench.cli import options
-from mmbench.cli.options import WholeNumber
+from mmbench.cli.values import WholeNumber
 from mmbench.settings_types import MOST_WORKERS
 from mmbench.tools.suite.suite import Suite
 
