@@ -59,6 +59,7 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
         if split in dataset.splits:
             facts.append(_split_facts(dataset, split, parts[split], problems))
             if split in dataset.files:
+                facts += [line for line in dataset.files[split]().remarks if line not in facts]
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
     problems += shared_images({split: part for split, part in parts.items() if part is not None})
     for data in (dataset.annotated, dataset.label_maps):

@@ -9,7 +9,7 @@ from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_folders, class_names, files_directly_in, image_files
 from mmbench.data.manifest import class_remarks
 from mmbench.data.official import NOT_COMPARABLE
-from mmbench.data.text_lists import text_of
+from mmbench.data.text_lists import numbered_lines
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
@@ -113,7 +113,7 @@ def load_imagenet_100(root: Path) -> Dataset:
             f"{listing} is missing; write the folder names of the 100 classes there (n01440764, ...), one "
             "per line; published lists differ, so take that of the work to compare with"
         )
-    lines = [line.split()[0] for line in text_of(listing).splitlines() if line.strip()]
+    lines = [line.split()[0] for _, line in numbered_lines(listing)]
     classes = tuple(sorted(set(lines)))
     if len(classes) != len(lines) or not classes:
         raise UserError(

@@ -38,10 +38,11 @@ def quick_check(dataset: Dataset) -> list[str]:
         absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
         if absent:
             lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
+    files = {split: dataset.files[split]() for split in names if split in dataset.files}
+    lines += dict.fromkeys(line for part in files.values() for line in part.remarks)
     if dataset.expected:
         return lines  # a published data set, whose splits are fixed by its archives
     lines += size_remarks(dataset)
-    files = {split: dataset.files[split]() for split in names if split in dataset.files}
     for split, part in files.items():
         lines += pixel_remarks(part, split)
     return lines + shared_files(files)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.manifest import require_manifest
-from mmbench.data.text_lists import text_of
+from mmbench.data.text_lists import numbered_lines, require_file, require_once
 from mmbench.data.torchvision_files import Reader, opened
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
@@ -19,27 +19,42 @@ LISTS = {"train": "Training_01.txt", "test": "Testing_01.txt"}
 PARTITIONS = "https://vision.princeton.edu/projects/2010/SUN/download/Partitions.zip"
 
 
-def _listed(root: Path, source: Any, part: str) -> ImageFiles:
+def class_names(root: Path) -> list[str]:
+    """Return the classes of ClassName.txt, "abbey" for a line /a/abbey; without a search for 108,754 images.
+
+    Raises:
+        FileNotFoundError: it is missing.
+    """
+    return [line[3:] for _, line in numbered_lines(require_file(root / FOLDER / "ClassName.txt"))]
+
+
+def _find(root: Path) -> dict[str, int]:
+    """Return the label of each image, by its path below FOLDER; as torchvision does, with its names.
+
+    Raises:
+        KeyError: an image lies in a folder that ClassName.txt does not name.
+    """
+    home = root / FOLDER
+    numbers = {name: label for label, name in enumerate(class_names(root))}
+    paths = [path.relative_to(home) for path in home.rglob("sun_*.jpg")]
+    return {path.as_posix(): numbers["/".join(path.parts[1:-1])] for path in paths}
+
+
+def _listed(root: Path, labels: Mapping[str, int], part: str) -> ImageFiles:
     """Return the images that the official list of a part names, a line such as /a/abbey/sun_aaa.jpg each.
 
     Raises:
-        UserError: the list names an image that torchvision did not find.
+        UserError: the list names an image that is not there, or one twice.
     """
     listing = root / LISTS[part]
-    labels = {
-        Path(path).relative_to(root / FOLDER).as_posix(): label
-        for path, label in zip(source._image_files, source._labels, strict=True)
-    }
-    found = []
-    for number, line in enumerate(text_of(listing).splitlines(), 1):
-        path = line.strip().lstrip("/")
-        if path and path not in labels:
+    lines = [(number, line.lstrip("/")) for number, line in numbered_lines(listing)]
+    for number, path in lines:
+        if path not in labels:
             raise UserError(
                 f"{listing}, line {number}: {path} is not in {root / FOLDER}; unpack SUN397.tar.gz again"
             )
-        if path:
-            found.append((labels[path], path))
-    found.sort()
+    require_once(listing, lines)
+    found = sorted((labels[path], path) for _, path in lines)
     return ImageFiles(
         root / FOLDER,
         [path for _, path in found],
@@ -54,17 +69,11 @@ def load_sun397(root: Path) -> Dataset:
     Raises:
         UserError: files or lists that are missing or damaged.
     """
-    from torchvision.datasets import SUN397
-
-    def class_names() -> list[str]:  # as torchvision reads them, without its search for 108,754 images
-        lines = (root / FOLDER / "ClassName.txt").read_text(encoding="utf-8").splitlines()
-        return [line[3:].strip() for line in lines]
-
-    names = opened(require_manifest("sun397"), root, FOLDER, class_names)
+    names = opened(require_manifest("sun397"), root, FOLDER, lambda: class_names(root))
     for listing in LISTS.values():
         if not (root / listing).is_file():
             raise UserError(
                 f"{root / listing} is missing; torchvision's SUN397 has no splits: unpack {PARTITIONS} there"
             )
-    reader = Reader("sun397", FOLDER, lambda root, part: SUN397(str(root)))
+    reader = Reader("sun397", FOLDER, lambda root, part: _find(root))
     return reader.dataset(root, names, lambda source, part: _listed(root, source, part))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import io
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,6 +44,42 @@ def text_of(path: Path) -> str:
         raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Return (line number, line) of a file in UTF-8: no blank lines, outer blanks or byte-order marks.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    lines = [line.replace(BOM, "").strip() for line in text_of(path).splitlines()]
+    return [(number, line) for number, line in enumerate(lines, 1) if line]
+
+
+def require_file(path: Path) -> Path:
+    """Return the path of a file.
+
+    Raises:
+        FileNotFoundError: it is missing.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return path
+
+
+def require_once(listing: Path, named: Iterable[tuple[int, str]]) -> None:
+    """Check that a list of (line number, image) names each image once.
+
+    Raises:
+        UserError: it names one twice; both lines are given.
+    """
+    lines: dict[str, int] = {}
+    for number, image in named:
+        if lines.setdefault(image, number) != number:
+            raise UserError(
+                f"{listing}, line {number}: '{printable(image)}' is in line {lines[image]} too; each "
+                "image has one line, so remove one of them"
+            )
 
 
 def read_items(path: Path, what: str) -> list[tuple[int, str]]:

@@ -11,10 +11,10 @@ import torch
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_names, files_directly_in, image_files
 from mmbench.data.manifest import class_remarks, expected_counts
-from mmbench.data.text_lists import text_of
+from mmbench.data.text_lists import numbered_lines, require_once
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
-from mmbench.file_names import counted, listed, printable
+from mmbench.file_names import counted, listed
 
 IMAGE_SIZE = 64
 HELD_OUT_SHARE = 0.1  # of train, for choosing hyperparameters
@@ -35,18 +35,14 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
         raise UserError(f"{annotations} is missing; unzip tiny-imagenet-200.zip again")
     numbers = {name: index for index, name in enumerate(classes)}
     found: dict[str, int] = {}
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text_of(annotations).splitlines(), 1):
+    lines = numbered_lines(annotations)
+    for number, line in lines:
         image, _, rest = line.partition("\t")
         name = rest.partition("\t")[0]
         if name not in numbers:
             raise UserError(f"{annotations}, line {number}: class '{name}' is not in the train folder")
-        if image in found:
-            raise UserError(
-                f"{annotations}, line {number}: '{printable(image)}' is in line {lines[image]} too; each "
-                "image has one line, so remove one of them"
-            )
-        found[image], lines[image] = numbers[name], number
+        found[image] = numbers[name]
+    require_once(annotations, ((number, line.partition("\t")[0]) for number, line in lines))
     _require_same(folder / "images", annotations, found)
     paths = [f"images/{image}" for image in found]
     return ImageFiles(folder, paths, torch.tensor(list(found.values()), dtype=torch.int64))

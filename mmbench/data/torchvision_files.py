@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmbench.data.drawn_splits import drawn
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
@@ -88,11 +90,16 @@ def in_class_order(root: Path, found: Iterable[tuple[str | Path, int]]) -> Image
 
 
 def require_images(known: Manifest, part: str, files: ImageFiles) -> None:
-    """Check that every image exists, with one listing per folder.
+    """Check that every image exists, with one listing per folder, and is listed once.
 
     Raises:
-        UserError: some are missing; the first is named.
+        UserError: some are missing, or listed twice; the first is named.
     """
+    if repeated := [path for path, count in Counter(files.paths).items() if count > 1]:
+        raise UserError(
+            f"{counted(len(repeated), 'image')} of {part} of {known.name} listed more than once, the first "
+            f"is {repeated[0]}; unpack the archive again"
+        )
     folders: dict[Path, set[str]] = {}
     missing = []
     for path in files.paths:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.folder import class_folders, files_directly_in
+from mmbench.data.listed_sets import read_aircraft, read_dtd, read_food, read_pets
 from mmbench.data.manifest import require_manifest
 from mmbench.data.torchvision_files import Reader, how_to_get
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed
 
-DTD_PARTITION = 1  # of ten; the one that Kornblith et al. 2019 and most papers after them report on
 CARS = "stanford_cars"
 CARS_FILES = {
     "train": ("devkit/cars_meta.mat", "devkit/cars_train_annos.mat", "cars_train"),
@@ -84,13 +84,15 @@ READERS = (
     Reader(
         "food101",
         "food-101",
-        lambda root, part: _torchvision().Food101(str(root), split=part),
+        read_food,
+        lambda source: source.images,
     ),
     # Cimpoi et al. 2014.
     Reader(
         "dtd",
         "dtd",
-        lambda root, part: _torchvision().DTD(str(root), split=part, partition=DTD_PARTITION),
+        read_dtd,
+        lambda source: source.images,
     ),
     # Nilsback and Zisserman 2008. torchvision compares the label files with the MD5 sums of the manifest.
     Reader(
@@ -102,14 +104,15 @@ READERS = (
     Reader(
         "fgvc-aircraft",
         "fgvc-aircraft-2013b",
-        lambda root, part: _torchvision().FGVCAircraft(str(root), split=part, annotation_level="variant"),
+        read_aircraft,
+        lambda source: source.images,
     ),
     # Parkhi et al. 2012, by breed.
     Reader(
         "oxford-pets",
         "oxford-iiit-pet",
-        lambda root, part: _torchvision().OxfordIIITPet(str(root), split=part),
-        lambda source: zip(source._images, source._labels, strict=True),
+        read_pets,
+        lambda source: source.images,
     ),
     # Krause et al. 2013. The authors' site is gone, so the files must come from a copy.
     Reader("cars", CARS, _read_cars, lambda source: source._samples),

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -56,11 +56,13 @@ class ImageFiles:
         root: the folder that all paths are below.
         paths: one per image, relative to `root`.
         labels: as in `ImageSplit`.
+        remarks: what was passed over in their lists, which the start of a run says.
     """
 
     root: Path
     paths: Sequence[str]
     labels: Tensor
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -72,7 +74,8 @@ class ImageFiles:
     def subset(self, indices: Tensor) -> ImageFiles:
         """Return the images at `indices`; contents that were hashed already are not read again."""
         chosen = indices.tolist()
-        part = ImageFiles(self.root, [self.paths[index] for index in chosen], self.labels[indices])
+        paths = [self.paths[index] for index in chosen]
+        part = ImageFiles(self.root, paths, self.labels[indices], remarks=self.remarks)
         if "contents" in self.__dict__:
             part.__dict__["contents"] = [self.contents[index] for index in chosen]
         return part

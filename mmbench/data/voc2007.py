@@ -2,61 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmbench.data.annotated.named_voc import CLASSES, ONLY_2007, voc_data
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.text_lists import text_of
+from mmbench.data.text_lists import numbered_lines, require_file, require_once
 from mmbench.data.torchvision_files import Reader
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 
 __all__ = ["CLASSES", "load_voc2007"]
 
 YEAR = "2007"
 FOLDER = "VOCdevkit/VOC2007"
+LISTS = "ImageSets/Main"
 # The development kit's 1 present, -1 absent, 0 only "difficult" objects, and what ImageSplit says of them.
 MEANING = {"1": 1, "-1": 0, "0": -1}
 
 
-def read_class(listing: Path, names: list[str]) -> Tensor:
-    """Return int64 (N,) labels of one class from its file: a line such as "000005 -1" for every image.
+def read_names(root: Path, part: str) -> list[str]:
+    """Return the images of the split's own list, a line such as 000005 each.
 
     Raises:
-        UserError: the file is missing, names other images than the split does, or has another value.
+        UserError: it names one twice.
+        FileNotFoundError: it is missing.
+    """
+    listing = require_file(root / FOLDER / LISTS / f"{part}.txt")
+    lines = numbered_lines(listing)
+    require_once(listing, lines)
+    return [name for _, name in lines]
+
+
+def read_class(listing: Path, names: Sequence[str]) -> tuple[Tensor, int]:
+    """Return int64 (N,) labels of one class, and how many lines of its file repeat others.
+
+    The file has a line such as "000005 -1" for every image.
+
+    Raises:
+        UserError: the file is missing, names other images than the split does, has another value, or gives
+            an image two.
     """
     if not listing.is_file():
         raise UserError(f"{listing} is missing; unpack the VOC 2007 archives again")
-    values: dict[str, int] = {}
-    for number, line in enumerate(text_of(listing).splitlines(), 1):
+    values: dict[str, tuple[int, str]] = {}  # image -> line number and value
+    lines = numbered_lines(listing)
+    for number, line in lines:
         words = line.split()
-        if words and (len(words) != 2 or words[1] not in MEANING):
+        if len(words) != 2 or words[1] not in MEANING:
             raise UserError(
-                f"{listing}, line {number}: '{line.strip()}' is not an image and 1, 0 or -1; "
+                f"{listing}, line {number}: '{line}' is not an image and 1, 0 or -1; "
                 "unpack the VOC 2007 archives again"
             )
-        if words:
-            values[words[0]] = MEANING[words[1]]
+        first, value = values.setdefault(words[0], (number, words[1]))
+        if value != words[1]:
+            raise UserError(
+                f"{listing}, line {number}: '{words[0]}' is {words[1]} here and {value} in line {first}; "
+                "remove the line that is wrong"
+            )
     if set(values) != set(names):
         other = min(set(values) ^ set(names))
         raise UserError(
             f"{listing} and the split's own list differ, first in {other}; unpack the VOC 2007 archives again"
         )
-    return torch.tensor([values[name] for name in names], dtype=torch.int64)
+    labels = torch.tensor([MEANING[values[name][1]] for name in names], dtype=torch.int64)
+    return labels, len(lines) - len(values)
 
 
-def _labelled(root: Path, source: Any, part: str) -> ImageFiles:
+def _labelled(root: Path, names: Sequence[str], part: str) -> ImageFiles:
     home = root / FOLDER
-    paths = [Path(path).relative_to(home).as_posix() for path in source.images]
-    names = [Path(path).stem for path in paths]
-    lists = home / "ImageSets" / "Main"
-    columns = [read_class(lists / f"{name}_{part}.txt", names) for name in CLASSES]
-    return ImageFiles(home, paths, torch.stack(columns, dim=1))
+    columns, remarks = [], []
+    for name in CLASSES:
+        labels, repeats = read_class(home / LISTS / f"{name}_{part}.txt", names)
+        columns.append(labels)
+        if repeats:
+            remarks.append(
+                f"{name}_{part}.txt has {counted(repeats, 'line')} twice with the same label; used once"
+            )
+    paths = [f"JPEGImages/{name}.jpg" for name in names]
+    return ImageFiles(home, paths, torch.stack(columns, dim=1), remarks=tuple(remarks))
 
 
 def download_voc2007(root: Path) -> None:
@@ -78,8 +107,6 @@ def load_voc2007(root: Path) -> Dataset:
     Raises:
         UserError: files that are missing or damaged.
     """
-    from torchvision.datasets import VOCDetection
-
-    reader = Reader("voc2007", FOLDER, lambda root, part: VOCDetection(str(root), YEAR, part))
-    found = reader.dataset(root, CLASSES, lambda source, part: _labelled(root, source, part))
+    reader = Reader("voc2007", FOLDER, read_names)
+    found = reader.dataset(root, CLASSES, lambda names, part: _labelled(root, names, part))
     return replace(found, annotated=voc_data("voc2007", (root / FOLDER).parent, ONLY_2007))

@@ -43,6 +43,37 @@ def test_the_first_partition(tmp_path: Path, image, stand_in) -> None:
     assert dataset.files["test"]().paths[0] == "dtd/images/banded/banded_0003.jpg"
 
 
+def test_lists_are_read_as_torchvision_reads_them_in_any_usual_form(tmp_path: Path, image, stand_in) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", image)
+    stand_in("dtd", classes=2, official=SIZES, images=SIZES)
+    theirs = DTD(str(tmp_path / "dtd"), split="train")
+    listing = tmp_path / "dtd" / "dtd" / "dtd" / "labels" / "train1.txt"
+    listing.write_text("\ufeff" + listing.read_text().replace("\n", "\r\n \r\n"), encoding="utf-8")
+    dataset = load_dataset("dtd", tmp_path)
+    assert dataset.classes == tuple(theirs.classes)
+    files = dataset.files["train"]()
+    ours = {files.root / path: label for path, label in zip(files.paths, files.labels.tolist(), strict=True)}
+    assert ours == dict(zip(theirs._image_files, theirs._labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [  # the number of images is right in each
+        (["woven/woven_0003.jpg"] * 2, r"line 2: 'woven/woven_0003\.jpg' is in line 1 too"),
+        (["woven/woven_0003.jpg", "banded_0003.jpg"], r"line 2 is not a class and a file, as in"),
+        (["woven/woven_0003.jpg", "banded/"], r"line 2 is not a class and a file, as in"),
+    ],
+)
+def test_lines_that_are_repeated_or_something_else(
+    tmp_path: Path, image, stand_in, lines: list[str], words: str
+) -> None:
+    write_dtd(tmp_path / "dtd" / "dtd" / "dtd", image)
+    stand_in("dtd", classes=2, official=SIZES, images=SIZES)
+    (tmp_path / "dtd" / "dtd" / "dtd" / "labels" / "test1.txt").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=words):
+        load_dataset("dtd", tmp_path).labels("test")
+
+
 def test_a_missing_split_is_one_line(tmp_path: Path, image, stand_in) -> None:
     write_dtd(tmp_path / "dtd" / "dtd" / "dtd", image)
     stand_in("dtd", classes=2, official=SIZES)

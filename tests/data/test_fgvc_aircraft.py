@@ -42,12 +42,33 @@ def test_variants(tmp_path: Path, image, stand_in) -> None:
     assert [dataset.labels(split).tolist() for split in SIZES] == [[0, 2, 3], [1], [0, 1]]
 
 
+def test_lists_are_read_as_torchvision_reads_them_in_any_usual_form(tmp_path: Path, image, stand_in) -> None:
+    data = write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", image)
+    stand_in("fgvc-aircraft", classes=4, official=SIZES, images=SIZES)
+    theirs = FGVCAircraft(str(tmp_path / "fgvc-aircraft"), split="train")
+    for name in ("variants", "images_variant_train"):
+        listing = data / f"{name}.txt"
+        text = listing.read_text().replace("\n", "\r\n\r\n")
+        listing.write_text("\ufeff" + text, encoding="utf-8")
+    dataset = load_dataset("fgvc-aircraft", tmp_path)
+    assert dataset.classes == tuple(theirs.classes)
+    files = dataset.files["train"]()
+    ours = {
+        str(files.root / path): label for path, label in zip(files.paths, files.labels.tolist(), strict=True)
+    }
+    assert ours == dict(zip(theirs._image_files, theirs._labels, strict=True))
+    load_dataset.cache_clear()
+    (data / "images_variant_test.txt").write_text("1514522 A340-300\n1514522 737-700\n")
+    with pytest.raises(UserError, match=r"_test\.txt, line 2: '1514522' is in line 1 too"):
+        load_dataset("fgvc-aircraft", tmp_path).labels("test")
+
+
 def test_an_unknown_variant_is_one_line(tmp_path: Path, image, stand_in) -> None:
     data = write_aircraft(tmp_path / "fgvc-aircraft" / "fgvc-aircraft-2013b", image)
     stand_in("fgvc-aircraft", classes=4, official=SIZES)
     (data / "images_variant_test.txt").write_text("1514522 Zeppelin\n")
     dataset = load_dataset("fgvc-aircraft", tmp_path)
-    with pytest.raises(UserError, match=r"cannot be read \(KeyError: 'Zeppelin'.*prepare fgvc-aircraft"):
+    with pytest.raises(UserError, match=r"_test\.txt, line 1: 'Zeppelin' is not in variants\.txt"):
         dataset.labels("test")
 
 

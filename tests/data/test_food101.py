@@ -36,6 +36,27 @@ def held_out() -> list[int]:
     return sorted(np.concatenate(draws).tolist())
 
 
+def test_lists_are_read_as_torchvision_reads_them_and_repeats_refused(
+    tmp_path: Path, image, stand_in
+) -> None:
+    home = tmp_path / "food101" / "food-101"
+    lists = write_food(home, image)
+    stand_in("food101", classes=3, official=OFFICIAL)
+    theirs = Food101(str(tmp_path / "food101"), split="test")
+    listing = home / "meta" / "test.json"
+    listing.write_text(listing.read_text(), encoding="utf-8-sig")
+    dataset = load_dataset("food101", tmp_path)
+    assert dataset.classes == tuple(theirs.classes)
+    files = dataset.files["test"]()
+    ours = {files.root / path: label for path, label in zip(files.paths, files.labels.tolist(), strict=True)}
+    assert ours == dict(zip(theirs._image_files, theirs._labels, strict=True))
+    load_dataset.cache_clear()
+    lists["test"]["ramen"] = lists["test"]["ramen"][:1] * 2
+    listing.write_text(json.dumps(lists["test"]))
+    with pytest.raises(UserError, match=r"1 image of test of food101 listed more than once, the first is"):
+        load_dataset("food101", tmp_path).labels("test")
+
+
 def test_val_is_drawn_from_train_in_the_order_of_classes(tmp_path: Path, image, stand_in) -> None:
     lists = write_food(tmp_path / "food101" / "food-101", image)
     digest = hashlib.sha256(np.array(held_out(), dtype="<i8").tobytes()).hexdigest()

@@ -103,7 +103,7 @@ def test_val_of_tiny_imagenet_lists_each_of_its_images_once(tmp_path: Path) -> N
         with pytest.raises(UserError, match=words):
             load_dataset("tiny-imagenet", tmp_path).labels("test")
         load_dataset.cache_clear()
-    annotations.write_text("\ufeff" + "\r\n".join(lines[:4]), encoding="utf-8")
+    annotations.write_text("\ufeff" + "\r\n\r\n".join(lines[:4]) + "\r\n \r\n", encoding="utf-8")
     for number in (4, 5):
         (folder / "images" / f"val_{number}.JPEG").unlink()
     write(folder / "images" / "._val_0.JPEG", b"made by a system")

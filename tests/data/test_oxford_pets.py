@@ -51,8 +51,31 @@ def test_an_incomplete_list_and_a_bad_line(tmp_path: Path, image, stand_in) -> N
         load_dataset("oxford-pets", tmp_path).labels("train")
     (annotations / "trainval.txt").write_text("\n".join([*lines[:-1], "Abyssinian_1 1"]))
     load_dataset.cache_clear()
-    with pytest.raises(UserError, match=r"oxford-pets in .* cannot be read \(ValueError: not enough values"):
+    with pytest.raises(
+        UserError, match=r"trainval\.txt, line 45 is not a name and three numbers, as in .*; put it right"
+    ):
         load_dataset("oxford-pets", tmp_path)
+
+
+def test_lists_are_read_as_torchvision_reads_them_in_any_usual_form(tmp_path: Path, image, stand_in) -> None:
+    annotations = write_pets(tmp_path / "oxford-pets" / "oxford-iiit-pet", image)
+    stand_in("oxford-pets", classes=2, official=OFFICIAL)
+    theirs = OxfordIIITPet(str(tmp_path / "oxford-pets"), split="test")
+    listing = annotations / "test.txt"
+    listing.write_text("\ufeff\r\n" + listing.read_text().replace("\n", "\r\n\r\n"), encoding="utf-8")
+    dataset = load_dataset("oxford-pets", tmp_path)
+    assert dataset.classes == tuple(theirs.classes)
+    files = dataset.files["test"]()
+    ours = {files.root / path: label for path, label in zip(files.paths, files.labels.tolist(), strict=True)}
+    assert ours == dict(zip(theirs._images, theirs._labels, strict=True))
+    load_dataset.cache_clear()
+    listing.write_text("Abyssinian_31 1 1 1\n\nAbyssinian_31 2 1 1\n")
+    with pytest.raises(UserError, match=r"test\.txt, line 3: 'Abyssinian_31' is in line 1 too"):
+        load_dataset("oxford-pets", tmp_path).labels("test")
+    load_dataset.cache_clear()
+    listing.write_text("Abyssinian_31 one 1 1\n")
+    with pytest.raises(UserError, match=r"test\.txt, line 1: breed 'one' is not a number"):
+        load_dataset("oxford-pets", tmp_path).labels("test")
 
 
 def test_torchvision_downloads_to_where_it_is_read(

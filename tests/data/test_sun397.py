@@ -34,9 +34,12 @@ def test_the_first_official_lists(tmp_path: Path, image, stand_in) -> None:
     root = tmp_path / "sun397"
     write_lists(root, write_images(root / "SUN397", image), "utf-8-sig")  # as some editors save them
     stand_in("sun397", classes=3, official=OFFICIAL, images={"train": 27, "val": 3, "test": 6})
+    theirs = tuple(SUN397(str(root)).classes)
+    names = root / "SUN397" / "ClassName.txt"
+    names.write_text("\ufeff" + names.read_text().replace("\n", "\r\n\r\n"), encoding="utf-8")
     dataset = load_dataset("sun397", tmp_path)
     assert dataset.classes == ("abbey", "apartment_building/outdoor", "youth_hostel")
-    assert dataset.classes == tuple(SUN397(str(root)).classes)
+    assert dataset.classes == theirs
     assert dataset.labels("test").tolist() == [0, 0, 1, 1, 2, 2]
     assert dataset.files["test"]().paths[2] == "a/apartment_building/outdoor/sun_k.jpg"
     assert dataset.labels("val").tolist() == [0, 1, 2]
@@ -54,6 +57,10 @@ def test_lists_that_are_missing_or_of_other_images(tmp_path: Path, image, stand_
     lists["Testing_01.txt"][0] = "/a/abbey/sun_zzz.jpg"
     write_lists(root, lists)
     with pytest.raises(UserError, match=r"Testing_01\.txt, line 6: a/abbey/sun_zzz\.jpg is not in"):
+        load_dataset("sun397", tmp_path).labels("test")
+    write_lists(root, {"Testing_01.txt": [*lists["Testing_01.txt"][1:], lists["Testing_01.txt"][1]]})
+    load_dataset.cache_clear()
+    with pytest.raises(UserError, match=r"line 6: 'a/abbey/sun_l\.jpg' is in line 1 too"):
         load_dataset("sun397", tmp_path).labels("test")
     write_lists(root, {"Testing_01.txt": lists["Testing_01.txt"][1:]})
     load_dataset.cache_clear()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmbench.data import ImageFiles, load_dataset, load_images
 from mmbench.data.label_lists import labelled_indices
-from mmbench.data.text_lists import read_items
+from mmbench.data.text_lists import numbered_lines, read_items, require_once
 from mmbench.errors import UserError
 
 PATHS = ("cat/a 1.png", "cat/b,2.png", "dog/c.png", os.fsdecode(b"dog/caf\xe9.png"), "é/é.png", "dog/5.png")
@@ -166,3 +166,18 @@ def test_a_list_of_missing_files_is_one_line(images: Path) -> None:
     with pytest.raises(UserError, match=r"line 2: no file 'in/x\.png' in .* \(3 of 4 are missing\)") as error:
         load_images(images / "list.txt")
     assert "\n" not in str(error.value)
+
+
+def test_numbered_lines_without_blank_ones_and_marks(tmp_path: Path) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_bytes("\ufeff a \r\n\r\n\ufeffb c\n \t\nd".encode())
+    assert numbered_lines(listing) == [(1, "a"), (3, "b c"), (5, "d")]
+    listing.write_bytes("a\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"list\.txt is not UTF-8 text; save it as UTF-8"):
+        numbered_lines(listing)
+
+
+def test_a_list_names_each_image_once(tmp_path: Path) -> None:
+    require_once(tmp_path, [(1, "a"), (3, "b")])
+    with pytest.raises(UserError, match="line 5: 'a' is in line 1 too; each image has one line"):
+        require_once(tmp_path, [(1, "a"), (3, "b"), (5, "a"), (6, "b")])

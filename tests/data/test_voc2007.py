@@ -8,6 +8,7 @@ from torchvision.datasets import VOCDetection
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from mmbench.data import download_dataset, load_dataset
+from mmbench.data.quick_check import quick_check
 from mmbench.data.voc2007 import CLASSES
 from mmbench.errors import UserError
 
@@ -60,6 +61,20 @@ def test_several_labels_and_difficult_ones(tmp_path: Path, main: Path) -> None:
     assert list(CLASSES) == sorted(CLASSES)
 
 
+def test_repeats_of_a_label_are_used_once_and_said(tmp_path: Path, main: Path) -> None:
+    untouched = load_dataset("voc2007", tmp_path)
+    line = "car_train.txt has 2 lines twice with the same label; used once"
+    fingerprint = untouched.fingerprint
+    assert line not in quick_check(untouched)
+    listing = main / "car_train.txt"
+    listing.write_text(listing.read_text() + "\n000012  1\n000017 -1\n")
+    (main / "train.txt").write_text("\ufeff\n" + (main / "train.txt").read_text() + "\n", encoding="utf-8")
+    load_dataset.cache_clear()
+    dataset = load_dataset("voc2007", tmp_path)
+    assert dataset.fingerprint == fingerprint
+    assert line in quick_check(dataset)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -69,6 +84,14 @@ def test_several_labels_and_difficult_ones(tmp_path: Path, main: Path) -> None:
             r"cow_test\.txt, line 2: '000002 2' is not an image and 1, 0 or -1",
         ),
         (lambda main: (main / "cow_test.txt").write_text("000001 -1\n"), "differ, first in 000002"),
+        (
+            lambda main: (main / "cow_test.txt").write_text("000001 -1\n000002 1\n\n000001 0\n"),
+            r"cow_test\.txt, line 4: '000001' is 0 here and -1 in line 1; remove the line that is wrong",
+        ),
+        (
+            lambda main: (main / "test.txt").write_text("000001\n000001\n"),
+            r"test\.txt, line 2: '000001' is in line 1 too",
+        ),
         (lambda main: (main / "test.txt").unlink(), r"cannot be read \(FileNotFoundError: .*test\.txt"),
         (
             lambda main: (main.parents[1] / "JPEGImages" / "000002.jpg").unlink(),
