@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,14 +51,14 @@ class CaltechFolder:
     """The folder of Caltech-101, without hidden files and those that systems put into it.
 
     torchvision would take a .DS_Store or Thumbs.db for a class or an image.
+
+    Attributes:
+        home: the folder of the class folders.
+        classes: their names, sorted by code point; the background is not among them.
     """
 
     home: Path
-
-    @functools.cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the class folders, sorted by code point; the background is not among them."""
-        return tuple(name for name in class_folders(self.home) if name != CALTECH_BACKGROUND)
+    classes: tuple[str, ...]
 
     def images(self) -> Iterator[tuple[Path, int]]:
         """Yield (path, label) by torchvision's rule: image_0001.jpg to as many as a class folder holds.
@@ -77,6 +76,11 @@ class CaltechFolder:
                 )
             for number in range(1, len(found) + 1):
                 yield folder / f"image_{number:04d}.jpg", label
+
+
+def _read_caltech(root: Path, part: str) -> CaltechFolder:
+    home = root / CALTECH / CALTECH_IMAGES
+    return CaltechFolder(home, tuple(name for name in class_folders(home) if name != CALTECH_BACKGROUND))
 
 
 READERS = (
@@ -121,7 +125,7 @@ READERS = (
     Reader(
         "caltech101",
         CALTECH,
-        lambda root, part: CaltechFolder(root / CALTECH / CALTECH_IMAGES),
+        _read_caltech,
         lambda source: source.images(),
     ),
 )

@@ -69,6 +69,12 @@ def test_the_background_folder_is_not_read(tmp_path: Path, images: Path) -> None
         load_dataset("caltech101", tmp_path)
 
 
+def test_a_missing_folder_is_one_line(tmp_path: Path, images: Path) -> None:
+    images.rename(images.with_name("elsewhere"))
+    with pytest.raises(UserError, match=r"caltech101 in .* cannot be read \(FileNotFoundError: .*; put that"):
+        load_dataset("caltech101", tmp_path)
+
+
 def test_files_that_systems_put_there_are_left_out(tmp_path: Path, images: Path) -> None:
     assert load_dataset("caltech101", tmp_path).classes == tuple(
         Caltech101(str(tmp_path / "caltech101")).categories
