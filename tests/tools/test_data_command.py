@@ -115,6 +115,9 @@ def test_force_never_deletes_what_is_not_rendered_data(tmp_path, capsys):
     (tmp_path / "patterns" / "thesis.txt").write_text("years of work")
     code, _, err = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path, "--force")
     assert code == 2 and err.count("\n") == 1
+    code, _, err = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path)
+    assert code == 2 and err.count("\n") == 1 and "--force" not in err
+    assert "and other files (thesis.txt); move them, or choose another data folder" in err
     assert (tmp_path / "patterns" / "thesis.txt").read_text() == "years of work"
 
 

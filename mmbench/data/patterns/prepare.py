@@ -23,6 +23,7 @@ from mmbench.data.patterns.images import render_class
 from mmbench.data.patterns.scenes import Scene, render_scene
 from mmbench.data.patterns.textures import CLASSES
 from mmbench.errors import UserError
+from mmbench.file_names import listed
 from mmbench.files import require_free_space, write_json
 from mmbench.leftovers import replacing_folder, scratch_folder
 from mmbench.processes import cores, end_with_parent
@@ -104,11 +105,16 @@ def _require_own_folder(root: Path) -> None:
     Raises:
         UserError: it is a file, or holds other files.
     """
-    entries = [entry.name for entry in root.iterdir()] if root.is_dir() else [root.name]
-    if any(entry not in ENTRIES and not entry.startswith(DATABASE) for entry in entries):
+    if _foreign(root):
         raise UserError(
             f"{root} holds files that are not Patterns data; move them, or choose another data folder"
         )
+
+
+def _foreign(root: Path) -> list[str]:
+    """Return what lies in `root` and is no rendered data; a file is all foreign."""
+    entries = [entry.name for entry in root.iterdir()] if root.is_dir() else [root.name]
+    return [entry for entry in entries if entry not in ENTRIES and not entry.startswith(DATABASE)]
 
 
 def _render(root: Path, config: PatternsConfig, report: Report | None, processes: int) -> None:
@@ -218,18 +224,24 @@ def read_manifest(root: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["version"]
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{root} holds no finished Patterns data (no {MANIFEST}); "
-            "run: mmbench data prepare patterns --force"
-        ) from None
+        raise _to_render_again(root, f"{root} holds no finished Patterns data (no {MANIFEST})") from None
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged; run: mmbench data prepare patterns --force") from None
+        raise _to_render_again(root, f"{path} is damaged") from None
     if version != VERSION:
-        raise UserError(
-            f"{root} holds Patterns version {version}, this mmbench renders version {VERSION}; "
-            "run: mmbench data prepare patterns --force"
+        raise _to_render_again(
+            root, f"{root} holds Patterns version {version}, this mmbench renders version {VERSION}"
         )
     return manifest
+
+
+def _to_render_again(root: Path, problem: str) -> UserError:
+    """Return the error for data that must be rendered again, with what mends it."""
+    foreign = _foreign(root) if root.exists() else []
+    if not foreign:
+        return UserError(f"{problem}; run: mmbench data prepare patterns --force")
+    return UserError(
+        f"{problem}, and other files ({listed(sorted(foreign))}); move them, or choose another data folder"
+    )
 
 
 @CHECKERS.register("patterns")
