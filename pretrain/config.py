@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, get_recipe, merged
-from mmbench.pretrain.settings import SECTIONS, PretrainConfig, axis_model, fields_of
+from mmbench.pretrain.settings import SECTIONS, USUAL, PretrainConfig, axis_model, fields_of, read_as
 from mmbench.setting_values import parse_setting
 from mmbench.settings_types import first_problem
 
@@ -155,11 +155,15 @@ def _axes(recipe: Recipe, stated: Mapping[str, Any], changes: list[tuple[str, An
         for axis in AXES
         if isinstance(stated.get(axis), dict) and "name" in stated[axis]
     ]
-    for path, value in [*wanted, *changes]:
+    for place, (path, value) in enumerate([*wanted, *changes]):
         axis = path.removesuffix(".name")
         if path.endswith(".name") and axis in AXES:
             if not isinstance(value, str):
-                raise UserError(f"--set {path}: {shown(value)} is not a name")
+                given = f"setting {path}" if place < len(wanted) else f"--set {path}"
+                raise UserError(
+                    f"{given}: {shown(value)} is not a name{read_as(value)}; "
+                    f'write one, such as "{USUAL[axis]}"'
+                )
             axis_model(axis, value)
             chosen[axis] = value
     return chosen

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from mmbench.batch_norm import BatchNormSettings
+from mmbench.errors import shown, typed
 from mmbench.file_names import printable
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
@@ -55,6 +56,8 @@ RUNTIME_SETTINGS = (
     "effective",  # what `Trainer.effective` returns; a result, not a choice
 )
 
+
+USUAL = {"framework": "moco", "masking": "none"}  # names that messages give as an example
 
 # Settings that runs of earlier versions do not state, with what they did.
 LATER_SETTINGS = {"decode": "cpu"}
@@ -159,6 +162,12 @@ class PretrainConfig(BaseModel):
         filled = dict(values)
         for axis in ("framework", "masking"):
             given = filled.get(axis)
+            if given is not None and not isinstance(given, dict):
+                name = given if isinstance(given, str) else USUAL[axis]
+                raise ValueError(
+                    f"{axis} = {shown(given)} is not a section of settings{read_as(given)}; "
+                    f'write {axis}: {{name: "{typed(name)}"}}'
+                )
             chosen = dict(given) if isinstance(given, dict) else {}
             name = chosen.pop("name", None)
             if not isinstance(name, str):
@@ -209,6 +218,11 @@ class PretrainConfig(BaseModel):
         """The masking's typed settings."""
         values = {key: value for key, value in self.masking.items() if key != "name"}
         return MASKINGS.get(self.masking["name"]).Settings.model_validate(values)
+
+
+def read_as(value: object) -> str:
+    """Return the words that explain a word of YAML that became true or false; nothing for other values."""
+    return " (YAML reads no and off as false, yes and on as true)" if isinstance(value, bool) else ""
 
 
 def axis_model(axis: str, name: str) -> type[BaseModel]:

@@ -148,6 +148,30 @@ def test_odd_paths_are_one_line(path: str, tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("masking: no", "masking = False is not a section of settings (YAML reads no and off as false"),
+        ("masking: no", 'write masking: {name: "none"}'),
+        ("masking: mixmask", 'is not a section of settings; write masking: {name: "mixmask"}'),
+        ("framework: 3", 'framework = 3 is not a section of settings; write framework: {name: "moco"}'),
+        ("masking: {name: no}", "setting masking.name: False is not a name (YAML reads no and off as false"),
+        ("masking: {name: no}", 'write one, such as "none"'),
+        ("masking: {}", ""),
+        ('masking: {name: "none"}', ""),
+    ],
+)
+def test_a_section_that_is_none_says_how_to_write_it(
+    loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"method: moco\n{text}\nbatch_size: 32\n")
+    code = run("--config", str(path), "--data", "patterns", "--device", "cpu", "--dry-run")
+    err = capsys.readouterr().err
+    assert (code == 2) == bool(words), err
+    assert words in err and (not words or err.count("\n") == 1)
+
+
 def test_list_and_dry_run_write_nothing(
     loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
