@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
+
+from mmbench.errors import UserError, shown
 
 
 def at_home(path: str) -> str:
@@ -15,5 +18,11 @@ def at_home(path: str) -> str:
 
 
 def home_path(path: str | Path) -> Path:
-    """Return a path with the user's home in place of a leading `~`."""
+    """Return a path with the user's home in place of a leading `~`.
+
+    Raises:
+        UserError: it is neither text nor a path, as an argument from Python may be.
+    """
+    if not isinstance(path, str | PathLike):
+        raise UserError(f"{shown(path)} is not a path")
     return Path(at_home(str(path)))

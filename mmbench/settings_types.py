@@ -125,7 +125,7 @@ def different(value: tuple[float, ...]) -> tuple[float, ...]:
 
 LARGEST_SEED = 2**63 - 1  # the largest that torch accepts on every device
 LEGACY_SEEDS = 2**32  # NumPy's old generator, used by scikit-learn, Detectron2 and mmengine, accepts fewer
-LARGEST_IMAGE = 4096  # pixels a side
+SMALLEST_IMAGE, LARGEST_IMAGE = 8, 4096  # pixels a side
 MOST_THREADS, MOST_WORKERS = 1024, 256
 MOST_EPOCHS, MOST_ITERATIONS = 100_000, 100_000_000
 MANY = 2**20
@@ -148,7 +148,7 @@ NormedBatchSize = Annotated[int, Within(2, MANY)]  # batch norm needs two
 Epochs = Annotated[int, Within(1, MOST_EPOCHS)]
 Iterations = Annotated[int, Within(1, MOST_ITERATIONS)]
 WarmupIterations = Annotated[int, Within(0, MOST_ITERATIONS)]
-ImageSize = Annotated[int, Within(8, LARGEST_IMAGE)]
+ImageSize = Annotated[int, Within(SMALLEST_IMAGE, LARGEST_IMAGE)]
 SceneSize = Annotated[int, Within(16, 2 * LARGEST_IMAGE)]  # of images with objects
 Width = Annotated[int, Within(2, 65536)]  # of a layer or an embedding
 GridCells = Annotated[int, Within(2, 64)]  # per side of a mask

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data import Dataset
+from mmbench.errors import UserError, shown
 from mmbench.home import home_path
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
@@ -16,6 +17,7 @@ from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest
 from mmbench.pretrain.session import Report
 from mmbench.pretrain.settings_file import read_settings_file
+from mmbench.python_values import plain, require_texts, settings_of
 from mmbench.runs import RunFolder
 
 logger = logging.getLogger("mmbench.pretrain")
@@ -80,23 +82,31 @@ def run_pretraining(
     Raises:
         UserError: bad settings, data, architecture or folder; not enough disk; a loss that is not finite.
     """
-    stated = (
-        config if isinstance(config, Mapping) else read_settings_file(home_path(config)) if config else {}
-    )
+    out = home_path(out)
+    stated: Mapping[str, Any] = {}
+    if isinstance(config, Mapping):
+        stated = settings_of(config, "config", '"epochs": 10')
+    elif config:
+        stated = read_settings_file(home_path(config))
+    if isinstance(overrides, str | Mapping) or overrides is None:
+        overrides = settings_of(overrides, "overrides", '"optimiser.lr": 0.001')
     given = Given(
         arch=arch,
         data=None if data is None else str(data),
-        data_root=None if data_root is None else Path(data_root),
-        epochs=epochs,
-        seed=seed,
+        data_root=None if data_root is None else home_path(data_root),
+        epochs=plain(epochs),
+        seed=plain(seed),
         device=device,
-        threads=threads,
+        threads=plain(threads),
     )
+    if not isinstance(dataset, Dataset | None):
+        raise UserError(f"dataset = {shown(dataset)}: must be a Dataset; name data by `data`")
+    require_texts(method=method, scale=scale, framework=framework, masking=masking)
     request = RunRequest(method, scale, with_axes(overrides, framework, masking), stated, given, dataset)
     plan = request.plan()
     for line in plan.lines:
         say(line)
-    return pretrain(plan.config, home_path(out), report, dataset=dataset or plan.reusable_data, say=say)
+    return pretrain(plan.config, out, report, dataset=dataset or plan.reusable_data, say=say)
 
 
 def with_axes(overrides: Overrides, framework: str | None, masking: str | None) -> Overrides:

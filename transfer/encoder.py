@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
-from mmbench.errors import UserError
+from mmbench.errors import UserError, shown
 from mmbench.files import safe_name
 from mmbench.record_fields import recordable
 
@@ -108,6 +108,23 @@ class EncodedModel(Backbone):
         assert self.encoder is not None
         encoder = copied(self.encoder) if isinstance(self.encoder, nn.Module) else self.encoder
         return _Encoding(encoder)
+
+
+def check_encoder(encoder: Encoder) -> None:
+    """Check what an encoder states of itself.
+
+    Raises:
+        UserError: name or identity is not text, or preprocessing is not `mmbench.Preprocessing`.
+    """
+    facts = {"name": encoder.name, "identity": encoder.identity}
+    for fact, value in facts.items():
+        if not isinstance(value, str):
+            raise UserError(f"the encoder's {fact} is {shown(value)}; it must be text")
+    if not isinstance(encoder.preprocessing, Preprocessing):
+        raise UserError(
+            f"the preprocessing of encoder {encoder.name} is {shown(encoder.preprocessing)}; it must be "
+            "mmbench.Preprocessing(mean=..., std=..., image_size=...)"
+        )
 
 
 def model_of_encoder(encoder: Encoder) -> EncodedModel:

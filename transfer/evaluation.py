@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import Dataset
-from mmbench.errors import UserError
+from mmbench.errors import UserError, shown
 from mmbench.home import at_home, home_path
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
+from mmbench.python_values import optional_number, require_texts, seeds_of, settings_of
 from mmbench.results import Result
+from mmbench.settings_types import LARGEST_IMAGE, MOST_WORKERS, SMALLEST_IMAGE
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
-from mmbench.transfer.encoder import Encoder
+from mmbench.transfer.encoder import Encoder, check_encoder
 from mmbench.transfer.execution import Report, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.module_encoder import model_of_module
@@ -92,7 +95,8 @@ def evaluate(
         say: called with each line about the data that a person should know.
 
     Raises:
-        UserError: an unknown name, data or weights that the task cannot use, an option that no task uses.
+        UserError: an unknown name, data or weights that the task cannot use, an option that no task uses, an
+            argument of another kind.
 
     Examples:
         >>> import timm, mmbench
@@ -100,11 +104,17 @@ def evaluate(
         >>> knn, linear = mmbench.evaluate(model, ["knn", "linear"], "path/to/images")
         >>> knn.metrics["top1"].value
     """
-    names = [task] if isinstance(task, str) else list(task)
+    names = _names(task)
     if len(names) != 1 and (protocol is not None or overrides):
         raise UserError("protocol and overrides are for a single task; call evaluate once per task")
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    _check_objects(model, data, stated, preprocessing)
+    require_texts(arch=arch, layout=layout, name=name, arm=arm)
+    overrides = settings_of(overrides, "overrides", '"epochs": 10')
+    chosen_seeds = seeds_of(seeds)
+    image_size = optional_number(image_size, "image_size", SMALLEST_IMAGE, LARGEST_IMAGE)
+    workers = optional_number(workers, "workers", 0, MOST_WORKERS)
     data_name = data.name if isinstance(data, Dataset) else at_home(str(data))
     tasks = tuple(
         resolve_task(each, None if protocol is None else str(protocol), overrides, data_name)
@@ -128,7 +138,7 @@ def evaluate(
         tasks,
         at_home(str(model)) if isinstance(model, str | Path) else model,
         at_home(str(data)) if isinstance(data, str | Path) else data,
-        None if seeds is None else tuple(seeds),
+        chosen_seeds,
         home_path(data_root),
         arch,
         image_size,
@@ -145,3 +155,42 @@ def evaluate(
     )
     outcomes = measure(request, report=report, say=say)
     return [outcome.result for outcome in outcomes]
+
+
+def _names(task: str | Sequence[str]) -> list[str]:
+    """Return the names of the tasks.
+
+    Raises:
+        UserError: not names.
+    """
+    several = [task] if isinstance(task, str) or not isinstance(task, Iterable) else list(task)
+    for name in several:
+        if not isinstance(name, str):
+            raise UserError(f"task = {shown(name)}: must be the name of a task, such as 'knn', or several")
+    return several
+
+
+def _check_objects(model: Any, data: Any, stated: Any, preprocessing: Any) -> None:
+    """Check the kinds of model, data and what is stated of them.
+
+    Raises:
+        UserError: they are of no kind that can be measured, or an encoder states its facts wrongly.
+    """
+    if not isinstance(data, str | Path | Dataset):
+        raise UserError(
+            f"data = {shown(data)}: must be the name of a data set, the path of a folder, or a Dataset"
+        )
+    if not isinstance(model, str | Path | Backbone | nn.Module | Encoder):
+        raise UserError(
+            f"model = {shown(model)}: must be a path, a name, an nn.Module, a Backbone, or an Encoder, which "
+            "has name, identity, preprocessing and encode"
+        )
+    if not isinstance(stated, Stated):
+        raise UserError(f"stated = {shown(stated)}: must be mmbench.checkpoints.stated.Stated(...)")
+    if not isinstance(preprocessing, Preprocessing | None):
+        raise UserError(
+            f"preprocessing = {shown(preprocessing)}: must be mmbench.Preprocessing(mean=..., std=..., "
+            "image_size=...)"
+        )
+    if isinstance(model, Encoder) and not isinstance(model, Backbone):
+        check_encoder(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from numbers import Integral
 from typing import Any
 
 from pydantic import (
@@ -76,6 +77,12 @@ class Preprocessing(BaseModel):
     high_pass: HighPass | None = None
     image_size: int = Field(default=224, strict=True, ge=1, le=LARGEST_IMAGE)
     crop_pct: Finite | None = Field(default=None, gt=0, le=1)
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _of_any_library(cls, value: Any) -> Any:
+        """Take NumPy's whole numbers as Python's."""
+        return int(value) if type(value) is not bool and isinstance(value, Integral) else value
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
