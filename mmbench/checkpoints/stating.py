@@ -15,6 +15,12 @@ from mmbench.errors import UserError
 LARGEST = 255.0
 
 
+class CommaOption(click.Option):
+    """An option of several values with commas between them; a --config file may hold them as a list."""
+
+    commas = True
+
+
 def three_numbers(text: str | None, option: str) -> tuple[float, float, float] | None:
     """Return the numbers of a text such as "0.5,0.5,0.5" or "123.7,116.3,103.5".
 
@@ -85,9 +91,14 @@ WEIGHTS = click.option(
     help="Set of weights to read, where a file holds several; see inspect.",
 )
 MEAN = click.option(
-    "--mean", metavar="A,B,C", help="Mean that images are normalised with, in [0, 1] or of 0 to 255."
+    "--mean",
+    cls=CommaOption,
+    metavar="A,B,C",
+    help="Mean that images are normalised with, in [0, 1] or of 0 to 255.",
 )
-STD = click.option("--std", metavar="A,B,C", help="Standard deviation, in the unit of --mean.")
+STD = click.option(
+    "--std", cls=CommaOption, metavar="A,B,C", help="Standard deviation, in the unit of --mean."
+)
 CHANNELS = click.option(
     "--channels", type=click.Choice(get_args(Channels)), help="Order of colours that the network expects."
 )

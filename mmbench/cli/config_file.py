@@ -6,8 +6,9 @@
     seeds: [0, 1, 2]
     set: {temperature: 0.1}
 
-A key is the name of an option, with or without its aliases, `-` or `_`. The value is checked as if it
-was typed. The command line wins over the file, the file over the environment; `--set` adds to the
+A key is the name of an option, with or without its aliases, `-` or `_`. The value is what the file's
+characters say, as if they were typed: `data: 2024.10` names the folder 2024.10. It is checked as if it was
+typed. The command line wins over the file, the file over the environment; `--set` adds to the
 `set` of the file.
 """
 
@@ -38,7 +39,7 @@ def read_config(ctx: click.Context, option: click.Parameter, path: Path | None) 
         return path
     known = _options(ctx.command)
     values: dict[str, Any] = {}
-    for key, value in _mapping(path).items():
+    for key, (value, node) in _mapping(path).items():
         parameter = known.get(key.lstrip("-").replace("-", "_"))
         if parameter is None:
             names = {_name(found) for found in known.values()}
@@ -47,7 +48,7 @@ def read_config(ctx: click.Context, option: click.Parameter, path: Path | None) 
             raise UserError(f"{path}: {key} is given twice, by two spellings")
         if value is None:
             continue
-        texts = _texts(value, parameter, f"{path}: {key}")
+        texts = _texts(value, node, parameter, f"{path}: {key}")
         try:
             parameter.type_cast_value(ctx, texts)
         except click.BadParameter as error:
@@ -79,10 +80,12 @@ def write_config(path: Path, ctx: click.Context, **changed: Any) -> None:
     write_text(path, f"# {ctx.command_path} --config {path.name}\n{text}")
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(path: Path) -> dict[str, tuple[Any, yaml.Node]]:
+    """Return each key's value, and the node of the file that it was read from."""
     try:
         with path.open(encoding="utf-8") as stream:
-            values = parse_yaml(stream.read(LONGEST_FILE + 1))
+            text = stream.read(LONGEST_FILE + 1)
+        values = parse_yaml(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"--config {path} cannot be read: {reason}") from None
@@ -90,7 +93,10 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise UserError(f"--config {path}: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"--config {path}: write a line such as `data: patterns` for each option")
-    return values
+    node = yaml.compose(text, Loader=yaml.SafeLoader)  # which parse_yaml has found to be plain YAML
+    assert isinstance(node, yaml.MappingNode)
+    nodes = {key.value: inner for key, inner in node.value}
+    return {key: (value, nodes[key]) for key, value in values.items()}
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
@@ -108,21 +114,23 @@ def _name(option: click.Option) -> str:
     return option.opts[0].lstrip("-").replace("-", "_")
 
 
-def _texts(value: Any, option: click.Option, where: str) -> Any:
-    """Return a value of the file as it would be typed."""
+def _texts(value: Any, node: yaml.Node, option: click.Option, where: str) -> Any:
+    """Return a value of the file as it would be typed; of numbers, true and false their own characters."""
+    commas = bool(getattr(option, "commas", False))
     if option.multiple and isinstance(value, dict):
-        return [f"{name}={_typed(inner)}" for name, inner in value.items()]
-    if isinstance(value, list) and option.multiple:
+        return [f"{name}={_setting(inner)}" for name, inner in value.items()]
+    if isinstance(value, list) and (option.multiple or commas):
         if any(isinstance(item, list | dict) or item is None for item in value):
             raise UserError(f"{where} = {shown(value)}: write a list of plain values")
-        return [_typed(item) for item in value]
+        texts = [str(item.value) for item in node.value]
+        return ",".join(texts) if commas else texts
     if isinstance(value, list | dict):
         raise UserError(f"{where} = {shown(value)}: write one plain value")
-    return [_typed(value)] if option.multiple else _typed(value)
+    return [str(node.value)] if option.multiple else str(node.value)
 
 
-def _typed(value: Any) -> str:
-    """Return a YAML value as text on one line; text stays as it is."""
+def _setting(value: Any) -> str:
+    """Return a YAML value as it is typed after `--set NAME=`: on one line; text stays as it is."""
     if isinstance(value, str):
         return value
     text = yaml.safe_dump(value, default_flow_style=True, width=10**9)

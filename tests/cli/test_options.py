@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmbench.checkpoints.stating import CommaOption
 from mmbench.cli import options
 from mmbench.cli.config_file import write_config
 from mmbench.cli.next_step import next_step
@@ -27,6 +28,7 @@ from mmbench.errors import UserError
 @options.epochs()
 @options.overrides()
 @options.no_bank()
+@click.option("--mean", cls=CommaOption)
 @click.option("--write", type=click.Path(path_type=Path))
 def command(write: Path | None, **values: Any) -> None:
     """Return the values."""
@@ -95,7 +97,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_environment(
     found = values_of("--config", str(path), "--epochs", "7", "--set", "temperature=0.2")
     assert found == {
         **{"tasks": ("knn", "linear"), "data": "patterns", "data_root": Path("here"), "seeds": (3, 4)},
-        **{"epochs": 7, "no_bank": True, "precision": "bfloat16"},
+        **{"epochs": 7, "no_bank": True, "precision": "bfloat16", "mean": None},
         "overrides": ("temperature=0.1", "shots=[1, 2]", "lr=1e-05", "temperature=0.2"),
     }
     assert values_of()["data_root"] == Path("elsewhere")
@@ -111,6 +113,9 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_environment(
         ("epochs: [1]", "write one plain value"),
         ("epochs: 0", "epochs = 0: 0 is not in the range"),
         ("seeds: [[1]]", "write a list of plain values"),
+        ("mean: [[1]]", "write a list of plain values"),
+        ("mean: {a: 1}", "write one plain value"),
+        ("data: [2024.10]", "write one plain value"),
         ("seeds: [1, 1]", "1 is given twice"),
         ("seed: 1\nseeds: 2", "seeds is given twice, by two spellings"),
         ("precision: float64", "'float64' is not one of"),
@@ -129,6 +134,55 @@ def test_a_file_that_is_not_valid_is_refused_with_its_path(tmp_path: Path, text:
     path.write_text(text)
     refusal = refusal_of("--config", str(path))
     assert message in refusal and "run.yaml" in refusal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024.10",
+        "2024.1",
+        "0.10",
+        "1.50",
+        "007",
+        "1e3",
+        "+5",
+        "-0",
+        "no",
+        "on",
+        "True",
+        "YES",
+        ".5",
+        ".inf",
+        "5.",
+    ],
+)
+def test_a_text_is_what_the_file_says(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: {text}\nroot: {text}\ntask: [{text}, '{text} b']\n")
+    found = values_of("--config", str(path), "--write", str(tmp_path / "again.yaml"))
+    assert (found["data"], found["data_root"], found["tasks"]) == (text, Path(text), (text, f"{text} b"))
+    for quote in "'\"":
+        path.write_text(f"data: {quote}{text}{quote}\ntask: {quote}{text}{quote}\n")
+        assert (
+            values_of("--config", str(path))["data"] == text == values_of("--config", str(path))["tasks"][0]
+        )
+    assert values_of("--config", str(tmp_path / "again.yaml")) == found
+
+
+def test_numbers_and_flags_are_read_as_they_are_typed(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("epochs: +5\nno_bank: on\nseeds: [+1, 2]\ndata: ~\n")
+    found = values_of("--config", str(path))
+    assert (found["epochs"], found["no_bank"], found["seeds"], found["data"]) == (5, True, (1, 2), None)
+    path.write_text("no_bank: No\n")
+    assert values_of("--config", str(path))["no_bank"] is False
+
+
+@pytest.mark.parametrize("text", ["[0.50, .5, 1]", "\n- 0.50\n- .5\n- 1", "'0.50,.5,1'", "0.50,.5,1"])
+def test_numbers_that_are_typed_with_commas_may_be_a_list(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"mean: {text}\n")
+    assert values_of("--config", str(path))["mean"] == "0.50,.5,1"
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])

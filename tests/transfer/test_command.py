@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -338,6 +339,24 @@ def test_a_layout_without_labels_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert answer.code == 2 and "label maps but no class per image" in answer.err
     assert answer.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_texts_of_a_config_file_are_what_is_written_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "2024.10")
+    (tmp_path / "2024.1").mkdir()  # empty: it would be refused
+    (tmp_path / "run.yaml").write_text(
+        "task: knn\ncheckpoint: pixels\ndata: 2024.10\narm: pixels 0.10\nout: 1.50\nimage_size: +32\n"
+    )
+    answer = run(capsys, "--config", "run.yaml")
+    assert answer.code == 0, answer.err
+    (path,) = (tmp_path / "1.50").rglob("*seed0.json")
+    result = read_result(path)
+    assert (result.dataset.name, result.model.arm) == ("2024.10", "pixels 0.10")
+    (tmp_path / "again.yaml").write_text((tmp_path / "run.yaml").read_text().replace("pixels 0.10", "no"))
+    refused = run(capsys, "--config", "again.yaml")
+    assert refused.code == 2 and "such as --arm 'pixels no'" in refused.err  # not "pixels false"
 
 
 def test_several_tasks_in_one_call_share_one_feature_pass_and_a_file_repeats_each(
