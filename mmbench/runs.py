@@ -240,9 +240,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         found = parse_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of UnicodeDecodeError too
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise UserError(f"{path} is damaged ({reason}); choose another folder with --out") from None
+        raise UserError(f"{path} is damaged ({reason}); restore it, or train into another folder") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged (it holds no settings); choose another folder with --out")
+        raise UserError(f"{path} is damaged (it holds no settings); restore it, or train into another folder")
     return found
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pandas as pd
 
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.frame import frame_of
+from mmbench.offered import command_has
 from mmbench.results import Result, ResultStore, read_result
 
 __all__ = ["Place", "frame_of", "frame_of_places", "load_frame", "read_place"]
@@ -143,8 +143,7 @@ def _refusal(invalid: Sequence[UserError]) -> UserError:
 
     It names --skip-invalid where the command that runs has that option.
     """
-    context = click.get_current_context(silent=True)
-    can_skip = context is not None and "skip_invalid" in context.params
+    can_skip = command_has("skip_invalid")
     if len(invalid) == 1:
         return UserError(f"{invalid[0]}{', or leave it out by --skip-invalid' if can_skip else ''}")
     lines = "; ".join(f"({place}) {error}" for place, error in enumerate(invalid, start=1))

@@ -12,6 +12,7 @@ from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.library_sets import TIMM_NAMES, library_sets
 from mmbench.checkpoints.weight_sets import WeightSet, role_in_words, weight_sets
 from mmbench.errors import UserError, unknown_name
+from mmbench.offered import command_has
 
 # Where scripts put what they train; of several equal sets the first of these names is taken.
 USUAL = ("state_dict", "model", "model_state", "model_state_dict", "module", "network", "net", "backbone")
@@ -97,9 +98,14 @@ def _of_role(sets: list[WeightSet], path: Path, encoder: Encoder) -> tuple[list[
         words = "the online encoder; --encoder momentum takes the moving average" if momentum else ""
         return alone + online, words
     if any(_is_part_of_a_method(one) for one in momentum):
+        by = (
+            "`mmbench convert --encoder momentum`"
+            if command_has("encoder") is False
+            else "--encoder momentum"
+        )
         raise UserError(
             f"{path} is not a ResNet checkpoint with an online encoder: it holds only a moving average "
-            f"({momentum[0].name}); --encoder momentum takes it"
+            f"({momentum[0].name}); {by} takes it"
         )
     return momentum, "the moving average, since there is nothing else"
 

@@ -22,6 +22,7 @@ from mmbench.data.label_maps.own_folder import LabelMapFolder, find_label_maps
 from mmbench.data.label_maps.own_words import Meaning, Style, meaning
 from mmbench.errors import UserError, unknown_name
 from mmbench.file_names import listed, printable
+from mmbench.offered import command_has
 
 Layout = Literal["coco", "voc", "yolo", "mmseg", "masks", "folder"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -147,9 +148,11 @@ def _refuse_ambiguous(found: _Found) -> None:
         ways.append("folder")
     if len(ways) > 1:
         shown = " and as ".join(TITLES.get(way, "class folders") for way in ways)
-        raise UserError(
-            f"{printable(found.home)} can be read as {shown}; choose by --layout {' or --layout '.join(ways)}"
-        )
+        if command_has("layout") is False:
+            advice = "and this command cannot choose; move the files of all but one out of it"
+        else:
+            advice = f"choose by --layout {' or --layout '.join(ways)}"
+        raise UserError(f"{printable(found.home)} can be read as {shown}; {advice}")
 
 
 def _found_in(folder: Path, layout: Layout | None) -> _Found:
