@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from PIL import Image
 from torch import Tensor
@@ -18,6 +19,7 @@ from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
 from mmbench.file_names import counted, listed, printable
 
+Named = TypeVar("Named", bound=Hashable)
 LOOKED_AT = 64  # images whose headers are read before a run; `mmbench data check` reads all
 
 
@@ -26,7 +28,7 @@ def quick_check(dataset: Dataset) -> list[str]:
 
     These are classes without images in a split, official parts with another number of images than their
     authors publish, pixels that are changed when they are read, and files that two splits share. No image is
-    decoded; contents are compared by the hashes that identify the data.
+    decoded; contents are compared by the hashes that identify the data, of published sets by their paths.
 
     Raises:
         UserError: the labels cannot be read, or are out of range.
@@ -40,8 +42,9 @@ def quick_check(dataset: Dataset) -> list[str]:
             lines.append(f"{split} has no image of {counted(len(absent), 'class')} ({listed(absent)})")
     files = {split: dataset.files[split]() for split in names if split in dataset.files}
     lines += dict.fromkeys(line for part in files.values() for line in part.remarks)
-    if dataset.expected:
-        return lines  # a published data set, whose splits are fixed by its archives
+    if dataset.expected:  # a published data set, whose splits are fixed by its archives
+        listed_in = {split: {(part.root, path): path for path in part.paths} for split, part in files.items()}
+        return lines + _sharing(listed_in)
     lines += size_remarks(dataset)
     for split, part in files.items():
         lines += pixel_remarks(part, split)
@@ -87,10 +90,15 @@ def shared_files(parts: Mapping[Split, ImageFiles]) -> list[str]:
         split: {content: path for content, path in zip(files.contents, files.paths, strict=True) if content}
         for split, files in parts.items()
     }
+    return _sharing(places)
+
+
+def _sharing(places: Mapping[Split, Mapping[Named, str]]) -> list[str]:
+    """Return a line for each pair of splits with common keys, which the first split's paths illustrate."""
     lines = []
     for (first, ours), (second, theirs) in itertools.combinations(places.items(), 2):
         if both := ours.keys() & theirs.keys():
-            example = printable(min(ours[content] for content in both))
+            example = printable(min(ours[key] for key in both))
             lines.append(
                 f"{first} and {second} share {counted(len(both), 'file')} ({example}): what is "
                 "learned from is measured on"

@@ -37,15 +37,22 @@ def _read_val(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     found: dict[str, int] = {}
     lines = numbered_lines(annotations)
     for number, line in lines:
-        image, _, rest = line.partition("\t")
-        name = rest.partition("\t")[0]
+        image, name = _image_and_class(line)
+        if not name:
+            raise UserError(f"{annotations}, line {number} is not an image and its class, with a tab between")
         if name not in numbers:
             raise UserError(f"{annotations}, line {number}: class '{name}' is not in the train folder")
         found[image] = numbers[name]
-    require_once(annotations, ((number, line.partition("\t")[0]) for number, line in lines))
+    require_once(annotations, ((number, _image_and_class(line)[0]) for number, line in lines))
     _require_same(folder / "images", annotations, found)
     paths = [f"images/{image}" for image in found]
     return ImageFiles(folder, paths, torch.tensor(list(found.values()), dtype=torch.int64))
+
+
+def _image_and_class(line: str) -> tuple[str, str]:
+    """Return the first two columns, between tabs or, where there are none, blanks; the class may be empty."""
+    image, name, *_ = (*(line.split("\t") if "\t" in line else line.split()), "")
+    return image.strip(), name.strip()
 
 
 def _require_same(images: Path, annotations: Path, names: Collection[str]) -> None:

@@ -110,6 +110,17 @@ def test_val_of_tiny_imagenet_lists_each_of_its_images_once(tmp_path: Path) -> N
     assert load_dataset("tiny-imagenet", tmp_path).labels("test").tolist() == [1, 2, 0, 1]
 
 
+def test_columns_of_val_between_blanks(tmp_path: Path) -> None:
+    annotations = write_tiny_imagenet(tmp_path / "tiny-imagenet") / "val" / "val_annotations.txt"
+    text = annotations.read_text()
+    annotations.write_text(text.replace("\t", "  "))
+    assert load_dataset("tiny-imagenet", tmp_path).labels("test").tolist() == [1, 2, 0, 1, 2, 0]
+    load_dataset.cache_clear()
+    annotations.write_text(text + "val_6.JPEG\n")
+    with pytest.raises(UserError, match=r"val_annotations\.txt, line 7 is not an image and its class"):
+        load_dataset("tiny-imagenet", tmp_path).labels("test")
+
+
 def test_images_beside_the_class_folders_of_tiny_imagenet(tmp_path: Path) -> None:
     write(write_tiny_imagenet(tmp_path / "tiny-imagenet") / "train" / "0.JPEG", image(0, 64))
     with pytest.raises(UserError, match=r"1 image beside the class folders in .*train \(0\.JPEG\)"):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmbench.data import DATASETS, load_dataset
 from mmbench.data.downloads import DOWNLOADS
+from mmbench.data.quick_check import quick_check
 from mmbench.data.text_lists import numbered_lines
 from mmbench.data.torchvision_files import in_class_order
 from mmbench.errors import UserError
@@ -108,6 +109,15 @@ def test_what_is_wrong_is_said_before_anything_is_to_be_removed(tmp_path: Path, 
         r"remove .*dtd/dtd, then put",
     ):
         load_dataset("dtd", tmp_path)
+
+
+def test_lists_that_share_images_are_said(tmp_path: Path, textures: Path) -> None:
+    assert quick_check(load_dataset("dtd", tmp_path)) == []
+    load_dataset.cache_clear()
+    (textures.parent / "labels" / "test1.txt").write_text("dotted/train_0.jpg\nlined/train_2.jpg\n")
+    assert quick_check(load_dataset("dtd", tmp_path)) == [
+        "train and test share 2 files (dtd/images/dotted/train_0.jpg): what is learned from is measured on"
+    ]
 
 
 def test_missing_images_are_counted(tmp_path: Path, textures: Path) -> None:
