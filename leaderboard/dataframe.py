@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from mmbench.errors import UserError
+from mmbench.errors import UserError, shown
 from mmbench.home import home_path
 from mmbench.leaderboard.board import Cell
 from mmbench.leaderboard.records.load import frame_of, load_frame
 from mmbench.leaderboard.records.selection import select
 from mmbench.leaderboard.table import make_board
+from mmbench.python_values import require_one_of
 from mmbench.results import Result, ResultStore
 
 Statistic = Literal["mean", "std", "runs", "low", "high", "rank", "delta", "delta_low", "delta_high", "p"]
@@ -47,13 +48,14 @@ def build_leaderboard(
         where: conditions on the records, such as "arch=resnet50"; see `mmbench leaderboard build --where`.
 
     Raises:
-        UserError: no records, an unknown baseline, or records that do not compare: two versions of a
-            protocol, other data, other settings.
+        UserError: no records, an unknown baseline or statistic, or records that do not compare: two versions
+            of a protocol, other data, other settings.
 
     >>> table = build_leaderboard("demo/results")  # doctest: +SKIP
     >>> table.xs("top1", axis=1, level="metric").round(1)  # doctest: +SKIP
     """
-    given = [results] if isinstance(results, str | os.PathLike) else list(results)
+    require_one_of(statistic, "statistic", get_args(Statistic))
+    given = _several(results)
     folders = [home_path(os.fspath(place)) for place in given if not isinstance(place, Result)]
     records = [(_path(place), place) for place in given if isinstance(place, Result)]
     if folders and records:
@@ -71,6 +73,20 @@ def build_leaderboard(
         columns=pd.MultiIndex.from_tuples(columns, names=LEVELS),
         dtype=float,
     )
+
+
+def _several(results: Any) -> list[Any]:
+    """Return folders or records as a list.
+
+    Raises:
+        UserError: they are something else.
+    """
+    given = [results] if isinstance(results, str | os.PathLike | Result) else results
+    given = list(given) if isinstance(given, Iterable) else [given]
+    for place in given:
+        if not isinstance(place, str | os.PathLike | Result):
+            raise UserError(f"results = {shown(place)}: must be folders of records, or records of `evaluate`")
+    return given
 
 
 def _path(result: Result) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,3 +96,13 @@ def require_texts(**values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, str | None):
             raise UserError(f"{name} = {shown(value)}: must be text")
+
+
+def require_one_of(value: Any, name: str, known: Sequence[Any]) -> None:
+    """Check that an argument is one of a few values.
+
+    Raises:
+        UserError: it is not; they are listed.
+    """
+    if not any(type(value) is type(one) and value == one for one in known):
+        raise UserError(f"{name} = {shown(value)}: must be one of {', '.join(map(repr, known))}")

@@ -10,7 +10,15 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.device import resolve_device
 from mmbench.errors import UserError
 from mmbench.home import home_path
-from mmbench.python_values import optional_number, plain, require_texts, seeds_of, settings_of, whole_number
+from mmbench.python_values import (
+    optional_number,
+    plain,
+    require_one_of,
+    require_texts,
+    seeds_of,
+    settings_of,
+    whole_number,
+)
 
 
 def test_numpys_values_become_pythons_at_any_depth() -> None:
@@ -96,3 +104,11 @@ def test_a_preprocessing_takes_numpys_whole_numbers() -> None:
     assert type(found.image_size) is int and found == Preprocessing(image_size=32)
     with pytest.raises(ValueError, match="image_size"):
         Preprocessing(image_size=True)
+
+
+def test_one_of_a_few_values() -> None:
+    require_one_of("online", "encoder", ("online", "momentum"))
+    require_one_of(True, "verify", (True, "later"))
+    for wrong in ("never", 1, None, ["later"]):
+        with pytest.raises(UserError, match=r"verify = .*: must be one of True, 'later'"):
+            require_one_of(wrong, "verify", (True, "later"))

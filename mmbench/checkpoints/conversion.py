@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmbench.checkpoints.arguments import require_conversion, require_reading
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.later import Verification, verify_converted
 from mmbench.checkpoints.reading import read_checkpoint
@@ -54,6 +55,8 @@ def convert_checkpoint(
         >>> receipt.parity["stage 4"] < 1e-5  # doctest: +SKIP
         True
     """
+    require_reading(arch, encoder, stated)
+    require_conversion(target, verify)
     out = home_path(out)
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():

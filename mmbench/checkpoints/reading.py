@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
+from mmbench.checkpoints.arguments import require_reading
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
@@ -78,12 +79,14 @@ def load_backbone(
         `card.preprocessing` says, become pooled features (N, C).
 
     Raises:
-        UserError: no such weights, not the whole backbone, or weights that are not finite.
+        UserError: no such weights, not the whole backbone, weights that are not finite, or an argument of
+            another kind.
 
     Example:
         >>> backbone = load_backbone("timm:resnet50.a1_in1k")  # doctest: +SKIP
         >>> features = backbone.build().eval()(images)  # doctest: +SKIP
     """
+    require_reading(arch, encoder, stated)
     return read_checkpoint(spec, arch, encoder, stated).backbone
 
 

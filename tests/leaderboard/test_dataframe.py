@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,3 +98,14 @@ def test_records_that_do_not_compare_are_refused(record: Callable[..., Result]) 
         build_leaderboard([record("moco"), record("mixmask", "linear/patterns@2")])
     with pytest.raises(UserError, match="no result records"):
         build_leaderboard([])
+
+
+@pytest.mark.parametrize("wrong", [None, 7, [7]])
+def test_what_holds_no_records_is_one_line(wrong: Any) -> None:
+    with pytest.raises(UserError, match=r"results = (None|7): must be folders of records"):
+        build_leaderboard(wrong)
+
+
+def test_an_unknown_statistic_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="statistic = 'median': must be one of 'mean', 'std'"):
+        build_leaderboard(tmp_path, statistic="median")  # type: ignore[arg-type]

@@ -1,0 +1,33 @@
+"""Arguments from Python by which a caller says how a checkpoint is read and written."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.stated import Stated
+from mmbench.errors import UserError, shown
+from mmbench.python_values import require_one_of, require_texts
+
+
+def require_reading(arch: object, encoder: object, stated: object) -> None:
+    """Check the arguments of `mmbench.load_backbone`.
+
+    Raises:
+        UserError: one is of another kind; it is named.
+    """
+    require_texts(arch=arch)
+    require_one_of(encoder, "encoder", get_args(Encoder))
+    if not isinstance(stated, Stated):
+        raise UserError(f"stated = {shown(stated)}: must be mmbench.checkpoints.stated.Stated(...)")
+
+
+def require_conversion(target: object, verify: object) -> None:
+    """Check the further arguments of `mmbench.convert_checkpoint`.
+
+    Raises:
+        UserError: one is of another kind; it is named.
+    """
+    if not isinstance(target, str):
+        raise UserError(f"target = {shown(target)}: must be the name of a library, such as 'timm'")
+    require_one_of(verify, "verify", (True, False, "later"))
