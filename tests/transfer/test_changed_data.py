@@ -107,3 +107,34 @@ def test_one_call_opens_a_data_set_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(opening, "_of_path", of_path)
     mmbench.evaluate("random", ["knn", "logreg"], "images", arch="mixmask_resnet8", workers=0, seeds=(0, 1))
     assert opened == [Path("images")]
+
+
+def test_label_maps_that_change_are_other_data() -> None:
+    for split, count in (("train", 6), ("test", 4)):
+        for kind in ("images", "masks"):
+            Path("scenes", kind, split).mkdir(parents=True)
+        for number in range(count):
+            mask = np.zeros((32, 32), np.uint8)
+            mask[:, number + 8 :] = 1
+            Image.fromarray(mask).save(f"scenes/masks/{split}/{number}.png")
+            Image.fromarray(np.stack([40 + 150 * mask] * 3, axis=2)).save(
+                f"scenes/images/{split}/{number}.png"
+            )
+
+    def measured_pixels() -> Result:
+        (record,) = mmbench.evaluate(
+            "random", "dense", "scenes", protocol="dense/patterns@1", arch="mixmask_resnet8", workers=0,
+            overrides={"epochs": 2, "batch_size": 3},
+        )  # fmt: skip
+        return record
+
+    before = measured_pixels()
+    assert measured_pixels() == before  # the record
+    for number in range(4):
+        Image.fromarray(np.full((32, 32), number % 2, np.uint8)).save(f"scenes/masks/test/{number}.png")
+    after = measured_pixels()
+    assert after.dataset.fingerprint != before.dataset.fingerprint
+    assert after.metrics["mIoU"].value != before.metrics["mIoU"].value
+    Path("scenes/images/test/3.png").unlink()
+    Path("scenes/masks/test/3.png").unlink()
+    assert measured_pixels().dataset.split_sizes["test"] == 3
