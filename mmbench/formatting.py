@@ -12,20 +12,21 @@ Unit = Literal["percent", "nats", "count"]
 DECIMALS: dict[Unit, int] = {"percent": 2, "nats": 3, "count": 0}
 # A difference of means varies by more than a hundredth of a point from seed to seed.
 DIFFERENCE_DECIMALS: dict[Unit, int] = {"percent": 1, "nats": 3, "count": 0}
+SIGNIFICANT = 13  # digits of a number that floating-point sums leave exact, with some to spare
 
 
 @functools.lru_cache(maxsize=2**14)  # a page shows the same number in several places
 def rounded(value: float, decimals: int) -> str:
     """Return a finite number with `decimals` decimals, halves rounded away from zero; never "-0.00".
 
-    The shortest decimal representation of the float is rounded, as a reader would do: Python's own
-    format gives 0.12 for 0.125, and 2.67 for 2.675.
+    The decimal number of SIGNIFICANT digits is rounded, as a reader would do: Python's own format gives 0.12
+    for 0.125, and 2.67 for 2.675. Differences and means are a little beside the half that they stand for.
 
-    >>> rounded(0.125, 2), rounded(2.675, 2), rounded(82.75, 1)
-    ('0.13', '2.68', '82.8')
+    >>> rounded(0.125, 2), rounded(2.675, 2), rounded(82.75 - 79.7, 1)
+    ('0.13', '2.68', '3.1')
     """
     step = Decimal(1).scaleb(-decimals)
-    found = Decimal(repr(float(value))).quantize(step, rounding=ROUND_HALF_UP)
+    found = Decimal(f"{value:.{SIGNIFICANT}g}").quantize(step, rounding=ROUND_HALF_UP)
     return f"{abs(found) if found.is_zero() else found:f}"
 
 

@@ -19,6 +19,15 @@ def test_halves_of_counts_are_rounded_up_as_by_hand(right: int, images: int, dec
     assert rounded(float(100 * min(right, images) / images), decimals) == str(expected)
 
 
+def test_differences_of_shares_are_rounded_as_by_hand() -> None:
+    """82.75 - 79.7 is 3.05, and 3.1 at one decimal, although the float is 3.0499999999999972."""
+    for first in range(0, 2000, 7):
+        for second in range(0, first, 13):
+            exact = Decimal(first - second) / 20  # of 2,000 images, in percent
+            expected = exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
+            assert rounded(100 * first / 2000 - 100 * second / 2000, 1) == str(expected), (first, second)
+
+
 @pytest.mark.parametrize(
     ("value", "decimals", "expected"),
     [(0.125, 2, "0.13"), (0.375, 2, "0.38"), (2.675, 2, "2.68"), (-0.001, 2, "0.00"), (1e-12, 3, "0.000")],

@@ -190,11 +190,11 @@ function differenceTo(base, row, place) {
     other ? difference(data.cells[row][place][0] - other[0], data.columns[place].unit) : "");
 }
 
-// As the build writes differences: the shortest decimal form, halves away from zero, a typographic minus.
+// As the build writes differences: of 13 significant digits, halves away from zero, a typographic minus.
 function difference(value, unit) {
   const decimals = data.decimals[unit];
-  let text = String(Math.abs(value));
-  if (text.includes("e")) text = Math.abs(value).toFixed(20);
+  const size = Number(Math.abs(value).toPrecision(13));
+  const text = String(size).includes("e") ? size.toFixed(20) : String(size);
   const [whole, rest = ""] = text.split(".");
   const padded = rest.padEnd(decimals + 1, "0");
   let digits = BigInt(whole + padded.slice(0, decimals));
