@@ -102,8 +102,8 @@ def require_takes(
     size: int,
     remedy: str = TAKES_REMEDY,
     device: torch.device | None = None,
-) -> None:
-    """Check that a network takes images of size x size px by one empty image, in evaluation mode.
+) -> Tensor:
+    """Return what a network gives for one empty image of size x size px, in evaluation mode.
 
     Some networks add maps of several scales and so take sizes alone that they can halve often enough.
 
@@ -118,12 +118,13 @@ def require_takes(
     tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
     like = tensors[0] if tensors else torch.zeros(())
     try:
-        network.eval()(like.new_zeros(1, 3, size, size, device=device))
+        found: Tensor = network.eval()(like.new_zeros(1, 3, size, size, device=device))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{arch} does not take images of {size} px ({reason}); {remedy}") from None
     finally:
         network.train(training)
+    return found
 
 
 def load_exactly(model: nn.Module, state_dict: dict[str, Tensor], what: str) -> None:

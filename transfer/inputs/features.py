@@ -97,10 +97,8 @@ class FrozenNetwork(nn.Module):
         self.network: nn.Module = nn.Flatten() if is_pixels(backbone) else backbone.build()
         self.to(compute.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         size = backbone.card.preprocessing.image_size
-        if not is_pixels(backbone):
-            require_takes(self.network, backbone.card.arch, size, device=compute.device)
-        with torch.no_grad():
-            self.width = int(self(torch.zeros(1, 3, size, size, device=compute.device)).shape[1])
+        found = require_takes(self.network, backbone.card.arch, size, device=compute.device)
+        self.width = found.flatten(1).shape[1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, C) float32 of images (N, 3, S, S), uint8 or float in [0, 1]."""
