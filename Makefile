@@ -11,7 +11,7 @@ demo: $(READY)
 
 test: $(READY) lint docs
 	@echo "==> pytest, one process per core"
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A real Slurm of two nodes on this machine, as root, with Debian's slurm-wlm and munge.
 test-slurm: $(READY)

@@ -4,6 +4,7 @@ A new interpreter takes ten seconds to import them. A forked process has its own
 it is killed, and works with others, as one that a shell started.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -25,6 +26,7 @@ SERVER.set_forkserver_preload(
         "mmbench.transfer.dense.segmentation.run",
     ]
 )
+HANGS = 400  # seconds after which a process prints the stack of every thread and ends
 
 
 def _write_to(output: Path) -> None:
@@ -38,6 +40,7 @@ def _become(words: list[str]) -> None:
     """Run a script as `python WORDS` would."""
     multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a new interpreter
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.dump_traceback_later(HANGS, exit=True, file=2)
     sys.argv = words
     sys.path.insert(0, str(Path(words[0]).parent))
     runpy.run_path(words[0], run_name="__main__")
@@ -81,7 +84,7 @@ def run_in_processes(script: str, folder: Path, count: int = 2) -> None:
     output = folder / "output.txt"
     process = SERVER.Process(target=_torchrun, args=([script, str(folder)], output, count))
     process.start()
-    process.join(600)
+    process.join(HANGS + 60)
     process.kill()
     process.join()
     assert process.exitcode == 0, output.read_text()[-3000:]
