@@ -64,7 +64,7 @@ def _words(change: CellChange) -> str:
         return text if text.startswith("-") else f"+{text}"
 
     runs = f"n {change.n[0]} -> {change.n[1]}, {change.added} added, {change.removed} removed"
-    judged = {True: "beyond chance", False: "within noise", None: "cannot be judged, too few runs"}
+    judged = {True: "beyond chance", False: "within noise", None: f"cannot be judged ({change.reason})"}
     words = judged[change.beyond_chance]
     if change.difference is not None and change.interval is not None:
         low, high = change.interval

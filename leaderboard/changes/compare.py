@@ -21,7 +21,7 @@ from mmbench.leaderboard.changes.everything import (
     other_numbers,
 )
 from mmbench.leaderboard.changes.snapshot import Snapshot
-from mmbench.leaderboard.statistics.differences import difference_of, holm
+from mmbench.leaderboard.statistics.differences import Difference, difference_of, holm
 from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE
 
 # What a run is known by; its value belongs to it, so that a run measured anew counts as another.
@@ -39,8 +39,9 @@ class CellChange:
         before, after: means; n runs each.
         added, removed: numbers of runs.
         difference: of the runs that were added to those that they are compared with, in the metric's unit.
-        p: two-sided p value of it, adjusted by Holm over the changed cells; None where runs are too few.
+        p: two-sided p value of it, adjusted by Holm over the changed cells; None where it cannot be judged.
         basis: which runs were compared.
+        reason: why it cannot be judged; None where it can.
     """
 
     row: str
@@ -54,6 +55,7 @@ class CellChange:
     interval: tuple[float, float] | None
     p: float | None
     basis: str
+    reason: str | None
 
     @property
     def beyond_chance(self) -> bool | None:
@@ -194,7 +196,8 @@ def _cell(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> CellChang
         sides, basis = (common, removed), "runs that stayed against those that went"
     runs = [*before["runs"], *after["runs"]]
     column = new.columns[key[1]]
-    difference, interval, p = _judged(runs, sides, column)
+    difference, reason = _judged(runs, sides, column)
+    interval = None if difference is None else difference.interval
     return CellChange(
         row=key[0],
         column=key[1],
@@ -203,23 +206,24 @@ def _cell(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> CellChang
         n=(before["summary"]["runs"], after["summary"]["runs"]),
         added=added.total(),
         removed=removed.total(),
-        difference=difference,
-        interval=interval,
-        p=p,
+        difference=None if difference is None else difference.value,
+        interval=None if interval is None else (interval.low, interval.high),
+        p=None if difference is None else difference.p,
         basis=basis,
+        reason=reason,
     )
 
 
 def _judged(
     runs: Sequence[dict[str, Any]], sides: tuple[Counter[str], Counter[str]], column: Mapping[str, Any]
-) -> tuple[float | None, tuple[float, float] | None, float | None]:
-    """Return the difference between two sets of runs, its interval and its p value."""
+) -> tuple[Difference | None, str | None]:
+    """Return the difference between two sets of runs, and why it cannot be judged where it cannot."""
     by_identity = {_identity(run): run for run in runs}
     frames = []
     for side in sides:
         chosen = [by_identity[identity] for identity in sorted(side.elements())]
         if not chosen:
-            return None, None, None
+            return None, "no runs to compare with"
         frame = pd.DataFrame(chosen).assign(unit=column["unit"], images=column["images"], path=None)
         frame["metric"] = column["metric"]
         bounds = [run.get("interval") or (None, None) for run in chosen]
@@ -228,8 +232,7 @@ def _judged(
         frame["outcomes"] = None
         frames.append(frame)
     difference = difference_of(*frames)
-    interval = difference.interval
-    return difference.value, None if interval is None else (interval.low, interval.high), difference.p
+    return difference, difference.method.removeprefix("none: ") if difference.p is None else None
 
 
 def _other_digests(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> bool:

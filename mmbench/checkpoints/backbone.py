@@ -15,6 +15,7 @@ from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.checkpoints.options import check_options
 from mmbench.checkpoints.timm_config import require_size
 from mmbench.errors import UserError, unknown_name
+from mmbench.faults import fault_of
 
 TAKES_REMEDY = "choose another --image-size, such as a multiple of 32"
 
@@ -113,6 +114,7 @@ def require_takes(
 
     Raises:
         UserError: it does not; the message has the first line of torch's reason.
+        RuntimeError: a fault of the machine, such as full memory.
     """
     training = network.training
     tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
@@ -120,6 +122,8 @@ def require_takes(
     try:
         found: Tensor = network.eval()(like.new_zeros(1, 3, size, size, device=device))
     except (RuntimeError, AssertionError) as error:
+        if fault_of(error) is not None:  # full memory says nothing about the size
+            raise
         reason = str(error).partition("\n")[0]
         raise UserError(f"{arch} does not take images of {size} px ({reason}); {remedy}") from None
     finally:

@@ -149,3 +149,20 @@ def test_unpooled_models_of_timm() -> None:
 def test_a_module_that_takes_other_images_is_called_by_its_name() -> None:
     with pytest.raises(UserError, match=r"^own does not take images of 16 px"):
         features(nn.Conv2d(1, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_full_memory_is_not_called_an_image_size(full: RuntimeError) -> None:
+    class Full(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise full
+
+    with pytest.raises(RuntimeError) as caught:
+        features(Full())
+    assert caught.value is full

@@ -78,7 +78,18 @@ def test_added_runs_are_compared_with_those_that_were_there(record: Make) -> Non
     assert "against those that were there" in cell.basis and cell.beyond_chance
     single = record("moco", KNN, 9, 75.0)
     [cell] = changes(board_of(*first, *others), board_of(*first, single, *others)).cells
-    assert cell.beyond_chance is None
+    assert cell.beyond_chance is None and cell.reason == "a single run against several"
+
+
+def test_runs_without_a_spread_are_not_called_too_few(record: Make, tmp_path: Path) -> None:
+    folders = []
+    for name, value in (("a", 70.0), ("b", 75.0)):
+        store = ResultStore(tmp_path / name)
+        for seed in range(3):
+            store.write(record("moco", KNN, seed, value))
+        folders.append(str(store.root))
+    said = CliRunner().invoke(leaderboard, ["diff", *folders]).output
+    assert "cannot be judged (runs do not differ by more than rounding)" in said
 
 
 def test_p_values_are_adjusted_over_the_changed_cells(record: Make) -> None:

@@ -13,6 +13,7 @@ from mmbench.checkpoints.options import NO_OPTIONS, Options, departing
 from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.timm_config import fixed_size
 from mmbench.errors import UserError
+from mmbench.faults import fault_of
 
 # 152 layers enter as timm's feature maps: the libraries' own ResNet would change the protocols' numbers.
 DEPTHS = (18, 34, 50, 101)
@@ -95,7 +96,7 @@ def _require_stated(
     try:
         maps = channels_first(network, network(torch.zeros(1, 3, height, width)))
     except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if fault_of(error) is not None:  # full memory says nothing about the size
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(

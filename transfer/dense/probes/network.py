@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mmbench.checkpoints.backbone import Backbone, create_headless, load_exactly
 from mmbench.checkpoints.timm_config import fixed_size
 from mmbench.errors import UserError
+from mmbench.faults import fault_of
 from mmbench.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.dense.common.notes import filtered_images
@@ -101,7 +102,7 @@ class DenseNetwork(nn.Module):
         try:
             return self.maps(image)
         except (AssertionError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if fault_of(error) is not None:  # full memory says nothing about the size
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
