@@ -66,10 +66,10 @@ def _pretrain(job: Job, work: PretrainWork) -> Left:
     from mmbench.tools.suite.several_processes import pretrain_in_processes, recorded_processes
 
     run = RunFolder(job.folder.runs / work.folder)
-    if work.processes == 1:
-        _pretrain_here(job, work, run)
-    elif not run.finished:
+    if work.processes > 1 and not run.finished:
         pretrain_in_processes(job, work, run)
+    else:  # a finished run is compared with what is asked for, however many processes trained it
+        _pretrain_here(job, work, run)
     found = recorded_processes(run)
     if found is not None and found != work.processes:
         raise UserError(
@@ -80,7 +80,7 @@ def _pretrain(job: Job, work: PretrainWork) -> Left:
 
 
 def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
-    """Pretrain in this process."""
+    """Pretrain in this process; a finished run is only compared."""
     from mmbench.pretrain.engine import pretrain
     from mmbench.pretrain.planning import RunRequest
     from mmbench.pretrain.session import Requests
@@ -123,7 +123,7 @@ def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
 def _transfer(job: Job, work: TransferWork) -> Left:
     from mmbench.data import load_dataset
     from mmbench.errors import UserError
-    from mmbench.transfer.arms import RANDOM_CONTROLS, check_arm
+    from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
     from mmbench.transfer.request import TransferRequest, measure
     from mmbench.transfer.resolution import resolve_task
 
@@ -148,8 +148,8 @@ def _transfer(job: Job, work: TransferWork) -> Left:
         arm = None
     else:
         model = work.weights
-        if work.arm == work.weights:
-            arm = None  # a control under its own name
+        if work.arm == work.weights and (work.weights in CONTROLS or _arm_of(Path(work.weights)) == work.arm):
+            arm = None  # a control, or a run folder, under its own name
     request = TransferRequest(
         (task,),
         model,
