@@ -44,11 +44,16 @@ class RunFacts:
 
 
 def _schedule(settings: SegmentationSettings) -> list[dict[str, Any]]:
+    """Return the warm-up, whose last iteration has the full rate, and the decay from that rate.
+
+    A warm-up of one iteration is that of two, whose first one has a thousandth: mmengine's LinearLR changes
+    the rate from its second step on, so with a single one the rate would stay there for the whole training.
+    """
     warmup, end = settings.warmup_iterations, settings.iterations
     found: list[dict[str, Any]] = []
     if warmup > 0:
         linear = {"type": "LinearLR", "start_factor": 1e-3, "begin": 0, "by_epoch": False}
-        found.append({**linear, "end": warmup})
+        found.append({**linear, "end": max(2, warmup)})
     if settings.schedule == "step":
         steps = {"type": "MultiStepLR", "gamma": 0.1, "by_epoch": False}
         found.append({**steps, "milestones": list(settings.decay_at)})
