@@ -196,9 +196,9 @@ def measure_limits(loaders: Loaders, name: str, rounds: int) -> Rows:
     """Time decoding and resizing alone, and all that torchvision's loader does for an image, on one core."""
     paths = [loaders.folder / path for path in loaders.files.paths]
     contents = [torch.from_numpy(np.fromfile(path, np.uint8)) for path in paths]
-    scale, aspect = loaders.config.augmentation.crop_scale, loaders.config.augmentation.crop_aspect
+    rule = loaders.config.augmentation.crop_rule()
     generator = torch.Generator().manual_seed(0)
-    boxes = [draw_crops(2, (HEIGHT, WIDTH), scale, aspect, generator) for _ in contents]
+    boxes = [draw_crops(2, (HEIGHT, WIDTH), rule, generator) for _ in contents]
 
     def two_crops() -> None:
         for content, crops in zip(contents, boxes, strict=True):

@@ -28,6 +28,7 @@ from textbook import TextbookLoop, TwoViews
 from torch import Generator
 from trainers import BATCH, trainer
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import crops_by_matrices, draw_crops, resized_crops
 from mmbench.data import Dataset, load_dataset
 from mmbench.pretrain.trainer import Trainer
@@ -154,7 +155,7 @@ def measure_crops(rounds: int) -> Rows:
     for source, size in CROPS:
         shape = (CROPPED, 3, source, source)
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        crops = draw_crops(CROPPED, (source, source), (0.2, 1.0), (3 / 4, 4 / 3), generator)
+        crops = draw_crops(CROPPED, (source, source), CropRule((0.2, 1.0)), generator)
         flipped = torch.rand(CROPPED, generator=generator) < 0.5
         resized_crops(images, crops, size, flipped)  # compiles, or reads what was compiled
         ratios = []

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from mmbench.crop_rule import CropRule
 from mmbench.resample import apply_matrices, resize_matrix
+
+TRIES = 10  # draws until a crop fits, as in torchvision
 
 
 class Crops(NamedTuple):
@@ -20,29 +23,59 @@ class Crops(NamedTuple):
     width: Tensor
 
 
-def draw_crops(
-    batch: int,
-    source: tuple[int, int],
-    scale: tuple[float, float],
-    aspect: tuple[float, float],
-    generator: Generator,
-) -> Crops:
+def draw_crops(batch: int, source: tuple[int, int], rule: CropRule, generator: Generator) -> Crops:
     """Draw crops of random area, aspect ratio and position inside the source (H, W).
 
-    Area (as a share, `scale`) and width / height (`aspect`, log-uniform) are drawn as in torchvision's
-    RandomResizedCrop; where the crop would not fit, its longer side is cut to the image instead of drawing
-    again. Sizes are whole numbers of pixels, as in torchvision.
+    Sizes are whole numbers of pixels, and all is drawn as in torchvision's RandomResizedCrop, but for crops
+    that do not fit where the rule cuts them.
     """
+    if rule.fit == "redraw":
+        return _first_that_fits(batch, source, rule, generator)
     height, width = source
     draws = torch.rand((4, batch), generator=generator, device=generator.device)
-    area = (draws[0] * (scale[1] - scale[0]) + scale[0]) * (height * width)
-    low, high = (math.log(value) for value in aspect)
+    tall, wide = _sides(draws, source, rule)
+    tall, wide = tall.clamp_(1, height), wide.clamp_(1, width)
+    return Crops(_start(draws[2], height, tall), _start(draws[3], width, wide), tall, wide)
+
+
+def _first_that_fits(batch: int, source: tuple[int, int], rule: CropRule, generator: Generator) -> Crops:
+    """Draw each crop ten times and take the first that fits, else the centre."""
+    height, width = source
+    draws = torch.rand((4, TRIES, batch), generator=generator, device=generator.device)
+    tall, wide = _sides(draws, source, rule)
+    fits = (tall >= 1) & (tall <= height) & (wide >= 1) & (wide <= width)
+    first = fits.to(torch.uint8).argmax(0, keepdim=True)
+    tall, wide, down, across = (drawn.gather(0, first)[0] for drawn in (tall, wide, draws[2], draws[3]))
+    top, left = _start(down, height, tall), _start(across, width, wide)
+    fitting = fits.any(0)
+    drawn = Crops(top, left, tall, wide)
+    return Crops(
+        *(torch.where(fitting, *pair) for pair in zip(drawn, _centre(source, rule, top), strict=True))
+    )
+
+
+def _sides(draws: Tensor, source: tuple[int, int], rule: CropRule) -> tuple[Tensor, Tensor]:
+    """Return heights and widths, which may be larger than the source's, from two draws in [0, 1)."""
+    height, width = source
+    area = (draws[0] * (rule.scale[1] - rule.scale[0]) + rule.scale[0]) * (height * width)
+    low, high = (math.log(value) for value in rule.aspect)
     ratio = torch.exp(draws[1] * (high - low) + low)
-    wide = (area * ratio).sqrt().round().clamp_(1, width)
-    tall = (area / ratio).sqrt().round().clamp_(1, height)
-    top = (draws[2] * (height - tall + 1)).floor()
-    left = (draws[3] * (width - wide + 1)).floor()
-    return Crops(top, left, tall, wide)
+    return (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
+
+
+def _start(draw: Tensor, whole: int, part: Tensor) -> Tensor:
+    """Return where the parts of a side begin, from a draw in [0, 1)."""
+    return (draw * (whole - part + 1)).floor()
+
+
+def _centre(source: tuple[int, int], rule: CropRule, like: Tensor) -> Crops:
+    """Return the largest centre crop of an allowed shape."""
+    height, width = source
+    low, high = rule.aspect
+    wide = min(width, max(1, round(height * high)))
+    tall = min(height, max(1, round(width / low)))
+    values = ((height - tall) // 2, (width - wide) // 2, tall, wide)
+    return Crops(*(torch.full_like(like, value) for value in values))
 
 
 def resized_crops(images: Tensor, crops: Crops, size: int, flipped: Tensor) -> Tensor:

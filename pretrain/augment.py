@@ -102,7 +102,7 @@ class Augment:
 
         crops = None
         if source is not None:
-            crops = draw_crops(batch, source, chosen.crop_scale, chosen.crop_aspect, generator)
+            crops = draw_crops(batch, source, chosen.crop_rule(), generator)
         flipped, jittered = happens(chosen.flip), happens(chosen.jitter)
         strengths = (chosen.brightness, chosen.contrast, chosen.saturation, chosen.hue)
         factors = [uniform((batch,), -strength, strength, generator) * jittered for strength in strengths]

@@ -27,7 +27,7 @@ from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
-from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS, PretrainConfig
+from mmbench.pretrain.settings import RUNTIME_SETTINGS, PretrainConfig, as_earlier
 from mmbench.pretrain.sources.opening import (
     fingerprint_of,
     is_there,
@@ -156,14 +156,13 @@ def _settings(config: PretrainConfig, folder: RunFolder, image_size: int | None 
         image_size: that of the data; None for a run that is finished, which is taken at its word.
     """
     settings: dict[str, object] = config.model_dump(mode="json")
-    stated = read_settings(folder.settings) if folder.settings.is_file() else settings
+    begun = folder.settings.is_file()
+    stated = read_settings(folder.settings) if begun else settings
     if same_place_name(str(stated.get("data")), config.data):
         settings["data"] = stated["data"]  # from another folder of work, say; their fingerprint is compared
-    for name, before in LATER_SETTINGS.items():
-        if name not in stated and settings[name] == before:
-            del settings[name]
+    settings = as_earlier(settings, stated)
     if config.image_size is None:
-        there = image_size if stated is settings else stated.get("image_size")
+        there = stated.get("image_size") if begun else image_size
         # Runs that were begun before sizes were resolved say null, and mean the data's own.
         settings["image_size"] = there if there is None or image_size is None else image_size
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmbench.distributed import process_count
-from mmbench.pretrain.settings import LATER_SETTINGS, RUNTIME_SETTINGS
+from mmbench.pretrain.settings import RUNTIME_SETTINGS, as_earlier
 from mmbench.pretrain.sources.files import FileSource
 from mmbench.pretrain.trainer import Trainer
 from mmbench.verification import content_digest
@@ -27,10 +27,7 @@ def recipe_digest(trainer: Trainer) -> str:
     settings |= {"image_size": effective["image_size"], "precision": "+".join(sorted(trainer.precisions))}
     settings |= _together(trainer)
     settings["loading"] = "files" if isinstance(trainer.source, FileSource) else "memory"
-    for name, before in LATER_SETTINGS.items():
-        if settings[name] == before:
-            del settings[name]  # the digest is that of runs of earlier versions
-    return content_digest(settings)
+    return content_digest(as_earlier(settings, {}))  # the digest is that of runs of earlier versions
 
 
 def _together(trainer: Trainer) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel
 
+from mmbench.crop_rule import ASPECT, CropFit, CropRule
 from mmbench.settings_types import (
     MOST_EPOCHS,
     STRICT,
@@ -28,6 +29,8 @@ class AugmentationSettings(BaseModel):
     Attributes:
         crop_scale: range of the crop's area as a share of the image's.
         crop_aspect: range of the crop's width / height, log-uniform.
+        crop_fit: what becomes of a crop that is wider or taller than the image: "cut" shortens that side, so
+            that areas are larger and shapes may leave `crop_aspect`; "redraw" draws again, see `CropRule`.
         flip: probability of a horizontal flip.
         jitter: probability that an image's colours are changed.
         brightness, contrast, saturation, hue: strengths, as in torchvision's ColorJitter.
@@ -39,7 +42,8 @@ class AugmentationSettings(BaseModel):
     model_config = STRICT
 
     crop_scale: CropScale = (0.2, 1.0)
-    crop_aspect: AspectRange = (3 / 4, 4 / 3)
+    crop_aspect: AspectRange = ASPECT
+    crop_fit: CropFit = "cut"
     flip: Share = 0.5
     jitter: Share = 0.8
     brightness: Share = 0.4
@@ -49,6 +53,10 @@ class AugmentationSettings(BaseModel):
     grayscale: Share = 0.2
     blur: Share = 0.5
     blur_sigma: SigmaRange = (0.1, 2.0)
+
+    def crop_rule(self) -> CropRule:
+        """Return what crops are drawn from."""
+        return CropRule(self.crop_scale, self.crop_aspect, self.crop_fit)
 
 
 class OptimiserSettings(BaseModel):

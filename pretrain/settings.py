@@ -60,7 +60,22 @@ RUNTIME_SETTINGS = (
 USUAL = {"framework": "moco", "masking": "none"}  # names that messages give as an example
 
 # Settings that runs of earlier versions do not state, with what they did.
-LATER_SETTINGS = {"decode": "cpu"}
+LATER_SETTINGS = {"decode": "cpu", "augmentation.crop_fit": "cut"}
+
+
+def as_earlier(settings: dict[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without those that runs of earlier versions do not state, where they are what such did.
+
+    Args:
+        stated: settings of a run; what it states is kept.
+    """
+    result = {name: dict(value) if isinstance(value, dict) else value for name, value in settings.items()}
+    for path, before in LATER_SETTINGS.items():
+        section, _, name = path.rpartition(".")
+        ours, theirs = (result[section], stated.get(section, {})) if section else (result, stated)
+        if ours[name] == before and name not in theirs:
+            del ours[name]
+    return result
 
 
 # Sections, which hold settings of their own, with an example of one.

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as reference
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import Crops, crops_by_matrices, draw_crops, flipped_images, resized_crops
 
 
@@ -15,7 +16,7 @@ from mmbench.crops import Crops, crops_by_matrices, draw_crops, flipped_images, 
 def test_a_crop_is_that_of_torchvision(height: int, width: int, size: int) -> None:
     generator, batch = torch.Generator().manual_seed(size), 40
     images = torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
-    crops = draw_crops(batch, (height, width), (0.001, 1.0), (3 / 4, 4 / 3), generator)
+    crops = draw_crops(batch, (height, width), CropRule((0.001, 1.0)), generator)
     for field, whole in zip(crops, (0, 0, height, width), strict=True):
         field[0] = whole
     for field, pixel in zip(crops, (height - 1, width - 1, 1, 1), strict=True):
@@ -41,7 +42,7 @@ def test_compiled_crops_are_those_of_matrices(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (*shape, *source), dtype=torch.uint8, generator=generator)
-    crops: Crops = draw_crops(shape[0], source, (0.01, 1.0), (1 / 2, 2), generator)
+    crops: Crops = draw_crops(shape[0], source, CropRule((0.01, 1.0), (1 / 2, 2)), generator)
     flipped = torch.rand(shape[0], generator=generator) < 0.5
     expected = crops_by_matrices(images, crops, size, flipped)
     assert torch.allclose(resized_crops(images, crops, size, flipped), expected, atol=1e-4)
@@ -58,7 +59,7 @@ def test_flipped_images(order: torch.memory_format) -> None:
 def test_the_number_of_threads_changes_nothing() -> None:
     generator, before = torch.Generator().manual_seed(0), torch.get_num_threads()
     images = torch.randint(0, 256, (40, 3, 120, 150), dtype=torch.uint8, generator=generator)
-    crops = draw_crops(40, (120, 150), (0.1, 1.0), (3 / 4, 4 / 3), generator)
+    crops = draw_crops(40, (120, 150), CropRule((0.1, 1.0)), generator)
     flipped = torch.rand(40, generator=generator) < 0.5
     made = []
     for threads in (1, 3):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import Crops, draw_crops
 from mmbench.data.box_resize import resize, resize_box
 from mmbench.data.decoding import REDUCING_GAP, is_extreme, middle_square, resized_size
@@ -24,18 +25,12 @@ def generator_of(*key: int) -> Generator:
     return Generator().manual_seed(int.from_bytes(drawn.digest(), "big") >> 1)
 
 
-def random_crops(
-    path: ImagePlace,
-    into: Tensor,
-    scale: tuple[float, float],
-    aspect: tuple[float, float],
-    generator: Generator,
-) -> None:
+def random_crops(path: ImagePlace, into: Tensor, rule: CropRule, generator: Generator) -> None:
     """Draw random resized crops of one image, antialiased bilinear.
 
     Args:
         into: takes the crops, uint8 (count, 3, size, size).
-        scale, aspect: see `draw_crops`.
+        rule: what they are drawn from.
 
     Raises:
         UserError: the image cannot be read.
@@ -45,7 +40,7 @@ def random_crops(
     @functools.cache
     def drawn(stored: tuple[int, int]) -> Crops:
         generator.set_state(place)
-        return draw_crops(count, stored[::-1], scale, aspect, generator)
+        return draw_crops(count, stored[::-1], rule, generator)
 
     def at_least(stored: tuple[int, int]) -> tuple[int, int]:
         """Return the size at which the smallest crop still has `size` pixels a side."""

@@ -135,7 +135,7 @@ class EncodedImages(TorchDataset[EncodedPairs]):
     def _boxes(self, key: Key, found: EncodedJpeg) -> list[Box]:
         """Return the boxes of both crops of an image."""
         generator = generator_of(self.crops.seed, *key)
-        drawn = draw_crops(VIEWS, found.stored[::-1], self.crops.scale, self.crops.aspect, generator)
+        drawn = draw_crops(VIEWS, found.stored[::-1], self.crops.rule, generator)
         return [
             (left, top, left + wide, top + tall)
             for top, left, tall, wide in zip(*(value.tolist() for value in drawn), strict=True)

@@ -81,7 +81,7 @@ class CroppedImages(TorchDataset[CropPairs]):
 
     def __init__(self, files: ImageFiles, size: int, config: PretrainConfig) -> None:
         self.files, self.size = files, size
-        self.scale, self.aspect = config.augmentation.crop_scale, config.augmentation.crop_aspect
+        self.rule = config.augmentation.crop_rule()
         self.seed = config.seed
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> CropPairs:
@@ -109,7 +109,7 @@ class CroppedImages(TorchDataset[CropPairs]):
             UserError: the image cannot be read.
         """
         generator = generator_of(self.seed, epoch, index)
-        random_crops(self.files.place(index), pair, self.scale, self.aspect, generator)
+        random_crops(self.files.place(index), pair, self.rule, generator)
         return pair
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import draw_crops
 from mmbench.data.decoding import open_rgb, read_image
 from mmbench.data.file_crops import generator_of, random_crops
@@ -186,8 +187,8 @@ def test_crops_of_turned_images_are_those_of_upright_ones(tmp_path: Path, turn: 
     for name in ("a.png", "a.jpg"):
         stored.save(tmp_path / name, exif=exif, **({"quality": 100} if name == "a.jpg" else {}))
         pair = torch.empty((2, 3, 16, 16), dtype=torch.uint8)
-        random_crops(tmp_path / name, pair, (0.3, 0.9), (0.75, 1.33), generator_of(turn))
-        crops = draw_crops(2, (240, 160), (0.3, 0.9), (0.75, 1.33), generator_of(turn))
+        random_crops(tmp_path / name, pair, CropRule((0.3, 0.9), (0.75, 1.33)), generator_of(turn))
+        crops = draw_crops(2, (240, 160), CropRule((0.3, 0.9), (0.75, 1.33)), generator_of(turn))
         top, left, tall, wide = (values.tolist() for values in crops)
         for view in range(2):
             for channel, start, length in ((0, left[view], wide[view]), (1, top[view], tall[view])):
@@ -242,7 +243,7 @@ def test_extreme_shapes_cost_no_memory(
         found = read_image(tmp_path / "a.png", side)
         assert found.shape == (side, side, 3) and (found == (9, 90, 200)).all()
     crops = torch.empty((2, 3, 32, 32), dtype=torch.uint8)
-    random_crops(tmp_path / "a.png", crops, (0.08, 1.0), (0.75, 1.33), generator_of(0))
+    random_crops(tmp_path / "a.png", crops, CropRule((0.08, 1.0), (0.75, 1.33)), generator_of(0))
     assert crops.shape == (2, 3, 32, 32) and crops.unique().tolist() == [9, 90, 200]
     assert largest <= 2**24
 

@@ -7,6 +7,7 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.crop_rule import CropRule
 from mmbench.crops import Crops, crops_by_matrices, draw_crops
 from mmbench.pretrain import colour
 from mmbench.pretrain.augment import Augment, blur_kernel_size
@@ -67,7 +68,7 @@ def test_no_blur_is_the_identity() -> None:
 
 
 def test_crop_resize_and_flip() -> None:
-    crops = draw_crops(len(UINT8), (40, 36), (0.1, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(3))
+    crops = draw_crops(len(UINT8), (40, 36), CropRule((0.1, 1.0)), torch.Generator().manual_seed(3))
     flipped = torch.arange(len(UINT8)) % 2 == 0
     views = crops_by_matrices(UINT8, crops, 32, flipped)
     for index, (image, view) in enumerate(zip(IMAGES, views, strict=True)):
@@ -93,9 +94,8 @@ def test_a_mirrored_line_has_the_matrix_of_the_line_in_reverse() -> None:
 
 def test_crops_have_the_asked_areas_and_aspects_and_lie_inside() -> None:
     settings = AugmentationSettings(crop_scale=(0.3, 1.0))
-    crops: Crops = draw_crops(
-        4000, (400, 400), settings.crop_scale, settings.crop_aspect, torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    crops: Crops = draw_crops(4000, (400, 400), settings.crop_rule(), generator)
     assert (crops.top >= 0).all()
     assert (crops.top + crops.height <= 400).all()
     assert (crops.left + crops.width <= 400).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import yaml
 from PIL import Image
 from safetensors import safe_open
 from small_runs import make_trainer, same, small, stopped, weights
@@ -279,10 +280,10 @@ def test_the_digest_of_a_recipe_is_of_what_changes_the_weights(tiny: Dataset) ->
 
 
 def test_a_setting_that_came_later_leaves_digests_as_they_were(tiny: Dataset) -> None:
-    """The digest of a run that is decoded by the CPU is that of versions that knew nothing else."""
+    """Digests of runs that decode on the CPU and cut crops are those of versions that knew nothing else."""
     trainer = make_trainer(small(), tiny)
     stated = trainer.config.model_dump(mode="json")
-    assert stated.pop("decode") == "cpu"
+    assert (stated.pop("decode"), stated["augmentation"].pop("crop_fit")) == ("cpu", "cut")
     for name in (*RUNTIME_SETTINGS, "method", "recipe", "data", "seed", "channels_last", "accumulation"):
         stated.pop(name, None)
     stated |= {name: trainer.effective()[name] for name in ("image_size", "images_per_pass", "precision")}
@@ -290,6 +291,21 @@ def test_a_setting_that_came_later_leaves_digests_as_they_were(tiny: Dataset) ->
     assert usual == content_digest(stated | {"loading": "memory"})
     trainer.config = trainer.config.model_copy(update={"decode": "gpu"})
     assert recipe_digest(trainer) == content_digest(stated | {"loading": "memory", "decode": "gpu"}) != usual
+    drawn = make_trainer(small(overrides=("augmentation.crop_fit=redraw",)), tiny)
+    stated["augmentation"]["crop_fit"] = "redraw"
+    assert recipe_digest(drawn) == content_digest(stated | {"loading": "memory"}) != usual
+
+
+def test_a_run_that_states_no_crop_fit_goes_on_with_crops_that_are_cut(tiny: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(small(epochs=1), out, dataset=tiny, requests=Requests(stop=True))
+    stated = yaml.safe_load((out / "settings.yaml").read_text())
+    assert stated["augmentation"].pop("crop_fit") == "cut"
+    (out / "settings.yaml").write_text(yaml.safe_dump(stated))
+    with pytest.raises(UserError, match=r"crop_fit"):
+        pretrain(small(epochs=1, overrides=("augmentation.crop_fit=redraw",)), out, dataset=tiny)
+    assert pretrain(small(epochs=1), out, dataset=tiny).finished
 
 
 def test_other_data_of_the_same_name_are_refused(tiny: Dataset, tmp_path: Path) -> None:

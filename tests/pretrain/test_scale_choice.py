@@ -88,10 +88,10 @@ def test_the_first_line_says_recipe_scale_and_why() -> None:
     assert first == "recipe mixmask@1, scale small-images: patterns is a data set of this scale"
     assert "mixmask_resnet8 on patterns" in what
     first, what = first_lines("mixmask", data="imagenet")
-    assert "recipe mixmask-imagenet@1 (not yet run to its end by us), scale imagenet: imagenet is" in first
+    assert "recipe mixmask-imagenet@2 (not yet run to its end by us), scale imagenet: imagenet is" in first
     assert "mixmask_resnet50 on imagenet, 200 epochs, batch 256, sgd" in what
     first, what = first_lines("simclr", "cifar100")
-    assert "recipe simclr-cifar100@2" in first and "scale cifar100: chosen by --scale" in first
+    assert "recipe simclr-cifar100@3" in first and "scale cifar100: chosen by --scale" in first
     assert "on cifar100," in what
 
 
@@ -108,7 +108,7 @@ def test_a_scale_that_does_not_fit_warns_in_one_line(method: str) -> None:
 
 
 def test_settings_that_state_a_recipe_decide_their_scale() -> None:
-    plan = RunRequest(stated={"recipe": "mixmask-imagenet@1", "data": "patterns"}).plan()
+    plan = RunRequest(stated={"recipe": "mixmask-imagenet@2", "data": "patterns"}).plan()
     assert plan.lines[0].endswith("scale imagenet: stated by the settings")
     assert len(plan.lines) == 2
     with pytest.raises(UserError, match="leave out --scale"):

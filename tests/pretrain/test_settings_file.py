@@ -81,7 +81,7 @@ def test_a_file_of_a_few_settings(tmp_path: Path) -> None:
     over = resolve_config(stated=read_settings_file(path), overrides=["masking.name=erase", "epochs=3"])
     assert (over.masking["name"], over.epochs, over.method) == ("erase", 3, "erase")
     other = resolve_config("moco", stated=read_settings_file(path))
-    assert (other.method, other.recipe, other.epochs) == ("moco", "moco-imagenet@1", 10)
+    assert (other.method, other.recipe, other.epochs) == ("moco", "moco-imagenet@2", 10)
 
 
 def test_a_method_replaces_framework_and_masking_of_the_settings_of_a_run() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import Crops, draw_crops, resized_crops
-
-ASPECT = (3 / 4, 4 / 3)  # torchvision's default for RandomResizedCrop
 
 
 def augment(
     images: Tensor,
     size: int,
-    scale: tuple[float, float],
+    rule: CropRule,
     generator: Generator,
     device: torch.device,
     own: slice = slice(None),
@@ -23,7 +22,7 @@ def augment(
     Args:
         images: uint8, (B, 3, H, W).
         size: side of the result in pixels.
-        scale: range of the crop's area as a share of the image.
+        rule: what the crops are drawn from.
         generator: on the CPU, so that every device sees the same crops.
         own: which images are cut out; the draws are for all, so that processes that share a batch agree.
 
@@ -31,7 +30,7 @@ def augment(
         float32, (own images, 3, size, size), in [0, 1].
     """
     height, width = images.shape[-2:]
-    crops = draw_crops(len(images), (height, width), scale, ASPECT, generator)
+    crops = draw_crops(len(images), (height, width), rule, generator)
     flipped = torch.rand(len(images), generator=generator) < 0.5
     on_device = Crops(*(field[own].to(device) for field in crops))
     return resized_crops(images[own].to(device), on_device, size, flipped[own].to(device))

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from mmbench.crop_rule import CropRule
 from mmbench.data.file_crops import generator_of, random_crops
 from mmbench.distributed import own_share
-from mmbench.transfer.inputs.augment import ASPECT, augment
+from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.images import EqualImages, FileImages, Images, MemoryImages, read_ahead
 
 
@@ -155,18 +156,18 @@ class MemoryBatches(_DrawnBatches):
         self,
         images: MemoryImages,
         batching: Batching,
-        scale: tuple[float, float],
+        rule: CropRule,
         device: torch.device,
         generator: Generator,
     ) -> None:
         super().__init__(images.labels, batching, device, generator)
-        self.images, self.scale = images, scale
+        self.images, self.rule = images, rule
 
     def inputs(self, indices: Tensor) -> tuple[slice, Tensor]:
         """Return crops of the process's own images."""
         own = own_share(len(indices))
         stored = self.images.images[indices]
-        return own, augment(stored, self.images.size, self.scale, self.generator, self.device, own)
+        return own, augment(stored, self.images.size, self.rule, self.generator, self.device, own)
 
 
 class FileBatches(TrainingBatches):
@@ -176,12 +177,12 @@ class FileBatches(TrainingBatches):
         self,
         images: FileImages,
         batching: Batching,
-        scale: tuple[float, float],
+        rule: CropRule,
         device: torch.device,
         seed: int,
     ) -> None:
         super().__init__(batching, device)
-        self.images, self.scale, self.seed = images, scale, seed
+        self.images, self.rule, self.seed = images, rule, seed
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def _rows(self, step: int) -> Tensor:
@@ -214,13 +215,13 @@ class _Crops(EqualImages):
     """One random crop of each image, mirrored or not."""
 
     def __init__(self, batches: FileBatches) -> None:
-        self.images, self.scale, self.seed = batches.images, batches.scale, batches.seed
+        self.images, self.rule, self.seed = batches.images, batches.rule, batches.seed
         super().__init__(self.images.size, self.images.size)
 
     def read(self, key: tuple[int, int], into: Tensor) -> None:
         epoch, index = key
         generator = generator_of(self.seed, epoch, index)
-        random_crops(self.images.files.place(index), into[None], self.scale, ASPECT, generator)
+        random_crops(self.images.files.place(index), into[None], self.rule, generator)
         if float(torch.rand(1, generator=generator)) < 0.5:
             into.copy_(into.flip(-1))
 
@@ -228,7 +229,7 @@ class _Crops(EqualImages):
 def training_batches(
     images: Images,
     batching: Batching,
-    scale: tuple[float, float],
+    rule: CropRule,
     device: torch.device,
     generator: Generator,
     seed: int,
@@ -236,11 +237,11 @@ def training_batches(
     """Return augmented training batches of `images`.
 
     Args:
-        scale: range of a crop's area as a share of the image.
+        rule: what crops are drawn from.
         generator: what images in memory draw from; the same in every process.
         seed: what images in files draw from.
     """
     if isinstance(images, FileImages):
-        return FileBatches(images, batching, scale, device, seed)
+        return FileBatches(images, batching, rule, device, seed)
     assert isinstance(images, MemoryImages)
-    return MemoryBatches(images, batching, scale, device, generator)
+    return MemoryBatches(images, batching, rule, device, generator)

@@ -93,7 +93,7 @@ def finetune(job: TransferJob, labelled: Images, settings: FinetuneSettings) -> 
         model = model.to(memory_format=torch.channels_last)
         model = cast(Classifier, arrange_batch_norm(model, BatchNormSettings(synchronised=True), job.device))
         float32_where_narrow(model)
-        batches = training_batches(labelled, batching, settings.crop_scale, job.device, generator, job.seed)
+        batches = training_batches(labelled, batching, settings.crop_rule(), job.device, generator, job.seed)
         used = _train(job, model, batches, settings)
     return Finetuned(model, batching.steps * batch_size, int(used.sum()))
 

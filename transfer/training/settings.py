@@ -15,10 +15,10 @@ from mmbench.settings_types import (
     ShareBelowOne,
     WeightDecay,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.transfer.crop_settings import CropSettings
 
 
-class FinetuneSettings(TaskSettings):
+class FinetuneSettings(CropSettings):
     """Settings of a finetuning run by SGD with momentum.
 
     Attributes:
@@ -28,7 +28,6 @@ class FinetuneSettings(TaskSettings):
         momentum, weight_decay, nesterov: of SGD.
         decay_epochs: after these epochs both rates are multiplied by `decay_factor`; where there are none,
             both follow a cosine to zero, step by step.
-        crop_scale: range of the crop's area; crops and flips are the only augmentation.
     """
 
     epochs: Epochs

@@ -15,9 +15,9 @@ METHODS = {"moco", "simclr", "byol", "simsiam", "erase", "mscn", "unmix", "mixma
 # Ids of the release before scales, and a few values of each.
 EARLIER = {
     "mixmask@1": ("mixmask_resnet8", 8, 128, 2e-3, "discrete", 4),
-    "mixmask-cifar100@1": ("mixmask_resnet18_cifar", 1000, 512, 0.06, "discrete", 4),
-    "mixmask-tiny-imagenet@1": ("mixmask_resnet18_cifar", 800, 512, 0.06, "block", 8),
-    "mixmask-imagenet@1": ("mixmask_resnet50", 200, 256, 0.03, "block", 8),
+    "mixmask-cifar100@2": ("mixmask_resnet18_cifar", 1000, 512, 0.06, "discrete", 4),
+    "mixmask-tiny-imagenet@2": ("mixmask_resnet18_cifar", 800, 512, 0.06, "block", 8),
+    "mixmask-imagenet@2": ("mixmask_resnet50", 200, 256, 0.03, "block", 8),
 }
 
 
@@ -81,6 +81,15 @@ def test_the_arms_that_are_compared_share_all_but_their_masking(scale: str) -> N
         assert mixmask[setting] == erase[setting] == both[setting]
 
 
+@pytest.mark.parametrize("scale", ["small-images", "cifar100", "tiny-imagenet", "imagenet"])
+def test_crops_are_drawn_again_as_in_the_cited_code(scale: str) -> None:
+    """MoCo's code draws by torchvision's RandomResizedCrop, BYOL's cuts (at its own scale, ImageNet)."""
+    for method in methods():
+        cut = scale == "small-images" or (method.startswith("byol") and scale == "imagenet")
+        found = resolve_config(method, scale=scale).augmentation.crop_fit
+        assert found == ("cut" if cut else "redraw")
+
+
 def test_cells_have_8_pixels_below_224() -> None:
     for scale, size in (("small-images", 32), ("cifar100", 32), ("tiny-imagenet", 64)):
         assert size // resolve_config("mixmask", scale=scale).masking["grid"] == 8
@@ -90,11 +99,11 @@ def test_cells_have_8_pixels_below_224() -> None:
     ("name", "scale", "expected"),
     [
         ("mixmask", None, "mixmask@1"),
-        ("mixmask", "imagenet", "mixmask-imagenet@1"),
-        ("unmix+mixmask", "cifar100", "unmix-mixmask-cifar100@1"),
-        ("unmix-mixmask-tiny-imagenet", None, "unmix-mixmask-tiny-imagenet@1"),
-        ("mscn-imagenet@1", None, "mscn-imagenet@1"),
-        ("mscn-imagenet", "imagenet", "mscn-imagenet@1"),
+        ("mixmask", "imagenet", "mixmask-imagenet@2"),
+        ("unmix+mixmask", "cifar100", "unmix-mixmask-cifar100@2"),
+        ("unmix-mixmask-tiny-imagenet", None, "unmix-mixmask-tiny-imagenet@2"),
+        ("mscn-imagenet@2", None, "mscn-imagenet@2"),
+        ("mscn-imagenet", "imagenet", "mscn-imagenet@2"),
         ("moco-small-images", None, "moco@1"),
     ],
 )

@@ -157,7 +157,7 @@ def test_large_jpegs_are_decoded_whole(tmp_path: Path) -> None:
     pairs = next(source.batches(plan([index])))
     image = open_rgb(source.files.root / source.files.paths[index])
     generator = generator_of(0, 0, index)
-    boxes = draw_crops(2, (300, 308), source.crops.scale, source.crops.aspect, generator)
+    boxes = draw_crops(2, (300, 308), source.crops.rule, generator)
     for crop, top, left, tall, wide in zip(pairs[:, 0], *(side.tolist() for side in boxes), strict=True):
         box = (left, top, left + wide, top + tall)
         expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR, box=box)).astype(int)

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from mmbench.checkpoints.backbone import random_backbone
+from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, load_dataset
 from mmbench.data.decoding import read_image
 from mmbench.distributed import own_share
@@ -133,7 +134,7 @@ def test_workers_change_nothing(from_files: FileImages) -> None:
         assert all(torch.equal(a, b) for a, b in zip(alone, helped.centre_crops(batches), strict=True))
     batching = Batching(24, 5, 2, whole_batches=False)
     one, two = (
-        FileBatches(FileImages(from_files.files, 32, workers), batching, (0.2, 1.0), CPU, seed=3)
+        FileBatches(FileImages(from_files.files, 32, workers), batching, CropRule((0.2, 1.0)), CPU, seed=3)
         for workers in (0, 2)
     )
     for first, second in zip(one, two, strict=True):
@@ -148,12 +149,12 @@ def test_an_unreadable_image_is_told_not_skipped(from_files: FileImages) -> None
         with pytest.raises(UserError, match=rf"{path.name} cannot be read as an? (picture|image)"):
             list(damaged.centre_crops(torch.arange(24).split(5)))
         with pytest.raises(UserError, match=rf"{path.name} cannot be read as an? (picture|image)"):
-            list(FileBatches(damaged, Batching(24, 5, 1, False), (0.2, 1.0), CPU, 0))
+            list(FileBatches(damaged, Batching(24, 5, 1, False), CropRule((0.2, 1.0)), CPU, 0))
 
 
 def test_every_epoch_shows_every_image_once_in_another_order(from_files: FileImages) -> None:
     batching = Batching(24, 7, 3, whole_batches=False)
-    found = FileBatches(from_files, batching, (0.2, 1.0), CPU, seed=1)
+    found = FileBatches(from_files, batching, CropRule((0.2, 1.0)), CPU, seed=1)
     batches = list(found)
     assert [len(batch.indices) for batch in batches] == [7, 7, 7, 3] * 3 and found.step == 12
     orders = [torch.cat([batch.indices for batch in batches[4 * e : 4 * e + 4]]) for e in range(3)]
@@ -183,7 +184,7 @@ def test_half_of_the_crops_are_mirrored(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(image_inputs, "LARGEST_IN_MEMORY", 8)
     found = open_images(load_dataset(str(folder)), "train", 32, 0)
     assert isinstance(found, FileImages)
-    (batch,) = FileBatches(found, Batching(80, 80, 1, False), (0.2, 1.0), CPU, seed=0)
+    (batch,) = FileBatches(found, Batching(80, 80, 1, False), CropRule((0.2, 1.0)), CPU, seed=0)
     rising = (batch.inputs[:, 0, :, -1].float() - batch.inputs[:, 0, :, 0].float()).mean(dim=1) > 0
     assert 25 <= int(rising.sum()) <= 55
 
@@ -199,7 +200,9 @@ def test_memory_goes_on_where_its_state_was_taken(gratings: Dataset) -> None:
     def fresh(seed: int) -> MemoryBatches:
         found = MemoryImages(gratings.split("train"), 16)
         batching = Batching(120, 50, 2, whole_batches=False)
-        opened = training_batches(found, batching, (0.2, 1.0), CPU, Generator().manual_seed(seed), seed)
+        opened = training_batches(
+            found, batching, CropRule((0.2, 1.0)), CPU, Generator().manual_seed(seed), seed
+        )
         assert isinstance(opened, MemoryBatches)
         return opened
 
@@ -226,8 +229,8 @@ def test_shares_of_a_batch_are_its_rows(
     def rows(rank: int) -> Tensor:
         monkeypatch.setattr("mmbench.distributed.process_count", lambda: processes)
         monkeypatch.setattr("mmbench.distributed.process_rank", lambda: rank)
-        return augment(images, 16, (0.2, 1.0), Generator().manual_seed(5), CPU, own_share(batch))
+        return augment(images, 16, CropRule((0.2, 1.0)), Generator().manual_seed(5), CPU, own_share(batch))
 
-    whole = augment(images, 16, (0.2, 1.0), Generator().manual_seed(5), CPU)
+    whole = augment(images, 16, CropRule((0.2, 1.0)), Generator().manual_seed(5), CPU)
     assert torch.equal(torch.cat([rows(rank) for rank in range(processes)]), whole)
     assert batch_inputs.own_share is own_share

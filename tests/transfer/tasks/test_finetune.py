@@ -8,6 +8,7 @@ import torch
 from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset
 from mmbench.results import ResultStore
 from mmbench.transfer.inputs.augment import augment
@@ -76,17 +77,19 @@ def test_augmented_images_are_crops_and_mirrors(gratings: Dataset) -> None:
     """A crop of the whole image at its own size is the image or its mirror image."""
     images = gratings.split("train").images[:40]
     generator = torch.Generator().manual_seed(0)
-    crops = augment(images, 20, (1.0, 1.0), generator, CPU)
+    crops = augment(images, 20, CropRule((1.0, 1.0)), generator, CPU)
     assert crops.shape == (40, 3, 20, 20) and crops.min() >= 0 and crops.max() <= 1
     whole = images.float() / 255
     # At another aspect the crop is cut to the image, so some crops are not the whole one.
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(crops, whole, strict=True)]
     mirrored = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(crops, whole, strict=True)]
     assert not any(a and b for a, b in zip(same, mirrored, strict=True))
-    small = augment(images, 16, (0.3, 1.0), generator, CPU)
+    small = augment(images, 16, CropRule((0.3, 1.0)), generator, CPU)
     assert small.shape == (40, 3, 16, 16)
-    again = augment(images, 16, (0.3, 1.0), torch.Generator().manual_seed(9), CPU)
-    assert torch.equal(again, augment(images, 16, (0.3, 1.0), torch.Generator().manual_seed(9), CPU))
+    again = augment(images, 16, CropRule((0.3, 1.0)), torch.Generator().manual_seed(9), CPU)
+    assert torch.equal(
+        again, augment(images, 16, CropRule((0.3, 1.0)), torch.Generator().manual_seed(9), CPU)
+    )
 
 
 @pytest.mark.parametrize("count", [39, 41])

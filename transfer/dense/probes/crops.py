@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colours
 
+from mmbench.crop_rule import CropRule
 from mmbench.crops import draw_crops
 from mmbench.data.file_crops import generator_of
 from mmbench.data.label_maps.types import IGNORED
@@ -17,7 +18,6 @@ from mmbench.transfer.dense.common.reading import Item
 from mmbench.transfer.dense.probes.linear_settings import LinearProbeSettings
 from mmbench.transfer.dense.probes.scenes import LabelledScenes, labels_at, labels_of, pixels_of
 
-ASPECT = (3 / 4, 4 / 3)  # of torchvision's RandomResizedCrop
 TRIES = 10  # of a crop that one class fills; mmsegmentation's RandomCrop
 # mmsegmentation's PhotoMetricDistortion: shift of brightness, range of factors, and of the hue's turn.
 BRIGHTNESS, FACTORS, HUE = 32.0, (0.5, 1.5), 0.5
@@ -58,7 +58,7 @@ class TrainingCrops:
 
     def _resized(self, image: Image.Image, labels: Image.Image) -> tuple[Image.Image, Image.Image]:
         generator = generator_of(random.getrandbits(62))
-        crops = draw_crops(1, image.size[::-1], self.settings.crop_scale, ASPECT, generator)
+        crops = draw_crops(1, image.size[::-1], CropRule(self.settings.crop_scale), generator)
         top, left, height, width = (int(value) for value in crops)
         box, size = (left, top, left + width, top + height), (self.size, self.size)
         return (

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import ColorJitter, Compose, RandomApply, RandomResizedCrop
 
+from mmbench.crop_rule import ASPECT
 from mmbench.transfer.dense.common.reading import Item
 from mmbench.transfer.dense.probes.retrieval_settings import RetrievalSettings
 from mmbench.transfer.dense.probes.scenes import LabelledScenes, TestScenes, labels_of, pixels_of
 
-ASPECT = (3 / 4, 4 / 3)  # of torchvision's RandomResizedCrop
 CHANGED = 0.5  # probability of each change of colours
 
 

@@ -46,7 +46,7 @@ def train_head(
         weight_decay=settings.weight_decay,
     )
     batching = Batching(len(train), settings.batch_size, settings.epochs, whole_batches=False)
-    batches = training_batches(train, batching, settings.crop_scale, job.device, generator, job.seed)
+    batches = training_batches(train, batching, settings.crop_rule(), job.device, generator, job.seed)
     schedule = torch.optim.lr_scheduler.MultiStepLR(
         optimiser, [epoch * batching.per_epoch for epoch in settings.decay_epochs], settings.decay_factor
     )

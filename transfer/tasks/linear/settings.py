@@ -11,7 +11,6 @@ from mmbench.settings_types import (
     BatchSize,
     Candidates,
     Count,
-    CropScale,
     DecayEpochs,
     Decays,
     Epochs,
@@ -27,6 +26,7 @@ from mmbench.settings_types import (
     Within,
 )
 from mmbench.tasks import TaskSettings
+from mmbench.transfer.crop_settings import CropSettings
 
 
 class LinearSettings(TaskSettings):
@@ -71,7 +71,7 @@ class CachedProbe(LinearSettings):
     tolerance: Tolerance = 1e-4
 
 
-class AugmentedProbe(LinearSettings):
+class AugmentedProbe(LinearSettings, CropSettings):
     """Settings of the probe on augmented images (SGD with momentum, learning rate divided at steps).
 
     Attributes:
@@ -79,7 +79,6 @@ class AugmentedProbe(LinearSettings):
         batch_size: images per step; the last step of an epoch may have fewer.
         learning_rate: at the start; it is not scaled by anything.
         decay_epochs: after these epochs the rate is multiplied by `decay_factor`.
-        crop_scale: range of the crop's area.
     """
 
     epochs: Epochs
@@ -89,10 +88,9 @@ class AugmentedProbe(LinearSettings):
     weight_decay: WeightDecay = 0.0
     decay_epochs: DecayEpochs = ()
     decay_factor: Factor = 0.1
-    crop_scale: CropScale = (0.08, 1.0)
 
 
-class SweepProbe(LinearSettings):
+class SweepProbe(LinearSettings, CropSettings):
     """Settings of many heads at once: every combination of rate, decay and batch norm (SGD with momentum).
 
     Attributes:
@@ -102,7 +100,6 @@ class SweepProbe(LinearSettings):
         batch_norm: whether features go through a batch norm without scale and bias.
         decay_epochs: after these epochs the rates are multiplied by `decay_factor`; where there are none,
             they follow a cosine to zero.
-        crop_scale: range of the crop's area, on augmented images.
     """
 
     epochs: Epochs
@@ -113,7 +110,6 @@ class SweepProbe(LinearSettings):
     momentum: ShareBelowOne = 0.9
     decay_epochs: DecayEpochs = ()
     decay_factor: Factor = 0.1
-    crop_scale: CropScale = (0.08, 1.0)
 
     @property
     def augmented(self) -> bool:

@@ -58,7 +58,7 @@ def train_heads(
         heads = new_heads(job, settings, network.width, generator)
         train = job.images("train")
         batching = _batching(len(train), settings)
-        batches = training_batches(train, batching, settings.crop_scale, job.device, generator, job.seed)
+        batches = training_batches(train, batching, settings.crop_rule(), job.device, generator, job.seed)
     parts = {"heads": heads, "batches": batches}
     job.unfinished.restore(parts)
     batching = batches.batching

@@ -10,6 +10,7 @@ from running import extract, make_run, run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
 from mmbench.results import ResultStore
@@ -161,7 +162,7 @@ def test_the_augmented_probe_is_textbook_sgd(backbone: Backbone, gratings: Datas
         rate = 0.5 if epoch < 2 else 0.05
         order = torch.randperm(120, generator=generator)
         for indices in (order[:50], order[50:100], order[100:]):
-            crops = augment(train.images[indices], 16, (0.08, 1.0), generator, CPU)
+            crops = augment(train.images[indices], 16, CropRule((0.08, 1.0)), generator, CPU)
             with torch.no_grad():
                 features = network(crops).double()
             share = torch.softmax(features @ weight.T + bias, dim=1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
+from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, ImageSplit
 from mmbench.transfer.evaluation import evaluate
 from mmbench.transfer.inputs.augment import augment
@@ -61,7 +62,9 @@ def plain_loop(query: dict[str, Tensor], dataset: Dataset, seed: int) -> Tensor:
         for group in optimiser.param_groups:  # adjust_learning_rate: a tenth at epochs 3 and 4
             group["lr"] = 30.0 * (0.1 if epoch >= 3 else 1.0) * (0.1 if epoch >= 4 else 1.0)
         for indices in torch.randperm(len(train), generator=generator).split(BATCH):
-            crops = augment(train.images[indices], SIZE, (0.08, 1.0), generator, torch.device("cpu"))
+            crops = augment(
+                train.images[indices], SIZE, CropRule((0.08, 1.0)), generator, torch.device("cpu")
+            )
             with torch.no_grad():
                 features = model(prepared(crops))
             loss = nn.functional.cross_entropy(classifier(features), train.labels[indices])
