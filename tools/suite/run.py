@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -66,10 +66,13 @@ def run_suite(
     shown = {} if only == "all" else states
     with SuiteDisplay(plan, folder, shown, workers=found.workers, console=console) as display:
         run_cells(plan, folder, only=only, fail_fast=fail_fast, observer=display, states=states)
-    now = snapshot(plan, found_states(plan, folder), folder, workers=found.workers)
+    states = found_states(plan, folder)
+    now = snapshot(plan, states, folder, workers=found.workers)
     print_problems(now, console)
     built = any(True for _ in record_files(folder.results))
     page = build_board(suite, folder, console) if built else "none, as nothing is measured yet"
+    for line in foreign_lines(plan, states, folder):
+        _say(console, line)
     _say(console, f"measured in {(time.monotonic() - started) / 60:.1f} min; the board: {page}")
     if now.number("done") == now.number():
         next_step("results", "list", folder.results)
@@ -94,9 +97,14 @@ def build_board(suite: Suite, folder: SuiteFolder, console: Console) -> Path:
     from mmbench.leaderboard.render.terminal import print_board
 
     baseline = suite.baseline
-    if baseline is not None and baseline not in set(read_frame(folder.results)["row"]):
-        _say(console, f"nothing of the baseline {baseline} is measured yet, so the board has no differences")
-        baseline = None
+    if baseline is not None:
+        frame = read_frame(folder.results)
+        rows = sorted(set(frame["row"][frame["arm"] == baseline]))
+        if baseline not in rows:
+            several = f"the baseline {baseline} has several rows ({', '.join(rows)}), as its weights differ"
+            none = f"nothing of the baseline {baseline} is measured yet"
+            _say(console, f"{several if rows else none}, so the board has no differences")
+            baseline = None
     board = build(folder.results, folder.board, baseline, title=suite.title or TITLE)
     print_board(board, console)
     return folder.board / "index.html"
@@ -111,11 +119,12 @@ def print_problems(now: Snapshot, console: Console) -> None:
         _say(console, f"blocked by {cause}: {named(names)}")
 
 
-def foreign_records(plan: Plan, states: Mapping[str, CellState], folder: SuiteFolder) -> list[str]:
-    """Return the records in a suite's folder that no cell of its plan left, by their paths below it."""
+def foreign_lines(plan: Plan, states: Mapping[str, CellState], folder: SuiteFolder) -> Iterator[str]:
+    """Yield a line on the records in a suite's folder that no cell of its plan left, if there are any."""
     ours = {folder.root / states[cell.id].left for cell in plan.cells if cell.id in states}
     paths = (path for path, problem in record_files(folder.results) if problem is None)
-    return [str(path.relative_to(folder.root)) for path in paths if path not in ours]
+    if foreign := [str(path.relative_to(folder.root)) for path in paths if path not in ours]:
+        yield f"records that no cell of this suite left, shown too: {named(foreign)}"
 
 
 def named(names: Iterable[str]) -> str:

@@ -119,7 +119,7 @@ def report(spec: str) -> None:
 
     from mmbench.tools.suite.held import begun
     from mmbench.tools.suite.plan import found_states, plan_of
-    from mmbench.tools.suite.run import build_board, foreign_records, named, print_problems
+    from mmbench.tools.suite.run import build_board, foreign_lines, named, print_problems
     from mmbench.tools.suite.snapshot import snapshot
 
     suite, folder = begun(spec)
@@ -131,8 +131,7 @@ def report(spec: str) -> None:
     lines = []
     if missing := [cell.name for cell in plan.cells if cell.id not in done]:
         lines.append(f"not done: {named(missing)}")
-    if foreign := foreign_records(plan, states, folder):
-        lines.append(f"records that no cell of this suite left, shown too: {named(foreign)}")
+    lines += foreign_lines(plan, states, folder)
     print_problems(now, console)
     for line in (*lines, f"the board: {page}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

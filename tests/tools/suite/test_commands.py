@@ -159,8 +159,10 @@ def test_report_says_what_is_missing_and_what_is_not_of_the_suite(
     code, out, err = suite("report", "small")
     assert code == 0, err
     assert "not done: 2 (moco-seed0, moco-seed0 linear/patterns@2 seed0)" in out
-    assert f"shown too: 1 ({strange.relative_to('small')})" in out
+    said = f"records that no cell of this suite left, shown too: 1 ({strange.relative_to('small')})\n"
+    assert said in out
     assert err == "next: mmbench suite run small\n"
+    assert said in suite("run", "small.yaml")[1]
 
 
 def test_a_broken_record_is_refused_without_an_option_that_suites_do_not_have(
@@ -197,6 +199,19 @@ def test_a_missing_baseline_is_said(
     Path("small.yaml").write_text(yaml.safe_dump({**SMALL, "baseline": "moco"}))
     out = suite("run", "small.yaml")[1]
     assert "nothing of the baseline moco is measured yet" in out and "index.html" in out
+
+
+def test_a_baseline_of_several_rows_is_not_called_unmeasured(
+    suite: Callable[..., tuple[int, str, str]],
+) -> None:
+    suite("run", "small.yaml")
+    other = record("mscn", 1, 3)
+    card = other.model.model_copy(update={"epochs": 77})
+    ResultStore(Path("small/results")).write(other.model_copy(update={"model": card}))
+    for command in (("run", "small.yaml"), ("report", "small")):
+        out = suite(*command)[1]
+        assert "the baseline mscn has several rows (mscn (77 epochs), mscn (" in out
+        assert "so the board has no differences" in out and "measured yet" not in out
 
 
 def test_watching_ends_with_the_run(suite: Callable[..., tuple[int, str, str]]) -> None:
