@@ -18,12 +18,9 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
-    ValidationError,
     ValidationInfo,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-from mmbench.errors import UserError, shown
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # of every settings model
 # YAML 1.1 reads "1e-3" as text; it is accepted as a number here.
@@ -220,25 +217,3 @@ def require_shorter(warmup: float, others: ValidationInfo, length: str, name: st
 def _stated(others: ValidationInfo) -> bool:
     """Return whether the user stated this setting; without a context everything counts as stated."""
     return others.context is None or others.field_name in others.context["stated"]
-
-
-def first_problem(error: ValidationError, *, prefix: str = "", owner: str = "") -> UserError:
-    """Return an error about the first invalid setting: its name, its value, and what is allowed.
-
-    Args:
-        error: from pydantic.
-        prefix: prefix of the setting's name, such as "framework.".
-        owner: owner of the settings, such as a protocol's id.
-    """
-    first = error.errors(include_url=False)[0]
-    where = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
-    reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    reason = reason.replace("a valid tuple", "a list")
-    setting = f"setting '{where}' of {owner}" if owner else f"setting {where}"
-    if first["type"] == "missing":
-        return UserError(f"{setting} is missing")
-    if first["type"] == "extra_forbidden":
-        return UserError(f"there is no {setting}")
-    if not first["loc"]:
-        return UserError(f"{where or owner or 'settings'}: {reason}")
-    return UserError(f"{setting} = {shown(first['input'])}: {reason}")

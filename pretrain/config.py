@@ -13,7 +13,7 @@ from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, get_recipe, merged
 from mmbench.pretrain.settings import SECTIONS, USUAL, PretrainConfig, axis_model, fields_of, read_as
 from mmbench.setting_values import parse_setting
-from mmbench.settings_types import first_problem
+from mmbench.settings_problems import first_problem
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -75,10 +75,11 @@ def resolve_config(
     for path, value in changes:
         if path not in {f"{axis}.name" for axis in AXES}:
             _set(settings, path, value)
+    stated = {**settings, "method": recipe.arm, "recipe": recipe.id}
     try:
-        return PretrainConfig.model_validate({**settings, "method": recipe.arm, "recipe": recipe.id})
+        return PretrainConfig.model_validate(stated)
     except ValidationError as error:
-        raise first_problem(error) from None
+        raise first_problem(error, stated) from None
 
 
 def recipe_of(method: str | None, scale: str | None, stated: Mapping[str, Any]) -> Recipe:

@@ -26,6 +26,7 @@ from mmbench.home import at_home, home_path
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
+from mmbench.settings_problems import first_problem
 from mmbench.settings_types import (
     STRICT,
     Count,
@@ -38,7 +39,6 @@ from mmbench.settings_types import (
     Text,
     Threads,
     Workers,
-    first_problem,
     require_shorter,
 )
 
@@ -190,7 +190,7 @@ class PretrainConfig(BaseModel):
             try:
                 settings = axis_model(axis, name).model_validate(chosen)
             except ValidationError as error:
-                raise first_problem(error, prefix=f"{axis}.") from None
+                raise first_problem(error, chosen, prefix=f"{axis}.") from None
             filled[axis] = {"name": name, **settings.model_dump(mode="json")}
         return filled
 

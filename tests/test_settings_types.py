@@ -16,13 +16,13 @@ from pydantic import BaseModel, ValidationError
 from mmbench.errors import UserError, one_line
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.settings import PretrainConfig
+from mmbench.settings_problems import first_problem
 from mmbench.settings_types import (
     STRICT,
     Flag,
     Seed,
     Text,
     Within,
-    first_problem,
     legacy_seed,
 )
 from mmbench.tasks import TASKS, TaskSettings
@@ -50,7 +50,7 @@ def test_a_number_is_taken_exactly_where_the_range_holds_it(value: float) -> Non
         return
     with pytest.raises(ValidationError) as refused:
         Sample(share=value)
-    line = str(first_problem(refused.value))
+    line = str(first_problem(refused.value, {"share": value}))
     assert line.startswith("setting share = ") and "a finite number greater than 0 and at most 1" in line
 
 
@@ -58,15 +58,16 @@ def test_a_number_is_taken_exactly_where_the_range_holds_it(value: float) -> Non
 def test_what_is_not_a_number_of_the_range_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Sample(share=value)
-    line = str(first_problem(refused.value))
+    line = str(first_problem(refused.value, {"share": value}))
     assert line.startswith("setting share = ") and line.isprintable() and len(line) < 200
 
 
 def test_an_integer_too_long_to_print_is_refused_in_a_short_line() -> None:
     for name in ("share", "count"):
+        given = {name: 10**5000}
         with pytest.raises(ValidationError) as refused:
-            Sample.model_validate({name: 10**5000})
-        assert f"setting {name} = <int that is too long to show>" in str(first_problem(refused.value))
+            Sample.model_validate(given)
+        assert f"setting {name} = <int that is too long to show>" in str(first_problem(refused.value, given))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_an_integer_too_long_to_print_is_refused_in_a_short_line() -> None:
 def test_other_kinds_are_refused_by_name_and_value(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Sample.model_validate({name: value})
-    line = str(first_problem(refused.value, prefix="a.", owner="b@1"))
+    line = str(first_problem(refused.value, {name: value}, prefix="a.", owner="b@1"))
     assert line.startswith(f"setting 'a.{name}' of b@1 = ")
     assert line.isprintable() and len(line) < 250
 

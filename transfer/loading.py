@@ -14,7 +14,7 @@ from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError, shown
-from mmbench.settings_types import first_problem
+from mmbench.settings_problems import first_problem
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.feature_bank import FeatureBank
@@ -81,10 +81,11 @@ def require_recordable(card: ModelCard) -> None:
     Raises:
         UserError: no record can hold one of them.
     """
+    facts = card.model_dump()
     try:
-        ModelCard.model_validate(card.model_dump())
+        ModelCard.model_validate(facts)
     except ValidationError as error:
-        raise first_problem(error, owner=f"the card of {shown(card.arm)}") from None
+        raise first_problem(error, facts, owner=f"the card of {shown(card.arm)}") from None
 
 
 def _fed(backbone: Backbone, image_size: int) -> Backbone:

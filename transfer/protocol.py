@@ -15,7 +15,7 @@ from mmbench.checkpoints.card import ModelCard
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError, unknown_name
 from mmbench.setting_values import parse_yaml
-from mmbench.settings_types import first_problem
+from mmbench.settings_problems import first_problem
 from mmbench.tasks import protocol_folders
 from mmbench.transfer.inputs.framing import FramingRule, SmallImages, rule_for
 
@@ -126,7 +126,9 @@ def _read(content: bytes, name: str) -> list[Protocol]:
             raise UserError(f"{name} is not a protocol: write a line such as `task: linear` for each field")
         return list(Protocol.model_validate(values).versions())
     except ValidationError as error:
-        raise UserError(f"{name} is not a valid protocol: {first_problem(error, owner=name)}") from None
+        raise UserError(
+            f"{name} is not a valid protocol: {first_problem(error, values, owner=name)}"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{name} is not a valid protocol: {reason}") from None

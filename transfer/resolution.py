@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.home import at_home
-from mmbench.settings_types import first_problem
+from mmbench.settings_problems import first_problem
 from mmbench.tasks import TASKS, TaskEntry, TaskSettings
 from mmbench.transfer.protocol import Protocol, get_protocol, is_file_name, read_protocol
 
@@ -153,8 +153,8 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping
     for name in stated:
         if name not in checked.model_fields:
             raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
-    context = {"stated": set(stated), "protocol": protocol.settings}
+    context, given = {"stated": set(stated), "protocol": protocol.settings}, {**written, **stated}
     try:
-        return checked.model_validate({**written, **stated}, context=context)
+        return checked.model_validate(given, context=context)
     except ValidationError as error:
-        raise first_problem(error, owner=protocol.id) from None
+        raise first_problem(error, given, owner=protocol.id) from None

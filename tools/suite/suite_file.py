@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from mmbench.data.names import exists
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.setting_values import LONGEST_FILE, parse_yaml
-from mmbench.settings_types import first_problem
+from mmbench.settings_problems import first_problem
 from mmbench.tools.suite.resolve import resolve
 from mmbench.tools.suite.suite import Suite
 
@@ -89,7 +89,7 @@ def suite_of(text: str, name: str) -> Suite:
     try:
         suite = Suite.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{name}: {first_problem(error)}") from None
+        raise UserError(f"{name}: {first_problem(error, values)}") from None
     try:
         resolve(suite)
     except UserError as error:
