@@ -91,9 +91,10 @@ def recipe_page() -> str:
             "A recipe is a method at a scale; see [pretraining](pretrain.md#recipes).",
             "These tables are generated from the files in `pretrain/recipes/`: the values that all methods",
             "of a scale share, then what each method adds or changes. *ours* marks a value without",
-            "a published source, with the reason.",
+            "a published source, with the reason. How methods differ from their sources is",
+            "[listed](#differences-from-the-sources) below the tables.",
             "",
-            recipe_tables().replace("### Scale", "## Scale"),
+            recipe_tables().replace("### ", "## "),
         ]
     )
 

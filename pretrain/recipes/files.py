@@ -71,11 +71,13 @@ class Scale(RecipeFile):
         data: names of the data sets that it is made for; the first is the default.
         side: the least and the largest median short side of the images that it fits, in pixels.
         images: the least number of training images that it fits.
+        differs: how its values and what they belong to differ from the source that they are from.
     """
 
     data: Annotated[tuple[str, ...], Field(min_length=1)]
     side: tuple[int, int]
     images: int
+    differs: str = ""
 
     def fits(self, side: int, images: int) -> bool:
         """Return whether the scale fits so many images of this median short side (pixels)."""

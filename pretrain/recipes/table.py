@@ -46,8 +46,13 @@ def _source_of(found: Recipe) -> str:
 
 
 def recipe_tables() -> str:
-    """Return Markdown: for each scale the values that its methods share, and what each method adds."""
-    return "\n".join(_scale_table(scale) for scale in scales().values())
+    """Return Markdown: for each scale the values that its methods share, and what each method adds.
+
+    How scales and methods differ from their sources stands with the scale, and in a list at the end.
+    """
+    lines = ["### Differences from the sources", ""]
+    lines += [f"- `{method.name}`: {method.differs}." for method in methods().values()]
+    return "\n".join([*(_scale_table(scale) for scale in scales().values()), *lines, ""])
 
 
 def _scale_table(scale: Scale) -> str:
@@ -62,6 +67,7 @@ def _scale_table(scale: Scale) -> str:
         "",
         f"{title}. Data sets: {', '.join(f'`{name}`' for name in scale.data)}; fits images of {fits}{count}.",
         "",
+        *((f"Differences from the source: {scale.differs}.", "") if scale.differs else ()),
         "| recipe | run to its end | values | source |",
         "|---|---|---|---|",
     ]

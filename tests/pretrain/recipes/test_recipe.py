@@ -3,13 +3,17 @@
 import re
 
 import pytest
+from timm.models.resnet import BasicBlock
+from torch import nn
 
+from mmbench.checkpoints.card import Preprocessing
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.recipes.files import OURS, methods, scales
 from mmbench.pretrain.recipes.recipe import arm_of, flat, get_recipe, recipes, split_name
 from mmbench.pretrain.recipes.table import grid_lines, recipe_tables
 from mmbench.pretrain.settings import SECTIONS, PretrainConfig
+from mmbench.pretrain.trainer import build_framework
 
 METHODS = {"moco", "simclr", "byol", "simsiam", "erase", "mscn", "unmix", "mixmask", "unmix-mixmask"}
 # Ids of the release before scales, and a few values of each.
@@ -149,3 +153,35 @@ def test_the_tables_hold_every_pair_and_say_what_is_ours() -> None:
     assert "| ours: " in tables and "`masking.grid=8`" in tables
     rows = [line for line in tables.splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {5}
+
+
+def test_the_tables_say_how_scales_and_methods_differ_from_their_sources() -> None:
+    tables = recipe_tables()
+    _, _, listed = tables.partition("### Differences from the sources")
+    for name, method in methods().items():
+        assert f"- `{name}`: {method.differs}." in listed
+    for name, scale in scales().items():
+        section = tables.partition(f"### Scale `{name}`")[2].partition("### ")[0]
+        assert section.count("Differences from the source: ") == bool(scale.differs)
+        assert scale.differs in section
+        # Whatever takes values from the demo says what the demo does otherwise.
+        assert bool(scale.differs) == any("CIFAR demo" in statement.source for statement in scale.stated)
+
+
+def test_what_is_said_of_the_demo_is_what_a_run_at_these_scales_does() -> None:
+    for name in ("cifar100", "tiny-imagenet"):
+        words, config = scales()[name].differs, resolve_config("unmix", scale=name)
+        assert config.augmentation.crop_scale == (0.2, 1.0)
+        assert "0.08 to 1 of the area (here 0.2 to 1)" in words
+        assert Preprocessing().mean == (0.485, 0.456, 0.406) and "(here by ImageNet's)" in words
+        head = build_framework(config).head
+        assert sum(isinstance(layer, nn.Linear) for layer in head) == 2  # type: ignore[union-attr, arg-type]
+        assert "one linear layer (here MoCo v2's two)" in words and "symmetric" not in config.framework
+
+
+@pytest.mark.parametrize("method", ["simclr", "byol", "simsiam"])
+def test_residual_branches_start_as_is_said(method: str) -> None:
+    config = resolve_config(method)
+    blocks = [module for module in build_framework(config).modules() if isinstance(module, BasicBlock)]
+    assert blocks and all((block.bn2.weight == 1).all() for block in blocks)
+    assert "the last norm of a residual branch starts at one" in methods()[method].differs
