@@ -65,7 +65,7 @@ def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) 
     from mmbench.tools.suite.requirements import missing
 
     print_plan(found)
-    if not missing(found.findings):
+    if not missing(found.findings) and not found.changed:
         where = () if out is None else ("--out", out)
         next_step("suite", "run", spec, *where)
 

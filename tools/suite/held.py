@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -35,8 +35,20 @@ def suite_and_folder(spec: str, out: Path | None) -> tuple[Suite, SuiteFolder]:
     return suite, SuiteFolder(out or Path(suite.name))
 
 
-def begun(spec: str) -> tuple[Suite, SuiteFolder]:
-    """Return a suite that was begun, as its folder states it.
+class Begun(NamedTuple):
+    """A suite that was begun, as its folder states it.
+
+    Attributes:
+        remark: what differs from the file that was named; "" if nothing, or if the folder was named.
+    """
+
+    suite: Suite
+    folder: SuiteFolder
+    remark: str = ""
+
+
+def begun(spec: str) -> Begun:
+    """Return a suite that was begun.
 
     Args:
         spec: its folder; or a shipped name or YAML file, whose folder has the suite's name.
@@ -45,6 +57,7 @@ def begun(spec: str) -> tuple[Suite, SuiteFolder]:
         UserError: there is none.
     """
     folder = SuiteFolder(Path(spec))
+    remark = ""
     if not holds_suite(folder.root):
         if spec not in shipped_suites() and _is_folder(folder.root):
             raise UserError(f"{typed(spec)} is not the folder of a suite: it holds no {folder.suite.name}")
@@ -54,7 +67,15 @@ def begun(spec: str) -> tuple[Suite, SuiteFolder]:
                 f"nothing of suite {suite.name} was run in {typed(str(folder.root))}; name its folder, or "
                 f"start it with: mmbench suite run {typed(spec)}"
             )
-    return read_suite(str(folder.suite)), folder
+        remark = _remark(plan_of(suite), folder, typed(spec))
+    return Begun(read_suite(str(folder.suite)), folder, remark)
+
+
+def _remark(plan: Plan, folder: SuiteFolder, file: str) -> str:
+    root, change = typed(str(folder.root)), change_of(plan, folder)
+    if change.gone:
+        return f"{root} holds another suite than {file}, and this is the one of the folder: {change.gone}"
+    return change.new and f"{root} does not hold all of {file} yet: {change.new}"
 
 
 def holds_suite(path: Path) -> bool:
@@ -80,31 +101,54 @@ def hold(plan: Plan, folder: SuiteFolder) -> str | None:
     Raises:
         UserError: the folder holds another suite; the message says what differs.
     """
-    grown = _growth(plan, folder) if holds_suite(folder.root) else None
+    change = change_of(plan, folder)
+    if change.gone:
+        raise UserError(refusal(change, folder))
     values = plan.suite.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     if not folder.suite.is_file() or folder.suite.read_text(encoding="utf-8") != text:
         write_text(folder.suite, text)
-    return grown
+    return change.new or None
 
 
-def _growth(plan: Plan, folder: SuiteFolder) -> str | None:
+class Change(NamedTuple):
+    """How a suite differs from the one that a folder holds, in words; "" where it does not.
+
+    Attributes:
+        gone: what the folder's suite has and this one has not, or has otherwise.
+        new: by what it has grown.
+    """
+
+    gone: str = ""
+    new: str = ""
+
+
+def change_of(plan: Plan, folder: SuiteFolder) -> Change:
+    """Return how a suite differs from the one that a folder holds, if it holds one.
+
+    Raises:
+        UserError: the suite that the folder holds cannot be read.
+    """
+    if not holds_suite(folder.root):
+        return Change()
     there = plan_of(read_suite(str(folder.suite))).cells
     before, now = {cell.id: cell for cell in there}, {cell.id: cell for cell in plan.cells}
     gone = [cell for id, cell in before.items() if id not in now]
-    if gone:
-        lines = list(dict.fromkeys(_differences(gone, plan.cells)))
-        more = f"; and {len(lines) - MOST_LINES} more" if len(lines) > MOST_LINES else ""
-        root = typed(str(folder.root))
-        raise UserError(
-            f"{root} holds another suite: {'; '.join(lines[:MOST_LINES])}{more}; choose another folder with "
-            f"--out, or go on with what it holds: mmbench suite run {root}"
-        )
     new = [cell for id, cell in now.items() if id not in before]
-    if not new:
-        return None
-    words = "; ".join(_only_in(new, there)) or new[0].name
-    return f"the suite has grown by {len(new)} cell{'s' if len(new) > 1 else ''} ({words})"
+    differences = list(dict.fromkeys(_differences(gone, plan.cells))) or [cell.name for cell in gone]
+    more = f"; and {len(differences) - MOST_LINES} more" if len(differences) > MOST_LINES else ""
+    words = "; ".join(_only_in(new, there)) or "".join(cell.name for cell in new[:1])
+    grown = f"the suite has grown by {len(new)} cell{'s' if len(new) > 1 else ''} ({words})" if new else ""
+    return Change("; ".join(differences[:MOST_LINES]) + more, grown)
+
+
+def refusal(change: Change, folder: SuiteFolder) -> str:
+    """Return why a suite cannot run in a folder whose suite has what it has not."""
+    root = typed(str(folder.root))
+    return (
+        f"{root} holds another suite: {change.gone}; choose another folder with --out, or go on with what it "
+        f"holds: mmbench suite run {root}"
+    )
 
 
 def _differences(gone: Iterable[Cell], here: Iterable[Cell]) -> Iterator[str]:
@@ -115,7 +159,7 @@ def _differences(gone: Iterable[Cell], here: Iterable[Cell]) -> Iterator[str]:
     causes = {cell.id for cell in changed}
     for cell in changed:
         if not causes.intersection(cell.after):  # what follows from a difference is not one of its own
-            yield from _fields(cell.work.model_dump(), named[cell.name].work.model_dump(), cell.name)
+            yield from _fields(_values(cell), _values(named[cell.name]), cell.name)
     unnamed = [cell.name for cell in gone if cell.name not in named]
     if unnamed and not list(_only_in(gone, here)):
         yield f"{unnamed[0]} there and not here"
@@ -125,6 +169,11 @@ def _fields(there: dict[str, Any], here: dict[str, Any], name: str) -> Iterator[
     for field, value in there.items():
         if here.get(field) != value:
             yield f"{name}: {field} {shown(value)} there, {shown(here.get(field))} here"
+
+
+def _values(cell: Cell) -> dict[str, Any]:
+    """Return every field of a cell's work, those that ids leave out too."""
+    return {**dict(cell.work), **cell.work.model_dump()}
 
 
 def _only_in(cells: Iterable[Cell], others: Iterable[Cell]) -> list[str]:

@@ -15,6 +15,7 @@ from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.configuration import gpus
 from mmbench.tools.suite.estimate import Kind, estimates, speed_up
 from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.held import change_of, refusal
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
 from mmbench.tools.suite.suite import Suite
@@ -34,7 +35,8 @@ class Overview(NamedTuple):
         workers: cells at a time.
         seconds: wall time of what is not done.
         findings: what the plan needs of this machine.
-        changed: a line for each file that is not that of the done cells; see `changed_files`.
+        changed: why `run` refuses to go on in the folder: a line where it holds another suite, and one for
+            each file that is not that of the done cells; see `changed_files`.
         on_gpu: whether the estimates are for GPUs.
         at_once: processes of a pretraining that the estimates count with at most; None means all.
     """
@@ -69,6 +71,9 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
     Args:
         folder: of the suite, which need not exist.
         records: folders of earlier records, beside the suite's own, for the estimates.
+
+    Raises:
+        UserError: the suite that the folder holds cannot be read.
     """
     run = suite.run
     elsewhere = run.executor != "local" and "gpus_per_cell" in run.model_fields_set
@@ -84,6 +89,8 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
 
     plan = plan_of(suite, seconds_of)
     kinds = {cell.id: kind for cell, kind in zip(plan.cells, found, strict=True)}
+    change = change_of(plan, folder)
+    another = (refusal(change, folder),) if change.gone else ()
     states = found_states(plan, folder)
     done = done_cells(states)
     workers = workers_of(suite)
@@ -97,7 +104,7 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
         workers,
         seconds,
         findings=requirements(plan, folder, workers),
-        changed=changed_files(plan.cells, states, folder),
+        changed=(*another, *changed_files(plan.cells, states, folder)),
         on_gpu=on_gpu,
         at_once=at_once,
     )
@@ -198,10 +205,11 @@ def as_json(found: Overview) -> dict[str, Any]:
     format: `FORMAT`. suite, title, folder: what is planned, and where. cells, done: numbers of cells.
     seconds_left: wall time of the rest on `workers` workers; cell_seconds_left: its sum over cells, of which
     `measured` are estimated from earlier records of this hardware and `rough` are guessed. missing: what,
-    detail and fix of each thing that this machine lacks. changed: a line for each file of weights
-    and each protocol file that is not that of the done cells. notes: what is left out. counts: cells and done
-    for each row and column. work: id, name, kind ("data", "pretrain" or "transfer"), after (ids of the cells
-    that must be done first), seconds, estimate ("measured" or "rough") and done of each cell.
+    detail and fix of each thing that this machine lacks. changed: a line where the folder holds another
+    suite, and one for each file of weights and each protocol file that is not that of the done cells. notes:
+    what is left out. counts: cells and done for each row and column. work: id, name, kind ("data", "pretrain"
+    or "transfer"), after (ids of the cells that must be done first), seconds, estimate ("measured" or
+    "rough") and done of each cell.
     """
     numbers, plan = counts(found), found.plan
     left = [cell for cell in plan.cells if cell.id not in found.done]

@@ -37,7 +37,7 @@ def status(spec: str, as_json: bool, watch: bool) -> None:
     from mmbench.tools.suite.planning import workers_of
     from mmbench.tools.suite.snapshot import left_alone, snapshot
 
-    suite, folder = begun(spec)
+    suite, folder, remark = begun(spec)
     plan, workers = plan_of(suite), workers_of(suite)
     states = found_states(plan, folder)
     if watch:
@@ -46,10 +46,14 @@ def status(spec: str, as_json: bool, watch: bool) -> None:
     now = snapshot(plan, states, folder, workers=workers, gone=left_alone(states, folder))
     runners = len(living(folder))
     if as_json:
-        facts = {"suite": suite.name, "folder": str(folder.root), "runners": runners, **now.as_json()}
+        facts = {"suite": suite.name, "folder": str(folder.root), "differs": remark, "runners": runners}
+        facts |= now.as_json()
         click.echo(json.dumps(facts, indent=2))
         return
-    _print(now, suite.name, folder, runners, Console())
+    console = Console()
+    _print(now, suite.name, folder, runners, console)
+    if remark:
+        _say(console, remark)
     if not runners and now.number("waiting", "interrupted"):
         next_step("suite", "run", folder.root)
 
@@ -93,21 +97,21 @@ def _print(now: Snapshot, name: str, folder: SuiteFolder, runners: int, console:
     from mmbench.tools.suite.run import named, print_problems
     from mmbench.tools.suite.snapshot import STANDINGS
 
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     by = f"run by {runners} process{'es' if runners > 1 else ''}" if runners else "not running"
     left = f", {now.time_left}" if now.number("waiting", "interrupted", "running") else ""
-    say(f"{name} in {folder.root}/: {now.number('done')} of {now.number()} cells done, {by}{left}")
+    _say(console, f"{name} in {folder.root}/: {now.number('done')} of {now.number()} cells done, {by}{left}")
     shown = [standing for standing in STANDINGS if now.number(standing)]
     table = Table("", *shown, box=None, pad_edge=False)
     for kind, counts in now.counts.items():
         table.add_row(kind, *(str(counts[standing] or "") for standing in shown))
     console.print(table)
     for cell in now.running:
-        say(f"running {cell.name}: {cell.share:.0%}  {cell.report}  ({cell.seconds:.0f} s on {cell.host})")
+        _say(
+            console,
+            f"running {cell.name}: {cell.share:.0%}  {cell.report}  ({cell.seconds:.0f} s on {cell.host})",
+        )
     if now.interrupted:
-        say(f"interrupted, and will go on: {named(now.interrupted)}")
+        _say(console, f"interrupted, and will go on: {named(now.interrupted)}")
     print_problems(now, console)
 
 
@@ -122,18 +126,22 @@ def report(spec: str) -> None:
     from mmbench.tools.suite.run import build_board, foreign_lines, named, print_problems
     from mmbench.tools.suite.snapshot import snapshot
 
-    suite, folder = begun(spec)
+    suite, folder, remark = begun(spec)
     plan, console = plan_of(suite), Console()
     states = found_states(plan, folder)
     page = build_board(suite, folder, console)
     now = snapshot(plan, states, folder, workers=1)
     done = {id for id, state in states.items() if state.status == "done"}
-    lines = []
+    lines = [remark] if remark else []
     if missing := [cell.name for cell in plan.cells if cell.id not in done]:
         lines.append(f"not done: {named(missing)}")
     lines += foreign_lines(plan, states, folder)
     print_problems(now, console)
     for line in (*lines, f"the board: {page}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(console, line)
     if missing:
         next_step("suite", "run", folder.root)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

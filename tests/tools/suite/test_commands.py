@@ -193,6 +193,28 @@ def test_a_folder_that_holds_another_suite_is_refused_and_a_grown_one_said(
     assert "small holds another suite: seeds 1 there and not here" in err and err.count("\n") == 1
 
 
+def test_every_command_says_that_the_folder_holds_another_suite_than_the_file(
+    suite: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FAILING", set())
+    suite("run", "small.yaml")
+    assert "refuses" not in suite("plan", "small.yaml")[1]
+    assert json.loads(suite("status", "small.yaml", "--json")[1])["differs"] == ""
+    arms = SMALL["arms"][:1]  # type: ignore[index]
+    Path("small.yaml").write_text(yaml.safe_dump({**SMALL, "arms": arms}))
+    refusal = suite("run", "small.yaml")[2].partition("error: ")[2].strip()
+    assert refusal.startswith("small holds another suite: arms moco there and not here")
+    _, out, err = suite("plan", "small.yaml")
+    assert f"`run` refuses to go on:\n  {refusal}\n" in out and err == ""  # no next step that would fail
+    assert json.loads(suite("plan", "small.yaml", "--json")[1])["changed"] == [refusal]
+    remark = "small holds another suite than small.yaml, and this is the one of the folder: arms moco there"
+    for command in ("status", "report"):
+        code, out, _ = suite(command, "small.yaml")
+        assert code == 0 and remark in out
+        assert "another suite" not in suite(command, "small")[1]
+    assert json.loads(suite("status", "small.yaml", "--json")[1])["differs"].startswith(remark)
+
+
 def test_a_missing_baseline_is_said(
     suite: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,39 @@ def test_another_suite_is_refused_with_what_differs(
     assert folder.suite.read_bytes() == before
 
 
+def test_a_difference_in_processes_alone_is_named(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path)
+    hold(planned(), folder)
+    with pytest.raises(UserError, match="moco-seed0: processes 1 there, 2 here"):
+        hold(planned(run={"pretraining": {"processes_per_node": 2}}), folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        (
+            {"seeds": [0]},
+            "small holds another suite than mine.yaml, and this is the one of the folder: seeds 1",
+        ),
+        (
+            {"seeds": [0, 1, 2]},
+            "small does not hold all of mine.yaml yet: the suite has grown by 5 cells (seeds 2)",
+        ),
+        ({"title": "other words"}, ""),
+    ],
+)
+def test_a_begun_suite_is_the_folders_and_what_its_file_says_else_is_told(
+    changes: dict[str, object], remark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = planned()
+    hold(plan, SuiteFolder(Path("small")))
+    Path("mine.yaml").write_text(yaml.safe_dump({**SMALL, **changes}))
+    found = begun("mine.yaml")
+    assert found.suite == plan.suite
+    assert found.remark.startswith(remark) and bool(found.remark) == bool(remark)
+
+
 def test_what_changes_no_cell_is_taken_over(tmp_path: Path) -> None:
     folder = SuiteFolder(tmp_path)
     hold(planned(), folder)
@@ -110,7 +143,7 @@ def test_a_suite_is_found_by_its_folder_its_name_or_its_file(
         begun("small")
     hold(plan_of(suite), folder)
     for spec in ("mine.yaml", "small"):
-        assert begun(spec) == (suite, folder)
+        assert begun(spec) == (suite, folder, "")
     assert suite_and_folder("small", None) == (suite, folder)
     assert suite_and_folder("small", Path("elsewhere"))[1].root == Path("elsewhere")
     assert suite_and_folder("demo", None)[0].name == "demo"
