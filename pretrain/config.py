@@ -124,16 +124,24 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def override_pairs(overrides: Overrides) -> Iterator[tuple[str, Any]]:
-    """Yield (full name of a setting, value), with the recorded spelling."""
+    """Yield (full name of a setting, value), with the recorded spelling.
+
+    Raises:
+        UserError: two spellings of one setting are given, of which one value would be lost.
+    """
     pairs = (
         overrides.items()
         if isinstance(overrides, Mapping)
         else (parse_setting(text, "optimiser.lr=0.001") for text in overrides)
     )
+    written: dict[str, str] = {}
     for path, value in pairs:
         section, dot, name = path.partition(".")
         section = SPELLINGS.get(section, section)
-        yield f"{section}{dot}{INNER_SPELLINGS.get(section, {}).get(name, name)}", value
+        full = f"{section}{dot}{INNER_SPELLINGS.get(section, {}).get(name, name)}"
+        if (before := written.setdefault(full, path)) != path:
+            raise UserError(f"setting {full} is given twice, as {before} and {path}; remove one of them")
+        yield full, value
 
 
 def _drop_others(values: dict[str, Any], chosen: Mapping[str, str]) -> None:

@@ -161,3 +161,24 @@ def test_an_axis_has_the_settings_of_the_scale_of_the_run() -> None:
     siamese = resolve_config("mixmask", scale="imagenet", overrides={"framework.name": "simsiam"})
     assert siamese.optimiser == resolve_config("simsiam", scale="imagenet").optimiser
     assert siamese.masking == resolve_config("mixmask", scale="imagenet").masking
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("optimiser.lr", "optimizer.lr"),
+        ("optimizer.lr", "optimizer.learning_rate"),
+        ("optimiser.learning_rate", "optimiser.lr"),
+    ],
+)
+@pytest.mark.parametrize("mapping", [True, False])
+def test_two_spellings_of_one_setting_are_refused(one: str, other: str, mapping: bool) -> None:
+    """Whatever their order, and even where the values agree, as one of them would be lost."""
+    for pair in ({one: 0.5, other: 0.001}, {other: 0.5, one: 0.5}):
+        overrides = pair if mapping else [f"{name}={value}" for name, value in pair.items()]
+        first, second = pair
+        with pytest.raises(UserError) as refused:
+            resolve_config("moco", overrides=overrides)
+        assert f"setting optimiser.lr is given twice, as {first} and {second};" in str(refused.value)
+    assert resolve_config("moco", overrides={one: 0.5}).optimiser.lr == 0.5
+    assert resolve_config("moco", overrides=[f"{one}=1", f"{one}=0.5"]).optimiser.lr == 0.5  # last counts

@@ -76,6 +76,10 @@ BAD = {
     "long name of data": (changed(data=["x" * 500]), "unknown data set 'xxx"),
     "data root with NUL": (GOOD + 'data_root: "a\\0b"\n', "setting data_root"),
     "data root as a number": (changed(data_root=5), "must be the path of a folder"),
+    "a setting in two spellings": (
+        pretrain(settings={"optimiser.lr": 0.5, "optimizer.lr": 0.0001}),
+        "setting optimiser.lr is given twice, as optimiser.lr and optimizer.lr",
+    ),
     "settings as a list": (tasks({"task": "knn", "settings": [1]}), "setting tasks.0.settings"),
     "long checkpoint": (arms({"checkpoint": "x" * 500}), "has 500 characters"),
     "no arms": (changed(arms=[]), "setting arms"),
