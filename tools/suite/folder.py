@@ -38,6 +38,7 @@ class CellState(BaseModel):
         done, total, words: progress of the running attempt.
         left: what it left, relative to the suite's folder, such as its record; "" if nothing.
         fingerprint: of the data set that it found, or of the weights that it left.
+        card: SHA-256 of the file that described the weights that it read, see `WeightsFiles`; "" for none.
         error: one line, of a failed cell.
     """
 
@@ -57,6 +58,7 @@ class CellState(BaseModel):
     words: str = ""
     left: str = ""
     fingerprint: str = ""
+    card: str = ""
     error: str = ""
 
 

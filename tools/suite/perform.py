@@ -123,6 +123,7 @@ def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
 def _transfer(job: Job, work: TransferWork) -> Left:
     from mmbench.data import load_dataset
     from mmbench.errors import UserError
+    from mmbench.tools.suite.weights_files import card_digest
     from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
     from mmbench.transfer.request import TransferRequest, measure
     from mmbench.transfer.resolution import resolve_task
@@ -161,10 +162,11 @@ def _transfer(job: Job, work: TransferWork) -> Left:
         work=job.folder.logs / "tasks" / job.cell.id,
         arm=arm,
     )
+    card = card_digest(work.weights, job.folder.runs)
     outcomes = measure(request, report=job.report, say=job.say)
     if len(outcomes) != 1:
         raise UserError(f"{job.cell.name} left {len(outcomes)} records where one was expected")
-    return Left(outcomes[0].path, outcomes[0].result.dataset.fingerprint)
+    return Left(outcomes[0].path, outcomes[0].result.dataset.fingerprint, card)
 
 
 def _arm_of(folder: Path) -> str | None:

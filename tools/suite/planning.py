@@ -12,6 +12,7 @@ from mmbench.file_names import counted
 from mmbench.processes import cores
 from mmbench.tools.doctor_checks import Finding
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
+from mmbench.tools.suite.changed_files import changed_files
 from mmbench.tools.suite.configuration import gpus
 from mmbench.tools.suite.estimate import Kind, estimates, speed_up
 from mmbench.tools.suite.folder import CellState, SuiteFolder
@@ -19,7 +20,6 @@ from mmbench.tools.suite.held import change_of, refusal
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
 from mmbench.tools.suite.suite import Suite
-from mmbench.tools.suite.unchanged import changed_files
 from mmbench.tools.suite.wall_time import processes_at_once, wall_seconds
 
 FORMAT = 1  # of the JSON; a change that readers would notice is a new number

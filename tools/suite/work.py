@@ -49,10 +49,15 @@ class Place(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What a cell left: a path, and the fingerprint of the data that it found or the weights that it left."""
+    """What a cell left: a path, and the fingerprint of the data that it found or the weights that it left.
+
+    Attributes:
+        card: of the weights that it read, see `CellState`.
+    """
 
     path: Path | None = None
     fingerprint: str = ""
+    card: str = ""
 
 
 class Stop:
@@ -185,7 +190,12 @@ class _Attempt:
             path = str(left.path.absolute())
         state = self.state
         self.state = state.model_copy(
-            update={"done": state.total, "left": path, "fingerprint": left.fingerprint}
+            update={
+                "done": state.total,
+                "left": path,
+                "fingerprint": left.fingerprint,
+                "card": left.card,
+            }
         )
         return self._finish("done")
 

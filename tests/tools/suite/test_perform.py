@@ -75,7 +75,9 @@ def test_an_arm_keeps_its_name(
     work = TransferWork(
         arm=arm, weights=weights, weights_seed=0, data=data, task="knn", protocol=protocol, seed=0
     )
-    assert perform(job(tmp_path, work)).path == tmp_path / "r.json"
+    left = perform(job(tmp_path, work))
+    assert left.path == tmp_path / "r.json"
+    assert left.card == ("" if card is None else sha256_of(tmp_path / weights / "card.json"))
     assert [(request.model, request.arm) for request in seen] == [(weights, asked)]
 
 
