@@ -224,7 +224,7 @@ class Trainer:
         return {
             "images": len(self.source),
             "image_size": self.source.image_size,
-            "images_are": "of unknown size" if self.source.sides is None else str(self.source.sides),
+            "images_are": str(self.source),
             "batch": self.config.batch_size,
             "processes": process_count(),
             "images_per_pass": self.part_size,

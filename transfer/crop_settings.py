@@ -21,6 +21,11 @@ class CropSettings(TaskSettings):
     crop_scale: CropScale = (0.08, 1.0)
     crop_fit: CropFit = "cut"
 
+    @property
+    def trains_on_crops(self) -> bool:
+        """Whether random crops are drawn at all."""
+        return True
+
     def crop_rule(self) -> CropRule:
         """Return what crops are drawn from."""
         return CropRule(self.crop_scale, fit=self.crop_fit)

@@ -16,8 +16,9 @@ from mmbench.files import atomic_path
 from mmbench.image_outcomes import write_outcomes
 from mmbench.record_fields import recordable
 from mmbench.results import Result, ResultStore, read_result
+from mmbench.transfer.crop_settings import CropSettings
 from mmbench.transfer.inputs.features import weights_digest
-from mmbench.transfer.inputs.images import framing_of
+from mmbench.transfer.inputs.images import crop_remarks, framing_of
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import per_class_accuracy
 from mmbench.transfer.plots.confusion import draw_confusion
@@ -109,6 +110,8 @@ def _record(job: TransferJob, measured: Measurement, seconds: float, reused: boo
     if not run.task.entry.dense:
         framing = framing_of(job.dataset, job.evaluated, size, job.framing_rule)
         notes += framing.remarks()
+    if isinstance(settings, CropSettings) and settings.trains_on_crops:
+        notes += crop_remarks(job.dataset, size)
     per_class = measured.per_class
     if per_class is None and measured.confusion is not None:
         shares = zip(job.dataset.classes, per_class_accuracy(measured.confusion), strict=True)

@@ -13,6 +13,7 @@ from mmbench.data.dataset import Dataset
 from mmbench.data.image_places import openable
 from mmbench.data.types import ImageFiles, Split
 
+MUCH_CUT = 0.26  # of an image's pixels outside its centre square; of 4:3 photos a quarter is, to the rounding
 SAMPLE = 256  # files whose headers are read: evenly spread, so the same ones in every run
 
 
@@ -24,6 +25,7 @@ class Sides:
         least, median, most: over the images that were looked at; `median` is one of them.
         square: whether all of these are square.
         files: whether they are those of files, as opposed to images that a data set holds decoded.
+        in_square: the share of its pixels that the centre square of an image holds, of the median image.
     """
 
     least: int
@@ -31,6 +33,12 @@ class Sides:
     most: int
     square: bool
     files: bool
+    in_square: float = 1.0
+
+    @property
+    def much_cut(self) -> bool:
+        """Whether the median image loses more than a quarter of its pixels where centre squares are kept."""
+        return 1 - self.in_square > MUCH_CUT
 
     def __str__(self) -> str:
         """Return "28 px files", or "281 to 500 px files (short sides; median 333)"."""
@@ -79,4 +87,5 @@ def sides(dataset: Dataset, split: Split) -> Sides | None:
 def _sides(sizes: Sequence[tuple[int, int]], *, files: bool) -> Sides:
     short = [min(size) for size in sizes]
     square = all(width == height for width, height in sizes)
-    return Sides(min(short), statistics.median_low(short), max(short), square, files)
+    in_square = statistics.median(min(size) / max(size) for size in sizes)
+    return Sides(min(short), statistics.median_low(short), max(short), square, files, in_square)

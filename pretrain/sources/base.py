@@ -67,6 +67,10 @@ class ImageSource(ABC):
         """Whether images are not larger than a view."""
         return self.sides is not None and self.sides.median <= self.image_size
 
+    def __str__(self) -> str:
+        """Return what is trained on, such as "28 px files"; it is recorded with the run's settings."""
+        return "of unknown size" if self.sides is None else str(self.sides)
+
     def remarks(self) -> list[str]:
         """Return a line where images are shrunk so much that most of what they show is lost."""
         if self.sides is None or self.sides.median < MUCH * self.image_size:

@@ -13,7 +13,7 @@ from mmbench.pretrain.sources.base import ImageSource, Part, spread
 
 
 class MemorySource(ImageSource):
-    """Decoded images on the device."""
+    """Decoded images on the device; of image files the centre squares."""
 
     def __init__(
         self,
@@ -31,6 +31,28 @@ class MemorySource(ImageSource):
         self.image_size = image_size
         self.crop_pct = 1.0 if self.small else min(1.0, image_size / min(split.images.shape[-2:]))
         self.unreadable = unreadable
+
+    @property
+    def lost(self) -> float:
+        """Share of the pixels of the median file that is never trained on; 0 where that is not much."""
+        sides = self.sides
+        return 1 - sides.in_square if sides is not None and sides.files and sides.much_cut else 0.0
+
+    def __str__(self) -> str:
+        """Return what is trained on; where much of the images is cut away, that too."""
+        cut = f", centre squares; the median image loses {self.lost:.0%} of its pixels" if self.lost else ""
+        return f"{super().__str__()}{cut}"
+
+    def remarks(self) -> list[str]:
+        """Return also a line where much of the images is never trained on."""
+        lines = super().remarks()
+        if self.lost:
+            lines.append(
+                "images are decoded once, into memory, and only the centre square of each is trained on: the "
+                f"median image loses {self.lost:.0%} of its pixels; for crops of whole images: "
+                "--set loading=files"
+            )
+        return lines
 
     def __len__(self) -> int:
         return len(self.images)

@@ -60,3 +60,22 @@ def test_data_check_says_the_size_of_the_files(tmp_path: Path, side: int) -> Non
         assert fact.startswith(split) and f"4 images of {side} px," in fact
     found = sides(load_dataset(str(tmp_path / "set")), "test")
     assert found is not None and found.files and found.median == side
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share", "much"),
+    [
+        ([(28, 28)] * 3, 1.0, False),
+        ([(640, 480), (375, 500)], 0.75, False),
+        ([(667, 500)], 500 / 667, False),
+        ([(600, 400)], 2 / 3, True),
+        ([(200, 40), (40, 200), (90, 90)], 0.2, True),
+        ([(200, 40), (90, 90), (90, 90)], 1.0, False),
+    ],
+)
+def test_what_centre_squares_hold(
+    tmp_path: Path, sizes: list[tuple[int, int]], share: float, much: bool
+) -> None:
+    """Photos of 4:3 are no reason to say something, those of 3:2 are."""
+    found = sides_of_files(write(tmp_path / "a", sizes))
+    assert found is not None and found.in_square == pytest.approx(share) and found.much_cut == much

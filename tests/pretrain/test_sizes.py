@@ -19,19 +19,20 @@ from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.settings import PretrainConfig
+from mmbench.pretrain.sources.base import Part
 from mmbench.pretrain.sources.opening import open_source
 from mmbench.runs import RunFolder, read_settings
 
 CPU = torch.device("cpu")
 
 
-def write_images(root: Path, side: int, count: int = 64) -> Path:
+def write_images(root: Path, side: int, count: int = 64, wide: int | None = None) -> Path:
     rng = np.random.default_rng(0)
     for split, many in (("train", count), ("val", 8), ("test", 8)):
         for name in ("a", "b"):
             (root / split / name).mkdir(parents=True)
             for index in range(many // 2):
-                pixels = rng.integers(0, 255, (side, side, 3)).astype(np.uint8)
+                pixels = rng.integers(0, 255, (side, wide or side, 3)).astype(np.uint8)
                 Image.fromarray(pixels).save(root / split / name / f"{index:03}.png")
     return root
 
@@ -118,3 +119,48 @@ def test_the_monitor_sees_small_images_whole(tmp_path: Path, side: int, stored: 
 
     monitor = KnnMonitor(load_dataset(str(root)), Preprocessing(image_size=32), CPU)
     assert monitor.bank.images.shape[-2:] == monitor.queries.images.shape[-2:] == (stored, stored)
+
+
+@pytest.mark.parametrize(
+    ("wide", "loading", "lost"),
+    [
+        (200, "auto", "80%"),
+        (200, "memory", "80%"),
+        (60, "memory", "33%"),
+        (53, "auto", None),
+        (200, "files", None),
+    ],
+)
+def test_a_run_says_and_records_that_much_is_never_seen(
+    tmp_path: Path, wide: int, loading: str, lost: str | None
+) -> None:
+    root, said = write_images(tmp_path / "set", 40, wide=wide), list[str]()
+    config = config_of(root, f"loading={loading}", "workers=0")
+    folder = pretrain(config, tmp_path / "run", dataset=load_dataset(str(root)), say=said.append)
+    told = [line for line in said if "centre square" in line]
+    recorded = read_settings(folder.settings)["effective"]["images_are"]
+    if lost is None:
+        assert not told and recorded == "40 px files (short side)"
+        return
+    (line,) = told
+    assert f"the median image loses {lost} of its pixels" in line and line.endswith("--set loading=files")
+    assert (
+        recorded == f"40 px files (short side), centre squares; the median image loses {lost} of its pixels"
+    )
+
+
+def test_what_is_said_of_squares_is_so(tmp_path: Path) -> None:
+    """A mark outside the centre square is in no image in memory, and in crops of files."""
+    root = tmp_path / "set"
+    (root / "train" / "a").mkdir(parents=True)
+    for number in range(20):
+        image = Image.new("RGB", (200, 40))
+        image.paste((255, 255, 255), (0, 0, 60, 40))
+        image.save(root / "train" / "a" / f"{number}.png")
+    seen = {}
+    for loading in ("memory", "files"):
+        config = config_of(root, f"loading={loading}", "workers=0", "batch_size=16")
+        source = open_source(config, load_dataset(str(root)), CPU)
+        (batch,) = source.batches([Part(0, torch.arange(len(source)))])
+        seen[loading] = int(batch.max())
+    assert seen == {"memory": 0, "files": 255}

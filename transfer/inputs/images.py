@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from mmbench.data import Dataset, ImageFiles, ImageSplit
 from mmbench.data.ahead import empty_batch, read_batches
 from mmbench.data.file_crops import centre_crop_of
+from mmbench.data.sides import sides
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.preprocessing import centre_crop
@@ -167,6 +168,24 @@ def read_ahead(images: EqualImages, batches: Iterable[Any], workers: int) -> Ite
 def framing_of(dataset: Dataset, name: Split, size: int, rule: FramingRule) -> Framing:
     """Return how the images of one split are framed for a backbone that is fed `size` pixels."""
     return rule.framing(dataset, name, size, from_files=size > LARGEST_IN_MEMORY)
+
+
+def crop_remarks(dataset: Dataset, size: int) -> tuple[str, ...]:
+    """Return a line where training crops come from squares that lack much of the images.
+
+    Args:
+        size: side in pixels of what the backbone is fed.
+    """
+    if size > LARGEST_IN_MEMORY or "train" not in dataset.files:
+        return ()
+    found = sides(dataset, "train")
+    if found is None or not found.much_cut:
+        return ()
+    return (
+        f"training crops come from the centre squares of the images, as always at {LARGEST_IN_MEMORY} px and "
+        f"below: the median image loses {1 - found.in_square:.0%} of its pixels; crops of whole images "
+        f"take weights that are fed more than {LARGEST_IN_MEMORY} px",
+    )
 
 
 def open_images(

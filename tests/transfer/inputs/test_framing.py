@@ -22,7 +22,7 @@ from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, Framing, FramingRule, rule_for
-from mmbench.transfer.inputs.images import FileImages, open_images
+from mmbench.transfer.inputs.images import FileImages, MemoryImages, crop_remarks, open_images
 from mmbench.transfer.protocol import Protocol, get_protocol, protocols
 
 MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
@@ -215,6 +215,48 @@ def test_files_that_are_not_square_are_not_called_whole(tmp_path: Path) -> None:
     root = write_images(tmp_path / "set", (40, 28))
     found = knn(root, tmp_path / "results", pixels_backbone(32))
     assert found.framing == "28 px files (short side), their middle square fed at 32 px"
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol", "overrides", "size", "said"),
+    [
+        ("finetune", "finetune/patterns@2", {}, (200, 40), True),
+        ("finetune", "finetune/patterns@2", {}, (53, 40), False),
+        ("linear", "linear/moco@2", {"decay_epochs": []}, (40, 60), True),
+        ("linear", "linear/moco-sweep@2", {"decay_epochs": []}, (40, 60), True),
+        ("linear", "linear/sweep@2", {}, (200, 40), False),
+        ("knn", "knn/patterns@2", None, (200, 40), False),
+    ],
+)
+def test_training_crops_of_squares_that_lack_much_are_noted(
+    tmp_path: Path,
+    task: str,
+    protocol: str,
+    overrides: dict[str, object] | None,
+    size: tuple[int, int],
+    said: bool,
+) -> None:
+    """Tasks that train on no crops have nothing to say: their centre squares are what evaluation sees."""
+    data = load_dataset(str(write_images(tmp_path / "set", size)))
+    weights = random_backbone("mixmask_resnet8", 0, Preprocessing(image_size=32))
+    if overrides is not None:
+        overrides = {"epochs": 1, "batch_size": 32, **overrides}
+    store = ResultStore(tmp_path / "results")
+    found = run_task(
+        task, weights, data, store, work=tmp_path / "work", protocol_id=protocol, overrides=overrides
+    )
+    notes = [note for note in found.notes if "training crops come from the centre squares" in note]
+    assert len(notes) == said
+    if said:
+        lost = round(100 * (1 - min(size) / max(size)))
+        assert f"the median image loses {lost}% of its pixels" in notes[0]
+
+
+def test_crops_of_files_come_from_whole_images(tmp_path: Path) -> None:
+    data = load_dataset(str(write_images(tmp_path / "set", (200, 40))))
+    assert crop_remarks(data, 64) and not crop_remarks(data, 65)
+    assert isinstance(open_images(data, "train", 65, 0), FileImages)
+    assert isinstance(open_images(data, "train", 64, 0), MemoryImages)
 
 
 def test_a_crop_share_that_is_absent_leaves_card_and_digest_as_they_were() -> None:

@@ -116,6 +116,11 @@ class SweepProbe(LinearSettings, CropSettings):
         """Whether the backbone runs on new crops in every step."""
         return self.features == "augmented-sweep"
 
+    @property
+    def trains_on_crops(self) -> bool:
+        """Whether random crops are drawn at all: only for new crops in every step."""
+        return self.augmented
+
 
 class SvmProbe(LinearSettings):
     """Settings of a support vector machine per class, for images of several labels.
