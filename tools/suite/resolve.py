@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmbench.errors import UserError, shown, unknown_name
+from mmbench.record import CUSTOM
 from mmbench.tools.suite.data_facts import DataFacts, facts_of
 from mmbench.tools.suite.rows import Row, require_different, rows_of, within
 from mmbench.tools.suite.suite import Suite, SuiteTask
@@ -64,6 +65,7 @@ def resolve(suite: Suite) -> Resolved:
         )
     columns: list[Column] = []
     seen: dict[str, str] = {}
+    on_board: dict[tuple[str, ...], tuple[str, Column]] = {}
     for number, stated in enumerate(suite.tasks, 1):
         where = f"task {number} ({stated.task})"
         with within(where):
@@ -75,6 +77,8 @@ def resolve(suite: Suite) -> Resolved:
                         f"{column.data.name}); remove one of them"
                     )
                 seen[key] = where
+                if not stated.optional:
+                    _require_one_board(column, where, on_board)
                 columns.append(column)
     for row in rows.values():
         if not any(row.name in column.rows for column in columns):
@@ -179,6 +183,38 @@ def measured_seeds(stated: SuiteTask, row: Row) -> tuple[tuple[int, int], ...]:
             own = ", ".join(map(str, row.seeds))
             raise UserError(f"seeds: {seed} is not a seed of arm '{row.name}' (it has {own})")
     return tuple((position, seed) for position, seed in pairs if seed in stated.seeds)
+
+
+def _require_one_board(column: Column, where: str, found: dict[tuple[str, ...], tuple[str, Column]]) -> None:
+    """Check that a board can show a column beside those before it, which it compares by protocol and data.
+
+    Args:
+        found: takes the first column of each protocol, and of each version of one on a data set, with where
+            it is stated.
+
+    Raises:
+        UserError: another version of its protocol is there, or the same one with other settings.
+    """
+    protocol, ending = column.task.protocol.id, CUSTOM if column.task.settings.customised else ""
+    place, other = found.setdefault((protocol.partition("@")[0] + ending,), (where, column))
+    apart = "measure it in a suite of its own"
+    if other.task.protocol.id != protocol:
+        raise UserError(
+            f"{protocol} is another version of {other.task.protocol.id} ({place}), and a board does not "
+            f"compare versions; state the same version in both, or {apart}"
+        )
+    place, other = found.setdefault((protocol + ending, column.data.name), (where, column))
+    if other is not column:
+        there, here = other.task.settings.recorded(), column.task.settings.recorded()
+        differing = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+        words = "; ".join(
+            f"{name} {shown(there.get(name))} there, {shown(here.get(name))} here" for name in differing
+        )
+        raise UserError(
+            f"{protocol} on {column.data.name} has other settings in {place} ({words}), and a board has one "
+            f"column for both; remove one of them, {apart}, or write its settings into a protocol file with "
+            "an id of its own"
+        )
 
 
 def _identity(column: Column) -> str:

@@ -162,6 +162,29 @@ BAD = {
         tasks("knn", {"task": "knn", "settings": {"neighbours": 20}}),
         "same column",
     ),
+    "one column with two settings": (
+        tasks({"task": "knn", "settings": {"neighbours": 3}}, {"task": "knn", "settings": {"neighbours": 5}}),
+        "task 2 (knn): knn/patterns@2 on patterns has other settings in task 1 (knn) (neighbours 3 there, 5 "
+        "here), and a board has one column for both; remove one of them, ",
+    ),
+    "one column with two settings of other arms": (
+        tasks({"task": "knn", "arms": ["moco"], "settings": {"temperature": 1}}, "knn"),
+        "knn/patterns@2 on patterns has other settings in task 1 (knn) (temperature ",
+    ),
+    "two versions of a protocol": (
+        tasks("knn", {"task": "knn", "protocol": "knn/patterns@1"}),
+        "task 2 (knn): knn/patterns@1 is another version of knn/patterns@2 (task 1 (knn)), and a board does",
+    ),
+    "two versions of a protocol on two data sets": (
+        changed(
+            data=["patterns", "cifar100"],
+            tasks=[
+                {"task": "knn", "protocol": "knn/patterns@1", "data": ["cifar100"]},
+                {"task": "knn", "protocol": "knn/patterns@2", "data": ["patterns"]},
+            ],
+        ),
+        "state the same version in both",
+    ),
     "data twice": (changed(data=["patterns", "patterns"]), "'patterns' is there twice"),
     "data twice by two spellings": (changed(data=["./own/a", "own/a/"]), "called 'a' in records"),
     "seed twice": (changed(seeds=[0, 1, 0]), "seed 0 is there twice"),
@@ -219,7 +242,7 @@ BAD = {
     "too many cells": (
         changed(
             seeds=list(range(1000)),
-            tasks=[{"task": "knn", "draws": 100, "settings": {"neighbours": k}} for k in range(1, 4)],
+            tasks=[{"task": name, "draws": 100} for name in ("knn", "linear", "logreg")],
         ),
         "split it",
     ),
@@ -249,6 +272,37 @@ def test_a_bad_suite_ends_in_one_line(
     line = one_line_of("bad.yaml", capsys)
     assert part in line
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]  # nothing was started or left
+
+
+def test_what_a_board_can_show_side_by_side_is_read() -> None:
+    """Other protocols, other data, and optional tasks, which a run leaves out."""
+    few = {"task": "knn", "settings": {"neighbours": 3}}
+    both = [
+        {**few, "data": ["patterns"]},
+        {"task": "knn", "protocol": "knn/patterns@2", "data": ["cifar100"]},
+    ]
+    for text in (
+        changed(data=["patterns", "cifar100"], tasks=both),
+        tasks("knn", {**few, "protocol": "knn/instdisc@2"}),
+        tasks("knn", {**few, "optional": True}),
+    ):
+        suite_of(text, "good.yaml")
+
+
+def test_two_own_files_of_one_protocol_are_refused(tmp_path: Path) -> None:
+    own = (
+        "id: {id}\ntask: knn\ntitle: own\nmetric: top1\nselection: none\nsource: own\ndiffers: nothing\n"
+        "settings: {{neighbours: {k}, temperature: 0.1}}\n"
+    )
+    paths = [tmp_path / f"{number}.yaml" for number in (1, 2)]
+    for ids, words in (
+        (("knn/own@1", "knn/own@2"), "knn/own@2 is another version of knn/own@1"),
+        (("knn/own@1", "knn/own@1"), "knn/own@1 on patterns has other settings in task 1"),
+    ):
+        for path, id, k in zip(paths, ids, (3, 5), strict=True):
+            path.write_text(own.format(id=id, k=k))
+        with pytest.raises(UserError, match=words):
+            suite_of(tasks(*({"task": "knn", "protocol": str(path)} for path in paths)), "own.yaml")
 
 
 def test_the_good_suite_is_read(tmp_path: Path) -> None:
