@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -43,6 +44,10 @@ def apply_library(
         *path, last = key.split(".")
         node = config
         for part in path:
+            if not isinstance(node, list) and part not in node:
+                node[part] = copy.deepcopy(
+                    dict(optional(node)[part])
+                )  # a section that is left at its usual value
             node = node[int(part) if isinstance(node, list) else part]
         node[last] = _like(known[key], value, key)
 

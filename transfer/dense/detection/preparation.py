@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 
 from mmbench.distributed import process_count
 from mmbench.launched import launched_here
+from mmbench.transfer.dense.common.library_errors import of_library
 from mmbench.transfer.dense.common.processes import own_folder
 from mmbench.transfer.dense.common.quiet import logs_to, seeded
 from mmbench.transfer.dense.common.reading import reading_workers
 from mmbench.transfer.dense.common.splits import DenseSplits, dense_splits
 from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts, in_catalog
 from mmbench.transfer.dense.detection.config import RunFacts, build_config, write_weights
-from mmbench.transfer.dense.detection.detectors.registry import detector_of
 from mmbench.transfer.dense.detection.evaluation import Task, check_evaluable
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import (
@@ -29,7 +27,6 @@ from mmbench.transfer.dense.detection.splits import (
     mirror_note,
     training_dicts,
 )
-from mmbench.transfer.dense.detection.weights import check_arrival
 from mmbench.transfer.job import TransferJob
 
 NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
@@ -59,6 +56,10 @@ class Prepared:
     def work(self) -> Path:
         """Folder of this process's files."""
         return Path(self.cfg.OUTPUT_DIR)
+
+    def trying(self, proven: Callable[[], bool] = lambda: False) -> contextlib.AbstractContextManager[None]:
+        """Report errors within as coming from Detectron2's own keys, if any are stated; see `of_library`."""
+        return of_library(self.settings.library, "Detectron2", proven)
 
 
 @contextlib.contextmanager
@@ -121,30 +122,6 @@ def precision_notes(job: TransferJob) -> list[str]:
     if precision == "float32":
         return []
     return [f"trained in {precision} by autocast, with regions pooled in float32; evaluated in float32"]
-
-
-def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
-    """Prepare a run, build its detector and prove that the backbone arrives; return a line for each fact.
-
-    Raises:
-        UserError: see `prepared`; a tensor of the backbone does not arrive.
-    """
-    with prepared(job, settings) as ready:
-        cfg = ready.cfg
-        detector = build_model(cfg)
-        DetectionCheckpointer(detector).load(cfg.MODEL.WEIGHTS)
-        places = detector_of(cfg).from_backbone
-        arrived = check_arrival(detector, Path(cfg.MODEL.WEIGHTS), places, job.backbone)
-    solver, weights = cfg.SOLVER, Path(cfg.MODEL.WEIGHTS)
-    drops = f", falling at {', '.join(map(str, solver.STEPS))}" if solver.STEPS else ""
-    return [
-        *ready.notes,
-        f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit",
-        f"{solver.MAX_ITER} iterations of {solver.IMS_PER_BATCH} of {len(ready.train)} images, learning rate "
-        f"{solver.BASE_LR:g} after {solver.WARMUP_ITERS} iterations of warm-up{drops}",
-        f"scored for {', '.join(ready.tasks)} on {len(ready.test)} images of {ready.splits.name}",
-        f"written: {ready.work / 'config.yaml'} and {weights}",
-    ]
 
 
 def join_detectron2() -> None:

@@ -24,7 +24,7 @@ from mmbench.transfer.dense.detection.evaluation import (
 )
 from mmbench.transfer.dense.detection.figures import draw_figures
 from mmbench.transfer.dense.detection.mapper import ImageMapper, reader
-from mmbench.transfer.dense.detection.preparation import prepared
+from mmbench.transfer.dense.detection.preparation import Prepared, prepared
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import wider_than_tall
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
@@ -47,7 +47,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
     """
     with prepared(job, settings) as ready:
         splits, settings = ready.splits, ready.settings
-        trainer, trained = _train(job, ready.cfg, ready.train, settings)
+        trainer, trained = _train(job, ready)
         evaluator = build_evaluator(
             settings.evaluation,
             splits.evaluated,
@@ -56,7 +56,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             ready.tasks,
             ready.work / "evaluation",
         )
-        scores = _evaluate(job, trainer, ready.test, evaluator, settings)
+        scores = _evaluate(job, trainer, ready, evaluator)
         figures, undrawn = draw_figures(
             splits.evaluated,
             splits.data.classes,
@@ -117,17 +117,27 @@ def evaluation_loader(cfg: CfgNode, dicts: list[Item]) -> TestLoader:
     )
 
 
-def _train(
-    job: TransferJob, cfg: CfgNode, dicts: list[Item], settings: DetectionSettings
-) -> tuple[DetectionTrainer, list[str]]:
-    """Train, from the newest state where there is one; return the trainer and the notes."""
-    divergence = Divergence("detection", settings.learning_rate)
-    loader = training_loader(cfg, dicts, job.seed)
-    trainer = DetectionTrainer(cfg, loader, job.compute.precision)
+def ready_trainer(job: TransferJob, ready: Prepared) -> tuple[DetectionTrainer, str]:
+    """Return the trainer, whose detector has the backbone, and the note that it arrived.
+
+    Raises:
+        UserError: a tensor does not arrive, or Detectron2 does not take keys of its own.
+    """
+    cfg = ready.cfg
+    with ready.trying():
+        loader = training_loader(cfg, ready.train, job.seed)
+        trainer = DetectionTrainer(cfg, loader, job.compute.precision)
     trainer.load_weights()
     places = detector_of(cfg).from_backbone
     arrived = check_arrival(trainer.detector, Path(cfg.MODEL.WEIGHTS), places, job.backbone)
-    notes = [f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit"]
+    return trainer, f"{arrived} backbone tensors loaded by Detectron2 and compared bit for bit"
+
+
+def _train(job: TransferJob, ready: Prepared) -> tuple[DetectionTrainer, list[str]]:
+    """Train, from the newest state where there is one; return the trainer and the notes."""
+    cfg, divergence = ready.cfg, Divergence("detection", ready.settings.learning_rate)
+    trainer, arrived = ready_trainer(job, ready)
+    loader = trainer.data_loader
 
     main = process_rank() == 0
     history = LossHistory(Path(cfg.OUTPUT_DIR) / "metrics.json" if main else None)
@@ -135,28 +145,33 @@ def _train(
     seed_process(job.seed)
     continuation = trainer.keep_going(job.unfinished, progress)
     trainer.start_iter = continuation.restore()
-    try:
-        trainer.train()
-    except FloatingPointError as error:
-        raise divergence.error(str(error).splitlines()[0]) from None
+    with ready.trying(lambda: trainer.iter > trainer.start_iter):
+        try:
+            trainer.train()
+        except FloatingPointError as error:
+            raise divergence.error(str(error).splitlines()[0]) from None
     continuation.finish(trainer.max_iter)
     divergence.check_weights(trainer.detector)
     if cfg.TEST.PRECISE_BN.ENABLED:
-        others = training_loader(cfg, dicts, (job.seed + OTHER_STREAM) % 2**63)
+        others = training_loader(cfg, ready.train, (job.seed + OTHER_STREAM) % 2**63)
         trainer.average_statistics(others, cfg.TEST.PRECISE_BN.NUM_ITER, job.report)
-    return trainer, [*notes, progress.note()]
+    return trainer, [arrived, progress.note()]
 
 
 def _evaluate(
-    job: TransferJob,
-    trainer: DetectionTrainer,
-    dicts: list[Item],
-    evaluator: DetectionEvaluator,
-    settings: DetectionSettings,
+    job: TransferJob, trainer: DetectionTrainer, ready: Prepared, evaluator: DetectionEvaluator
 ) -> Scores:
     """Return the scores of the evaluated split, the same in all processes."""
-    loader = evaluation_loader(trainer.cfg, dicts)
+    batches = list[int]()
+
+    def report(done: int, total: int, message: str) -> None:
+        batches.append(done)
+        job.report(done, total, message)
+
+    with ready.trying():
+        loader = evaluation_loader(trainer.cfg, ready.test)
     heads = detector_of(trainer.cfg).score_heads(trainer.detector)
-    with Divergence("detection", settings.learning_rate).watched(*heads):
-        scores: Scores = trainer.evaluate(loader, evaluator, job.report)["scores"]
+    divergence = Divergence("detection", ready.settings.learning_rate)
+    with ready.trying(lambda: bool(batches)), divergence.watched(*heads):
+        scores: Scores = trainer.evaluate(loader, evaluator, report)["scores"]
     return scores

@@ -40,9 +40,9 @@ def dry_run(job: TransferJob, settings: DetectionSettings) -> list[str]:
         UserError: the images or the backbone do not fit the detector.
     """
     with _detectron2():
-        from mmbench.transfer.dense.detection import preparation
+        from mmbench.transfer.dense.detection.dry_run import dry_run_lines
 
-    return preparation.dry_run(job, settings)
+    return dry_run_lines(job, settings)
 
 
 @task(

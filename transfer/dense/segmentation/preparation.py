@@ -15,6 +15,7 @@ from mmbench.data.label_maps.reading import without_background
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.distributed import process_count
 from mmbench.files import write_json
+from mmbench.transfer.dense.common.library_errors import of_library
 from mmbench.transfer.dense.common.notes import filtered_images, unused_tensors
 from mmbench.transfer.dense.common.processes import own_folder
 from mmbench.transfer.dense.common.quiet import logs_to
@@ -27,12 +28,13 @@ from mmbench.transfer.dense.segmentation.config import RunFacts, build_config
 from mmbench.transfer.dense.segmentation.containment import contained
 from mmbench.transfer.dense.segmentation.fitting import fitted
 from mmbench.transfer.dense.segmentation.images import SceneReader
-from mmbench.transfer.dense.segmentation.library_errors import of_library
 from mmbench.transfer.dense.segmentation.precision import exact_logits
 from mmbench.transfer.dense.segmentation.runner import QuietRunner, SceneBatches
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings
 from mmbench.transfer.dense.segmentation.weights import check_arrival, feed_timm_backbone, write_weights
 from mmbench.transfer.job import TransferJob
+
+OWNER = "mmsegmentation"  # of the keys in errors: its parts are built from them
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class Prepared:
     work: Path
     notes: tuple[str, ...]
 
+    def trying(self, proven: Callable[[], bool] = lambda: False) -> contextlib.AbstractContextManager[None]:
+        """Report errors within as coming from mmengine's own keys, if any are stated; see `of_library`."""
+        return of_library(self.settings.library, OWNER, proven)
+
     def build(
         self, before_first_step: Callable[[QuietRunner], None], hooks: list[Hook]
     ) -> tuple[QuietRunner, list[str]]:
@@ -68,7 +74,7 @@ class Prepared:
             UserError: the backbone does not fit, or cannot be trained in several processes here.
         """
         arguments = ConfigDict(self.config)  # mmsegmentation reads parts of it as attributes
-        with of_library(self.settings.library):
+        with self.trying():
             runner = QuietRunner(
                 self.job.device,
                 before_first_step,
@@ -121,14 +127,17 @@ def prepared(job: TransferJob, settings: SegmentationSettings) -> Iterator[Prepa
         coding, pinned = data.label_maps.coding, job.device.type == "cuda"
         drawn = settings.batch_size * settings.iterations
         workers = reading_workers(job, drawn + len(sizes), settings.workers)
+        with of_library(settings.library, OWNER):
+            read = SceneReader(splits.train, coding, config.pop("train_pipeline"), train=True)
+            read_tested = SceneReader(splits.evaluated, coding, config.pop("test_pipeline"), train=False)
         loader = TrainingLoader(
-            SceneReader(splits.train, coding, config.pop("train_pipeline"), train=True),
+            read,
             BatchStream((False,) * len(splits.train.images), settings.batch_size, job.seed),
             workers=workers,
             pin_memory=pinned,
         )
         tested = TestLoader(
-            SceneReader(splits.evaluated, coding, config.pop("test_pipeline"), train=False),
+            read_tested,
             len(sizes),
             batch_size=settings.test_batch,
             workers=workers,
@@ -181,7 +190,10 @@ def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
     """
     with prepared(job, settings) as ready:
         runner, unused = ready.build(lambda runner: None, [])
-        runner._init_model_weights()
+        with ready.trying():
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+            runner._init_model_weights()
         arrived = ready.prove_arrival(runner)
         written = [str(path) for path in (ready.work / "config.json", ready.weights) if path is not None]
         splits, settings = ready.splits, ready.settings

@@ -64,6 +64,7 @@ class Training:
         history = LossHistory(ready.work / "metrics.json" if process_rank() == 0 else None)
         self.progress = Progress(self.job.report, history, lambda: ready.loader.waited)
         self.notes: list[str] = []
+        self.began_at = 0  # iterations of earlier sessions
 
     def run(self) -> QuietRunner:
         """Train to the end; return the Runner.
@@ -74,7 +75,8 @@ class Training:
         """
         hooks = [ReportProgress(self.progress, self.divergence), ReportEvaluation(self.job.report)]
         runner, unused = self.ready.build(self._begin, hooks)
-        runner.train()
+        with self.ready.trying(lambda: runner.iter > self.began_at):
+            runner.train()
         self.continuation.finish(runner.max_iters)
         self.divergence.check_weights(runner.segmentor)
         self.notes += [*unused, self.progress.note()]
@@ -94,7 +96,8 @@ class Training:
             "random": Randomness(self.job.device, self.job.unfinished.notes),
         }
         self.continuation = Continuation(self.job.unfinished, parts)
-        runner.train_loop.begin_at(self.continuation.restore())
+        self.began_at = self.continuation.restore()
+        runner.train_loop.begin_at(self.began_at)
         runner.register_hook(SaveState(self.continuation))
 
 
@@ -122,8 +125,10 @@ def _evaluate(ready: Prepared, runner: QuietRunner, divergence: Divergence) -> P
         for name, labels, sample in zip(batch["name"], batch["labels"], samples, strict=True):
             predicted = sample.pred_sem_seg.data[0]
             outcomes.add(name, predicted, labels.to(predicted.device))
+        predictions.append(len(samples))
 
-    with divergence.watched(runner.segmentor.decode_head.conv_seg):
+    predictions = list[int]()
+    with ready.trying(lambda: bool(predictions)), divergence.watched(runner.segmentor.decode_head.conv_seg):
         runner.evaluate(ready.test_batches, take)
     outcomes.gather()
     return outcomes
