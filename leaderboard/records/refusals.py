@@ -95,10 +95,12 @@ def refuse_repeats(frame: pd.DataFrame) -> None:
         (["cell", "weights", "transfer_seed"], "holds one run twice; "),
         (["cell", "value", "wall_seconds", "created"], "holds one record again under another seed; "),
     ):
-        again = keyed.duplicated(columns)
-        if again.any():
-            first = keyed[again].iloc[0]
-            same = keyed[again & (keyed["cell"] == first["cell"])]
+        if keyed.duplicated(columns).any():
+            # The newest stays: a suite whose record is moved out would only measure it again.
+            newest_first = keyed.sort_values("created", ascending=False, kind="stable")
+            again = newest_first[newest_first.duplicated(columns)]
+            first = again.iloc[0]
+            same = again[again["cell"] == first["cell"]]
             raise UserError(f"{_cell(first)} {words}" + advice(same["file"], "to count it once"))
     weights = codes_of(records["weights"])[0]
     seeds = records["pretraining_seed"]

@@ -128,6 +128,18 @@ def test_a_copied_record_is_not_a_second_run(record: Make, write: Write) -> None
         read_board(root)
 
 
+@pytest.mark.parametrize(("older", "newer"), [("a", "b"), ("b", "a")])
+def test_of_one_run_that_was_measured_twice_the_newest_record_stays(
+    record: Make, older: str, newer: str
+) -> None:
+    """Identical weights after a second training, whose card states another time of training."""
+    first = record("moco")
+    changes = {"created": first.created + datetime.timedelta(hours=1), "wall_seconds": 5.0}
+    again = record("moco", **changes)
+    with pytest.raises(UserError, match=f"holds one run twice; to count it once, .* folder: {older}$"):
+        comparable(frame_of(sorted([(older, first), (newer, again)])))
+
+
 def test_a_long_list_of_files_is_cut(record: Make, write: Write) -> None:
     old = [record("moco", seed=seed) for seed in range(5)]
     with pytest.raises(UserError, match=r"and 2 more$"):
