@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmbench.errors import one_line
+from mmbench.errors import one_line, typed
 from mmbench.file_names import counted
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
@@ -78,7 +78,14 @@ class _Comparison:
     def _changed_of(self, work: TransferWork, state: CellState) -> Iterator[tuple[Path, str]]:
         files = files_of(work.weights, self.folder.runs)
         protocol = Path(work.protocol) if is_file_name(work.protocol) else None
-        source, followed = self._recorded(state) if files.weights or protocol else (None, None)
+        source, followed, arm = self._recorded(state) if files.weights or protocol else (None, None, None)
+        if work.arm == work.weights and arm not in (None, work.arm):  # as earlier versions did
+            record = self.folder.root / state.left
+            yield (
+                record,
+                f"{one_line(str(record))} is filed under {typed(str(arm))}, and the suite calls the arm "
+                f"{typed(work.arm)}; remove it to measure it again",
+            )
         for path, before in ((files.weights, source), (files.card, state.card)):
             if path is not None and self._differs(path, before):
                 words = f"{state.name} was measured {'on' if path == files.weights else 'with'}"
@@ -87,14 +94,14 @@ class _Comparison:
             remedy = "restore it and write the change to another file"
             yield protocol, self._line(protocol, f"{state.name} was measured by", remedy)
 
-    def _recorded(self, state: CellState) -> tuple[str | None, str | None]:
-        """Return the SHA-256 of the weights and of the protocol file that a record states."""
+    def _recorded(self, state: CellState) -> tuple[str | None, str | None, str | None]:
+        """Return what a record states: the SHA-256 of weights and of the protocol file, and the arm."""
         try:
             record: dict[str, Any] = json.loads((self.folder.root / state.left).read_text(encoding="utf-8"))
-            source = record.get("model", {}).get("source_sha256")
-            return source, record.get("config", {}).get("protocol_file_sha256")
+            model, config = record.get("model", {}), record.get("config", {})
+            return model.get("source_sha256"), config.get("protocol_file_sha256"), model.get("arm")
         except (OSError, ValueError, AttributeError):
-            return None, None  # not a record any more; the board says so
+            return None, None, None  # not a record any more; the board says so
 
     def _differs(self, path: Path, before: str | None) -> bool:
         """Return whether a file is not the one whose SHA-256 is known."""

@@ -153,6 +153,28 @@ def test_cells_of_an_earlier_version_state_no_card(tmp_path: Path) -> None:
     assert len(lines((plan, place))) == 1
 
 
+def test_a_record_that_an_earlier_version_filed_under_the_arm_of_the_card_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An arm named like its run folder; the number counted for the row that the card names."""
+    monkeypatch.chdir(tmp_path)
+    weights = run_folder(Path("oldrun")) / "model.safetensors"
+    plan, folder = begun(tmp_path, {"checkpoint": "oldrun"}, weights)
+    record = next(folder.results.rglob("*.json"))
+    values = json.loads(record.read_text())
+    record.write_text(json.dumps({**values, "model": {**values["model"], "arm": "oldrun"}}))
+    assert lines((plan, folder)) == ()
+    record.write_text(json.dumps({**values, "model": {**values["model"], "arm": "moco"}}))
+    (line,) = lines((plan, folder))
+    assert (
+        line
+        == f"{record} is filed under moco, and the suite calls the arm oldrun; remove it to measure it again"
+    )
+    record.unlink()
+    assert lines((plan, folder)) == ()
+    assert len(done_cells(found_states(plan, folder))) == len(plan.cells) - 1
+
+
 def replaced(weights: Path) -> None:
     weights.write_bytes(NEW)
 
