@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -34,8 +34,7 @@ def footnotes(
     notes = [
         _budgets(rows),
         _architectures(rows),
-        *frame.attrs.get("warnings", ()),
-        _skipped(frame.attrs.get("skipped", ())),
+        *notes_of_reading(frame),
         *_single_runs(cells),
         *_differences(rows, cells, baseline),
         _ranks(rows, ranking),
@@ -47,8 +46,11 @@ def footnotes(
     return tuple(note for note in notes if note)
 
 
-def _skipped(files: Sequence[str]) -> str | None:
-    return f"{counted(len(files), 'file')} left out: {'; '.join(files)}." if files else None
+def notes_of_reading(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return what reading, choosing and comparing records found: reservations, and what was left out."""
+    skipped = frame.attrs.get("skipped", ())
+    files = (f"{counted(len(skipped), 'file')} left out: {'; '.join(skipped)}.",) if skipped else ()
+    return (*frame.attrs.get("warnings", ()), *files)
 
 
 def _single_runs(cells: dict[tuple[str, ColumnKey], Cell]) -> Iterator[str]:

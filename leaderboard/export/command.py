@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,16 @@ import click
 
 from mmbench.cli import options
 from mmbench.cli.paths import Place
-from mmbench.file_names import counted
+from mmbench.errors import one_line
+from mmbench.file_names import counted, printable
 from mmbench.writable import require_writable
 
-PROJECT = click.option("--project", default="mmbench", show_default=True, help="Project or experiment.")
+PROJECT = click.option(
+    "--project",
+    default="mmbench",
+    show_default=True,
+    help="Project or experiment; for wandb also ENTITY/NAME.",
+)
 
 
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,12 +45,16 @@ def hub(results: tuple[Path, ...], row: str, out: Path, **choices: Any) -> None:
 
     A row of several pretrainings gives their mean; --where pretrain_seed=0 takes those of one.
     """
-    from mmbench.leaderboard.build import read_board
+    from mmbench.leaderboard.build import read_frame
     from mmbench.leaderboard.export.hub import write_model_card
+    from mmbench.leaderboard.facts import notes_of_reading
+    from mmbench.leaderboard.table import make_board
 
     require_writable(out, "--out")
-    board = read_board(results, published=False, **choices)
-    click.echo(write_model_card(board, row, out))
+    frame = read_frame(results, **choices)
+    notes = notes_of_reading(frame)
+    click.echo(write_model_card(make_board(frame, None), row, out, notes))
+    _print(notes)
 
 
 @export.command(epilog="Example: mmbench leaderboard export wandb demo/results --out wandb-runs")
@@ -53,9 +63,8 @@ def hub(results: tuple[Path, ...], row: str, out: Path, **choices: Any) -> None:
 @PROJECT
 def wandb(results: tuple[Path, ...], out: Path, project: str, **choices: Any) -> None:
     """Write every record as an offline run of Weights & Biases, which must be installed."""
-    number = _export("wandb", results, out, project, choices)
-    click.echo(f"{counted(number, 'run')}: {out}")
-    click.echo(f"next: wandb sync {shlex.quote(str(out))}/wandb/offline-run-*", err=True)
+    _export("wandb", results, out, project, choices)
+    click.echo(one_line(f"next: wandb sync {shlex.quote(str(out))}/wandb/offline-run-*"), err=True)
 
 
 @export.command(epilog="Example: mmbench leaderboard export mlflow demo/results --out mlruns")
@@ -64,15 +73,24 @@ def wandb(results: tuple[Path, ...], out: Path, project: str, **choices: Any) ->
 @PROJECT
 def mlflow(results: tuple[Path, ...], out: Path, project: str, **choices: Any) -> None:
     """Write every record as a run of an MLflow experiment; MLflow must be installed."""
-    number = _export("mlflow", results, out, project, choices)
-    click.echo(f"{counted(number, 'run')}: {out}")
-    click.echo(f"next: mlflow ui --backend-store-uri {shlex.quote(str(out))}", err=True)
+    _export("mlflow", results, out, project, choices)
+    command = f"MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri {shlex.quote(str(out))}"
+    click.echo(one_line(f"next: {command}"), err=True)
 
 
-def _export(tool: str, results: tuple[Path, ...], out: Path, project: str, choices: dict[str, Any]) -> int:
-    """Export the chosen records, and return their number."""
+def _export(tool: str, results: tuple[Path, ...], out: Path, project: str, choices: dict[str, Any]) -> None:
+    """Export the chosen records, and print their number and what a reader must know."""
     from mmbench.leaderboard.build import read_frame
     from mmbench.leaderboard.export.tracking import EXPORTS
+    from mmbench.leaderboard.facts import notes_of_reading
 
     require_writable(out, "--out")
-    return EXPORTS[tool](read_frame(results, **choices), out, project)
+    frame = read_frame(results, **choices)
+    done = EXPORTS[tool](frame, out, project)
+    click.echo(f"{counted(done.runs, 'run')}: {out}")
+    _print((*notes_of_reading(frame), *done.notes))
+
+
+def _print(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"note: {printable(note)}", err=True)

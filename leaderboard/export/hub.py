@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import UserError, unknown_name
+from mmbench.file_names import printable
 from mmbench.files import write_text
 from mmbench.leaderboard.board import Board, Cell, Column, Row
 from mmbench.leaderboard.render.wording import MISSING, count, metric_words, score, spread
@@ -24,8 +26,14 @@ HUB_METRICS = {"top1": "accuracy", "mIoU": "mean_iou"}  # huggingface.co/metrics
 README = "README.md"
 
 
-def write_model_card(board: Board, row_name: str, out: Path) -> Path:
+def write_model_card(board: Board, row_name: str, out: Path, notes: Sequence[str] = ()) -> Path:
     """Write README.md with the results of a row into the folder `out`, and return its path.
+
+    Args:
+        board: of the records.
+        row_name: the row.
+        out: the folder.
+        notes: sentences about the records, which stand below the table.
 
     Raises:
         UserError: the board has no such row (near match named), or the folder has a README.md.
@@ -36,12 +44,12 @@ def write_model_card(board: Board, row_name: str, out: Path) -> Path:
     path = out / README
     if path.exists():
         raise UserError(f"{path} exists and is never replaced; choose another --out and merge the two")
-    write_text(path, model_card(board, row))
+    write_text(path, model_card(board, row, notes))
     return path
 
 
-def model_card(board: Board, row: Row) -> str:
-    """Return a model card: metadata with a model index, and the same results as a table."""
+def model_card(board: Board, row: Row, notes: Sequence[str] = ()) -> str:
+    """Return a model card: metadata with a model index, the same results as a table, and notes."""
     from huggingface_hub import ModelCardData
 
     cells = [(column, cell) for column in board.columns if (cell := board.cell(row, column)) is not None]
@@ -67,6 +75,8 @@ def model_card(board: Board, row: Row) -> str:
             for column, cell in cells
         ),
     ]
+    if notes:
+        lines += ["", "Notes:", "", *(f"- {_escaped(printable(note))}" for note in notes)]
     return (
         f"---\n{data.to_yaml()}\n---\n\n# {_escaped(row.name)}\n\n"
         f"{_escaped(row.arch)}, {_escaped(row.method or 'method unknown')}, pretrained on "
