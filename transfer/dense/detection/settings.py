@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mmbench.errors import shown
 from mmbench.results import first_not_finite
@@ -24,6 +24,7 @@ from mmbench.settings_types import (
 )
 from mmbench.tasks import TaskSettings
 from mmbench.transfer.dense.common.settings import DenseSettings
+from mmbench.transfer.dense.detection.key_values import require_known, require_range
 from mmbench.transfer.dense.detection.reserved_keys import require_free
 
 # "syncbn" is torch's SyncBatchNorm in several processes and batch norm in one; "naive_syncbn" is Detectron2's
@@ -123,9 +124,15 @@ class DetectionSettings(DenseSettings):
             if not LIBRARY_KEY.fullmatch(name):
                 raise ValueError(f"{shown(name)} is not a key of Detectron2, such as MODEL.RPN.NMS_THRESH")
         require_free(value, cls.model_fields)
+        require_known(value)
         if (where := first_not_finite(value)) is not None:
             raise ValueError(f"{where} is not a finite number")
         return value
+
+    @model_validator(mode="after")
+    def _draws_sizes(self) -> DetectionSettings:
+        require_range(self.library, self.train_sizes)
+        return self
 
     def length_note(self, images: int) -> str | None:
         """Return the note on a length that follows from the number of training images, if it does."""
