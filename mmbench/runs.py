@@ -24,11 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, open_lock, write_text
-from mmbench.setting_values import parse_yaml
+from mmbench.setting_values import parse_yaml, yaml_text
 from mmbench.verification import zip_damage
 
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ class RunFolder:
                     f"{self.root} is not a run folder but holds files ({', '.join(present[:3])}, ...); "
                     "choose a new or empty folder with --out"
                 )
-            write_text(self.settings, yaml.safe_dump(settings, sort_keys=False))
+            write_text(self.settings, yaml_text(settings, ascii_only=True))
             return False
         found = read_settings(self.settings)
         changes = differences(

@@ -124,6 +124,54 @@ def _refuse_what_is_not_plain(text: str) -> None:
             raise _Refused("it is more than one document")
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """Writes what `_PlainLoader` reads: text is quoted that either YAML 1.1 or we take for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a list that is there twice twice, as no aliases are read."""
+        return True
+
+    def choose_scalar_style(self) -> str:
+        """Return how a scalar is quoted; several lines in one, with their ends escaped."""
+        style: str = super().choose_scalar_style()
+        assert self.analysis is not None
+        return '"' if style == "'" and self.analysis.multiline else style
+
+
+_PlainDumper.yaml_implicit_resolvers = {
+    first: [
+        *_PlainLoader.yaml_implicit_resolvers.get(first, []),
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+    ]
+    for first in {**_PlainLoader.yaml_implicit_resolvers, **yaml.SafeDumper.yaml_implicit_resolvers}
+}
+
+
+def yaml_text(value: Any, *, width: int = 80, ascii_only: bool = False) -> str:
+    """Return plain YAML values as a text of which `parse_yaml` reads them again.
+
+    Args:
+        width: of its lines, which only spaces divide.
+        ascii_only: escape all other characters, even half of one, as a file name that is not UTF-8 has.
+    """
+    return _dumped(value, width=width, allow_unicode=not ascii_only)
+
+
+def yaml_line(value: Any) -> str:
+    """Return a plain YAML value as one line, as it is typed after `--set NAME=`; see `yaml_text`.
+
+    >>> yaml_line({"name": "1.5e3", "epochs": 3, "switches": [True, "nO"]})
+    "{name: '1.5e3', epochs: 3, switches: [true, 'nO']}"
+    """
+    text = _dumped(value, width=10**9, allow_unicode=True, default_flow_style=True)
+    return text.removesuffix("...\n").strip()
+
+
+def _dumped(value: Any, **options: Any) -> str:
+    text: str = yaml.dump(value, Dumper=_PlainDumper, sort_keys=False, **options)
+    return text
+
+
 def parse_setting(text: str, example: str = "epochs=10") -> tuple[str, Any]:
     """Return name and value of "name=value" as it is typed after `--set`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmbench.errors import UserError
 from mmbench.runs import read_settings
-from mmbench.setting_values import DEEPEST, MOST_DIGITS, parse_setting, parse_yaml
+from mmbench.setting_values import DEEPEST, MOST_DIGITS, parse_setting, parse_yaml, yaml_line, yaml_text
 
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
@@ -145,3 +146,38 @@ def test_a_damaged_settings_file_is_one_line(content: bytes, tmp_path: Path) -> 
 
 def test_lists_as_deep_as_allowed_are_read() -> None:
     assert parse_yaml("[" * DEEPEST + "1" + "]" * DEEPEST)
+
+
+# Texts of any kind, and those that look like numbers, switches, dates, null, merges and the rest of YAML.
+TEXTS = st.text(st.characters(codec=None), max_size=200) | st.from_regex(
+    r"[-+.,:_~=<>!&*?#|%@`'\"{}\[\] 0-9eExXoOiInNfFaAyYsStTrRuUlLzZ\t\n]{1,9}", fullmatch=True
+)
+SCALARS = (
+    TEXTS
+    | st.none()
+    | st.booleans()
+    | st.integers(-(10**23), 10**23)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["1.5e3", "1.0E5", ".5e3", "nO", "ofF", "yEs", "tRUE", "1e3", "0x10", "1:30", "", "~"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_what_is_written_is_read_back_equal(value: Any) -> None:
+    """In every layout, and of the same types, which JSON tells apart where == does not."""
+    texts = [yaml_text(value), yaml_text(value, width=40, ascii_only=True), yaml_line(value)]
+    for text in texts:
+        read = parse_yaml(text, len(text))
+        assert read == value and json.dumps(read) == json.dumps(value)
+    assert texts[1].isascii()
+    assert "\n" not in texts[2]
+
+
+def test_a_list_that_is_there_twice_is_written_twice() -> None:
+    shared = ["a"]
+    assert parse_yaml(yaml_text({"one": shared, "other": shared})) == {"one": ["a"], "other": ["a"]}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import click
-import yaml
 from rich.console import Console
 from rich.progress import Progress
 
@@ -16,6 +15,7 @@ from mmbench.cli.next_step import next_step
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.file_names import counted
+from mmbench.setting_values import yaml_text
 from mmbench.tasks import TASKS
 from mmbench.tools.data_pack import pack_command
 from mmbench.writable import require_writable
@@ -179,7 +179,7 @@ def manifest_command(name: str) -> None:
 
     DATASETS.get(name)
     facts = require_manifest(name).model_dump(mode="json", exclude_defaults=True)
-    click.echo(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100).rstrip())
+    click.echo(yaml_text(facts, width=100).rstrip())
 
 
 @data.command("show", epilog="Example: mmbench data show patterns --out patterns.png")

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-import yaml
 
 from mmbench.cli import options
 from mmbench.cli.next_step import next_step
@@ -20,6 +19,7 @@ from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.formatting import Unit, between, measured
 from mmbench.name_lists import separated
 from mmbench.results import Result, ResultStore, read_result
+from mmbench.setting_values import yaml_text
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
 
@@ -207,4 +207,4 @@ def described(result: Result) -> str:
         lines.append(f"{name:{width}}  {value}, n {metric.n}{primary}")
     rest = result.model_dump(mode="json", exclude=set(SUMMARY), exclude_none=True)
     rest = {name: value for name, value in rest.items() if value not in ([], {})}
-    return "\n".join(lines) + "\n\n" + yaml.safe_dump(rest, sort_keys=False, allow_unicode=True, width=110)
+    return "\n".join(lines) + "\n\n" + yaml_text(rest, width=110)

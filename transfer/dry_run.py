@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.data.types import SPLITS
 from mmbench.distributed import on_main
 from mmbench.results import ResultStore
+from mmbench.setting_values import yaml_line
 from mmbench.tasks import preparation_of
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.job import TransferJob
@@ -83,15 +81,9 @@ def plan_lines(plan: Plan, known: Plan | None) -> list[str]:
         *(f"  {split}: {size}" for split, size in plan.sizes.items()),
         f"metric: {run.metric} on {protocol.split}",
         f"settings{changed}:",
-        *(f"  {name}: {_written(value)}" for name, value in run.config.items()),
+        *(f"  {name}: {yaml_line(value)}" for name, value in run.config.items()),
         *lines,
     ]
-
-
-def _written(value: Any) -> str:
-    """Return a setting's value as a protocol file holds it, on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
-    return text.removesuffix("...\n").strip()
 
 
 def split_sizes(run: TransferRun) -> dict[str, str]:

@@ -23,7 +23,7 @@ from click.core import ParameterSource
 
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.files import write_text
-from mmbench.setting_values import LONGEST_FILE, parse_yaml
+from mmbench.setting_values import LONGEST_FILE, parse_yaml, yaml_line, yaml_text
 
 OWN = ("config", "help", "version")  # options that a file cannot hold
 
@@ -76,7 +76,7 @@ def write_config(path: Path, ctx: click.Context, **changed: Any) -> None:
         if value is None or value == () or automatic:
             continue
         values[_name(parameter)] = _plain(value)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml_text(values, width=100)
     write_text(path, f"# {ctx.command_path} --config {path.name}\n{text}")
 
 
@@ -131,10 +131,7 @@ def _texts(value: Any, node: yaml.Node, option: click.Option, where: str) -> Any
 
 def _setting(value: Any) -> str:
     """Return a YAML value as it is typed after `--set NAME=`: on one line; text stays as it is."""
-    if isinstance(value, str):
-        return value
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
-    return text.removesuffix("...\n").strip()
+    return value if isinstance(value, str) else yaml_line(value)
 
 
 def _plain(value: Any) -> Any:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from mmbench.errors import UserError, shown, typed
 from mmbench.files import write_text
+from mmbench.setting_values import yaml_text
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan, plan_of
@@ -105,7 +104,7 @@ def hold(plan: Plan, folder: SuiteFolder) -> str | None:
     if change.gone:
         raise UserError(refusal(change, folder))
     values = plan.suite.model_dump(mode="json", exclude_defaults=True)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    text = yaml_text(values)
     if not folder.suite.is_file() or folder.suite.read_text(encoding="utf-8") != text:
         write_text(folder.suite, text)
     return change.new or None

@@ -1,5 +1,6 @@
 """The suite that a folder holds: found by name or folder, grown, or refused with what differs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def test_the_written_suite_is_the_one_that_was_read(tmp_path: Path) -> None:
     assert read_suite(str(folder.suite)) == plan.suite
     changed = folder.suite.stat().st_mtime_ns
     assert hold(planned(), folder) is None and folder.suite.stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize(
+    "text", ["1.5e3", "1.0E5", ".5e3", "nO", "ofF", "2026-11-28", "~", "a: b #c", "0x10"]
+)
+def test_names_and_titles_that_look_like_other_values_are_read_back(text: str, tmp_path: Path) -> None:
+    values = json.dumps({**SMALL, "title": text, "arms": [{"name": text, "checkpoint": "w.pth"}]})
+    suite = suite_of(values.replace('"baseline": "random"', f'"baseline": {json.dumps(text)}'), "small.yaml")
+    folder = SuiteFolder(tmp_path / "a")
+    hold(plan_of(suite), folder)
+    assert read_suite(str(folder.suite)) == suite
+    assert hold(plan_of(suite), folder) is None
 
 
 @pytest.mark.parametrize(
