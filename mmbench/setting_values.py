@@ -164,7 +164,7 @@ def yaml_line(value: Any) -> str:
     "{name: '1.5e3', epochs: 3, switches: [true, 'nO']}"
     """
     text = _dumped(value, width=10**9, allow_unicode=True, default_flow_style=True)
-    return text.removesuffix("...\n").strip()
+    return text.removesuffix("...\n").rstrip("\n")
 
 
 def _dumped(value: Any, **options: Any) -> str:

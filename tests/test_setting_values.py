@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmbench.errors import UserError
@@ -168,6 +168,9 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example("\xa0")
+@example("a\x85b")
+@example({"nO": ["1.5e3"]})
 def test_what_is_written_is_read_back_equal(value: Any) -> None:
     """In every layout, and of the same types, which JSON tells apart where == does not."""
     texts = [yaml_text(value), yaml_text(value, width=40, ascii_only=True), yaml_line(value)]
