@@ -51,12 +51,13 @@ def suite_findings(spec: str, out: Path | None = None) -> list[Finding]:
     """
     from mmbench.tools.suite.data_requirements import opened
     from mmbench.tools.suite.held import suite_and_folder
-    from mmbench.tools.suite.plan import plan_of
+    from mmbench.tools.suite.plan import done_cells, found_states, plan_of
     from mmbench.tools.suite.planning import workers_of
     from mmbench.tools.suite.requirements import requirements
 
     suite, folder = suite_and_folder(spec, out)
-    found = requirements(plan_of(suite), folder, workers_of(suite))
+    plan = plan_of(suite)
+    found = requirements(plan, folder, workers_of(suite), done_cells(found_states(plan, folder)))
     return opened(found, suite.data_root or folder.data)
 
 

@@ -103,7 +103,7 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
         kinds,
         workers,
         seconds,
-        findings=requirements(plan, folder, workers),
+        findings=requirements(plan, folder, workers, done),
         changed=(*another, *changed_files(plan.cells, states, folder)),
         on_gpu=on_gpu,
         at_once=at_once,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -39,19 +39,21 @@ LARGEST_SIDE_IN_MEMORY = 64  # pixels; larger images are read as files
 GB = 10**9
 
 
-def requirements(plan: Plan, folder: SuiteFolder, workers: int) -> list[Finding]:
+def requirements(plan: Plan, folder: SuiteFolder, workers: int, done: Collection[str] = ()) -> list[Finding]:
     """Return a finding for everything that the plan needs, fulfilled or not, without opening anything large.
 
     Args:
         folder: of the suite, which need not exist.
         workers: cells at a time.
+        done: ids of cells that are not run again: their weights and libraries are not needed any more.
     """
     root = plan.suite.data_root or folder.data
     cells = plan.cells
+    left = [cell for cell in cells if cell.id not in done]
     return [
         *data_findings(cells, root),
-        *_checkpoints(cells),
-        *_libraries(cells),
+        *_checkpoints(left),
+        *_libraries(left),
         *_gpu(plan),
         *_engine(plan),
         _disk(cells, folder, root),

@@ -18,7 +18,7 @@ from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.held import hold
 from mmbench.tools.suite.plan import Plan, found_states
 from mmbench.tools.suite.planning import overview
-from mmbench.tools.suite.requirements import require
+from mmbench.tools.suite.requirements import require, requirements
 from mmbench.tools.suite.snapshot import Snapshot, snapshot
 from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import require_same_data
@@ -45,8 +45,8 @@ def run_suite(
     """
     require_writable(folder.root, "--out")
     found = overview(suite, folder)
-    require(found.findings)
     plan = found.plan
+    require(requirements(plan, folder, found.workers) if only == "all" else found.findings)
     states = found.states
     for line in found.changed:
         raise UserError(line)

@@ -217,6 +217,22 @@ def test_every_command_says_that_the_folder_holds_another_suite_than_the_file(
     assert json.loads(suite("status", "small.yaml", "--json")[1])["differs"].startswith(remark)
 
 
+def test_weights_of_done_cells_may_be_gone(
+    suite: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FAILING", set())
+    arms = [{"name": "own", "checkpoint": "own.pth", "arch": "mixmask_resnet8"}]
+    Path("small.yaml").write_text(yaml.safe_dump({**SMALL, "arms": arms, "baseline": "own"}))
+    assert "weights of own: own.pth is not there" in suite("run", "small.yaml")[2]
+    Path("own.pth").touch()
+    assert suite("run", "small.yaml")[0] == 0
+    Path("own.pth").unlink()
+    code, out, _ = suite("run", "small.yaml")
+    assert code == 0 and "all 2 cells are done already" in out
+    assert "nothing is missing" in suite("plan", "small.yaml")[1]
+    assert "weights of own: own.pth is not there" in suite("run", "small.yaml", "--only", "all")[2]
+
+
 def test_a_missing_baseline_is_said(
     suite: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
