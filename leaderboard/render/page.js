@@ -159,9 +159,12 @@ function say(unknown) {
 // cell shows, `built` what the build wrote there.
 const written = new WeakMap(), built = new WeakMap();
 
+function chosenBase() {
+  return data.rows.findIndex((row) => row.name === fields.base.value);
+}
+
 function showDifferences() {
-  const name = fields.base.value, own = name === (data.baseline ?? "");
-  const base = data.rows.findIndex((row) => row.name === name);
+  const name = fields.base.value, own = name === (data.baseline ?? ""), base = chosenBase();
   const shown = [...data.columns.keys()].filter((place) => visible[place]);
   for (const line of table.tBodies[0].rows) {
     const row = Number(line.dataset.r);
@@ -173,21 +176,26 @@ function showDifferences() {
       let span = node.querySelector(":scope > span");
       if (!built.has(node)) built.set(node, span);
       span?.remove();
-      span = own ? built.get(node) : differenceTo(base, row, place);
+      span = own ? built.get(node) : differenceSpan(differenceTo(base, row, place));
       if (span) node.querySelector(":scope > small").before(span, " ");
       written.set(node, name);
     });
   }
 }
 
+function differenceSpan([kind, value, interval]) {
+  return element("span", { class: kind }, value, ...(interval ? [" ", element("small", {}, interval)] : []));
+}
+
+// The difference of a cell to any row, as [classes, value, interval, test]. Drawers take it from here too, never
+// from a cell of the table: a cell that is not drawn still shows the difference to an earlier baseline.
 function differenceTo(base, row, place) {
-  if (base >= 0 && data.others.length) {
-    const [kind, value, interval] = data.others[base][row][place] ?? ["even", "", ""];
-    return element("span", { class: kind }, value, ...(interval ? [" ", element("small", {}, interval)] : []));
-  }
-  const other = base < 0 || row === base ? null : data.cells[base][place];
-  return element("span", { class: "even" },
-    other ? difference(data.cells[row][place][0] - other[0], data.columns[place].unit) : "");
+  const none = ["even", "", "", null];
+  if (base < 0) return none;
+  if (data.rows[base].name === data.baseline) return data.cells[row][place][4] ?? none;
+  if (data.others.length) return data.others[base][row][place] ?? none;
+  const other = row === base ? null : data.cells[base][place];
+  return other ? ["even", difference(data.cells[row][place][0] - other[0], data.columns[place].unit), "", null] : none;
 }
 
 // As the build writes differences: of 13 significant digits, halves away from zero, a typographic minus.
@@ -337,25 +345,31 @@ function rowDetails(row) {
   const terms = [...costs.tHead.rows[0].cells], values = costs.tBodies[0].rows[row].cells;
   const inBoard = heads.slice(1, firstScore).map((head, place) =>
     [head.textContent.trim(), board.cell(row, place + 1).node().textContent.trim()]);
-  const scores = data.columns.map((column, place) => [column.label, data.cells[row][place] &&
-    board.cell(row, firstScore + place).node().textContent.replace(/\s+/g, " ").trim()]);
+  const scores = data.columns.map((column, place) => [column.label, data.cells[row][place] && cellWords(row, place)]);
   return [facts([...inBoard, ...terms.slice(1).map((term, place) => [term.textContent, values[place + 1].textContent])]),
     element("h3", {}, "Scores"), facts(scores)];
 }
 
+// All of a cell on one line, with the difference to the chosen baseline.
+function cellWords(row, place) {
+  const copy = board.cell(row, firstScore + place).node().cloneNode(true);
+  copy.querySelector(":scope > span")?.remove();
+  copy.querySelector(":scope > small").before(differenceSpan(differenceTo(chosenBase(), row, place)), " ");
+  return copy.textContent.replace(/\s+/g, " ").trim();
+}
+
 function cellDetails(row, place) {
-  const column = data.columns[place], [, rank, count, runs, tested] = data.cells[row][place];
+  const column = data.columns[place], [, rank, count, runs] = data.cells[row][place];
   const node = board.cell(row, firstScore + place).node();
   const part = (selector) => node.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
-  const difference = part(":scope > span"), base = data.rows.findIndex((entry) => entry.name === fields.base.value);
-  const test = fields.base.value === (data.baseline ?? "") ? tested : data.others[base]?.[row][place]?.[3];
+  const [, value, interval, test] = differenceTo(chosenBase(), row, place);
   const shown = [
     element("p", { class: "value" }, [part(":scope > b"), part(":scope > i:not(.ci)")].join(" ")),
     facts([
       ["95% interval", part(".ci") || "none: the runs do not allow one"],
       ["runs", part(":scope > small")],
       ["rank in the column", node.classList.contains("best") ? `${rank}, none is better beyond chance` : String(rank)],
-      [`difference to ${fields.base.value}`, difference],
+      [`difference to ${fields.base.value}`, `${value} ${interval}`.trim()],
       ["how it was tested", test ? `${data.texts[test[2]]}${test[3] ? ", paired" : ""}` : ""],
       ["p", test?.[0] ?? ""],
       ["p, corrected by Holm", test?.[1] ?? ""],

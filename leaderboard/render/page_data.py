@@ -103,25 +103,26 @@ def _cell(cell: Cell | None, column: Column, texts: _Texts, most: int) -> list[A
     if cell is None:
         return None
     runs = [_run(run, column, texts) for run in cell.runs[:most]]
-    test = None if cell.delta is None else _test(cell.delta, texts)
-    return [cell.summary.mean, round(cell.rank, 2), len(cell.runs), runs, test]
+    delta = _difference(cell.delta, column, texts)
+    return [cell.summary.mean, round(cell.rank, 2), len(cell.runs), runs, delta]
 
 
 def _test(delta: Delta, texts: _Texts) -> list[Any]:
     return [_p(delta.p), _p(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
 
 
+def _difference(delta: Delta | None, column: Column, texts: _Texts) -> list[Any] | None:
+    """Return a difference as the static table has it, and how it was tested."""
+    if delta is None:
+        return None
+    value, _, interval = delta_words(delta, column).partition(" ")
+    return [delta_class(delta), value, interval, _test(delta, texts)]
+
+
 def _others(board: Board, deltas: Deltas, texts: _Texts) -> list[list[Any]]:
-    """Return by row and column a difference as the static table has it, and how it was tested."""
-
-    def difference(delta: Delta | None, column: Column) -> list[Any] | None:
-        if delta is None:
-            return None
-        value, _, interval = delta_words(delta, column).partition(" ")
-        return [delta_class(delta), value, interval, _test(delta, texts)]
-
+    """Return the differences to one row, by row and column."""
     return [
-        [difference(deltas.get((row.name, column.key)), column) for column in board.columns]
+        [_difference(deltas.get((row.name, column.key)), column, texts) for column in board.columns]
         for row in board.rows
     ]
 

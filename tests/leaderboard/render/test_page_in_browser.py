@@ -271,6 +271,60 @@ def test_a_page_of_many_rows_shows_plain_differences_as_the_build_rounds_them(
             assert base.baseline or not any("[" in words for words in shown)
 
 
+def drawer_facts(page: Page) -> dict[str, str]:
+    """Return what the lists of the drawer say, by their terms; those inside folded parts are left out."""
+    script = """drawer => Object.fromEntries([...drawer.querySelectorAll(":scope > dl > dt")]
+      .map(term => [term.textContent, term.nextElementSibling.textContent]))"""
+    page.wait_for_selector(".drawer[open]")
+    found: dict[str, str] = page.locator(".drawer-body").evaluate(script)
+    return found
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_drawers_show_differences_to_the_chosen_baseline_wherever_the_table_does_not_draw_the_cell(
+    built: tuple[Board, Path],
+    board_records: Path,
+    tmp_path: Path,
+    show: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
+    many: bool,
+) -> None:
+    """A hidden column, a row that a search hides, and a row of another page, with and without all tests."""
+    board, file = built[0], built[1] / "index.html"
+    if many:
+        monkeypatch.setattr(page_module, "PAGE_ROWS", 2)
+        file = tmp_path / "index.html"
+        file.write_text(render_page(board, ()))
+    row = board.rows[-1]
+    bases = [other for other in board.rows if other is not row]
+    compared = [column for column in board.columns if all(board.cell(r, column) for r in (row, *bases))]
+    assert len(compared) > 1 and sum(not base.baseline for base in bases) > 1
+    hidden = compared[-1]
+    for base in bases:
+        other = read_board(board_records, base.name, published=False)
+        means, words = {}, {}
+        for column in compared:
+            one, two = board.cell(row, column), board.cell(base, column)
+            delta = other.cells[row.name, column.key].delta
+            assert one is not None and two is not None and delta is not None
+            means[column] = difference(one.summary.mean - two.summary.mean, column.unit)
+            words[column] = means[column] if many and not base.baseline else delta_words(delta, column)
+            assert words[column].startswith(means[column])
+        page = show(file)
+        page.locator("[name=task]").select_option(next(c.task for c in compared if c.task != hidden.task))
+        page.locator("[name=base]").select_option(base.name)
+        page.locator("[name=q]").fill(row.name)
+        page.locator("#scores tbody th.arm").first.click()
+        sent, address = drawer_facts(page), page.evaluate("location.hash")
+        received = drawer_facts(show(file, address))
+        assert sent == received
+        for column in compared:
+            assert f" {words[column]} n=" in sent[column.label], (base.name, column.label)
+        for state in ("", f"&without-columns={hidden.name}", "&q=nothing+has+this+name"):
+            page = show(file, f"#row={row.name}&cell={hidden.name}&base={base.name}{state}")
+            assert drawer_facts(page)[f"difference to {base.name}"] == words[hidden]
+
+
 def test_a_cell_opens_a_drawer_with_its_runs(built: tuple[Board, Path], show: Callable[..., Page]) -> None:
     board, folder = built
     row, column = board.rows[1], board.columns[2]
