@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from mmbench.data import ImageSplit
-from mmbench.errors import UserError
-from mmbench.pretrain.acceleration import make_accelerator
+from mmbench.file_names import printable
+from mmbench.pretrain.acceleration import check_compiler, check_decoder, make_accelerator
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.memory import MemorySource
-from mmbench.pretrain.trainer import Trainer, build_framework
+from mmbench.pretrain.trainer import Trainer, build_framework, part_size
 
 CPU_PIXELS = 128 * 32**2  # of a measured batch on a CPU; a larger batch is measured in part
 MOST_STEPS, MOST_SECONDS = 5, 4.0
@@ -72,16 +72,15 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
         image_size: side of a view in pixels.
 
     Raises:
-        UserError: a batch that is larger than the data; an architecture or a device that cannot be used.
+        UserError: a batch that does not fit the data or cannot be shared out; an architecture, a device, a
+            compiler or a decoder that cannot be used.
     """
-    if images < config.batch_size:
-        raise UserError(
-            f"a batch of {config.batch_size} is larger than the train split ({images} images); use "
-            f"--set batch_size={max(2, images // 4)}"
-        )
+    part_size(config, images, printable(config.data))
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     accelerator = make_accelerator(config)
+    check_compiler(config, accelerator.device)
+    check_decoder(config, accelerator.device)
     batch = _measured_batch(config, image_size, on_cpu=accelerator.device.type == "cpu")
     part = config.model_copy(
         update={"batch_size": batch, "epochs": 10 * MOST_STEPS, "image_size": image_size}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mmbench.errors import UserError
 from mmbench.file_names import printable
 from mmbench.pretrain.cost import expected_cost
+from mmbench.pretrain.knn_monitor import require_measurable
 from mmbench.pretrain.planning import RunPlan
 from mmbench.pretrain.recipes.recipe import flat
 from mmbench.pretrain.recipes.table import same, source_text, value_text
 from mmbench.pretrain.scale_choice import facts_of, known_facts
 from mmbench.pretrain.settings import PretrainConfig
-from mmbench.pretrain.sources.opening import open_images
+from mmbench.pretrain.sources.opening import is_there, open_as_trained, reads_files
 
 
 def dry_run(plan: RunPlan) -> list[str]:
@@ -43,16 +43,17 @@ def cost_lines(plan: RunPlan) -> list[str]:
     """Return the expected cost as lines of text.
 
     Raises:
-        UserError: see `expected_cost`; data that are neither there nor described by a manifest.
+        UserError: the run could not start; or data that are neither there nor described by a manifest.
     """
-    config, lines = plan.config, []
-    try:
-        dataset = plan.dataset or open_images(config.data, config.data_root)
-        images, image_size = facts_of(dataset).images, config.image_size or dataset.image_size
-    except UserError:
-        facts = known_facts(config.data)
-        if facts is None or facts.side is None:
-            raise
-        lines.append(f"the images of {printable(config.data)} are not here; the manifest states their number")
-        images, image_size = facts.images, config.image_size or facts.side
-    return [*lines, *expected_cost(config, images, image_size).lines(config)]
+    config, stated = plan.config, known_facts(plan.config.data)
+    here = plan.dataset is not None or is_there(config.data, config.data_root)
+    if not here and stated is not None and stated.side is not None:  # opening may render or download them
+        line = f"the images of {printable(config.data)} are not here; the manifest states their number"
+        size = config.image_size or stated.side
+        return [line, *expected_cost(config, stated.images, size).lines(config)]
+    dataset = plan.dataset or open_as_trained(config.data, config.data_root, bool(config.knn_every))
+    reads_files(config, dataset)
+    if config.knn_every:
+        require_measurable(dataset)
+    size = config.image_size or dataset.image_size
+    return expected_cost(config, facts_of(dataset).images, size).lines(config)

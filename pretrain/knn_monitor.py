@@ -20,6 +20,18 @@ NEIGHBOURS, TEMPERATURE = 20, 0.1
 BATCH = 128
 
 
+def require_measurable(dataset: Dataset) -> None:
+    """Check that kNN accuracy can be measured on val.
+
+    Raises:
+        UserError: the data set has no val split or only one class.
+    """
+    if "val" not in dataset.splits or len(dataset.classes) < 2:
+        raise UserError(
+            f"knn_every needs a val split and two classes, which '{dataset.name}' has not; leave it at 0"
+        )
+
+
 class KnnMonitor:
     """Measures the backbone as it is.
 
@@ -27,14 +39,11 @@ class KnnMonitor:
         preprocessing: what the backbone expects.
 
     Raises:
-        UserError: the data set has no val split or only one class.
+        UserError: see `require_measurable`.
     """
 
     def __init__(self, dataset: Dataset, preprocessing: Preprocessing, device: torch.device) -> None:
-        if "val" not in dataset.splits or len(dataset.classes) < 2:
-            raise UserError(
-                f"knn_every needs a val split and two classes, which '{dataset.name}' has not; leave it at 0"
-            )
+        require_measurable(dataset)
         self.classes = len(dataset.classes)
         self.size = preprocessing.image_size
         self.prepare = Preprocess(preprocessing).to(device)

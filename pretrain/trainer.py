@@ -85,7 +85,7 @@ class Trainer:
         self.source = source
         self.accelerator = accelerator
         self.device = accelerator.device
-        self.part_size = _part_size(config, source)
+        self.part_size = part_size(config, len(source), source.name)
         self.steps_per_epoch = len(source) // config.batch_size
         self.total_steps = self.steps_per_epoch * config.epochs
         # From here on `lr` is that of this batch size.
@@ -252,16 +252,22 @@ class Trainer:
         return tensors + moments
 
 
-def _part_size(config: PretrainConfig, source: ImageSource) -> int:
+def part_size(config: PretrainConfig, images: int, data: str) -> int:
     """Return how many images a process sees at a time.
+
+    Args:
+        images: in the train split.
+        data: the data set's name, for messages.
 
     Raises:
         UserError: the batch is larger than the data, cannot be shared out evenly, or in too small parts.
     """
-    if len(source) < config.batch_size:
+    if images < 2:
+        raise UserError(f"the train split of '{data}' has {images} image; a step takes at least two")
+    if images < config.batch_size:
         raise UserError(
-            f"a batch of {config.batch_size} is larger than the train split of '{source.name}' "
-            f"({len(source)} images); use --set batch_size={max(2, len(source) // 4)}"
+            f"a batch of {config.batch_size} is larger than the train split of '{data}' ({images} images); "
+            f"use --set batch_size={max(2, images // 4)}"
         )
     shares = process_count() * config.accumulation * config.batch_norm.splits
     if config.batch_size % shares or config.batch_size // shares < 2:

@@ -58,17 +58,14 @@ def fingerprint_of(dataset: Dataset) -> str:
     return dataset.files["train"]().fingerprint if "train" in dataset.files else dataset.fingerprint
 
 
-def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
-    """Return the train split of `dataset` as the configuration wants it.
+def reads_files(config: PretrainConfig, dataset: Dataset) -> bool:
+    """Return whether a run reads its images from files as it needs them, instead of decoding them once.
 
-    Data sets that are files are decoded into memory if that takes at most MEMORY_LIMIT; an image that cannot
-    be read is left out. `config.loading` decides otherwise.
+    By default where decoded images would take more than MEMORY_LIMIT.
 
     Raises:
-        UserError: no train split, "files" for a data set that has none, a decoder of files for images in
-            memory, or too many unreadable images.
+        UserError: "files" for a data set that has none, or a decoder of files for images in memory.
     """
-    size = config.image_size or dataset.image_size
     if "train" not in dataset.files:
         if config.loading == "files":
             raise UserError(
@@ -76,22 +73,38 @@ def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) 
             )
         if config.decode == "gpu":
             raise UserError(f"data set '{dataset.name}' is not read from files; leave out --set decode=gpu")
-        whole = dataset.split("train")
-        known = sides(dataset, "train")
-        return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
-    files = dataset.files["train"]()
-    stored = round(size * STORED_OVER_FED)
-    fits = len(files) * 3 * stored**2 <= MEMORY_LIMIT
+        return False
+    stored = round((config.image_size or dataset.image_size) * STORED_OVER_FED)
+    fits = len(dataset.files["train"]()) * 3 * stored**2 <= MEMORY_LIMIT
     if config.loading == "files" or (config.loading == "auto" and not fits):
-        source = DeviceFileSource if config.decode == "gpu" else FileSource
-        return source(dataset.name, files, size, config, device)
+        return True
     if config.decode == "gpu":
         raise UserError(
             f"the images of '{dataset.name}' are decoded once, into memory; leave out --set decode=gpu, or "
             "add --set loading=files"
         )
+    return False
+
+
+def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:
+    """Return the train split of `dataset` as the configuration wants it; see `reads_files`.
+
+    Of images that are decoded into memory those that cannot be read are left out.
+
+    Raises:
+        UserError: no train split, too many unreadable images, or see `reads_files`.
+    """
+    size, from_files = config.image_size or dataset.image_size, reads_files(config, dataset)
+    if "train" not in dataset.files:
+        whole = dataset.split("train")
+        known = sides(dataset, "train")
+        return MemorySource(dataset.name, whole, dataset.fingerprint, size, device, [], known)
+    files = dataset.files["train"]()
+    if from_files:
+        source = DeviceFileSource if config.decode == "gpu" else FileSource
+        return source(dataset.name, files, size, config, device)
     unreadable: list[str] = []
-    split = decode(files, stored, unreadable)
+    split = decode(files, round(size * STORED_OVER_FED), unreadable)
     check_unreadable(unreadable, len(files), str(files.root))
     return MemorySource(
         dataset.name, split, files.fingerprint, size, device, unreadable, sides_of_files(files)
