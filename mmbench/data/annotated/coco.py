@@ -24,6 +24,7 @@ from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
 from mmbench.data.annotated.coco_paths import ImagePaths, Listing
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.image_files import image_facts
+from mmbench.data.annotated.keypoint_orders import found_keypoints, orders_of
 from mmbench.data.annotated.mirrored_keypoints import mirrors_of
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
@@ -84,7 +85,7 @@ def coco_data(
             split: read_content(source.root / source.annotations) for split, source in sources.items()
         }
         classes = found_classes(contents.values())
-        keypoints = keypoints or _found_keypoints(contents.values())
+        keypoints = keypoints or found_keypoints(contents.values())
         remarks = mirrors_of(keypoints).remarks() if keypoints else _unnamed_keypoints(contents.values())
     chosen, points = tuple(classes), tuple(keypoints)
 
@@ -111,7 +112,7 @@ def read_coco(
     Args:
         source: where it is.
         classes: names in the order of labels; categories are matched by name.
-        keypoints: names of the keypoints of each object; empty reads none.
+        keypoints: names of the keypoints of each object, matched by name; empty reads none.
         content: of the JSON file, if it was read before.
         paths: finds the images of the whole data set; None if it has this split alone.
 
@@ -140,7 +141,7 @@ def read_coco(
         find = functools.partial(paths.find, source.images)
         entries = read_entries(content, find, findings, published=source.published)
         facts = image_facts(source.root, [entry.path for entry in entries])
-        reader = ObjectReader(labels, len(keypoints), findings, required=source.required)
+        reader = ObjectReader(labels, orders_of(content, keypoints), findings, required=source.required)
         images = read_objects(reader, entries, facts)
     finally:
         if collected:
@@ -157,16 +158,6 @@ def _listing(source: CocoSource, content: CocoContent | None) -> Listing:
         return Listing(source.images, functools.partial(file_names, source.root / source.annotations))
     names = [name for image in content.images if isinstance(name := image.get("file_name"), str)]
     return Listing(source.images, lambda: names)
-
-
-def _found_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:
-    """Return the names of keypoints that the categories state."""
-    for content in contents:
-        for category in content.categories:
-            names = category.entry.get("keypoints")
-            if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-                return tuple(names)
-    return ()
 
 
 def _unnamed_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ from mmbench.data.annotated.coco_masks import mask_area, mask_box, read_mask
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.frames import Frame, frame_of
 from mmbench.data.annotated.image_files import ImageFacts
+from mmbench.data.annotated.keypoint_orders import KeypointOrders
 from mmbench.data.annotated.split_checks import add_repeats
 from mmbench.data.annotated.types import AnnotatedImage, Box, Instance, Segmentation
 from mmbench.errors import shown
+from mmbench.file_names import listed
 
 Annotation = Mapping[str, Any]
 FLAGS = {
@@ -30,13 +32,18 @@ class ObjectReader:
 
     Args:
         labels: label by category id (as `plain_id` gives it), None for categories without a class.
-        keypoints: number of keypoints per object; 0 reads none.
+        keypoints: which keypoints objects have.
         findings: what was done is added here.
         required: whether a missing or damaged image is refused instead of dropped.
     """
 
     def __init__(
-        self, labels: Mapping[Hashable, int | None], keypoints: int, findings: Findings, *, required: bool
+        self,
+        labels: Mapping[Hashable, int | None],
+        keypoints: KeypointOrders,
+        findings: Findings,
+        *,
+        required: bool,
     ) -> None:
         self._labels, self._keypoints = labels, keypoints
         self._findings, self._required = findings, required
@@ -144,7 +151,7 @@ class ObjectReader:
                 place,
             )
         area = self._area(annotation, cleaned, box, segmentation, frame, place)
-        keypoints = self._points(annotation, place) if self._keypoints else None
+        keypoints = self._points(annotation, place) if self._keypoints.names else None
         return Instance(label, cleaned, area, crowd, any(difficult), segmentation, keypoints)
 
     def _label(self, annotation: Annotation, place: str) -> int | None:
@@ -221,11 +228,17 @@ class ObjectReader:
             points = tuple(map(float, stated))
         except (TypeError, ValueError):
             points = ()
-        if len(points) != 3 * self._keypoints:
-            remedy = f"x, y and visibility of {self._keypoints} keypoints are needed"
+        order, names = self._keypoints.of(annotation.get("category_id")), self._keypoints.names
+        if order is None:
+            one, many = "object with other keypoints", "objects with other keypoints"
+            remedy = f"all categories and files must name the same: {listed(names)}"
+            self._refuse(one, many, remedy, place)
+            return None
+        if len(points) != 3 * len(order):
+            remedy = f"x, y and visibility of {len(order)} keypoints are needed"
             self._refuse("object with damaged keypoints", "objects with damaged keypoints", remedy, place)
             return None
-        return points
+        return tuple(value for index in order for value in points[3 * index : 3 * index + 3])
 
     def _flag(self, annotation: Annotation, key: str, place: str) -> bool:
         """Return a flag, which may be stored as a number or as text."""

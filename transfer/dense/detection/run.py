@@ -55,6 +55,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             ready.cfg.DATASETS.TEST[0],
             ready.tasks,
             ready.work / "evaluation",
+            splits.data.keypoints,
         )
         scores = _evaluate(job, trainer, ready, evaluator)
         figures, undrawn = draw_figures(

@@ -20,6 +20,7 @@ from detectron2.evaluation import PascalVOCDetectionEvaluator
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmbench.data.annotated.named_coco import KEYPOINTS
 from mmbench.data.annotated.types import AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.errors import UserError
 from mmbench.transfer.dense.detection.evaluation import build_evaluator
@@ -343,6 +344,23 @@ def test_other_numbers_of_keypoints_have_equal_tolerances(tmp_path) -> None:
     scores = evaluator.evaluate()["scores"]
     assert 0 < scores.metrics["keypoint_AP"].value < 100
     assert any("5 keypoints" in note for note in scores.notes)
+
+
+def test_17_keypoints_of_others_have_equal_tolerances(tmp_path) -> None:
+    split = random_split(20, 2, 0, keypoints=17)
+    found = random_detections(split, 2, 1)
+    scores = {}
+    animal = [f"point{number}" for number in "abcdefghijklmnopq"]
+    spelt = [name.replace("_", " ").title() for name in KEYPOINTS]
+    for name, names in (("unnamed", ()), ("coco", spelt), ("animal", animal), ("turned", KEYPOINTS[::-1])):
+        tasks = ("boxes", "keypoints")
+        evaluator = build_evaluator("coco", split, CLASSES, "unused", tasks, tmp_path / name, names)
+        feed(evaluator, split, found, "keypoints")
+        scores[name] = evaluator.evaluate()["scores"]
+    values = {name: score.metrics["keypoint_AP"].value for name, score in scores.items()}
+    assert values["unnamed"] == values["coco"] != values["animal"] == values["turned"]
+    noted = {name: any("1/17 each" in note for note in score.notes) for name, score in scores.items()}
+    assert noted == {"unnamed": False, "coco": False, "animal": True, "turned": True}
 
 
 def test_two_processes_score_as_one(tmp_path, dataset_name) -> None:

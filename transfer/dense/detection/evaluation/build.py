@@ -23,6 +23,7 @@ def build_evaluator(
     dataset_name: str,
     tasks: Sequence[Task],
     output: Path,
+    keypoints: Sequence[str] = (),
 ) -> DetectionEvaluator:
     """Return an evaluator for Detectron2's `inference_on_dataset`.
 
@@ -37,10 +38,11 @@ def build_evaluator(
         dataset_name: name in Detectron2's catalog; "voc2007" adds dirname, split and year to its metadata.
         tasks: what is scored; "boxes" must be among them.
         output: folder; it is made.
+        keypoints: their names, which say whether they are COCO's; () takes 17 for these.
 
     Raises:
         UserError: the split has nothing that can be scored; see `check_evaluable`.
     """
     check_evaluable(split, tasks)
-    coco = CocoEvaluator(split, classes, tasks, output)
+    coco = CocoEvaluator(split, classes, tasks, output, keypoints)
     return coco if kind == "coco" else VocEvaluator(coco, split, classes, dataset_name, output / "voc")

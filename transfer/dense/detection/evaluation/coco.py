@@ -15,6 +15,7 @@ import numpy as np
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
+from mmbench.data.annotated.named_coco import KEYPOINTS
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
@@ -34,7 +35,6 @@ from mmbench.transfer.dense.detection.evaluation.scores import (
 KINDS: dict[Task, str] = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}  # COCO's names
 PREFIXES: dict[Task, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
 BY_SIZE = {"APs": "small", "APm": "medium", "APl": "large"}
-COCO_KEYPOINTS = 17
 DETECTIONS_FILE, GROUND_TRUTH_FILE = "coco_instances_results.json", "ground_truth.json"
 
 
@@ -46,11 +46,18 @@ class CocoEvaluator(DetectionEvaluator):
         classes: names in the order of labels.
         tasks: what is scored.
         output: folder for the ground truth and the detections.
+        keypoints: names of the keypoints; () takes 17 for COCO's.
     """
 
     def __init__(
-        self, split: AnnotatedSplit, classes: Sequence[str], tasks: Sequence[Task], output: Path
+        self,
+        split: AnnotatedSplit,
+        classes: Sequence[str],
+        tasks: Sequence[Task],
+        output: Path,
+        keypoints: Sequence[str] = (),
     ) -> None:
+        self.keypoints = tuple(keypoints)
         self.split, self.classes, self.tasks, self.output = split, tuple(classes), tuple(tasks), output
         self.names = [stored_name(image.path) for image in split.images]
         self._found: list[tuple[int, list[dict[str, Any]]]] = []
@@ -100,31 +107,39 @@ class CocoEvaluator(DetectionEvaluator):
         per_class: dict[str, float] = {}
         notes = []
         for task in self.tasks:
-            evaluated = coco_eval(truth, detections, task)
+            tolerances = tolerances_of(truth, self.keypoints) if task == "keypoints" else None
+            evaluated = coco_eval(truth, detections, task, tolerances)
             found_values = {name: 100 * value for name, value in summary(evaluated).items() if value >= 0}
-            parts = coco_parts(truth, _needed(detections, task), KINDS[task], _tolerances(truth, task))
+            parts = coco_parts(truth, _needed(detections, task), KINDS[task], tolerances)
             values = {PREFIXES[task] + name: value for name, value in found_values.items()}
             statistic = parts.statistic(COCO_RECALLS, absent=math.nan)
             metrics |= parts.with_intervals(percent(values, images), PREFIXES[task], statistic)
             tables.append(parts.table(f"{PREFIXES[task]}AP", self.names, self.classes))
             if task == "boxes":
                 per_class = class_precisions(evaluated, self.classes)
-        if "keypoints" in self.tasks and (count := keypoint_count(truth)) != COCO_KEYPOINTS:
+        if "keypoints" in self.tasks and tolerances_of(truth, self.keypoints) is not None:
+            count = keypoint_count(truth)
             notes.append(
-                f"keypoint AP: COCO has tolerances for {COCO_KEYPOINTS} keypoints; these {count} keypoints "
-                f"have 1/{count} each"
+                f"keypoint AP: COCO has tolerances for {len(KEYPOINTS)} keypoints of persons; these {count} "
+                f"keypoints have 1/{count} each"
             )
         if not detections:
             notes.append("nothing was detected, so every average precision is 0")
         return Scores(metrics, per_class, tuple(notes), joined_tables(tables))
 
 
-def coco_eval(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], task: Task) -> Any:
+def coco_eval(
+    truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    task: Task,
+    tolerances: Sequence[float] | None = None,
+) -> Any:
     """Return faster-coco-eval's evaluation, accumulated and summarised; its `stats` are COCO's 12 or 10.
 
     Args:
         truth: content of a COCO file.
         detections: in COCO's result format; neither is changed.
+        tolerances: of each keypoint; None takes COCO's.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -137,7 +152,7 @@ def coco_eval(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]],
             annotated.loadRes(kept),
             KINDS[task],
             print_function=silent,
-            kpt_oks_sigmas=_tolerances(truth, task),
+            kpt_oks_sigmas=tolerances,
         )
         evaluated.run()
     return evaluated
@@ -150,10 +165,21 @@ def _needed(detections: Sequence[Mapping[str, Any]], task: Task) -> list[dict[st
     return [{key: value for key, value in item.items() if key not in unwanted} for item in detections]
 
 
-def _tolerances(truth: Mapping[str, Any], task: Task) -> list[float] | None:
-    """Return the tolerance of each keypoint; None where they are COCO's, or not needed."""
-    count = keypoint_count(truth) if task == "keypoints" else COCO_KEYPOINTS
-    return None if count == COCO_KEYPOINTS else [1 / count] * count
+def tolerances_of(truth: Mapping[str, Any], names: Sequence[str]) -> list[float] | None:
+    """Return the tolerance of each keypoint; None where they are COCO's.
+
+    Args:
+        truth: content of a COCO file with keypoints.
+        names: of the keypoints, compared by their letters alone; () takes 17 for COCO's.
+    """
+    count = keypoint_count(truth)
+    named = not names or list(map(_letters, names)) == list(map(_letters, KEYPOINTS))
+    return None if count == len(KEYPOINTS) and named else [1 / count] * count
+
+
+def _letters(name: str) -> str:
+    """Return a name without case, blanks and marks, such as lefteye of left_eye and of Left Eye."""
+    return "".join(filter(str.isalpha, name.casefold()))
 
 
 def keypoint_count(truth: Mapping[str, Any]) -> int:

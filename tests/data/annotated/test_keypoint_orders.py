@@ -1,0 +1,74 @@
+"""Keypoints are matched by name: between files, and between the categories of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mmbench.data.annotated.layout import find_own
+from mmbench.data.annotated.types import AnnotatedData
+
+PLACES = {"head": (5, 6), "tail": (30, 8), "hip": (20, 25)}
+
+
+def write(root: Path, split: str, categories: dict[str, list[str] | None]) -> None:
+    """Write an image with an object of each category, whose keypoints lie where their names belong."""
+    (root / split).mkdir(parents=True)
+    Image.new("RGB", (48, 40)).save(root / split / f"{split}.png")
+    objects: list[dict[str, Any]] = []
+    for number, names in enumerate(categories.values(), start=1):
+        points = [value for name in names or PLACES for value in (*PLACES.get(name, (1, 1)), 2)]
+        box = {"bbox": [2, 2, 40, 36], "area": 1440, "iscrowd": 0}
+        objects.append({"id": number, "image_id": 1, "category_id": number, "keypoints": points, **box})
+    content = {
+        "images": [{"id": 1, "file_name": f"{split}.png", "width": 48, "height": 40}],
+        "annotations": objects,
+        "categories": [
+            {"id": number, "name": name, **({"keypoints": names} if names else {})}
+            for number, (name, names) in enumerate(categories.items(), start=1)
+        ],
+    }
+    (root / f"{split}.json").write_text(json.dumps(content))
+
+
+def opened(root: Path) -> AnnotatedData:
+    data = find_own(root, "coco").annotated
+    assert data is not None
+    return data
+
+
+def test_another_order_in_the_test_file_is_followed(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"animal": ["head", "tail", "hip"]})
+    write(tmp_path, "test", {"animal": ["tail", "hip", "head"]})
+    data = opened(tmp_path)
+    assert data.keypoints == ("head", "tail", "hip")
+    for split in ("train", "test"):
+        (instance,) = data.split(split).images[0].instances
+        assert instance.keypoints == (5, 6, 2, 30, 8, 2, 20, 25, 2)
+
+
+def test_categories_with_other_orders_and_with_none(tmp_path: Path) -> None:
+    named: dict[str, list[str] | None] = {
+        "cat": ["hip", "head", "tail"],
+        "dog": None,
+        "fox": ["tail", "hip", "head"],
+    }
+    write(tmp_path, "train", named)
+    data = opened(tmp_path)
+    cat, dog, fox = data.split("train").images[0].instances
+    assert data.keypoints == ("hip", "head", "tail")
+    assert cat.keypoints == fox.keypoints == (20, 25, 2, 5, 6, 2, 30, 8, 2)
+    assert dog.keypoints == (5, 6, 2, 30, 8, 2, 20, 25, 2)  # not named: as the data set has them
+
+
+@pytest.mark.parametrize("others", [["ear", "eye", "nose"], ["head", "tail"], ["head", "tail", "tail"]])
+def test_other_keypoints_are_refused_by_their_names(tmp_path: Path, others: list[str]) -> None:
+    write(tmp_path, "train", {"cat": ["head", "tail", "hip"]})
+    write(tmp_path, "test", {"cat": others})
+    (finding,) = [found for found in opened(tmp_path).split("test").findings if found.action == "refused"]
+    said = finding.line()
+    assert "object with other keypoints" in said and "must name the same: head, tail, hip" in said
