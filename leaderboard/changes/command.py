@@ -10,7 +10,6 @@ import click
 from mmbench.cli.paths import Place
 from mmbench.errors import one_line
 from mmbench.file_names import counted
-from mmbench.formatting import rounded
 
 if TYPE_CHECKING:
     from mmbench.leaderboard.changes.compare import CellChange
@@ -58,18 +57,14 @@ def diff(before: Path, after: Path, baseline: str | None) -> None:
 def _words(change: CellChange) -> str:
     """Return one changed cell in words."""
     from mmbench.leaderboard.changes.everything import column_words
-
-    def signed(value: float) -> str:
-        text = rounded(value, 2)
-        return text if text.startswith("-") else f"+{text}"
+    from mmbench.leaderboard.changes.wording import change_words, difference_decimals, signed
 
     runs = f"n {change.n[0]} -> {change.n[1]}, {change.added} added, {change.removed} removed"
     judged = {True: "beyond chance", False: "within noise", None: f"cannot be judged ({change.reason})"}
     words = judged[change.beyond_chance]
     if change.difference is not None and change.interval is not None:
-        low, high = change.interval
-        words += f": {change.basis} {signed(change.difference)} [{signed(low)}, {signed(high)}]"
-    return (
-        f"{change.row} in {column_words(change.column)}: "
-        f"{rounded(change.before, 2)} -> {rounded(change.after, 2)} ({runs}): {words}"
-    )
+        decimals = difference_decimals([change.difference], change.unit)
+        difference, low, high = (signed(x, decimals) for x in (change.difference, *change.interval))
+        words += f": {change.basis} {difference} [{low}, {high}]"
+    means = change_words(change.before, change.after, "mean", change.unit)
+    return f"{change.row} in {column_words(change.column)}: {means} ({runs}): {words}"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mmbench.file_names import counted
+from mmbench.formatting import Unit
 from mmbench.leaderboard.board import ColumnKey
 from mmbench.leaderboard.changes.everything import (
     NOT_COMPARED,
@@ -36,6 +37,7 @@ class CellChange:
     """A cell whose runs differ.
 
     Attributes:
+        unit: of the metric, as the second board has it.
         before, after: means; n runs each.
         added, removed: numbers of runs.
         difference: of the runs that were added to those that they are compared with, in the metric's unit.
@@ -46,6 +48,7 @@ class CellChange:
 
     row: str
     column: ColumnKey
+    unit: Unit
     before: float
     after: float
     n: tuple[int, int]
@@ -201,6 +204,7 @@ def _cell(key: tuple[str, ColumnKey], old: Snapshot, new: Snapshot) -> CellChang
     return CellChange(
         row=key[0],
         column=key[1],
+        unit=column["unit"],
         before=before["summary"]["mean"],
         after=after["summary"]["mean"],
         n=(before["summary"]["runs"], after["summary"]["runs"]),

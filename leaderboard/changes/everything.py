@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from mmbench.file_names import counted
+from mmbench.formatting import Unit
 from mmbench.leaderboard.board import ColumnKey
 from mmbench.leaderboard.changes.snapshot import Snapshot
+from mmbench.leaderboard.changes.wording import change_words
 
 # Fields of board.json that may differ between equal boards, and why.
 NOT_COMPARED: Mapping[str, str] = MappingProxyType(
@@ -68,6 +71,14 @@ Found = dict[str, list[tuple[str, str]]]  # words for a field -> (where it diffe
 CellKey = tuple[str, ColumnKey]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a field is, in words, and the unit of the metric that it is about, if it is about one."""
+
+    where: str = ""
+    unit: Unit | None = None
+
+
 def other_numbers(old: Snapshot, new: Snapshot, listed: Set[CellKey]) -> Iterator[str]:
     """Yield a line for each other metric of a cell that changed, and one for each further field that did.
 
@@ -77,12 +88,12 @@ def other_numbers(old: Snapshot, new: Snapshot, listed: Set[CellKey]) -> Iterato
         listed: cells whose means are listed as changed.
     """
     found: Found = defaultdict(list)
-    _compare(found, old.plain, new.plain, "", "", (*OF_THE_BOARD, *NOT_COMPARED))
+    _compare(found, old.plain, new.plain, "", Place(), (*OF_THE_BOARD, *NOT_COMPARED))
     for name in (name for name in old.rows if name in new.rows):
         before, after = old.rows[name], new.rows[name]
         for field in NUMBERS_OF_A_ROW:
-            words = f"{WORDS.get(field, field.replace('_', ' '))} of a row"
-            _note(found, words, name, before.get(field), after.get(field))
+            words = f"{_called(field)} of a row"
+            _note(found, field, Place(name), before.get(field), after.get(field), words)
     for key in (key for key in old.cells if key in new.cells):
         yield from _metrics(found, key, old, new)
         _cell(found, key, old, new, ("summary",) if key in listed else ())
@@ -118,16 +129,25 @@ def _leaves(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, An
         yield path, one, other
 
 
+def _called(field: str) -> str:
+    return WORDS.get(field, field.rpartition(".")[2].replace("_", " "))
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _note(found: Found, words: str, where: str, one: Any, other: Any) -> None:
-    """Write down where a field differs, and its first difference."""
+def _note(found: Found, field: str, place: Place, one: Any, other: Any, words: str | None = None) -> None:
+    """Write down where a field differs, and its first difference.
+
+    Args:
+        words: what the field is called; what `WORDS` says of it, or its name, if None.
+    """
     first = next(_leaves(one, other), None)
     if first is not None:
         path, left, right = ("", one, other) if isinstance(one, list) else first
-        found[words].append((where, f"{path + ': ' if path else ''}{change_words(left, right)}"))
+        change = change_words(left, right, f"{field}.{path}".strip("."), place.unit)
+        found[words or _called(field)].append((place.where, f"{path + ': ' if path else ''}{change}"))
 
 
 def _compare(
@@ -135,22 +155,13 @@ def _compare(
     one: Mapping[str, Any],
     other: Mapping[str, Any],
     prefix: str,
-    where: str,
+    place: Place,
     without: Sequence[str],
 ) -> None:
     """Compare all fields of two parts of boards; `prefix` and a name are a path in `without` and `WORDS`."""
     for name in dict.fromkeys((*one, *other)):
         if name not in without and f"{prefix}{name}" not in without:
-            words = WORDS.get(f"{prefix}{name}", name.replace("_", " "))
-            _note(found, words, where, one.get(name), other.get(name))
-
-
-def change_words(one: Any, other: Any) -> str:
-    """Return two values with an arrow; numbers in two decimals if these tell them apart."""
-    shown = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in (one, other)]
-    if shown[0] == shown[1]:
-        shown = [repr(one), repr(other)]
-    return " -> ".join("none" if text == "None" else text for text in shown)
+            _note(found, f"{prefix}{name}", place, one.get(name), other.get(name))
 
 
 def _metrics(found: Found, key: CellKey, old: Snapshot, new: Snapshot) -> Iterator[str]:
@@ -163,14 +174,13 @@ def _metrics(found: Found, key: CellKey, old: Snapshot, new: Snapshot) -> Iterat
             yield f"{place}: {'gone' if metric in before else 'new'}"
             continue
         one, other = before[metric], after[metric]
-        means = [entry["summary"]["mean"] for entry in (one, other)]
-        if not equal(*means):
-            yield f"{place}: {change_words(*means)}"
+        old_mean, new_mean, unit = one["summary"]["mean"], other["summary"]["mean"], other["unit"]
+        if not equal(old_mean, new_mean):
+            yield f"{place}: {change_words(old_mean, new_mean, 'mean', unit)}"
         else:
             without = ("delta",) if old.baseline != new.baseline else ()
-            _compare(
-                found, {"secondary": _kept(one, without)}, {"secondary": _kept(other, without)}, "", place, ()
-            )
+            left, right = ({"secondary": _kept(entry, without)} for entry in (one, other))
+            _compare(found, left, right, "", Place(place, unit), ())
 
 
 def _kept(part: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
@@ -179,15 +189,16 @@ def _kept(part: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
 
 def _cell(found: Found, key: CellKey, old: Snapshot, new: Snapshot, aside: Sequence[str]) -> None:
     """Note what differs of a cell, and of the runs that both boards have."""
-    before, after, where = old.cells[key], new.cells[key], _where(key)
+    before, after = old.cells[key], new.cells[key]
+    place = Place(_where(key), new.columns[key[1]]["unit"])
     without = [path.removeprefix("cells.") for path in NOT_COMPARED]
-    _compare(found, before, after, "", where, (*OF_A_CELL, *without, *aside))
+    _compare(found, before, after, "", place, (*OF_A_CELL, *without, *aside))
     if old.baseline == new.baseline:
-        _note(found, WORDS["delta"], where, before.get("delta"), after.get("delta"))
+        _note(found, "delta", place, before.get("delta"), after.get("delta"))
     ours, theirs = _by_identity(before["runs"]), _by_identity(after["runs"])
     for identity in (identity for identity in ours if identity in theirs):
         for one, other in zip(ours[identity], theirs[identity], strict=False):
-            _compare(found, one, other, "runs.", where, (*OF_A_RUN, *without))
+            _compare(found, one, other, "runs.", place, (*OF_A_RUN, *without))
 
 
 def _by_identity(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

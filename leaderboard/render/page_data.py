@@ -12,7 +12,14 @@ from typing import Any
 from mmbench.formatting import DIFFERENCE_DECIMALS, between
 from mmbench.leaderboard.board import Board, Cell, Column, Delta, Row, Run
 from mmbench.leaderboard.cells import MOST_COMPARED, Deltas
-from mmbench.leaderboard.render.wording import MISSING, delta_class, delta_words, score, seconds_words
+from mmbench.leaderboard.render.wording import (
+    MISSING,
+    delta_class,
+    delta_words,
+    p_words,
+    score,
+    seconds_words,
+)
 
 # Settings that only records of a user's own files have, and what running such a record again takes.
 FILES_OF_ITS_OWN = {
@@ -108,7 +115,7 @@ def _cell(cell: Cell | None, column: Column, texts: _Texts, most: int) -> list[A
 
 
 def _test(delta: Delta, texts: _Texts) -> list[Any]:
-    return [_p(delta.p), _p(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
+    return [p_words(delta.p), p_words(delta.adjusted_p), texts.place(delta.method), int(delta.paired)]
 
 
 def _difference(delta: Delta | None, column: Column, texts: _Texts) -> list[Any] | None:
@@ -125,13 +132,6 @@ def _others(board: Board, deltas: Deltas, texts: _Texts) -> list[list[Any]]:
         [_difference(deltas.get((row.name, column.key)), column, texts) for column in board.columns]
         for row in board.rows
     ]
-
-
-def _p(value: float | None) -> str:
-    """Return a p value with two digits that count; never 0."""
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
 
 
 def _run(run: Run, column: Column, texts: _Texts) -> list[Any]:

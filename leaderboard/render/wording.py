@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from mmbench.formatting import difference, measured, rounded
 from mmbench.leaderboard.board import Cell, Column, Delta, Row
-from mmbench.leaderboard.statistics.summaries import Summary
+from mmbench.leaderboard.statistics.summaries import SIGNIFICANCE, Summary
 
 MISSING = "–"
 
@@ -77,6 +77,20 @@ def probability_words(probability: float | None) -> str:
     if 0.99 < probability < 1:
         return ">99%"
     return f"{rounded(100 * probability, 0)}%"
+
+
+def p_words(value: float | None) -> str:
+    """Return a p value with two digits that count, and as many more as tell it from SIGNIFICANCE; never 0.
+
+    >>> p_words(0.0312), p_words(0.0496), p_words(0.05), p_words(1e-9)
+    ('0.031', '0.0496', '0.05', '< 0.0001')
+    """
+    if value is None:
+        return ""
+    if value < 0.0001:
+        return "< 0.0001"
+    texts = (f"{value:.{digits}g}" for digits in range(2, 18))  # 17 digits are the number itself
+    return next(text for text in texts if (float(text) < SIGNIFICANCE) == (value < SIGNIFICANCE))
 
 
 def compute_words(seconds: float | None, kind: str | None) -> str:

@@ -8,12 +8,11 @@ from collections import defaultdict
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmbench.formatting import rounded
 from mmbench.leaderboard.board import Board, Cell, Column, Row
 from mmbench.leaderboard.render.plots import drawing
 from mmbench.leaderboard.render.plots.drawing import COLOURS, Plot
 from mmbench.leaderboard.render.plots.labels import Labels
-from mmbench.leaderboard.render.wording import metric_words
+from mmbench.leaderboard.render.wording import metric_words, score
 
 AT_EPOCH = re.compile(
     r"(?P<arm>.+) @ epoch (?P<epoch>[0-9]{1,9})(?P<rest>( .*)?)"
@@ -72,12 +71,12 @@ def _plot(board: Board, column: Column) -> Plot | None:
     left_out = f"; {len(curves) - len(drawn)} more arms left out" if len(drawn) < len(curves) else ""
     drawing.title(axes, labels.of(f"{column.label} over epochs", 60), 0.55)
     drawing.axis_label(axes, f"epochs of pretraining{left_out}")
-    words = "; ".join(_words(name, cells) for name, cells in drawn.items()) + left_out
+    words = "; ".join(_words(name, cells, column) for name, cells in drawn.items()) + left_out
     return drawing.save(figure, f"epochs-{column.name}", f"{column.label} over epochs: {words}", labels)
 
 
-def _words(name: str, cells: dict[int, Cell]) -> str:
+def _words(name: str, cells: dict[int, Cell], column: Column) -> str:
     first, last = (
-        f"{rounded(cells[epoch].summary.mean, 2)} at epoch {epoch}" for epoch in (min(cells), max(cells))
+        f"{score(cells[epoch].summary.mean, column)} at epoch {epoch}" for epoch in (min(cells), max(cells))
     )
     return f"{name} from {first} to {last}"

@@ -16,7 +16,7 @@ from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.render.board_json import board_json
 from mmbench.leaderboard.statistics.differences import holm
 from mmbench.leaderboard.table import make_board
-from mmbench.results import Result, ResultStore
+from mmbench.results import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 KNN = "knn/patterns@1"
@@ -149,3 +149,22 @@ def test_the_command_reads_boards_and_records(record: Make, tmp_path: Path) -> N
             read_snapshot(index)
     with pytest.raises(UserError, match="name a board's folder"):
         read_snapshot(tmp_path / "none")
+
+
+def test_the_command_writes_small_losses_in_the_decimals_that_tell_them_apart(
+    record: Make, tmp_path: Path
+) -> None:
+    """A change beyond chance is not printed as one from zero to zero."""
+    roots = []
+    for name, value in (("a", 0.0041), ("b", 0.0044)):
+        store = ResultStore(tmp_path / name)
+        for arm, own in (("moco", value), ("mscn", 0.0031)):
+            for seed in range(3):
+                loss = Metric(value=own + seed * 1e-6, higher_is_better=False, n=2000, unit="nats")
+                store.write(record(arm, seed=seed, metrics={"loss": loss}, primary_metric="loss"))
+        roots.append(str(store.root))
+    done = CliRunner().invoke(leaderboard, ["diff", *roots, "--baseline", "mscn"])
+    [line] = [line for line in done.output.splitlines() if "n 3 -> 3" in line]
+    assert "loss: 0.0041 -> 0.0044 (" in line and "beyond chance" in line
+    assert "+0.0003 [+0.0003, +0.0003]" in line
+    assert "0.00 " not in done.output and "+0.00 " not in done.output

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mmbench.leaderboard.board import Anchor, Board
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.changes.compare import Changes, compare
-from mmbench.leaderboard.changes.everything import NOT_COMPARED, change_words, equal
+from mmbench.leaderboard.changes.everything import NOT_COMPARED, equal
 from mmbench.leaderboard.changes.snapshot import _snapshot
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.render.board_json import board_json
@@ -159,9 +159,18 @@ def test_rounding_is_no_difference(text: str) -> None:
     assert not equal(True, 1) and not equal([1], [1, 2]) and not equal(1e-7, 2e-7) and equal({}, {"a": None})
 
 
-def test_numbers_that_look_equal_are_shown_in_full() -> None:
-    assert change_words(60.0, 61.5) == "60.00 -> 61.50" and change_words(None, 2) == "none -> 2"
-    assert change_words(0.001, 0.002) == "0.001 -> 0.002"
+def test_small_p_values_are_not_shown_as_zero(board_records: Path, text: str) -> None:
+    """Of the first difference that has one, and of the first probability to be the best."""
+    board = json.loads(text)
+    cell = next(cell for cell in board["cells"] if cell["delta"] and cell["delta"]["adjusted_p"] is not None)
+    row = board["rows"][0]
+    shown = []
+    for adjusted, best in ((0.0123456, 0.004), (0.00012345, 0.012)):
+        cell["delta"]["adjusted_p"], row["p_best"] = adjusted, best
+        shown.append(json.dumps(board))
+    numbers = changes(*shown).numbers
+    assert any(line.endswith("adjusted_p: 0.012 -> 0.00012") for line in numbers), numbers
+    assert any(line.endswith(f"{row['name']}: <1% -> 1%") for line in numbers), numbers
 
 
 def test_other_metrics_and_intervals_are_listed(record: Make, tmp_path: Path) -> None:

@@ -202,6 +202,23 @@ def test_the_data_holds_every_run(board: Board) -> None:
     ]
 
 
+@pytest.mark.parametrize("p", [0.0496, 0.05, 0.0504, 0.049999, 0.050001, 0.03123, 0.3, 1.0, 1e-5])
+def test_a_p_value_is_written_on_the_side_of_the_threshold_that_its_colour_is_on(
+    board: Board, p: float
+) -> None:
+    key = next(key for key, cell in board.cells.items() if cell.delta is not None and cell.delta.better)
+    cell = board.cells[key]
+    assert cell.delta is not None
+    changed = replace(cell, delta=replace(cell.delta, p=p, adjusted_p=p))
+    data = unpacked(page_data(replace(board, cells={**board.cells, key: changed}), None))
+    places = [row.name for row in board.rows].index(key[0]), [c.key for c in board.columns].index(key[1])
+    colour, _, _, test = data["cells"][places[0]][places[1]][4]
+    assert test[0] == test[1] and test[0] != "0"
+    number = float(test[0].removeprefix("< "))
+    assert number == pytest.approx(p, rel=0.05) or (test[0], p) == ("< 0.0001", 1e-5)
+    assert (colour == "gain sure") == (number < 0.05) == (p < 0.05)
+
+
 def test_a_page_of_very_many_runs_holds_the_first_of_each_cell(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:

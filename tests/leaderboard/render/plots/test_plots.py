@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mmbench.formatting import Unit
 from mmbench.leaderboard.board import Board
 from mmbench.leaderboard.render.plots import Plot, draw_plots
 from mmbench.leaderboard.render.plots.differences import compared_rows
 from mmbench.leaderboard.render.plots.drawing import COLOURS
-from mmbench.leaderboard.render.plots.epochs import curves_of
+from mmbench.leaderboard.render.plots.epochs import curves_of, epoch_plots
 from mmbench.leaderboard.render.plots.labels import LONGEST, Labels, drawable, shortened
 from mmbench.leaderboard.render.plots.pareto import front_of
 
@@ -88,6 +89,26 @@ def test_arms_at_several_epochs_are_curves(make_board_of: Callable[..., Board]) 
         assert "arm 0 from" in plot.words and "at epoch 1 to" in plot.words
     few = draw_plots(make_board_of(["moco @ epoch 1", "mixmask @ epoch 2", "random"]))
     assert not [plot for plot in few if plot.name.startswith("epochs-")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "values", "words"),
+    [("nats", (0.0041, 0.0022), "0.004 to 0.002"), ("count", (100.4, 8.0), "100 to 8")],
+)
+def test_curves_are_described_in_the_decimals_of_the_unit(
+    make_board_of: Callable[..., Board], unit: Unit, values: tuple[float, float], words: str
+) -> None:
+    names = ["moco @ epoch 1", "moco @ epoch 4"]
+    board = make_board_of(names, columns=1)
+    [column] = board.columns
+    losses = replace(column, unit=unit, higher_is_better=False)
+    cells = {}
+    for name, value in zip(names, values, strict=True):
+        cell = board.cells[name, column.key]
+        cells[name, column.key] = replace(cell, summary=replace(cell.summary, mean=value))
+    [plot] = epoch_plots(replace(board, columns=(losses,), cells=cells))
+    first, last = words.split(" to ")
+    assert plot.words.endswith(f": moco from {first} at epoch 1 to {last} at epoch 4")
 
 
 def test_only_differences_beyond_chance_are_coloured(make_board_of: Callable[..., Board]) -> None:
