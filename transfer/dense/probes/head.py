@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def build_head(width: int, classes: int, settings: LinearProbeSettings) -> nn.Se
     return nn.Sequential(*parts, classifier)
 
 
-def pixel_loss(scores: Tensor, labels: Tensor) -> Tensor:
+def pixel_loss(scores: Tensor, labels: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the cross-entropy, averaged over the pixels of all processes that are not ignored.
 
     Interpolation and a 1 x 1 convolution are linear, so scores are interpolated instead of features: the
@@ -34,14 +35,23 @@ def pixel_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         scores: (N, K, h, w) at the positions of the map.
-        labels: int64 (N, H, W).
+        labels: N times int64 (H, W), whose sizes may differ where images were fed at another one.
     """
-    full = F.interpolate(scores, size=labels.shape[-2:], mode="bilinear", align_corners=False)
-    counted = (labels != IGNORED).sum()
+    if len({one.shape for one in labels}) == 1:
+        parts = [(scores, torch.stack(tuple(labels)))]
+    else:
+        parts = [(scores[place : place + 1], one[None]) for place, one in enumerate(labels)]
+    counted = torch.stack([(one != IGNORED).sum() for _, one in parts]).sum()
     if process_count() > 1:
         torch.distributed.all_reduce(counted)
-    total = F.cross_entropy(full, labels, ignore_index=IGNORED, reduction="sum")
+    total = torch.stack([_summed(*part) for part in parts]).sum()
     return total * process_count() / counted.clamp(min=1)  # gradients are averaged over processes
+
+
+def _summed(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the summed cross-entropy of labels of one size (N, H, W)."""
+    full = F.interpolate(scores, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    return F.cross_entropy(full, labels, ignore_index=IGNORED, reduction="sum")
 
 
 def rate_at(step: int, steps: int, per_epoch: int, settings: LinearProbeSettings) -> float:

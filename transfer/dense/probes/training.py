@@ -145,7 +145,7 @@ def _step(
     job: TransferJob, ready: Prepared, model: nn.Module, optimiser: torch.optim.Optimizer, batch: list[Item]
 ) -> float:
     """Take one step on this process's part of a batch; return its part of the loss, times the processes."""
-    labels = torch.stack([item["labels"] for item in batch]).to(job.device, non_blocking=True).long()
+    labels = [item["labels"].to(job.device, non_blocking=True).long() for item in batch]
     if "maps" in batch[0]:
         maps = torch.stack([item["maps"] for item in batch]).to(job.device, non_blocking=True)
     else:

@@ -86,6 +86,19 @@ def test_the_classifier_may_run_before_the_interpolation() -> None:
     assert torch.allclose(pixel_loss(conv(maps), labels), expected, atol=1e-6)
 
 
+def test_images_of_several_sizes_count_by_their_pixels() -> None:
+    scores = torch.randn(3, 4, 2, 3, requires_grad=True)
+    labels = [torch.randint(4, size) for size in ((5, 7), (9, 4), (5, 7))]
+    labels[1][:3] = 255
+    single = [pixel_loss(scores[place : place + 1], one[None]) for place, one in enumerate(labels)]
+    pixels = [35, 24, 35]
+    expected = sum(loss * count for loss, count in zip(single, pixels, strict=True)) / 94
+    found = pixel_loss(scores, labels)
+    assert torch.allclose(found, expected, atol=1e-6)
+    (gradient,), (wanted,) = (torch.autograd.grad(loss, scores) for loss in (found, expected))
+    assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
 def test_the_schedules() -> None:
     step = settings(schedule="step", decay_epochs=[20], epochs=25)
     assert [rate_at(at, 250, 10, step) for at in (0, 199, 200, 249)] == pytest.approx([1, 1, 0.1, 0.1])
