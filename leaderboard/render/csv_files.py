@@ -10,6 +10,9 @@ import pandas as pd
 # https://owasp.org/www-community/attacks/CSV_Injection; the wide forms count in East Asian locales).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 QUOTE = "'"  # put in front, so that the cell is text
+# Fields of a CSV text: quoted ones, and others that hold what some programs take for the separator instead of
+# the comma: the semicolon in locales with decimal commas, the tab in text that is pasted.
+FIELD = re.compile(r'"[^"]*(?:""[^"]*)*"|[^",\n]*[;\t][^",\n]*')
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
@@ -18,6 +21,8 @@ def csv_text(table: pd.DataFrame) -> str:
 
     Text that begins like a formula gets a single quote in front, and so does text that begins with a
     single quote, so that taking one off gives the text back. Numbers, also those held as text, stay.
+    Text with a semicolon or a tab is quoted, which changes nothing for those who read it at the commas; where
+    a program separates at them instead, only the first field of a line, the row's name, stays whole by that.
     """
     safe = table.copy()
     for name in safe.columns:
@@ -27,7 +32,9 @@ def csv_text(table: pd.DataFrame) -> str:
                 safe[name] = safe[name].map(changed.get)
     safe.columns = pd.Index([_no_formula(name) for name in safe.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
-    return text
+    if ";" not in text and "\t" not in text:
+        return text
+    return FIELD.sub(lambda field: field[0] if field[0].startswith('"') else f'"{field[0]}"', text)
 
 
 def _no_formula(value: object) -> object:

@@ -95,7 +95,19 @@ def test_no_text_is_a_formula_and_all_of_it_reads_back(texts: list[str], number:
 
 @pytest.mark.parametrize("name", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "'quoted", "＝1"])
 def test_formulas_are_neutralised(name: str) -> None:
-    assert csv_text(pd.DataFrame({"name": [name]})).splitlines()[1].lstrip('"') == f"'{name}".rstrip('"')
+    assert list(csv.reader(io.StringIO(csv_text(pd.DataFrame({"name": [name]}))))) == [["name"], [f"'{name}"]]
+
+
+@pytest.mark.parametrize("name", ["x;=1+1", "x\t=1+1", 'x;"=1+1"', "x;y,=1+1"])
+def test_a_row_stays_whole_where_a_program_separates_at_semicolons_or_tabs(name: str) -> None:
+    """As spreadsheet programs do in locales with decimal commas; a part may not become a cell of its own."""
+    table = pd.DataFrame({"row": [name, "plain"], "value": [0.1 + 0.2, 1.0]})
+    written = csv_text(table)
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(written)), table, check_exact=True)
+    assert "\nplain,1.0\n" in written
+    for separator in ";\t":
+        cells = [cell for line in csv.reader(io.StringIO(written), delimiter=separator) for cell in line]
+        assert len(cells) == 3 and not any(cell.startswith(FORMULA) for cell in cells)
 
 
 @pytest.mark.parametrize("number", ["-0.5", "+3", "1e-5", "-2E+3", "67.6"])
