@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmbench.errors import UserError, typed
 from mmbench.file_names import counted
-from mmbench.leaderboard.export.names import accepted_names, renamed_words
+from mmbench.leaderboard.export.names import accepted_names, renamed_words, why_unusable
 from mmbench.leaderboard.export.records import (
     Exported,
     Record,
@@ -124,18 +124,11 @@ def _require_name(project: str) -> None:
     Raises:
         UserError: it does not.
     """
-    if not project.strip():
-        reason = "is empty"
-    elif not project.isprintable():
-        reason = "cannot be printed"
-    elif len(project) > LONGEST_PROJECT:
-        reason = f"has {len(project)} characters, of which {LONGEST_PROJECT} are allowed"
-    else:
-        return
-    raise UserError(
-        f"--project {typed(project) or repr(project)} is no experiment of MLflow: the name {reason}; "
-        "choose another"
-    )
+    if reason := why_unusable(project, LONGEST_PROJECT):
+        raise UserError(
+            f"--project {typed(project) or repr(project)} is not a valid experiment of MLflow: the name "
+            f"{reason}; choose another"
+        )
 
 
 def _move(folder: Path, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Names that MLflow takes, different ones for different names."""
+"""Names that the tools take: of projects, and of MLflow's metrics and settings, each different."""
 
 from __future__ import annotations
 
@@ -52,3 +52,20 @@ def _taken(name: str) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text.encode()[:longest].decode(errors="ignore")
+
+
+def why_unusable(project: str, longest: int, forbidden: str = "") -> str | None:
+    """Return why a tool does not take the name of a project, as the end of a sentence; None if it does.
+
+    Args:
+        longest: characters that it may have.
+        forbidden: characters that it may not have.
+    """
+    if not project.strip():
+        return "is empty"
+    if not project.isprintable():
+        return "cannot be printed"
+    if len(project) > longest:
+        return f"has {len(project)} characters, of which {longest} are allowed"
+    found = [letter for letter in forbidden if letter in project]
+    return f"has {' '.join(found)} in it, which is not allowed" if found else None

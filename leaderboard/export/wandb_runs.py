@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmbench.errors import UserError, typed
+from mmbench.leaderboard.export.names import why_unusable
 from mmbench.leaderboard.export.records import Exported, library, records_of, require_empty, variables
 from mmbench.leftovers import replacing_folder
 
@@ -75,16 +76,7 @@ def _entity_and_name(project: str) -> tuple[str | None, str]:
     """
     entity, slash, name = project.rpartition("/")
     for kind, part in (("entity", entity), ("name", name))[not slash :]:
-        if not part.strip():
-            reason = "is empty"
-        elif not part.isprintable():
-            reason = "cannot be printed"
-        elif len(part) > LONGEST_PROJECT:
-            reason = f"has {len(part)} characters, of which {LONGEST_PROJECT} are allowed"
-        elif found := [letter for letter in FORBIDDEN if letter in part]:
-            reason = f"has {' '.join(found)} in it, which is not allowed"
-        else:
-            continue
-        words = f"--project {typed(project) or repr(project)} is no project of Weights & Biases"
-        raise UserError(f"{words}: its {kind} {reason}; choose another, as NAME or ENTITY/NAME")
+        if reason := why_unusable(part, LONGEST_PROJECT, FORBIDDEN):
+            words = f"--project {typed(project) or repr(project)} is not a valid project of Weights & Biases"
+            raise UserError(f"{words}: its {kind} {reason}; choose another, as NAME or ENTITY/NAME")
     return entity or None, name
