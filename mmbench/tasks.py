@@ -69,6 +69,16 @@ class TaskSettings(BaseModel):
         return tuple(found)
 
 
+def kind_of(
+    name: object, kinds: Mapping[str, type[TaskSettings]], usual: type[TaskSettings]
+) -> type[TaskSettings]:
+    """Return the settings model of a kind that values name, for `TaskSettings.variant`.
+
+    What is not a name takes the usual model, which refuses it.
+    """
+    return kinds.get(name, usual) if isinstance(name, str) else usual
+
+
 def _length(settings: TaskSettings, name: str) -> float:
     """Return the length of a run as a setting states it, infinity where none does."""
     stated: float | None = getattr(settings, name, None)

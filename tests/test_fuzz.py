@@ -194,6 +194,9 @@ def recipe_settings() -> list[tuple[str, str]]:
 @given(st.sampled_from(task_settings()), VALUES)
 @example(("knn/patterns@1", "neighbours"), [])
 @example(("linear/patterns@1", "features"), ["cached"])
+@example(("detection/coco-c4-1x@2", "detector"), 10**5000)
+@example(("dense/knn-hummingbird@1", "probe"), 10**5000)
+@example(("detection/own@1", "iterations"), 10**5000)
 def test_a_setting_of_any_task_is_usable_or_refused(place: tuple[str, str], value: Any) -> None:
     protocol = get_protocol(place[0])
     try:

@@ -28,13 +28,14 @@ class Category:
         ids: as the file states them; several if the name occurs more than once.
         parent: the supercategory, "" if none is stated.
         boxes: number of annotations.
+        entries: what the file says of each of the ids.
     """
 
     name: str
     ids: tuple[Hashable, ...]
     parent: str
     boxes: int
-    entry: Mapping[str, Any]
+    entries: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _categories(
             (*(known.ids if known else ()), key),
             str(parent).strip() if parent is not None else "",
             uses.get(plain_id(key), 0) + (known.boxes if known else 0),
-            entry,
+            (*(known.entries if known else ()), entry),
         )
     return tuple(found.values())
 

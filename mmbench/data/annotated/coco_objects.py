@@ -222,7 +222,7 @@ class ObjectReader:
 
     def _points(self, annotation: Annotation, place: str) -> tuple[float, ...] | None:
         stated = annotation.get("keypoints")
-        if stated is None:
+        if stated is None or stated == []:  # as files have it for classes without keypoints
             return None
         try:
             points = tuple(map(float, stated))
@@ -230,9 +230,9 @@ class ObjectReader:
             points = ()
         order, names = self._keypoints.of(annotation.get("category_id")), self._keypoints.names
         if order is None:
-            one, many = "object with other keypoints", "objects with other keypoints"
-            remedy = f"all categories and files must name the same: {listed(names)}"
-            self._refuse(one, many, remedy, place)
+            one, many = "object's keypoints of other names", "objects' keypoints of other names"
+            remedy = f"the boxes are kept; all categories and files must name the same: {listed(names)}"
+            self._findings.add(one, many, "dropped", remedy, place)
             return None
         if len(points) != 3 * len(order):
             remedy = f"x, y and visibility of {len(order)} keypoints are needed"

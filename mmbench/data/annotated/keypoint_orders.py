@@ -36,10 +36,11 @@ def stated_keypoints(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def found_keypoints(contents: Iterable[CocoContent]) -> tuple[str, ...]:
-    """Return the first names of keypoints that a category states."""
-    for content in contents:
-        for category in content.categories:
-            if names := stated_keypoints(category.entry):
+    """Return the first names of keypoints that a category states; one with objects comes first."""
+    categories = [category for content in contents for category in content.categories]
+    for category in sorted(categories, key=lambda category: not category.boxes):
+        for names in map(stated_keypoints, category.entries):
+            if names:
                 return names
     return ()
 
@@ -48,12 +49,15 @@ def orders_of(content: CocoContent, names: Sequence[str]) -> KeypointOrders:
     """Return where the categories of a file have the keypoints of a data set, matched by name."""
     orders: dict[Hashable, tuple[int, ...] | None] = {}
     for category in content.categories:
-        stated = stated_keypoints(category.entry)
-        if not stated:
-            continue
-        same = len(set(stated)) == len(stated) and set(stated) == set(names)
-        order = tuple(stated.index(name) for name in names) if same else None
-        if stated == tuple(names):  # also where a name occurs twice
-            order = tuple(range(len(names)))
-        orders |= {plain_id(key): order for key in category.ids}
+        for key, entry in zip(category.ids, category.entries, strict=True):
+            if stated := stated_keypoints(entry):
+                orders[plain_id(key)] = _order(stated, tuple(names))
     return KeypointOrders(tuple(names), orders)
+
+
+def _order(stated: tuple[str, ...], names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the index of each name among those that are stated; None if these are others."""
+    if stated == names:  # also where a name occurs twice
+        return tuple(range(len(names)))
+    same = len(set(stated)) == len(stated) and set(stated) == set(names)
+    return tuple(map(stated.index, names)) if same else None

@@ -66,9 +66,42 @@ def test_categories_with_other_orders_and_with_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [["ear", "eye", "nose"], ["head", "tail"], ["head", "tail", "tail"]])
-def test_other_keypoints_are_refused_by_their_names(tmp_path: Path, others: list[str]) -> None:
+def test_other_keypoints_are_dropped_and_named(tmp_path: Path, others: list[str]) -> None:
     write(tmp_path, "train", {"cat": ["head", "tail", "hip"]})
     write(tmp_path, "test", {"cat": others})
-    (finding,) = [found for found in opened(tmp_path).split("test").findings if found.action == "refused"]
-    said = finding.line()
-    assert "object with other keypoints" in said and "must name the same: head, tail, hip" in said
+    split = opened(tmp_path).split("test")
+    (finding,) = [found for found in split.findings if "keypoints" in found.line()]
+    assert "1 object's keypoints of other names" in finding.line() and finding.action == "dropped"
+    assert "must name the same: head, tail, hip" in finding.line()
+    assert [instance.keypoints for instance in split.images[0].instances] == [None]
+
+
+def changed(root: Path, change: dict[str, Any]) -> None:
+    """Replace parts of train.json."""
+    path = root / "train.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def test_two_ids_of_one_class_have_orders_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"cat": ["head", "tail", "hip"], "dog": ["hip", "tail", "head"]})
+    stated = json.loads((tmp_path / "train.json").read_text())["categories"]
+    changed(tmp_path, {"categories": [{**entry, "name": "cat"} for entry in stated]})
+    (image,) = opened(tmp_path).split("train").images
+    assert [one.keypoints for one in image.instances] == [(5, 6, 2, 30, 8, 2, 20, 25, 2)] * 2
+
+
+def test_a_category_without_objects_names_no_keypoints(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"cat": ["head", "tail", "hip"]})
+    stated = json.loads((tmp_path / "train.json").read_text())["categories"]
+    changed(tmp_path, {"categories": [{"id": 7, "name": "bird", "keypoints": ["beak"]}, *stated]})
+    assert opened(tmp_path).keypoints == ("head", "tail", "hip")
+
+
+def test_an_empty_list_of_keypoints_is_none(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"cat": ["head", "tail", "hip"], "ball": None})
+    objects = json.loads((tmp_path / "train.json").read_text())["annotations"]
+    objects[1]["keypoints"] = []
+    changed(tmp_path, {"annotations": objects})
+    split = opened(tmp_path).split("train")
+    assert [one.keypoints is None for one in split.images[0].instances] == [False, True]
+    assert not [found for found in split.findings if "keypoints" in found.line()]

@@ -44,6 +44,6 @@ def of_stated_length(
         }
         if "precise_bn_iterations" in values:
             found["precise_bn_iterations"] = min(int(values["precise_bn_iterations"]), length)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return {}  # the validation names what is wrong
     return {"epochs": None} | {name: value for name, value in found.items() if name not in stated}

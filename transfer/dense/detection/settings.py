@@ -22,7 +22,7 @@ from mmbench.settings_types import (
     Within,
     require_within_run,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.tasks import TaskSettings, kind_of
 from mmbench.transfer.dense.common.settings import DenseSettings
 from mmbench.transfer.dense.detection.key_values import require_known, require_range
 from mmbench.transfer.dense.detection.reserved_keys import require_free
@@ -92,7 +92,7 @@ class DetectionSettings(DenseSettings):
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings of the detector that `values` names."""
-        return _KINDS.get(str(values.get("detector", "auto")), _KINDS["auto"])
+        return kind_of(values.get("detector"), _KINDS, _KINDS["auto"])
 
     @classmethod
     def library_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationInfo, model_validator
 
 from mmbench.settings_types import Count, SceneSize
-from mmbench.tasks import TaskSettings
+from mmbench.tasks import TaskSettings, kind_of
 
 TestMode = Literal["whole", "squash", "slide"]
 
@@ -42,7 +42,7 @@ class DenseProbeSettings(TaskSettings):
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings of the probe that `values` names."""
-        return _PROBES.get(str(values.get("probe")), cls)
+        return kind_of(values.get("probe"), _PROBES, cls)
 
     @model_validator(mode="after")
     def _has_its_sizes(self, info: ValidationInfo) -> DenseProbeSettings:

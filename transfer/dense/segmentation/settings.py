@@ -23,7 +23,7 @@ from mmbench.settings_types import (
     Workers,
     require_within_run,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.tasks import TaskSettings, kind_of
 from mmbench.transfer.dense.common.settings import DenseSettings
 from mmbench.transfer.dense.segmentation.reserved_keys import LIBRARY_KEY, require_free
 
@@ -130,7 +130,7 @@ class SegmentationSettings(DenseSettings):
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
         """Return the settings of the head that `values` names."""
-        return _KINDS.get(str(values.get("head", "fcn")), _KINDS["fcn"])
+        return kind_of(values.get("head"), _KINDS, _KINDS["fcn"])
 
     @classmethod
     def library_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from mmbench.settings_types import (
     WeightDecay,
     Within,
 )
-from mmbench.tasks import TaskSettings
+from mmbench.tasks import TaskSettings, kind_of
 from mmbench.transfer.crop_settings import CropSettings
 
 
@@ -50,8 +50,7 @@ class LinearSettings(TaskSettings):
             "augmented-sweep": SweepProbe,
             "svm": SvmProbe,
         }
-        features = values.get("features")
-        return kinds.get(features, cls) if isinstance(features, str) else cls
+        return kind_of(values.get("features"), kinds, cls)
 
 
 class CachedProbe(LinearSettings):
