@@ -39,13 +39,16 @@ def measured(value: float, unit: Unit = "percent") -> str:
     return rounded(value, DECIMALS[unit])
 
 
-def difference(value: float, unit: Unit = "percent") -> str:
+def difference(value: float, unit: Unit = "percent", decimals: int | None = None) -> str:
     """Return a difference between two means with its sign, by the typographic minus; zero is "+0.0".
 
-    >>> difference(3.14), difference(-0.04)
-    ('+3.1', '+0.0')
+    Args:
+        decimals: None takes those of the unit.
+
+    >>> difference(3.14), difference(-0.04), difference(-0.04, decimals=2)
+    ('+3.1', '+0.0', '−0.04')
     """
-    found = rounded(value, DIFFERENCE_DECIMALS[unit])
+    found = rounded(value, DIFFERENCE_DECIMALS[unit] if decimals is None else decimals)
     return f"−{found[1:]}" if found.startswith("-") else f"+{found}"
 
 

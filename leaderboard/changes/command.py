@@ -56,15 +56,17 @@ def diff(before: Path, after: Path, baseline: str | None) -> None:
 
 def _words(change: CellChange) -> str:
     """Return one changed cell in words."""
+    from mmbench.formatting import difference
     from mmbench.leaderboard.changes.everything import column_words
-    from mmbench.leaderboard.changes.wording import change_words, difference_decimals, signed
+    from mmbench.leaderboard.changes.wording import change_words, difference_decimals
 
     runs = f"n {change.n[0]} -> {change.n[1]}, {change.added} added, {change.removed} removed"
     judged = {True: "beyond chance", False: "within noise", None: f"cannot be judged ({change.reason})"}
     words = judged[change.beyond_chance]
     if change.difference is not None and change.interval is not None:
         decimals = difference_decimals([change.difference], change.unit)
-        difference, low, high = (signed(x, decimals) for x in (change.difference, *change.interval))
-        words += f": {change.basis} {difference} [{low}, {high}]"
+        values = (change.difference, *change.interval)
+        found, low, high = (difference(value, change.unit, decimals) for value in values)
+        words += f": {change.basis} {found} [{low}, {high}]"
     means = change_words(change.before, change.after, "mean", change.unit)
     return f"{change.row} in {column_words(change.column)}: {means} ({runs}): {words}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mmbench.formatting import DECIMALS, DIFFERENCE_DECIMALS, Unit, rounded
+from mmbench.formatting import DECIMALS, DIFFERENCE_DECIMALS, Unit, difference, rounded
 from mmbench.leaderboard.render.wording import p_words, probability_words
 
 MOST_DECIMALS = 9  # what differs beyond them is rounding
@@ -23,7 +23,8 @@ def change_words(one: Any, other: Any, path: str = "", unit: Unit | None = None)
     numbers = [value for value in (one, other) if isinstance(value, float)]
     if unit is not None and parts[-1] in IN_THE_UNIT:
         if "delta" in parts:
-            shown = [signed(value, difference_decimals(numbers, unit)) for value in numbers]
+            decimals = difference_decimals(numbers, unit)
+            shown = [difference(value, unit, decimals) for value in numbers]
         else:
             shown = [rounded(value, value_decimals(numbers, unit)) for value in numbers]
     elif parts[-1] in ("p", "adjusted_p"):
@@ -47,12 +48,6 @@ def value_decimals(values: list[float], unit: Unit) -> int:
 def difference_decimals(values: list[float], unit: Unit) -> int:
     """Return the decimals of differences, or as many more as tell them apart and from zero."""
     return _enough(DIFFERENCE_DECIMALS[unit], lambda decimals: _told_apart([0.0, *values], decimals))
-
-
-def signed(value: float, decimals: int) -> str:
-    """Return a difference with its sign, by the typographic minus, as `formatting.difference` does."""
-    text = rounded(value, decimals)
-    return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
 
 
 def _enough(least: int, told_apart: Callable[[int], bool]) -> int:
