@@ -17,16 +17,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mmbench.files import write_json
 from mmbench.processes import began, host_name, is_alive
 from mmbench.tools.suite.folder import SuiteFolder
 
+if TYPE_CHECKING:
+    import psutil
+
 VARIABLE = "MMBENCH_SUITE_DRIVER"
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 120.0  # of a driver on another host; a shared file system may show changes a minute late
 STOP_SECONDS = 20.0
+STARTING_SECONDS = 0.2
 SEPARATOR = "@"
 
 Wish = Literal["go on", "stop", "gone"]
@@ -175,9 +179,23 @@ def processes_of(mark: Path, variable: str = VARIABLE) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(variable) == str(mark):
+            if process.pid != os.getpid() and _environment(process).get(variable) == str(mark):
                 found.append(process.pid)
     return [pid for pid in found if began(pid) is not None]
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of a process.
+
+    Linux shows none while `exec` replaces a program by another, which may go on after `Popen` returns. So a
+    program without one is looked at again. Zombies and threads of the kernel are not programs.
+    """
+    deadline = time.monotonic() + STARTING_SECONDS
+    environment: dict[str, str] = process.environ()
+    while not environment and process.exe() and time.monotonic() < deadline:
+        time.sleep(0.005)
+        environment = process.environ()
+    return environment
 
 
 def stop_processes(mark: Path, patience: float = STOP_SECONDS, variable: str = VARIABLE) -> int:

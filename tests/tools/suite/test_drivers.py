@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mmbench.tools.suite import drivers
@@ -66,6 +67,27 @@ def test_what_a_killed_driver_left_is_stopped_at_the_next_start(
     assert processes_of(path) == []
     assert cancelled.read_text() == "41\n"
     assert not path.exists()
+
+
+def test_a_process_is_found_though_its_environment_cannot_be_read_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark"
+    process = subprocess.Popen(["sleep", "600"], env={**os.environ, VARIABLE: str(mark)})
+    read, times = psutil.Process.environ, [0]
+
+    def late(this: psutil.Process) -> dict[str, str]:
+        if this.pid != process.pid:
+            return read(this)
+        times[0] += 1
+        return read(this) if times[0] > 3 else {}
+
+    monkeypatch.setattr(psutil.Process, "environ", late)
+    assert processes_of(mark) == [process.pid]
+    times[0] = -1_000_000  # it stays empty
+    assert processes_of(mark) == []
+    process.kill()
+    process.wait()
 
 
 def test_a_driver_asks_for_a_stop_by_removing_its_file(tmp_path: Path) -> None:
