@@ -10,8 +10,9 @@ from typing import Any
 from mmbench.checkpoints.containers import describe
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.library_sets import TIMM_NAMES, library_sets
-from mmbench.checkpoints.weight_sets import WeightSet, role_in_words, weight_sets
+from mmbench.checkpoints.weight_sets import WeightSet, likeliest, role_in_words, weight_sets
 from mmbench.errors import UserError, unknown_name
+from mmbench.file_names import listed
 from mmbench.offered import command_has
 
 # Where scripts put what they train; of several equal sets the first of these names is taken.
@@ -50,15 +51,18 @@ def choose(content: Any, path: Path, encoder: Encoder, wanted: str | None, arch:
         UserError: no set of weights, none of that name, or none of that role; or no such architecture.
     """
     try:
-        sets = weight_sets(content)
+        found = weight_sets(content)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    sets = likeliest(found)
     if not sets:
         raise UserError(f"{path} holds no tensors of a network; it holds: {describe(content)}")
     if arch is not None:
         sets = library_sets(content, sets, arch)
     if wanted is not None:
         named = _named(sets, wanted)
+        if not named and wanted in _named_partial(found):
+            raise UserError(f"{path}: {wanted} lacks layer1.0.conv1, so it is not a whole network")
         if not named:
             raise unknown_name(f"set of weights in {path.name}", wanted, [one.name for one in sets])
         if len(named) == 1:
@@ -68,7 +72,10 @@ def choose(content: Any, path: Path, encoder: Encoder, wanted: str | None, arch:
     if len(shortlist) > 1:
         number = f"the first choice of {len(shortlist)} sets of equal standing; --weights takes another"
         why = f"{why}; {number}" if why else number
-    return Choice(taken, tuple(sets), why if len(sets) > 1 else "", settled=taken.role == encoder)
+    reasons = [why] if why and len(sets) > 1 else []
+    if taken.whole and (partial := _named_partial(found)):
+        reasons.append(f"left out as incomplete, without layer1.0.conv1: {listed(partial)}")
+    return Choice(taken, tuple(sets), "; ".join(reasons), settled=taken.role == encoder)
 
 
 def _named(sets: list[WeightSet], wanted: str) -> list[WeightSet]:
@@ -78,6 +85,11 @@ def _named(sets: list[WeightSet], wanted: str) -> list[WeightSet]:
         or [one for one in sets if one.name.startswith(f"{wanted}.")]
         or [one for one in sets if wanted.startswith(f"{one.name}.")]
     )
+
+
+def _named_partial(found: list[WeightSet]) -> list[str]:
+    """Return the names of sets that a pretraining calls an encoder, and that hold a part of one only."""
+    return [one.name for one in found if one.role and one.entry is not None and not one.whole]
 
 
 def _of_role(sets: list[WeightSet], path: Path, encoder: Encoder) -> tuple[list[WeightSet], str]:

@@ -65,7 +65,7 @@ class WeightSet:
 
 
 def weight_sets(content: Any) -> list[WeightSet]:
-    """Return every set of weights in a file, the likeliest kind only: networks of a known format if any.
+    """Return every set of weights in a file; see `likeliest`.
 
     Raises:
         UserError: a stored array whose shape and bytes do not fit together.
@@ -73,6 +73,11 @@ def weight_sets(content: Any) -> list[WeightSet]:
     found = [one for container in containers(content) for one in _networks(container)]
     if isinstance(content, dict) and not any(one.whole for one in found):
         found += [one for one in _networks(flattened(content)) if one.whole]
+    return found
+
+
+def likeliest(found: list[WeightSet]) -> list[WeightSet]:
+    """Return the sets of the likeliest kind only: networks of a known format if there are any."""
     for kind in (
         [one for one in found if one.whole],
         [one for one in found if one.entry is not None],

@@ -156,6 +156,22 @@ def test_roles_are_told_by_the_words_of_a_path(
     assert holds(default, other(state) if "teacher" in momentum else state)
 
 
+def test_an_encoder_that_is_not_whole_is_said(state: State, tmp_path: Path) -> None:
+    """Of a teacher and a student the teacher is taken; so who gets the student must be able to see why."""
+    part = {name: tensor for name, tensor in other(state).items() if name != "layer1.0.conv1.weight"}
+    content = {"student": under("backbone.", state), "teacher": under("backbone.", part)}
+    path = saved(content, tmp_path)
+    read = read_checkpoint(path)
+    assert holds(read, state)
+    assert read.reading.choice == "left out as incomplete, without layer1.0.conv1: teacher"
+    assert read.reading.choice in read.backbone.card.origins["weights"]
+    with pytest.raises(UserError, match="teacher lacks"):
+        read_checkpoint(path, stated=Stated(weights="teacher"))
+    one = under("student.backbone.", state) | under("teacher.backbone.", part)
+    read = read_checkpoint(saved({"state_dict": one}, tmp_path))
+    assert holds(read, state) and "teacher.backbone.layer1.0.conv2.weight" in read.reading.dropped
+
+
 def test_equal_sets_are_listed_in_the_order_of_the_file(state: State, tmp_path: Path) -> None:
     names = [f"net{letter}" for letter in "hcfagbed"]
     content = {f"{name}.{key}": tensor for name in names for key, tensor in state.items()}
