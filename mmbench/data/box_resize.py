@@ -30,28 +30,32 @@ def resize(pixels: Array, height: int, width: int) -> Array:
     return cast(Array, _interpolated(image, height, width)[0].permute(1, 2, 0).numpy())
 
 
-def resize_box(pixels: Array, box: Box, crop: Tensor) -> None:
-    """Resize a box of an image (H, W, 3) into `crop`, uint8 (3, S, S)."""
+def resize_box(pixels: Array, box: Box, crop: Tensor, *, around: bool) -> None:
+    """Resize a box of an image (H, W, 3) into `crop`, uint8 (3, S, S).
+
+    Args:
+        around: whether the pixels around the box have a weight in the outermost resized ones. Those around a
+            box between pixels always have.
+    """
     size = crop.shape[-1]
-    left, top, right, bottom = box
-    across, down = (right - left) / size, (bottom - top) / size
-    least, most = ONE_BEYOND
-    if (
-        size > 1
-        and least <= min(across, down)
-        and max(across, down) <= most
-        and all(float(side).is_integer() for side in box)
-    ):
-        resized = _resize_whole_box(pixels, (int(left), int(top), int(right), int(bottom)), size)
-    else:
+    if not all(float(side).is_integer() for side in box):
         resized = _by_pillow(pixels, box, size)
+    elif around:
+        resized = _with_pixels_around(pixels, box, size)
+    else:
+        left, top, right, bottom = map(int, box)
+        resized = resize(pixels[top:bottom, left:right].copy(), size, size)
     crop.copy_(torch.from_numpy(resized).permute(2, 0, 1))
 
 
-def _resize_whole_box(pixels: Array, box: tuple[int, int, int, int], size: int) -> Array:
-    """Return a box of whole pixels, (size, size, 3), of at least two pixels a side."""
-    left, top, right, bottom = box
+def _with_pixels_around(pixels: Array, box: Box, size: int) -> Array:
+    """Return a box of whole pixels, (size, size, 3), with the weights of those around it."""
+    left, top, right, bottom = map(int, box)
     height, width = pixels.shape[:2]
+    across, down = (right - left) / size, (bottom - top) / size
+    least, most = ONE_BEYOND
+    if size == 1 or min(across, down) < least or max(across, down) > most:
+        return _by_pillow(pixels, box, size)
     found = resize(pixels[top:bottom, left:right].copy(), size, size)
     if (bottom - top, right - left) == (height, width):
         return found

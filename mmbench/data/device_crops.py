@@ -32,21 +32,30 @@ class Window(NamedTuple):
     box: Box
 
 
-def device_crops(images: Sequence[Tensor], boxes: Sequence[Sequence[Box]], size: int) -> Tensor:
+def device_crops(
+    images: Sequence[Tensor], boxes: Sequence[Sequence[Box]], size: int, *, around: bool
+) -> Tensor:
     """Return as many crops of each image as it has boxes, uint8 (N, V, 3, size, size).
 
     Args:
         images: uint8 (3, H, W) each, on one device.
-        boxes: V per image, inside it.
+        boxes: V per image, inside it, in whole pixels.
+        around: whether pixels around a box have a weight in the outermost ones of its crop.
     """
+    window = _window_around if around else _window
     windows = [
-        _window(image, box, size) for image, several in zip(images, boxes, strict=True) for box in several
+        window(image, box, size) for image, several in zip(images, boxes, strict=True) for box in several
     ]
     crops = torch.cat([_resized(group, size) for group in _groups(windows)])
     return crops.view(len(images), -1, *crops.shape[1:])
 
 
 def _window(image: Tensor, box: Box, size: int) -> Window:
+    left, top, right, bottom = map(int, box)
+    return Window(image[:, top:bottom, left:right], (0, 0, right - left, bottom - top))
+
+
+def _window_around(image: Tensor, box: Box, size: int) -> Window:
     height, width = image.shape[-2:]
     left, top, right, bottom = box
     beside, above = (math.ceil(max(1.0, length / size)) for length in (right - left, bottom - top))

@@ -55,7 +55,7 @@ def random_crops(path: ImagePlace, into: Tensor, rule: CropRule, generator: Gene
     across, down = wide_pixels / width, tall_pixels / height
     for crop, top, left, tall, wide in zip(into, *(value.tolist() for value in crops), strict=True):
         right, bottom = min(wide_pixels, (left + wide) * across), min(tall_pixels, (top + tall) * down)
-        resize_box(pixels, (left * across, top * down, right, bottom), crop)
+        resize_box(pixels, (left * across, top * down, right, bottom), crop, around=rule.weighs_around)
 
 
 def centre_crop_of(path: ImagePlace, short_side: int, into: Tensor) -> None:

@@ -211,9 +211,8 @@ class DeviceFileSource(FileSource):
             ]
             self.on_device += len(decoded)
             if decoded:
-                crops = device_crops(
-                    [image for _, image in decoded], [jpeg.boxes for jpeg, _ in decoded], size
-                )
+                boxes, around = [jpeg.boxes for jpeg, _ in decoded], self.crops.rule.weighs_around
+                crops = device_crops([image for _, image in decoded], boxes, size, around=around)
                 pairs[:, [jpeg.place for jpeg, _ in decoded]] = crops.transpose(0, 1)
             done = {jpeg.place for jpeg, _ in decoded}
             for jpeg in jpegs:

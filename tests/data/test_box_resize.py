@@ -13,9 +13,9 @@ from mmbench.data.box_resize import resize
 BILINEAR = Image.Resampling.BILINEAR
 
 
-def resize_box(pixels: np.ndarray, box: box_resize.Box, size: int) -> torch.Tensor:
+def resize_box(pixels: np.ndarray, box: box_resize.Box, size: int, *, around: bool = True) -> torch.Tensor:
     crop = torch.zeros((3, size, size), dtype=torch.uint8)
-    box_resize.resize_box(pixels, box, crop)
+    box_resize.resize_box(pixels, box, crop, around=around)
     return crop
 
 
@@ -40,6 +40,23 @@ def test_boxes_are_pillows_to_the_rounding(data: st.DataObject) -> None:
     expected = np.asarray(Image.fromarray(pixels).resize((size, size), BILINEAR, box=box))
     different = np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected)
     assert different.max() <= 2 and (different[1:-1, 1:-1] > 1).sum() <= 1
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_boxes_that_weigh_nothing_around_are_cut_out_and_then_resized(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
+    tall, wide = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    top, left = data.draw(st.integers(0, height - tall)), data.draw(st.integers(0, width - wide))
+    size = data.draw(st.integers(1, 96))
+    pixels = noise(height, width)
+    box = (float(left), float(top), float(left + wide), float(top + tall))
+    found = resize_box(pixels, box, size, around=False)
+    cut = Image.fromarray(pixels).crop((left, top, left + wide, top + tall))
+    different = np.abs(
+        found.permute(1, 2, 0).numpy().astype(int) - np.asarray(cut.resize((size, size), BILINEAR))
+    )
+    assert different.max() <= 2 and (different > 1).sum() <= 1
 
 
 def test_few_values_of_a_crop_differ() -> None:

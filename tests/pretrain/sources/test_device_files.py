@@ -122,13 +122,15 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def test_crops_are_those_of_the_cpu_to_the_rounding(folder: Path, decoded: list[int]) -> None:
+@pytest.mark.parametrize("fit", ["cut", "redraw"])
+def test_crops_are_those_of_the_cpu_to_the_rounding(folder: Path, decoded: list[int], fit: str) -> None:
     """Both round after each pass; torch's uint8 kernel keeps 16 bits of a weight, and the sums meet halves.
 
     At this size no JPEG is decoded smaller on the CPU. Files that the device is not given are equal.
     """
     parts = plan(list(range(32)), list(range(31, -1, -1)))
-    found, usual = on_device(folder, "workers=0"), opened(folder, "workers=0", "decode=cpu")
+    settings = ("workers=0", f"augmentation.crop_fit={fit}")
+    found, usual = on_device(folder, *settings), opened(folder, *settings, "decode=cpu")
     assert type(usual) is FileSource
     differing = []
     for ours, theirs, part in zip(found.batches(parts), usual.batches(parts), parts, strict=True):
