@@ -17,6 +17,7 @@ from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless, require_takes
 from mmbench.distributed import gather, own_rows, process_count, process_rank, with_settled_sums
 from mmbench.errors import UserError
+from mmbench.file_names import counted
 from mmbench.narrow_maps import float32_where_narrow
 from mmbench.pretrain.framework import FRAMEWORKS, Framework, Views
 from mmbench.pretrain.optimiser import learning_rate, make_optimiser, set_learning_rate
@@ -260,20 +261,28 @@ def part_size(config: PretrainConfig, images: int, data: str) -> int:
         data: the data set's name, for messages.
 
     Raises:
-        UserError: the batch is larger than the data, cannot be shared out evenly, or in too small parts.
+        UserError: the batch is larger than the data, cannot be shared out evenly, or in too small parts; what
+            the message advises is accepted.
     """
+    shares = process_count() * config.accumulation * config.batch_norm.splits
+    split = f"the train split of '{data}' has {counted(images, 'image')}"
     if images < 2:
-        raise UserError(f"the train split of '{data}' has {images} image; a step takes at least two")
+        raise UserError(f"{split}; a step takes at least two")
+    parts = (
+        f"{process_count()} processes x {config.accumulation} accumulated parts x "
+        f"{config.batch_norm.splits} batch-norm splits of at least two images each"
+    )
+    if images < 2 * shares:
+        raise UserError(f"{split}, too few for {parts}; use fewer of these, or more images")
     if images < config.batch_size:
+        fitting = max(2, images // 4 // shares) * shares
         raise UserError(
             f"a batch of {config.batch_size} is larger than the train split of '{data}' ({images} images); "
-            f"use --set batch_size={max(2, images // 4)}"
+            f"use --set batch_size={fitting}"
         )
-    shares = process_count() * config.accumulation * config.batch_norm.splits
     if config.batch_size % shares or config.batch_size // shares < 2:
         raise UserError(
-            f"a batch of {config.batch_size} cannot be shared out among {process_count()} processes x "
-            f"{config.accumulation} accumulated parts x {config.batch_norm.splits} batch-norm splits of at "
-            f"least two images each; use --set batch_size={max(2, config.batch_size // shares) * shares}"
+            f"a batch of {config.batch_size} cannot be shared out among {parts}; "
+            f"use --set batch_size={max(2, config.batch_size // shares) * shares}"
         )
     return config.batch_size // (process_count() * config.accumulation)

@@ -1,7 +1,9 @@
 """Single steps against loops, and the plan of a run."""
 
 import functools
+import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.export import model_card
 from mmbench.pretrain.optimiser import learning_rate
 from mmbench.pretrain.session import Spent
+from mmbench.pretrain.trainer import part_size
 
 
 def test_every_image_is_seen_once_per_epoch(tiny: Dataset) -> None:
@@ -155,3 +158,28 @@ def test_compiled_encoders_learn_what_plain_ones_learn(
         model_card(trainer, tiny, Spent(1.0, None)) for trainer in (compiled, make_trainer(small(), tiny))
     ]
     assert ["torch.compile" in card.origins.get("precision", "") for card in cards] == [True, False]
+
+
+def test_the_advice_for_a_batch_is_accepted_or_there_is_none() -> None:
+    """Every batch that is advised is one that the same images and parts take; too few images get none."""
+    for images, batch, parts, splits in itertools.product(
+        (0, 1, 2, 3, 5, 17, 96), (2, 17, 128), (1, 2, 9), (1, 2)
+    ):
+        overrides = (f"accumulation={parts}", f"batch_norm.splits={splits}")
+        config = small("moco", overrides=(*overrides, f"batch_size={batch}"))
+        usable = [
+            size
+            for size in range(2, images + 1)
+            if size % (parts * splits) == 0 and size >= 2 * parts * splits
+        ]
+        if batch in usable:
+            assert part_size(config, images, "few") == batch // parts
+            continue
+        with pytest.raises(UserError) as refused:
+            part_size(config, images, "few")
+        advised = re.search(r"batch_size=(\d+)$", str(refused.value))
+        assert bool(advised) == bool(usable), str(refused.value)
+        if advised:
+            assert int(advised[1]) in usable, str(refused.value)
+        else:
+            assert f"has {images} image{'s' * (images != 1)}" in str(refused.value)
