@@ -24,7 +24,7 @@ from mmbench.data.annotated.coco_objects import ObjectReader, read_objects
 from mmbench.data.annotated.coco_paths import ImagePaths, Listing
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.image_files import image_facts
-from mmbench.data.annotated.keypoint_orders import found_keypoints, orders_of
+from mmbench.data.annotated.keypoint_orders import Keypoints, found_keypoints, orders_of
 from mmbench.data.annotated.mirrored_keypoints import mirrors_of
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
@@ -80,14 +80,18 @@ def coco_data(
     root = next(iter(sources.values())).root
     contents: dict[Split, CocoContent] = {}
     remarks: tuple[str, ...] = ()
+    points = Keypoints(tuple(keypoints))
     if classes is None:
         contents = {
             split: read_content(source.root / source.annotations) for split, source in sources.items()
         }
         classes = found_classes(contents.values())
-        keypoints = keypoints or found_keypoints(contents.values())
-        remarks = mirrors_of(keypoints).remarks() if keypoints else _unnamed_keypoints(contents.values())
-    chosen, points = tuple(classes), tuple(keypoints)
+        points = points if points.names else found_keypoints(contents.values())
+        if points.names:
+            remarks = mirrors_of(points.names).remarks()
+        else:
+            remarks = _unnamed_keypoints(contents.values())
+    chosen = tuple(classes)
 
     listings = [_listing(source, contents.get(split)) for split, source in sources.items()]
     paths = ImagePaths(root, listings)
@@ -96,14 +100,14 @@ def coco_data(
         return read_coco(sources[split], chosen, points, contents.pop(split, None), paths)
 
     finders = {split: functools.partial(read, split) for split in sources}
-    flips = mirrors_of(points).pairs
-    return AnnotatedData(name, root, layout, chosen, finders, remarks, points, flips)
+    flips = mirrors_of(points.names).pairs
+    return AnnotatedData(name, root, layout, chosen, finders, remarks, points.names, flips)
 
 
 def read_coco(
     source: CocoSource,
     classes: Sequence[str],
-    keypoints: Sequence[str] = (),
+    keypoints: Keypoints | None = None,
     content: CocoContent | None = None,
     paths: ImagePaths | None = None,
 ) -> AnnotatedSplit:
@@ -112,7 +116,7 @@ def read_coco(
     Args:
         source: where it is.
         classes: names in the order of labels; categories are matched by name.
-        keypoints: names of the keypoints of each object, matched by name; empty reads none.
+        keypoints: of each object, matched by name; None reads none.
         content: of the JSON file, if it was read before.
         paths: finds the images of the whole data set; None if it has this split alone.
 
@@ -141,7 +145,8 @@ def read_coco(
         find = functools.partial(paths.find, source.images)
         entries = read_entries(content, find, findings, published=source.published)
         facts = image_facts(source.root, [entry.path for entry in entries])
-        reader = ObjectReader(labels, orders_of(content, keypoints), findings, required=source.required)
+        orders = orders_of(content, keypoints or Keypoints())
+        reader = ObjectReader(labels, orders, findings, required=source.required)
         images = read_objects(reader, entries, facts)
     finally:
         if collected:

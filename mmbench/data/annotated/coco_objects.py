@@ -17,7 +17,6 @@ from mmbench.data.annotated.keypoint_orders import KeypointOrders
 from mmbench.data.annotated.split_checks import add_repeats
 from mmbench.data.annotated.types import AnnotatedImage, Box, Instance, Segmentation
 from mmbench.errors import shown
-from mmbench.file_names import listed
 
 Annotation = Mapping[str, Any]
 FLAGS = {
@@ -228,17 +227,16 @@ class ObjectReader:
             points = tuple(map(float, stated))
         except (TypeError, ValueError):
             points = ()
-        order, names = self._keypoints.of(annotation.get("category_id")), self._keypoints.names
-        if order is None:
-            one, many = "object's keypoints of other names", "objects' keypoints of other names"
-            remedy = f"the boxes are kept; all categories and files must name the same: {listed(names)}"
-            self._findings.add(one, many, "dropped", remedy, place)
-            return None
-        if len(points) != 3 * len(order):
-            remedy = f"x, y and visibility of {len(order)} keypoints are needed"
+        order = self._keypoints.of(annotation.get("category_id"))
+        if order.indices is not None and len(points) != 3 * len(order.indices):
+            remedy = f"x, y and visibility of {len(order.indices)} keypoints are needed"
             self._refuse("object with damaged keypoints", "objects with damaged keypoints", remedy, place)
             return None
-        return tuple(value for index in order for value in points[3 * index : 3 * index + 3])
+        if order.finding is not None:
+            self._findings.add(*order.finding, place)
+        if order.indices is None:
+            return None
+        return tuple(value for index in order.indices for value in points[3 * index : 3 * index + 3])
 
     def _flag(self, annotation: Annotation, key: str, place: str) -> bool:
         """Return a flag, which may be stored as a number or as text."""

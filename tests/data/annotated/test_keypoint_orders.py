@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmbench.data.annotated.layout import find_own
-from mmbench.data.annotated.types import AnnotatedData
+from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
 
 PLACES = {"head": (5, 6), "tail": (30, 8), "hip": (20, 25)}
 
@@ -41,6 +41,11 @@ def opened(root: Path) -> AnnotatedData:
     return data
 
 
+def said(split: AnnotatedSplit) -> list[str]:
+    """The lines on keypoints."""
+    return [finding.line() for finding in split.findings if "keypoints" in finding.line()]
+
+
 def test_another_order_in_the_test_file_is_followed(tmp_path: Path) -> None:
     write(tmp_path, "train", {"animal": ["head", "tail", "hip"]})
     write(tmp_path, "test", {"animal": ["tail", "hip", "head"]})
@@ -49,6 +54,12 @@ def test_another_order_in_the_test_file_is_followed(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (instance,) = data.split(split).images[0].instances
         assert instance.keypoints == (5, 6, 2, 30, 8, 2, 20, 25, 2)
+    assert said(data.split("train")) == []
+    own = tmp_path.name
+    assert said(data.split("test")) == [
+        "test: 1 object's keypoints in another order (test/test.png) converted: those of 'animal' of "
+        f"{own}/test.json are matched by name with those of 'animal' of {own}/train.json"
+    ]
 
 
 def test_categories_with_other_orders_and_with_none(tmp_path: Path) -> None:
@@ -59,20 +70,48 @@ def test_categories_with_other_orders_and_with_none(tmp_path: Path) -> None:
     }
     write(tmp_path, "train", named)
     data = opened(tmp_path)
-    cat, dog, fox = data.split("train").images[0].instances
+    split = data.split("train")
+    cat, dog, fox = split.images[0].instances
     assert data.keypoints == ("hip", "head", "tail")
     assert cat.keypoints == fox.keypoints == (20, 25, 2, 5, 6, 2, 30, 8, 2)
     assert dog.keypoints == (5, 6, 2, 30, 8, 2, 20, 25, 2)  # not named: as the data set has them
+    own = f"{tmp_path.name}/train.json"
+    assert said(split) == [
+        "train: 1 object with keypoints whose category does not name them (train/train.png) converted: "
+        f"'dog' of {own} names none: read as hip, head, tail, in the order of 'cat' of {own}",
+        "train: 1 object's keypoints in another order (train/train.png) converted: those of 'fox' of "
+        f"{own} are matched by name with those of 'cat' of {own}",
+    ]
 
 
-@pytest.mark.parametrize("others", [["ear", "eye", "nose"], ["head", "tail"], ["head", "tail", "tail"]])
-def test_other_keypoints_are_dropped_and_named(tmp_path: Path, others: list[str]) -> None:
+def test_two_spellings_of_an_accent_are_one_name(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"cat": ["t\u00eate", "tail", "hip"]})
+    write(tmp_path, "test", {"cat": ["te\u0302te", "tail", "hip"]})
+    assert said(opened(tmp_path).split("test")) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "difference"),
+    [
+        (
+            ["ear", "eye", "tail"],
+            "'cat' of {own}/test.json lacks head, hip of 'cat' of {own}/train.json and has ear, eye, which "
+            "'cat' of {own}/train.json has not; name them alike",
+        ),
+        (["head", "tail"], "'cat' of {own}/test.json lacks hip of 'cat' of {own}/train.json; name"),
+        (
+            ["head", "tail", "hip", "hip"],
+            "'cat' of {own}/test.json names a keypoint twice, unlike 'cat' of {own}/train.json; name",
+        ),
+    ],
+)
+def test_other_keypoints_are_dropped_and_named(tmp_path: Path, others: list[str], difference: str) -> None:
     write(tmp_path, "train", {"cat": ["head", "tail", "hip"]})
     write(tmp_path, "test", {"cat": others})
     split = opened(tmp_path).split("test")
     (finding,) = [found for found in split.findings if "keypoints" in found.line()]
     assert "1 object's keypoints of other names" in finding.line() and finding.action == "dropped"
-    assert "must name the same: head, tail, hip" in finding.line()
+    assert f"the boxes are kept; {difference.format(own=tmp_path.name)}" in finding.line()
     assert [instance.keypoints for instance in split.images[0].instances] == [None]
 
 
