@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from mmbench.data import ImageSplit
+from mmbench.distributed import any_process, process_count
 from mmbench.file_names import printable
 from mmbench.pretrain.acceleration import check_compiler, check_decoder, make_accelerator
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.memory import MemorySource
 from mmbench.pretrain.trainer import Trainer, build_framework, part_size
 
-CPU_PIXELS = 128 * 32**2  # of a measured batch on a CPU; a larger batch is measured in part
+CPU_PIXELS = 128 * 32**2  # of what a process measures on a CPU; a larger batch is measured in part
 MOST_STEPS, MOST_SECONDS = 5, 4.0
 
 
@@ -26,9 +27,9 @@ class Cost:
         images: in the train split.
         steps: of the whole run.
         seconds_per_step: of the encoders and the augmentation; reading files is not in it.
-        measured_batch: images per step that were measured; the rest follows in proportion.
+        measured_batch: images per step that were measured, in all processes; the rest follows in proportion.
         state_bytes: of one training state.
-        gpu_bytes: peak memory of the GPU at the measured batch; None on a CPU.
+        gpu_bytes: peak memory of this process's GPU at the measured batch; None on a CPU.
         device: where it was measured.
     """
 
@@ -91,9 +92,12 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
     trainer = Trainer(part, build_framework(part), source, accelerator)
     trainer.step()
     started, taken = time.perf_counter(), 0
-    while taken < MOST_STEPS and time.perf_counter() - started < MOST_SECONDS:
+    over = False
+    while not over:
         trainer.step()
         taken += 1
+        over = taken == MOST_STEPS or time.perf_counter() - started > MOST_SECONDS
+        (over,) = any_process([over], accelerator.device)  # a step needs all of them
     seconds = (time.perf_counter() - started) / taken
     on_gpu = accelerator.device.type == "cuda"
     return Cost(
@@ -108,9 +112,10 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
 
 
 def _measured_batch(config: PretrainConfig, image_size: int, *, on_cpu: bool) -> int:
-    """Return how many images a measured step has: on a CPU few, and a multiple of what shares the batch."""
+    """Return how many images a measured step has in all processes: on CPUs few, and shared out evenly."""
     if not on_cpu:
         return config.batch_size
-    shares = config.accumulation * config.batch_norm.splits
-    wanted = max(4, CPU_PIXELS // image_size**2)
+    processes = process_count()
+    shares = processes * config.accumulation * config.batch_norm.splits
+    wanted = processes * max(4, CPU_PIXELS // image_size**2)
     return min(config.batch_size, max(2, round(wanted / shares)) * shares)

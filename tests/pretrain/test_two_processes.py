@@ -138,6 +138,11 @@ def test_exchanges(found: Found) -> None:
         assert seen["main"] == 42
 
 
+def test_a_dry_run_measures_in_each_process_what_one_alone_does(found: Found) -> None:
+    """128 images of 32 px for each of two processes: nearest to 256 are 43 for each of 2 x 3 parts."""
+    assert [int(process["cost"]["batch"]) for process in found] == [258, 258]
+
+
 def test_accumulated_parts_are_averaged(found: Found) -> None:
     first, second = (process["accumulated"] for process in found)
     learnt = [name for name in first if "running" not in name]

@@ -22,6 +22,7 @@ from mmbench.distributed import (
     process_rank,
 )
 from mmbench.errors import UserError
+from mmbench.pretrain import cost
 from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
@@ -123,6 +124,13 @@ def interrupted(folder: Path, dataset: Dataset) -> None:
         pretrain(config, folder / "parts", dataset=dataset)
 
 
+def measured_batch() -> Tensor:
+    """How many images a dry run measures; the second process would stop after its first step."""
+    cost.MOST_SECONDS = 0.0 if process_rank() else 600.0
+    config = configuration("moco", "batch_size=12000", "accumulation=3", "arch=mixmask_resnet8")
+    return torch.tensor(cost.expected_cost(config, 20000, 32).measured_batch)
+
+
 def main(folder: Path, dataset: Dataset) -> None:
     found: dict[str, dict[str, Tensor]] = {}
     for framework in FRAMEWORKS:
@@ -130,6 +138,7 @@ def main(folder: Path, dataset: Dataset) -> None:
     found["shuffled"] = trained(configuration("moco"), dataset)
     found["accumulated"] = trained(configuration("simclr", "accumulation=2"), dataset)
     found["exchanges"] = exchanges()
+    found["cost"] = {"batch": measured_batch()}
     torch.save(found, folder / f"process-{process_rank()}.pth")
     interrupted(folder, dataset)
     try:
