@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
 from mmbench.registry import Registry
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import STRICT
 
 # Options of `mmbench transfer` that some tasks do not use.
@@ -30,6 +31,8 @@ class TaskSettings(BaseModel):
     """Base class of every task's typed settings: unknown names are refused."""
 
     model_config = STRICT
+    # Conditions of keys of the library's configuration, and of sections of them.
+    library_effects: ClassVar[Mapping[str, tuple[OnlyWith, ...]]] = {}
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -43,6 +46,15 @@ class TaskSettings(BaseModel):
         They are given like settings, and the settings hold them in `library`.
         """
         return ()
+
+    @classmethod
+    def effects(cls) -> dict[str, tuple[OnlyWith, ...]]:
+        """Return what settings and keys of the library need in order to have an effect, by their names."""
+        marks = {
+            name: tuple(mark for mark in field.metadata if isinstance(mark, OnlyWith))
+            for name, field in cls.model_fields.items()
+        }
+        return {**marks, **cls.library_effects}
 
     @property
     def customised(self) -> bool:

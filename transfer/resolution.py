@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.home import at_home
+from mmbench.setting_effects import require_effects
 from mmbench.settings_problems import first_problem
 from mmbench.tasks import TASKS, TaskEntry, TaskSettings
 from mmbench.transfer.protocol import Protocol, get_protocol, is_file_name, read_protocol
@@ -139,7 +140,8 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping
     `library`.
 
     Raises:
-        UserError: an override names no setting (near match named) or has a value of the wrong kind.
+        UserError: an override names no setting (near match named), has a value of the wrong kind, or has no
+            effect beside the others.
     """
     checked: type[Settings] = model.variant({**protocol.settings, **overrides})  # type: ignore[assignment]
     written = dict(protocol.settings)
@@ -155,6 +157,9 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping
             raise unknown_name(f"setting of {protocol.id}", name, checked.model_fields)
     context, given = {"stated": set(stated), "protocol": protocol.settings}, {**written, **stated}
     try:
-        return checked.model_validate(given, context=context)
+        settings = checked.model_validate(given, context=context)
     except ValidationError as error:
         raise first_problem(error, given, owner=protocol.id) from None
+    library = getattr(settings, "library", {})
+    require_effects({**library, **dict(settings)}, checked.effects(), overrides, protocol.id)
+    return settings

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ValidationInfo, field_validator
 
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     CropScale,
     DecayEpochs,
@@ -38,7 +41,7 @@ class FinetuneSettings(CropSettings):
     weight_decay: WeightDecay = 1e-4
     nesterov: Flag = False
     decay_epochs: DecayEpochs = ()
-    decay_factor: Factor = 0.2
+    decay_factor: Annotated[Factor, OnlyWith("decay_epochs")] = 0.2
     crop_scale: CropScale = (0.3, 1.0)
 
     @field_validator("nesterov")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import Flag, PositiveShare, Share, Within, different
 from mmbench.transfer.dense.detection.settings import DetectionSettings, settings_of
 
@@ -20,6 +21,7 @@ Sampled = Annotated[int, Within(2, 100_000)]
 Proposals = Annotated[int, Within(1, 1_000_000)]
 Beta = Annotated[float, Within(0, 1000)]
 Norm = Literal["none", "bn", "syncbn", "naive_syncbn", "gn"]  # see BackboneNorm
+OnC4, OnPyramid = OnlyWith("detector", "c4", "auto"), OnlyWith("detector", "pyramid", "auto")
 
 
 def _even_rows(value: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
@@ -65,16 +67,16 @@ class C4OrPyramidSettings(RegionSettings):
     """
 
     c4_anchor_sizes: Annotated[
-        tuple[AnchorSide, ...], Field(min_length=1, max_length=32), AfterValidator(different)
+        tuple[AnchorSide, ...], Field(min_length=1, max_length=32), AfterValidator(different), OnC4
     ] = (32, 64, 128, 256, 512)
     pyramid_anchor_scales: Annotated[
-        tuple[AnchorScale, ...], Field(min_length=1, max_length=32), AfterValidator(different)
+        tuple[AnchorScale, ...], Field(min_length=1, max_length=32), AfterValidator(different), OnPyramid
     ] = (4.0, 5.66)
-    pyramid_finest_stride: Literal[4, 8] = 4
-    pyramid_channels: LayerWidth = 64
-    pyramid_box_bins: Bins = 7
-    pyramid_box_width: LayerWidth = 256
-    pyramid_bfloat16: Flag = False
+    pyramid_finest_stride: Annotated[Literal[4, 8], OnPyramid] = 4
+    pyramid_channels: Annotated[LayerWidth, OnPyramid] = 64
+    pyramid_box_bins: Annotated[Bins, OnPyramid] = 7
+    pyramid_box_width: Annotated[LayerWidth, OnPyramid] = 256
+    pyramid_bfloat16: Annotated[Flag, OnPyramid] = False
 
 
 @settings_of("fpn")
@@ -107,12 +109,12 @@ class FpnSettings(RegionSettings):
     anchor_ratios: Ratios = (0.5, 1.0, 2.0)
     box_convs: Layers = 0
     box_fcs: Layers = 2
-    box_width: LayerWidth = 1024
+    box_width: Annotated[LayerWidth, OnlyWith("box_fcs")] = 1024
     box_pool: Bins = 7
     box_smooth_l1_beta: Beta = 0.0
     head_norm: Norm = "none"
-    mask_convs: Layers = 4
-    mask_pool: Bins = 14
+    mask_convs: Annotated[Layers, OnlyWith("masks")] = 4
+    mask_pool: Annotated[Bins, OnlyWith("masks")] = 14
 
     @field_validator("box_fcs")
     @classmethod

@@ -42,6 +42,7 @@ RESERVED = {
     "SEED": "--seed",
     "SOLVER.AMP": "--precision",
     "SOLVER.CHECKPOINT_PERIOD": "",
+    "SOLVER.NUM_DECAYS": "",
     "SOLVER.REFERENCE_WORLD_SIZE": "",
     "TEST.AUG": "",
     "TEST.EVAL_PERIOD": "",

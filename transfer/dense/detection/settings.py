@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mmbench.errors import shown
 from mmbench.results import first_not_finite
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     BatchSize,
     Factor,
@@ -24,6 +25,7 @@ from mmbench.settings_types import (
 )
 from mmbench.tasks import TaskSettings, kind_of
 from mmbench.transfer.dense.common.settings import DenseSettings
+from mmbench.transfer.dense.detection.key_effects import EFFECTS, SCHEDULER, STEPS
 from mmbench.transfer.dense.detection.key_values import require_known, require_range
 from mmbench.transfer.dense.detection.reserved_keys import require_free
 
@@ -73,12 +75,14 @@ class DetectionSettings(DenseSettings):
         library: Detectron2's own keys and their values, applied last.
     """
 
+    library_effects: ClassVar[Mapping[str, tuple[OnlyWith, ...]]] = EFFECTS
+
     detector: Literal["auto", "c4", "pyramid", "fpn", "keypoint", "retinanet"] = "auto"
     masks: Flag = False
     reference_batch_size: BatchSize | None = None
-    backbone_lr_factor: Factor = 1.0
+    backbone_lr_factor: Annotated[Factor, OnlyWith("freeze_at", 0, 1, 2, 3, 4)] = 1.0
     weight_decay: WeightDecay = 1e-4
-    decay_at: Milestones = ()
+    decay_at: Annotated[Milestones, OnlyWith(SCHEDULER, *STEPS)] = ()
     warmup_iterations: WarmupIterations = 100
     train_sizes: SceneSizes
     test_size: SceneSize

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     BatchSize,
     CropScale,
@@ -25,6 +26,8 @@ from mmbench.settings_types import (
     require_shorter,
 )
 from mmbench.transfer.dense.probes.settings import DenseProbeSettings, settings_of
+
+OnScaledCrops = OnlyWith("augmentation", "scaled-crop")
 
 
 @settings_of("linear")
@@ -61,21 +64,21 @@ class LinearProbeSettings(DenseProbeSettings):
     iterations: Iterations | None = None
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: LearningRate
-    momentum: ShareBelowOne = 0.9
+    momentum: Annotated[ShareBelowOne, OnlyWith("optimizer", "sgd")] = 0.9
     weight_decay: WeightDecay = 0.0
     schedule: Literal["constant", "step", "one-cycle"] = "constant"
-    decay_epochs: DecayEpochs = ()
-    warmup_iterations: WarmupIterations = 0
-    warmup_start: Annotated[float, Within(0, 1)] = 1e-6
+    decay_epochs: Annotated[DecayEpochs, OnlyWith("schedule", "step")] = ()
+    warmup_iterations: Annotated[WarmupIterations, OnlyWith("schedule", "one-cycle")] = 0
+    warmup_start: Annotated[float, Within(0, 1), OnlyWith("warmup_iterations")] = 1e-6
     batch_norm: Flag = False
     dropout: ShareBelowOne = 0.0
     initial_deviation: Deviation | None = None
     augmentation: Literal["none", "resized-crop", "scaled-crop"] = "none"
-    crop: SceneSize | None = None
-    crop_scale: CropScale = (0.8, 1.0)
-    scale_range: ScaleRange = (1.0, 1.0)
-    largest_share: PositiveShare = 1.0
-    colour_jitter: Flag = False
+    crop: Annotated[SceneSize | None, OnlyWith("augmentation", "resized-crop", "scaled-crop")] = None
+    crop_scale: Annotated[CropScale, OnlyWith("augmentation", "resized-crop")] = (0.8, 1.0)
+    scale_range: Annotated[ScaleRange, OnScaledCrops] = (1.0, 1.0)
+    largest_share: Annotated[PositiveShare, OnScaledCrops] = 1.0
+    colour_jitter: Annotated[Flag, OnScaledCrops] = False
 
     @field_validator("warmup_iterations")
     @classmethod

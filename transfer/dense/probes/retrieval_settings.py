@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import Count, ScaleRange, SceneSize, Temperature, Within
 from mmbench.transfer.dense.probes.settings import DenseProbeSettings, settings_of
 
 MOST_PATCHES = 2**34  # more than any memory holds
 STRONGEST_JITTER = 0.5  # of torchvision's hue
+OnCrops = OnlyWith("augmentation", "resized-crop")
 
 
 @settings_of("retrieval")
@@ -39,9 +41,9 @@ class RetrievalSettings(DenseProbeSettings):
     temperature: Temperature = 0.02
     augmentation: Literal["none", "resized-crop"] = "none"
     epochs: Annotated[int, Within(1, 1000)] = 1
-    crop: SceneSize | None = None
-    crop_scale: ScaleRange = (0.5, 2.0)
-    jitter: Annotated[float, Within(0, STRONGEST_JITTER)] = 0.0
+    crop: Annotated[SceneSize | None, OnCrops] = None
+    crop_scale: Annotated[ScaleRange, OnCrops] = (0.5, 2.0)
+    jitter: Annotated[float, Within(0, STRONGEST_JITTER), OnCrops] = 0.0
 
     @model_validator(mode="after")
     def _has_a_plan(self) -> RetrievalSettings:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ValidationInfo, model_validator
 
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import Count, SceneSize
 from mmbench.tasks import TaskSettings, kind_of
 
@@ -35,8 +36,8 @@ class DenseProbeSettings(TaskSettings):
     train_images: Count | None = None
     output_stride: Literal[8, 16, 32] = 16
     test_mode: TestMode = "whole"
-    test_size: SceneSize | None = None
-    test_stride: SceneSize | None = None
+    test_size: Annotated[SceneSize | None, OnlyWith("test_mode", "squash", "slide")] = None
+    test_stride: Annotated[SceneSize | None, OnlyWith("test_mode", "slide")] = None
     scored_size: SceneSize | None = None
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mmbench.results import first_not_finite
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     Count,
     Factor,
@@ -122,7 +123,7 @@ class SegmentationSettings(DenseSettings):
     dropout: ShareBelowOne = 0.1
     align_corners: Flag = False
     auxiliary_weight: Annotated[float, Within(0, 1e6)] = 0.0
-    auxiliary_channels: HeadWidth = 256
+    auxiliary_channels: Annotated[HeadWidth, OnlyWith("auxiliary_weight")] = 256
     test_mode: Literal["whole", "slide"] = "whole"
     test_crop: Window | None = None
     test_stride: Window | None = None

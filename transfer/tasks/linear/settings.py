@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mmbench.crop_rule import CropFit
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     BatchSize,
     Candidates,
     Count,
+    CropScale,
     DecayEpochs,
     Decays,
     Epochs,
@@ -86,7 +89,7 @@ class AugmentedProbe(LinearSettings, CropSettings):
     momentum: ShareBelowOne = 0.9
     weight_decay: WeightDecay = 0.0
     decay_epochs: DecayEpochs = ()
-    decay_factor: Factor = 0.1
+    decay_factor: Annotated[Factor, OnlyWith("decay_epochs")] = 0.1
 
 
 class SweepProbe(LinearSettings, CropSettings):
@@ -108,7 +111,9 @@ class SweepProbe(LinearSettings, CropSettings):
     batch_norm: Annotated[tuple[Flag, ...], Field(min_length=1, max_length=2)] = (False, True)
     momentum: ShareBelowOne = 0.9
     decay_epochs: DecayEpochs = ()
-    decay_factor: Factor = 0.1
+    decay_factor: Annotated[Factor, OnlyWith("decay_epochs")] = 0.1
+    crop_scale: Annotated[CropScale, OnlyWith("features", "augmented-sweep")] = (0.08, 1.0)
+    crop_fit: Annotated[CropFit, OnlyWith("features", "augmented-sweep")] = "cut"
 
     @property
     def augmented(self) -> bool:

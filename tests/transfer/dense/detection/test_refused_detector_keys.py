@@ -144,7 +144,7 @@ def test_a_dry_run_finds_what_the_run_would(
 def test_without_keys_or_after_the_first_step_an_error_keeps_its_traceback(
     backbone: Backbone, boxes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys, run_step = {"SOLVER.GAMMA": 0.5}, Steps.run_step
+    keys, run_step = {"SOLVER.BIAS_LR_FACTOR": 0.5}, Steps.run_step
 
     def broken_at_two(steps: Steps) -> None:
         if steps.iter == 1:
@@ -162,7 +162,7 @@ def test_without_keys_or_after_the_first_step_an_error_keeps_its_traceback(
     monkeypatch.setattr(DetectionTrainer, "build_lr_scheduler", broken)
     with pytest.raises(ValueError, match="a bug"):
         train(backbone, boxes, tmp_path / "plain", {})
-    with pytest.raises(UserError, match=r"does not take SOLVER.GAMMA=0\.5: a bug"):
+    with pytest.raises(UserError, match=r"does not take SOLVER.BIAS_LR_FACTOR=0\.5: a bug"):
         train(backbone, boxes, tmp_path / "keys", keys)
 
 
@@ -170,4 +170,4 @@ def test_a_training_that_diverges_is_not_called_a_wrong_key(
     backbone: Backbone, boxes: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="detection diverged"):
-        train(backbone, boxes, tmp_path, {"SOLVER.GAMMA": 0.5, "learning_rate": 1e30})
+        train(backbone, boxes, tmp_path, {"SOLVER.BIAS_LR_FACTOR": 0.5, "learning_rate": 1e30})
