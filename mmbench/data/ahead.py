@@ -3,13 +3,14 @@
 torch passes tensors between processes in shared memory, /dev/shm on Linux, of which Docker gives 64 MiB: a
 worker that runs out of it is killed by a bus error. So a batch that does not fit goes through the worker's
 pipe instead, which is slower and needs no shared memory. Images that are written into an `empty_batch` are
-in shared memory from the start, and are not copied on their way.
+in shared memory from the start, and are not copied on their way; that memory is used again for later batches.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import multiprocessing
 import os
@@ -25,6 +26,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
+
+from mmbench.data.shared_buffers import SharedBuffers, batch_in_buffer, use_buffers
 
 SHARED_MEMORY = "/dev/shm"
 SILENT_SECONDS = 600  # a worker without output for so long counts as lost
@@ -47,9 +50,9 @@ def free_shared_memory() -> int:
 
 def empty_batch(*shape: int) -> Tensor:
     """Return a uint8 tensor to fill; in a worker it is in shared memory, where that holds one of each."""
-    batch = torch.empty(shape, dtype=torch.uint8)
     worker = get_worker_info()
-    return batch.share_memory_() if worker is not None and _fits(batch.nbytes, worker.num_workers) else batch
+    found = None if worker is None else batch_in_buffer(shape, lambda size: _fits(size, worker.num_workers))
+    return torch.empty(shape, dtype=torch.uint8) if found is None else found
 
 
 def _fits(size: int, workers: int) -> bool:
@@ -101,6 +104,12 @@ def _bytes_to_share(batch: Any) -> int:
     if isinstance(batch, list | tuple):
         return sum(map(_bytes_to_share, batch))
     return sum(map(_bytes_to_share, vars(batch).values())) if hasattr(batch, "__dict__") else 0
+
+
+def _begin(buffers: SharedBuffers, worker: int) -> None:
+    """Prepare a worker that has just started."""
+    leave_stops_to_parent(worker)
+    use_buffers(buffers, worker)
 
 
 def leave_stops_to_parent(worker: int) -> None:
@@ -193,7 +202,7 @@ def _start(
             batch_sampler=batches,
             num_workers=count,
             collate_fn=Handover(collate, count),
-            worker_init_fn=leave_stops_to_parent,
+            worker_init_fn=functools.partial(_begin, SharedBuffers(count)),
             pin_memory=pin_memory,
             timeout=SILENT_SECONDS if count else 0,
         )
