@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pickle
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, open_lock, write_text
 from mmbench.setting_values import parse_yaml, yaml_text
-from mmbench.verification import zip_damage
+from mmbench.verification import state_damage
 
 if TYPE_CHECKING:
     import torch
@@ -103,14 +102,18 @@ class RunFolder:
         return self.root / ".lock"
 
     def open(self, settings: dict[str, Any], *, runtime: Collection[str] = ()) -> bool:
-        """Start or resume a run: write its settings, or compare them with those of the folder.
+        """Start or resume a run: write its settings, or compare them with those there; see `check`."""
+        existed = self.check(settings, runtime=runtime)
+        if not existed:
+            write_text(self.settings, yaml_text(settings, ascii_only=True))
+        return existed
+
+    def check(self, settings: dict[str, Any], *, runtime: Collection[str] = ()) -> bool:
+        """Return whether the folder holds a run with these settings; otherwise one may begin in it.
 
         Args:
             settings: the resolved configuration, plain YAML values.
             runtime: top-level settings that may differ between the sessions of one run.
-
-        Returns:
-            Whether the run existed already.
 
         Raises:
             UserError: the folder holds something else, or a run with other settings (all are named).
@@ -124,7 +127,6 @@ class RunFolder:
                     f"{self.root} is not a run folder but holds files ({', '.join(present[:3])}, ...); "
                     "choose a new or empty folder with --out"
                 )
-            write_text(self.settings, yaml_text(settings, ascii_only=True))
             return False
         found = read_settings(self.settings)
         changes = differences(
@@ -137,6 +139,12 @@ class RunFolder:
                 "repeat its settings to resume it, or choose another folder with --out"
             )
         return True
+
+    def require_idle(self) -> None:
+        """Raise UserError if another process trains here; nothing is made."""
+        if os.path.lexists(self.lock):
+            with self.locked():
+                pass
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -175,21 +183,23 @@ class RunFolder:
             old.unlink()
         return path
 
-    def newest_state(self, say: Callable[[str], None]) -> Path | None:
+    def newest_state(self, say: Callable[[str], None], *, tidy: bool = True) -> Path | None:
         """Return the newest readable training state, or None; `say` gets a line for each that is skipped.
 
-        Half-written files of a killed process are removed.
+        Args:
+            tidy: remove half-written files of a killed process, and rename the states that are skipped.
         """
         self._check_training()
-        for leftover in self.training.glob(".step-*.pth"):
+        for leftover in self.training.glob(".step-*.pth") if tidy else ():
             leftover.unlink()
         skipped = 0
         for path in self.state_paths():
-            damage = _state_damage(path)
+            damage = state_damage(path)
             if damage is None:
                 return path
             say(f"{path} cannot be read ({damage}); an older state is tried")
-            path.replace(path.with_suffix(".unreadable"))  # otherwise it would count as one of the newest
+            if tidy:
+                path.replace(path.with_suffix(".unreadable"))  # it would count as one of the newest
             skipped += 1
         if skipped:
             say(f"no older state in {self.training}; the run starts from the beginning")
@@ -213,19 +223,6 @@ class RunFolder:
 
         where = "cpu" if device.type == "cpu" else device  # torch.load does not accept "cpu:0"
         return dict(torch.load(path, map_location=where, weights_only=True))
-
-
-def _state_damage(path: Path) -> str | None:
-    """Return a short reason why a training state cannot be read, None if it can."""
-    import torch
-
-    if (damage := zip_damage(path)) is not None:  # torch.load does not compare checksums
-        return damage if path.stat().st_size else "it is empty"
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        return str(error).partition("\n")[0][:80]
-    return None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,19 @@ def check_zip(path: Path) -> None:
         is_zip = stream.read(4) == ZIP
     if is_zip and (damage := zip_damage(path)) is not None:
         raise UserError(f"{path} is damaged or truncated ({damage}); get it again")
+
+
+def state_damage(path: Path) -> str | None:
+    """Return a short reason why a training state cannot be read, None if it can."""
+    import torch
+
+    if (damage := zip_damage(path)) is not None:  # torch.load does not compare checksums
+        return damage if path.stat().st_size else "it is empty"
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        return str(error).partition("\n")[0][:80]
+    return None
 
 
 def content_digest(values: dict[str, Any]) -> str:

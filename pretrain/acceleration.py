@@ -28,13 +28,15 @@ DDP = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_
 def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) -> Accelerator:
     """Return the accelerator of one run; under `torchrun` and `accelerate launch`, one of several.
 
+    Accelerate's own environment variables (ACCELERATE_*) change nothing: the configuration decides. Torch
+    takes the number of threads that it states.
+
     Args:
         folder: the run folder, where local trackers write.
 
-    Accelerate's own environment variables (ACCELERATE_*) change nothing: the configuration decides.
-
     Raises:
-        UserError: a device, a precision or a tracker that cannot be used here; processes that do not meet.
+        UserError: a device, a precision, a compiler, a decoder or a tracker that cannot be used here;
+            processes that do not meet.
     """
     check_trackers(config.trackers)
     device = resolve_device(config.device)
@@ -43,6 +45,10 @@ def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) ->
     # Accelerate keeps one state per process; a second run in the same process may want another device.
     AcceleratorState._reset_state(reset_partial_state=launched_processes() == 1)
     device = join_processes(device, USUAL_WAIT)
+    check_compiler(config, device)
+    check_decoder(config, device)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     chosen = {"ACCELERATE_TORCH_DEVICE": str(device)} if launched_processes() == 1 else {}
     with without_foreign_variables(**chosen):
         return Accelerator(

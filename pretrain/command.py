@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,7 @@ def pretrain(
 
     Several GPUs or machines: `torchrun --nproc-per-node 8 -m mmbench pretrain ...`, or `accelerate launch`.
     """
+    from mmbench.data.preparing import NotPreparedError, writing_nothing
     from mmbench.pretrain.api import with_axes
     from mmbench.pretrain.engine import pretrain as run_pretraining
     from mmbench.pretrain.planning import RunRequest
@@ -122,18 +124,22 @@ def pretrain(
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--out'")
     if out is not None:
         require_writable(out, "--out")
-    if download and rank == 0 and not dry_run:
-        from mmbench.data import download_dataset
+    try:
+        with writing_nothing() if dry_run else contextlib.nullcontext():
+            if download and (dry_run or rank == 0):
+                from mmbench.data import download_dataset
 
-        download_dataset(*request.data())
-    plan = request.plan()
-    for line in plan.lines:
-        say(line)
-    if out is None or dry_run:
-        from mmbench.pretrain.dry_run import dry_run as describe
+                download_dataset(*request.data())
+            plan = request.plan()
+            for line in plan.lines:
+                say(line)
+            if dry_run or out is None:
+                from mmbench.pretrain.dry_run import dry_run as describe
 
-        for line in describe(plan):
-            say(line)
+                describe(plan, out, say)
+                return
+    except NotPreparedError as missing:  # which only a dry run meets
+        say(str(missing))
         return
     with signals_as_requests() as requests:
         try:

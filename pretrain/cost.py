@@ -10,7 +10,7 @@ import torch
 from mmbench.data import ImageSplit
 from mmbench.distributed import any_process, process_count
 from mmbench.file_names import printable
-from mmbench.pretrain.acceleration import check_compiler, check_decoder, make_accelerator
+from mmbench.pretrain.acceleration import make_accelerator
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.memory import MemorySource
 from mmbench.pretrain.trainer import Trainer, build_framework, part_size
@@ -77,11 +77,7 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
             compiler or a decoder that cannot be used.
     """
     part_size(config, images, printable(config.data))
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     accelerator = make_accelerator(config)
-    check_compiler(config, accelerator.device)
-    check_decoder(config, accelerator.device)
     batch = _measured_batch(config, image_size, on_cpu=accelerator.device.type == "cpu")
     part = config.model_copy(
         update={"batch_size": batch, "epochs": 10 * MOST_STEPS, "image_size": image_size}

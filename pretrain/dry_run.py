@@ -2,24 +2,76 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from mmbench.data.manifest import manifest
+from mmbench.data.preparing import NotPreparedError
+from mmbench.errors import UserError
 from mmbench.file_names import printable
 from mmbench.pretrain.cost import expected_cost
-from mmbench.pretrain.knn_monitor import require_measurable
 from mmbench.pretrain.planning import RunPlan
+from mmbench.pretrain.preparation import load_newest, prepare
 from mmbench.pretrain.recipes.recipe import flat
 from mmbench.pretrain.recipes.table import same, source_text, value_text
-from mmbench.pretrain.scale_choice import facts_of, known_facts
+from mmbench.pretrain.scale_choice import known_facts
 from mmbench.pretrain.settings import PretrainConfig
-from mmbench.pretrain.sources.opening import is_there, open_as_trained, reads_files
+from mmbench.pretrain.sources.opening import chosen_loading, is_there
+from mmbench.runs import RunFolder
 
 
-def dry_run(plan: RunPlan) -> list[str]:
-    """Return the resolved settings and the expected cost as lines of text; nothing is written.
+def dry_run(plan: RunPlan, out: Path | None, say: Callable[[str], None]) -> None:
+    """Say the resolved settings and the expected cost; within `writing_nothing`, nothing is written.
+
+    Of data that a run would render, unpack or fetch first, and of data that are not there, the manifest
+    states the number.
+
+    Args:
+        out: the run folder, where one is chosen.
 
     Raises:
         UserError: the run could not start.
     """
-    return [*settings_lines(plan), "", *cost_lines(plan)]
+    for line in (*settings_lines(plan), ""):
+        say(line)
+    config = plan.config
+    folder = None if out is None else RunFolder(out)
+    try:
+        ready = prepare(config, folder, plan.reusable_data, say)
+    except NotPreparedError as missing:
+        say(str(missing))
+        _say_stated(config, say)
+        return
+    except UserError:
+        if not is_there(config.data, config.data_root):
+            with contextlib.suppress(UserError):  # what is said is why the run could not start
+                _say_stated(config, say)
+        raise
+    if ready is None:
+        return
+    if folder is not None:
+        load_newest(ready, folder, say, tidy=False)
+    images, image_size = len(ready.trainer.source), ready.trainer.source.image_size
+    del ready  # and with it the images in memory
+    for line in expected_cost(config, images, image_size).lines(config):
+        say(line)
+
+
+def _say_stated(config: PretrainConfig, say: Callable[[str], None]) -> None:
+    """Say the expected cost by what the manifest of the data states, if it does.
+
+    Raises:
+        UserError: the run could not start.
+    """
+    known, facts = manifest(config.data), known_facts(config.data)
+    if known is None or facts is None:
+        return
+    size = config.image_size or known.image_size
+    chosen_loading(config, config.data, None if known.in_memory else facts.images, size)
+    say(f"the images of {printable(config.data)} are not here; the manifest states their number")
+    for line in expected_cost(config, facts.images, size).lines(config):
+        say(line)
 
 
 def settings_lines(plan: RunPlan) -> list[str]:
@@ -37,23 +89,3 @@ def settings_lines(plan: RunPlan) -> list[str]:
             source = source_text(sources[name]) if name in sources else "default"
         lines.append(f"{name} = {value_text(value)}  [{source}]")
     return lines
-
-
-def cost_lines(plan: RunPlan) -> list[str]:
-    """Return the expected cost as lines of text.
-
-    Raises:
-        UserError: the run could not start; or data that are neither there nor described by a manifest.
-    """
-    config, stated = plan.config, known_facts(plan.config.data)
-    here = plan.dataset is not None or is_there(config.data, config.data_root)
-    if not here and stated is not None and stated.side is not None:  # opening may render or download them
-        line = f"the images of {printable(config.data)} are not here; the manifest states their number"
-        size = config.image_size or stated.side
-        return [line, *expected_cost(config, stated.images, size).lines(config)]
-    dataset = plan.dataset or open_as_trained(config.data, config.data_root, bool(config.knn_every))
-    reads_files(config, dataset)
-    if config.knn_every:
-        require_measurable(dataset)
-    size = config.image_size or dataset.image_size
-    return expected_cost(config, facts_of(dataset).images, size).lines(config)

@@ -9,6 +9,7 @@ from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.folder import carved_from, class_folders, class_names, files_directly_in, image_files
 from mmbench.data.manifest import class_remarks
 from mmbench.data.official import NOT_COMPARABLE
+from mmbench.data.preparing import before_writing
 from mmbench.data.text_lists import numbered_lines
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
@@ -17,6 +18,7 @@ IMAGE_SIZE = 224
 HELD_OUT_SHARE = 0.01  # of train, for choosing hyperparameters: 13 images per class
 CLASS_LIST = "classes.txt"
 LISTED = 100  # classes of ImageNet-100
+DEVKIT, DEVKIT_READ = "ILSVRC2012_devkit_t12.tar.gz", "meta.bin"  # torchvision makes the second of the first
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 
 
@@ -26,22 +28,39 @@ def _unpack(root: Path) -> None:
     Raises:
         UserError: neither the folders nor the archives are there, an archive is damaged, or unpacking was
             interrupted earlier.
+        NotPreparedError: nothing may be written.
     """
     import torchvision
 
     for split in ARCHIVES:
         if (root / split).is_dir():
             _require_unpacked(root, split)
-        else:
-            try:
-                torchvision.datasets.ImageNet(str(root), split=split)
-            except (RuntimeError, OSError) as error:
-                reason = " ".join(str(error).split())[:160]
-                raise UserError(
-                    f"imagenet is not in {root} ({reason}); put ILSVRC2012_devkit_t12.tar.gz, "
-                    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there, or train/ and val/ with one "
-                    "folder per class"
-                ) from None
+            continue
+        _require_archives(root, split)
+        try:
+            torchvision.datasets.ImageNet(str(root), split=split)
+        except (RuntimeError, OSError) as error:
+            raise _not_there(root, " ".join(str(error).split())[:160]) from None
+
+
+def _require_archives(root: Path, split: str) -> None:
+    """Check that a split can be unpacked.
+
+    Raises:
+        UserError: an archive is missing.
+        NotPreparedError: nothing may be written.
+    """
+    devkit = () if (root / DEVKIT_READ).is_file() else (DEVKIT,)
+    if missing := [name for name in (*devkit, ARCHIVES[split]) if not (root / name).is_file()]:
+        raise _not_there(root, f"there is no {' and no '.join(missing)}")
+    before_writing(f"{printable(root / split)} is not there yet; a run unpacks {ARCHIVES[split]} first")
+
+
+def _not_there(root: Path, reason: str) -> UserError:
+    return UserError(
+        f"imagenet is not in {root} ({reason}); put {DEVKIT}, {ARCHIVES['train']} and {ARCHIVES['val']} "
+        "there, or train/ and val/ with one folder per class"
+    )
 
 
 def _require_unpacked(root: Path, split: str) -> None:

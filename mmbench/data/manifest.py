@@ -96,6 +96,7 @@ class Manifest(_Strict):
         obtain: what to put where, relative to the data set's folder.
         classes: their number; None where the user's own list chooses them.
         image_size: side in pixels that is fed.
+        in_memory: whether its images are read at once, and are no files that a training reads as it goes.
         enforced: whether data with other counts are refused.
         official: images of each official part, where that is fixed.
         splits: where train, val and test come from.
@@ -114,6 +115,7 @@ class Manifest(_Strict):
     metric: Metric
     multilabel: bool = False
     image_size: int = Field(ge=8)
+    in_memory: bool = False
     enforced: bool = True
     official: Mapping[str, int] = Field(default_factory=dict)
     splits: Mapping[Split, SplitRule]

@@ -6,25 +6,28 @@ from pathlib import Path
 
 from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.downloads import DAMAGED_ARCHIVE, DOWNLOADS, fetch, require_unpacked
+from mmbench.data.downloads import DAMAGED_ARCHIVE, DOWNLOADS, UNPACKED, fetch, require_unpacked
 from mmbench.data.folder import load_folder
 from mmbench.data.image_list import load_image_list
 from mmbench.data.manifest import manifest
+from mmbench.data.needed_files import place_of
 from mmbench.data.official import PUBLISHED
 from mmbench.data.packs.header import is_pack
 from mmbench.data.packs.reading import load_pack
+from mmbench.data.preparing import fetch_later, nothing_is_written, require_fetched
 from mmbench.errors import UserError
 from mmbench.file_names import printable
 from mmbench.one_call import once_per_call
 
 
 def download_dataset(name: str, root: Path = Path("data")) -> None:
-    """Download the data set `name` into `root/name`, unless it is complete there.
+    """Download the data set `name` into `root/name`, unless it is complete there or nothing may be written.
 
     Raises:
         UserError: its authors do not offer a download, an earlier one was interrupted while it was unpacked,
             or the download failed.
     """
+
     if name not in DOWNLOADS:
         DATASETS.get(name)
         known = manifest(name)
@@ -33,6 +36,13 @@ def download_dataset(name: str, root: Path = Path("data")) -> None:
             f"data set '{name}' cannot be downloaded here (only {', '.join(DOWNLOADS)}); "
             f"put {known.obtain if known else archives or 'its files'} into {root / name} and omit --download"
         )
+    if nothing_is_written():
+        if name in UNPACKED:
+            require_unpacked(name, root / name)
+        place = place_of(name, root)
+        if place is None or place.missing:
+            fetch_later(name, f"{name} is not in {printable(root / name)} yet; a run downloads it first")
+        return
     try:
         fetch(name, root / name)
     except DAMAGED_ARCHIVE as error:
@@ -78,6 +88,7 @@ def load_dataset(name: str, root: Path = Path("data"), layout: str | None = None
         load = DATASETS.get(name)
     except UserError as error:
         raise UserError(f"{error}, and there is no such folder or list") from None
+    require_fetched(name)
     require_unpacked(name, root / name)
     return load(root / name)
 

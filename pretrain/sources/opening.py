@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -59,31 +60,41 @@ def fingerprint_of(dataset: Dataset) -> str:
 
 
 def reads_files(config: PretrainConfig, dataset: Dataset) -> bool:
-    """Return whether a run reads its images from files as it needs them, instead of decoding them once.
+    """Return whether a run reads its images from files as it needs them; see `chosen_loading`."""
+    files = len(dataset.files["train"]()) if "train" in dataset.files else None
+    return chosen_loading(config, dataset.name, files, config.image_size or dataset.image_size) == "files"
 
-    By default where decoded images would take more than MEMORY_LIMIT.
+
+def chosen_loading(
+    config: PretrainConfig, name: str, files: int | None, image_size: int
+) -> Literal["files", "memory"]:
+    """Return whether images are read from files as they are needed, or decoded once.
+
+    By default the first where decoded images would take more than MEMORY_LIMIT.
+
+    Args:
+        name: of the data set.
+        files: their number; None where the data set has none.
+        image_size: side of a view in pixels.
 
     Raises:
         UserError: "files" for a data set that has none, or a decoder of files for images in memory.
     """
-    if "train" not in dataset.files:
+    if files is None:
         if config.loading == "files":
-            raise UserError(
-                f"data set '{dataset.name}' is not read from files; leave out --set loading=files"
-            )
+            raise UserError(f"data set '{name}' is not read from files; leave out --set loading=files")
         if config.decode == "gpu":
-            raise UserError(f"data set '{dataset.name}' is not read from files; leave out --set decode=gpu")
-        return False
-    stored = round((config.image_size or dataset.image_size) * STORED_OVER_FED)
-    fits = len(dataset.files["train"]()) * 3 * stored**2 <= MEMORY_LIMIT
+            raise UserError(f"data set '{name}' is not read from files; leave out --set decode=gpu")
+        return "memory"
+    fits = files * 3 * round(image_size * STORED_OVER_FED) ** 2 <= MEMORY_LIMIT
     if config.loading == "files" or (config.loading == "auto" and not fits):
-        return True
+        return "files"
     if config.decode == "gpu":
         raise UserError(
-            f"the images of '{dataset.name}' are decoded once, into memory; leave out --set decode=gpu, or "
+            f"the images of '{name}' are decoded once, into memory; leave out --set decode=gpu, or "
             "add --set loading=files"
         )
-    return False
+    return "memory"
 
 
 def open_source(config: PretrainConfig, dataset: Dataset, device: torch.device) -> ImageSource:

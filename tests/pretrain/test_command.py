@@ -182,7 +182,7 @@ def test_a_stop_where_no_step_will_come_is_heeded_at_once(number: signal.Signals
 @pytest.mark.parametrize(
     ("number", "code", "place"),
     [
-        (signal.SIGINT, 130, "mmbench.pretrain.engine.build_framework"),
+        (signal.SIGINT, 130, "mmbench.pretrain.preparation.build_framework"),
         (signal.SIGTERM, 75, "mmbench.pretrain.engine.draw_curves"),
         (signal.SIGINT, 130, "mmbench.pretrain.engine.export"),
         (signal.SIGINT, 130, "mmbench.pretrain.session.require_finite"),

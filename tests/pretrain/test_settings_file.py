@@ -184,7 +184,7 @@ def test_list_and_dry_run_write_nothing(
     assert "batch_size = 32  [yours]" in out
     assert "masking.grid = 4  [ours: cells of 8 px" in out
     assert "masking.ratio = 0.5  [MixMask, arXiv 2210.11456" in out
-    assert "4,000 images, 1,000 steps of 32 (125 per epoch)" in out
+    assert "96 images, 24 steps of 32 (3 per epoch)" in out
     assert "s per step on this CPU" in out and "MiB on disk" in out
     assert list(tmp_path.iterdir()) == []
 

@@ -13,6 +13,7 @@ from mmbench.data.official import PUBLISHED, Official
 from mmbench.data.patterns.images import STORED_SIZE
 from mmbench.data.patterns.prepare import PatternsConfig, prepare, read_manifest
 from mmbench.data.patterns.textures import CLASSES
+from mmbench.data.preparing import before_writing
 from mmbench.data.types import ImageSplit, Scenes
 from mmbench.errors import UserError
 from mmbench.file_names import printable
@@ -33,22 +34,24 @@ def _read_split(folder: Path) -> ImageSplit:
     return split_of_files(image_files(folder, CLASSES), STORED_SIZE)
 
 
-def _announce(home: Path) -> None:
-    """Report that the folder of all data sets is created, as its name may be mistyped.
+def _announce(root: Path) -> None:
+    """Report that the data are rendered and, as its name may be mistyped, if the folder of all data is made.
 
     Raises:
-        UserError: its parent folder is missing.
+        UserError: the parent of that folder is missing.
+        NotPreparedError: nothing may be written.
     """
-    place = home.absolute()
-    if place.exists():
-        return
-    if not place.parent.is_dir():
+    home = root.parent.absolute()
+    if not home.exists() and not home.parent.is_dir():
         raise UserError(
-            f"there is no folder {printable(place.parent)} to make the data folder {printable(place.name)} "
+            f"there is no folder {printable(home.parent)} to make the data folder {printable(home.name)} "
             "in; check --data-root (--root of `mmbench data`)"
         )
-    line = f"the data folder {printable(place)} does not exist and is made now; another one: --data-root"
-    print(line, file=sys.stderr, flush=True)
+    before_writing(f"the Patterns data are not in {printable(root)} yet; a run renders them first")
+    if not home.exists():
+        line = f"the data folder {printable(home)} does not exist and is made now; another one: --data-root"
+        print(line, file=sys.stderr, flush=True)
+    print(f"rendering the Patterns data into {root} (about 20 s, once)", file=sys.stderr, flush=True)
 
 
 @DATASETS.register("patterns")
@@ -59,8 +62,7 @@ def load_patterns(root: Path) -> Dataset:
         UserError: the data folder cannot be made; the folder holds something else, or another version.
     """
     if not root.exists():
-        _announce(root.parent)
-        print(f"rendering the Patterns data into {root} (about 20 s, once)", file=sys.stderr, flush=True)
+        _announce(root)
         prepare(root)
     read_manifest(root)
     splits = {split: functools.partial(_read_split, root / split) for split in ("train", "val", "test")}

@@ -269,7 +269,7 @@ def test_damaged_files_give_way_as_on_the_cpu(tmp_path: Path) -> None:
 def test_stopped_and_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmbench.pretrain.engine.check_decoder", lambda config, device: None)
+    monkeypatch.setattr("mmbench.pretrain.acceleration.check_decoder", lambda config, device: None)
     said: list[str] = []
     whole = pretrain(config(folder, "workers=0"), tmp_path / "whole", say=said.append)
     assert any(words.startswith("of 64 images of this session, the GPU decoded") for words in said)
@@ -283,7 +283,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
 
 def test_it_is_a_setting_of_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run goes on as it began; one of an older version, which states nothing, was decoded by the CPU."""
-    monkeypatch.setattr("mmbench.pretrain.engine.check_decoder", lambda config, device: None)
+    monkeypatch.setattr("mmbench.pretrain.acceleration.check_decoder", lambda config, device: None)
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         pretrain(config(folder, "decode=cpu", "workers=0"), out, requests=Requests(stop=True))
