@@ -23,6 +23,7 @@ from mmbench.transfer.dense.detection.evaluation import Task, check_evaluable
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import (
     check_parts,
+    check_sigmas,
     has_coded_masks,
     mirror_note,
     training_dicts,
@@ -74,6 +75,7 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
     join_detectron2()
     splits, tasks = _splits(job, settings), scored(settings)
     check_parts(splits, settings.masks, settings.keypoints)
+    check_sigmas(splits.data, settings)
     check_evaluable(splits.evaluated, tasks)
     train, left_out = training_dicts(splits, settings)
     length_note, settings = settings.length_note(len(train)), settings.effective(len(train))

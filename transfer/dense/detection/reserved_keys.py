@@ -47,7 +47,6 @@ RESERVED = {
     "TEST.AUG": "",
     "TEST.EVAL_PERIOD": "",
     "TEST.EXPECTED_RESULTS": "",
-    "TEST.KEYPOINT_OKS_SIGMAS": "",
     "VERSION": "",
     "VIS_PERIOD": "",
 }
@@ -95,6 +94,7 @@ IN_SETTINGS: dict[str, tuple[str, ...]] = {
     "SOLVER.STEPS": ("decay_at",),
     "SOLVER.WARMUP_ITERS": ("warmup_iterations",),
     "SOLVER.WEIGHT_DECAY": ("weight_decay",),
+    "TEST.KEYPOINT_OKS_SIGMAS": ("keypoint_sigmas",),
     "TEST.PRECISE_BN": ("precise_bn_iterations",),
 }
 

@@ -56,6 +56,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             ready.tasks,
             ready.work / "evaluation",
             splits.data.keypoints,
+            settings.keypoint_sigmas,
         )
         scores = _evaluate(job, trainer, ready, evaluator)
         figures, undrawn = draw_figures(

@@ -33,6 +33,8 @@ from mmbench.transfer.dense.detection.reserved_keys import require_free
 # own, as in the last configurations of MoCo; "bn" never synchronises.
 BackboneNorm = Literal["bn", "syncbn", "naive_syncbn", "frozen_bn"]
 
+# COCO's are 0.025 (eyes) to 0.107 (hips); with 1, half an object's size away still counts by 97%.
+Sigma = Annotated[float, Within(0.001, 1)]
 LIBRARY_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", re.ASCII)
 # Settings that records of earlier versions did not have: left out of a record where they have no effect.
 LATER = (
@@ -43,6 +45,7 @@ LATER = (
     "freeze_at",
     "backbone_norm",
     "evaluation",
+    "keypoint_sigmas",
     "library",
 )
 
@@ -72,6 +75,8 @@ class DetectionSettings(DenseSettings):
         backbone_norm: of the backbone, and of C4's extra norm (RESNETS.NORM).
         evaluation: "coco" is COCO's average precision over 101 points of recall; "voc2007" is that of
             Detectron2's PascalVOCDetectionEvaluator over 11 points, which ignores difficult objects.
+        keypoint_sigmas: tolerance of each keypoint in COCO's similarity (OKS), in the order of the data set's
+            keypoints; () takes COCO's for its 17, and 1/K for each of K others.
         library: Detectron2's own keys and their values, applied last.
     """
 
@@ -92,6 +97,7 @@ class DetectionSettings(DenseSettings):
     freeze_at: Annotated[int, Within(0, 5)] = 0
     backbone_norm: BackboneNorm = "syncbn"
     evaluation: Literal["coco", "voc2007"] = "coco"
+    keypoint_sigmas: Annotated[tuple[Sigma, ...], OnlyWith("detector", "keypoint")] = ()
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> type[TaskSettings]:
@@ -168,7 +174,11 @@ class DetectionSettings(DenseSettings):
         default = {
             name: type(self).model_fields[name].get_default(call_default_factory=True) for name in LATER
         }
-        return {name: value for name, value in values.items() if name not in LATER or value != default[name]}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in LATER or value not in (default[name], [])
+        }
 
 
 _KINDS: dict[str, type[DetectionSettings]] = {}

@@ -10,6 +10,7 @@ from detectron2.data.build import (
 from mmbench.data.annotated.mirrored_keypoints import mirrors_of
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.errors import UserError
+from mmbench.file_names import counted, listed
 from mmbench.transfer.dense.common.splits import DenseSplits
 from mmbench.transfer.dense.detection.catalog import Item, dataset_dicts
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -35,6 +36,20 @@ def check_parts(splits: DenseSplits, masks: bool, keypoints: bool) -> None:
         raise UserError(
             f"data set '{splits.data.name}' has no keypoints, or no names of them in the file's categories; "
             "use a protocol without them, or data with keypoints"
+        )
+
+
+def check_sigmas(data: AnnotatedData, settings: DetectionSettings) -> None:
+    """Check that tolerances are stated for each keypoint, where they are stated.
+
+    Raises:
+        UserError: their number is another.
+    """
+    sigmas, names = settings.keypoint_sigmas, data.keypoints
+    if sigmas and len(sigmas) != len(names):
+        raise UserError(
+            f"keypoint_sigmas has {counted(len(sigmas), 'number')}, and data set '{data.name}' has "
+            f"{counted(len(names), 'keypoint')}; state one for each of {listed(names, len(names))}"
         )
 
 

@@ -24,6 +24,7 @@ def build_evaluator(
     tasks: Sequence[Task],
     output: Path,
     keypoints: Sequence[str] = (),
+    sigmas: Sequence[float] = (),
 ) -> DetectionEvaluator:
     """Return an evaluator for Detectron2's `inference_on_dataset`.
 
@@ -39,10 +40,11 @@ def build_evaluator(
         tasks: what is scored; "boxes" must be among them.
         output: folder; it is made.
         keypoints: their names, which say whether they are COCO's; () takes 17 for these.
+        sigmas: tolerances of the keypoints, where the user states them; see `tolerances`.
 
     Raises:
         UserError: the split has nothing that can be scored; see `check_evaluable`.
     """
     check_evaluable(split, tasks)
-    coco = CocoEvaluator(split, classes, tasks, output, keypoints)
+    coco = CocoEvaluator(split, classes, tasks, output, keypoints, sigmas)
     return coco if kind == "coco" else VocEvaluator(coco, split, classes, dataset_name, output / "voc")

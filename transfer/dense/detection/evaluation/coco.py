@@ -15,7 +15,6 @@ import numpy as np
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
-from mmbench.data.annotated.named_coco import KEYPOINTS
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
@@ -31,6 +30,7 @@ from mmbench.transfer.dense.detection.evaluation.scores import (
     joined_tables,
     percent,
 )
+from mmbench.transfer.dense.detection.evaluation.tolerances import Tolerances, tolerances_of
 
 KINDS: dict[Task, str] = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}  # COCO's names
 PREFIXES: dict[Task, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
@@ -47,6 +47,7 @@ class CocoEvaluator(DetectionEvaluator):
         tasks: what is scored.
         output: folder for the ground truth and the detections.
         keypoints: names of the keypoints; () takes 17 for COCO's.
+        sigmas: tolerances of the keypoints, where the user states them.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class CocoEvaluator(DetectionEvaluator):
         tasks: Sequence[Task],
         output: Path,
         keypoints: Sequence[str] = (),
+        sigmas: Sequence[float] = (),
     ) -> None:
-        self.keypoints = tuple(keypoints)
+        self.keypoints, self.sigmas = tuple(keypoints), tuple(sigmas)
         self.split, self.classes, self.tasks, self.output = split, tuple(classes), tuple(tasks), output
         self.names = [stored_name(image.path) for image in split.images]
         self._found: list[tuple[int, list[dict[str, Any]]]] = []
@@ -107,22 +109,19 @@ class CocoEvaluator(DetectionEvaluator):
         per_class: dict[str, float] = {}
         notes = []
         for task in self.tasks:
-            tolerances = tolerances_of(truth, self.keypoints) if task == "keypoints" else None
-            evaluated = coco_eval(truth, detections, task, tolerances)
+            tolerances = Tolerances()
+            if task == "keypoints":
+                tolerances = tolerances_of(keypoint_count(truth), self.keypoints, self.sigmas)
+                notes += [tolerances.note] if tolerances.note else []
+            evaluated = coco_eval(truth, detections, task, tolerances.sigmas)
             found_values = {name: 100 * value for name, value in summary(evaluated).items() if value >= 0}
-            parts = coco_parts(truth, _needed(detections, task), KINDS[task], tolerances)
+            parts = coco_parts(truth, _needed(detections, task), KINDS[task], tolerances.sigmas)
             values = {PREFIXES[task] + name: value for name, value in found_values.items()}
             statistic = parts.statistic(COCO_RECALLS, absent=math.nan)
             metrics |= parts.with_intervals(percent(values, images), PREFIXES[task], statistic)
             tables.append(parts.table(f"{PREFIXES[task]}AP", self.names, self.classes))
             if task == "boxes":
                 per_class = class_precisions(evaluated, self.classes)
-        if "keypoints" in self.tasks and tolerances_of(truth, self.keypoints) is not None:
-            count = keypoint_count(truth)
-            notes.append(
-                f"keypoint AP: COCO has tolerances for {len(KEYPOINTS)} keypoints of persons; these {count} "
-                f"keypoints have 1/{count} each"
-            )
         if not detections:
             notes.append("nothing was detected, so every average precision is 0")
         return Scores(metrics, per_class, tuple(notes), joined_tables(tables))
@@ -163,23 +162,6 @@ def _needed(detections: Sequence[Mapping[str, Any]], task: Task) -> list[dict[st
     # With a box, COCO takes the box's area as that of the mask, which moves masks between sizes.
     unwanted = {"segmentation", "keypoints"} if task == "boxes" else {"bbox"} if task == "masks" else set()
     return [{key: value for key, value in item.items() if key not in unwanted} for item in detections]
-
-
-def tolerances_of(truth: Mapping[str, Any], names: Sequence[str]) -> list[float] | None:
-    """Return the tolerance of each keypoint; None where they are COCO's.
-
-    Args:
-        truth: content of a COCO file with keypoints.
-        names: of the keypoints, compared by their letters alone; () takes 17 for COCO's.
-    """
-    count = keypoint_count(truth)
-    named = not names or list(map(_letters, names)) == list(map(_letters, KEYPOINTS))
-    return None if count == len(KEYPOINTS) and named else [1 / count] * count
-
-
-def _letters(name: str) -> str:
-    """Return a name without case, blanks and marks, such as lefteye of left_eye and of Left Eye."""
-    return "".join(filter(str.isalpha, name.casefold()))
 
 
 def keypoint_count(truth: Mapping[str, Any]) -> int:
