@@ -192,7 +192,8 @@ def prepares(name: str) -> Callable[[Prepare], Prepare]:
     """Register the decorated function `(TransferJob, settings) -> lines` as the dry run of a task.
 
     It checks what can be checked before a training, writes into the job's work folder what a run would start
-    from, and returns a line for each. Tasks need none.
+    from, and returns a line for each. A task without one is carried out up to its first features or, where it
+    asks `job.unfinished` for the state of an interrupted training, up to there.
     """
 
     def decorate(prepare: Prepare) -> Prepare:

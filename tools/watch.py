@@ -151,7 +151,8 @@ def watch(
 def _measure(state: FoundState, row: str, arch: str, probes: Probes, report: Report) -> list[Result]:
     """Return the records of a state, one per task and seed; those that are there already are not measured."""
     from mmbench.transfer.inputs.feature_bank import FeatureBank
-    from mmbench.transfer.request import TransferRequest, measure
+    from mmbench.transfer.measuring import measure
+    from mmbench.transfer.request import TransferRequest
 
     request = TransferRequest(
         probes.tasks,

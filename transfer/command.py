@@ -26,7 +26,8 @@ from mmbench.transfer.tables import class_line, detail_table, interval_lines, me
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
-    from mmbench.transfer.request import Outcome, TransferRequest
+    from mmbench.transfer.measuring import Outcome
+    from mmbench.transfer.request import TransferRequest
 
 # Options that not every task uses -> how they are spelled, and what they are where they are not given.
 PARTIAL: dict[Option, tuple[str, Any]] = {
@@ -91,8 +92,8 @@ PARTIAL: dict[Option, tuple[str, Any]] = {
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Check data and weights, print splits, settings and where the records would be, and train nothing. "
-    "Detection writes Detectron2's configuration and the converted weights to --work (default: dry-run).",
+    help="Check data and weights as the run does, print splits, settings and where the records would be, and "
+    "compute and write nothing; --work keeps what detection and segmentation would start from.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the protocols (of --task) and exit.")
 @click.pass_context
@@ -128,7 +129,8 @@ def transfer(
     assert checkpoint is not None and data is not None
     resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data)
     from mmbench.transfer.inputs.feature_bank import FeatureBank
-    from mmbench.transfer.request import TransferRequest, check_options, measure
+    from mmbench.transfer.measuring import measure
+    from mmbench.transfer.request import TransferRequest, check_options
 
     lines = check_options(resolved, _stated(ctx))
     _require_writable(given, None if no_bank else given["bank"], resolved)
@@ -181,14 +183,19 @@ def _list_protocols(output: Console, tasks: tuple[str, ...]) -> None:
 
 def _print_plans(output: Console, request: TransferRequest, say: Callable[[str], None]) -> None:
     """Print what a request would measure; each task's data and settings once."""
+    from mmbench.data.preparing import NotPreparedError, writing_nothing
     from mmbench.transfer.dry_run import Plan, plan, plan_lines
 
     known: dict[int, Plan] = {}
-    for found in plan(request, say):
-        task = id(found.run.task)
-        for line in plan_lines(found, known.get(task)):
-            output.print(line, markup=False)
-        known[task] = found
+    try:
+        with writing_nothing():
+            for found in plan(request, say):
+                task = id(found.run.task)
+                for line in plan_lines(found, known.get(task)):
+                    output.print(line, markup=False)
+                known[task] = found
+    except NotPreparedError as missing:
+        output.print(f"{missing}; splits and records are known then", markup=False)
     output.print("nothing was trained or recorded (--dry-run)", markup=False)
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
+
+import torch
+from torch import Tensor
 
 from mmbench.data.annotated.shared import train_and_evaluated
-from mmbench.data.types import SPLITS
-from mmbench.distributed import on_main
-from mmbench.results import ResultStore
+from mmbench.data.preparing import NotPreparedError
+from mmbench.data.types import SPLITS, Split
 from mmbench.setting_values import yaml_line
 from mmbench.tasks import preparation_of
+from mmbench.transfer.execution import unfinished_of
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.job import TransferJob
-from mmbench.transfer.request import TransferRequest, requested_runs
+from mmbench.transfer.measuring import NextRun, each_run
+from mmbench.transfer.request import TransferRequest, require_weights
+from mmbench.transfer.resume import Unfinished
 from mmbench.transfer.run import TransferRun
-
-WORK = Path("dry-run")  # where tasks write what they prepare, unless --work says otherwise
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Plan:
         path: of its record.
         recorded: whether the record is there already, so that it would be reused.
         sizes: what each split holds, such as "400 images, 1000 objects".
-        prepared: a line for each thing that the task found out or wrote; empty if it prepares nothing.
+        prepared: a line for each thing that the task found out or wrote.
     """
 
     run: TransferRun
@@ -38,29 +43,72 @@ class Plan:
     prepared: tuple[str, ...]
 
 
-def plan(request: TransferRequest, say: Callable[[str], None] = lambda line: None) -> Iterator[Plan]:
-    """Yield the runs of a request as they would be carried out, and write what their tasks prepare.
+class _WouldComputeError(Exception):
+    """A task has checked what it is given, and would now compute."""
 
-    Files go to a folder per run in the request's work folder, or in "dry-run" where it has none. Weights and
-    data are read and checked as they would be for a measurement.
+
+class _NothingDone(Unfinished):
+    """The state of a training that is stopped before its first step."""
+
+    def __init__(self) -> None:
+        super().__init__(None, torch.device("cpu"))
+
+    def state(self) -> NoReturn:
+        """Stop."""
+        raise _WouldComputeError
+
+
+class _UncomputedJob(TransferJob):
+    """A job that is stopped before its first features."""
+
+    def features(self, split: Split) -> Tensor:
+        """Open the images, and stop."""
+        self.images(split)
+        raise _WouldComputeError
+
+
+def plan(request: TransferRequest, say: Callable[[str], None] = lambda line: None) -> Iterator[Plan]:
+    """Yield the runs of a request as they would be carried out, up to where their tasks would compute.
+
+    What tasks prepare is kept where the request has a work folder. Weights and data are read and checked as
+    they are for a measurement; within `writing_nothing` data that are not there stay so.
 
     Args:
         say: called with each line about the data that a person should know.
 
     Raises:
         UserError: anything that would end the run before its training.
+        NotPreparedError: a run would render or unpack the data first; weights from a file are checked.
     """
-    store = ResultStore(request.out)
     bank = FeatureBank(None, request.bank.stored)  # nothing is put into the folder
-    for run in requested_runs(replace(request, bank=bank), say):
-        path, prepare = run.path(store), preparation_of(run.task.entry.name)
-        recorded = on_main(path.exists)
-        lines: tuple[str, ...] = ()
-        if prepare is not None:
-            work = (request.work or WORK) / path.stem
-            work.mkdir(parents=True, exist_ok=True)
-            lines = tuple(prepare(TransferJob(run, work), run.task.settings))
-        yield Plan(run, path, recorded, split_sizes(run), lines)
+    try:
+        yield from each_run(replace(request, bank=bank), lambda what: _planned(what, request.work), say)
+    except NotPreparedError:
+        require_weights(request)
+        raise
+
+
+def _planned(what: NextRun, kept: Path | None) -> Plan:
+    """Carry a run out up to where its task would compute.
+
+    Args:
+        kept: the folder where it stays what is prepared; None if nowhere.
+    """
+    run, work = what.run, what.work
+    sizes = split_sizes(run)
+    if what.recorded:
+        return Plan(run, what.path, True, sizes, ())
+    unfinished_of(run, what.store).require_idle()
+    prepare = preparation_of(run.task.entry.name)
+    if prepare is None:
+        with contextlib.suppress(_WouldComputeError):
+            run.task.entry.measure(_UncomputedJob(run, work, unfinished=_NothingDone()), run.task.settings)
+        return Plan(run, what.path, False, sizes, ())
+    work.mkdir(parents=True, exist_ok=True)
+    lines = list(prepare(TransferJob(run, work), run.task.settings))
+    if kept is not None:
+        lines.append(f"written to {work}: {', '.join(sorted(path.name for path in work.iterdir()))}")
+    return Plan(run, what.path, False, sizes, tuple(lines))
 
 
 def plan_lines(plan: Plan, known: Plan | None) -> list[str]:

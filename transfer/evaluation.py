@@ -24,8 +24,9 @@ from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.encoder import Encoder, check_encoder
 from mmbench.transfer.execution import Report, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.measuring import measure
 from mmbench.transfer.module_encoder import model_of_module
-from mmbench.transfer.request import Model, TransferRequest, check_options, measure
+from mmbench.transfer.request import Model, TransferRequest, check_options
 from mmbench.transfer.resolution import resolve_task
 
 

@@ -47,10 +47,7 @@ def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = s
     Raises:
         UserError: the task cannot be done with these weights and data, or its result is not finite.
     """
-    path = run.path(store)
-    unfinished = Unfinished(
-        store.root / ".unfinished" / path.relative_to(store.root).with_suffix(""), run.compute.device
-    )
+    path, unfinished = run.path(store), unfinished_of(run, store)
     if on_main(path.exists):
         unfinished.forget()  # interrupted after the record was written
         return read_result(path)
@@ -71,6 +68,12 @@ def execute(run: TransferRun, store: ResultStore, work: Path, report: Report = s
         result = on_main(lambda: _write(result, measured, run, store))
     unfinished.forget()
     return result
+
+
+def unfinished_of(run: TransferRun, store: ResultStore) -> Unfinished:
+    """Return what an interrupted training of this run left in the store."""
+    name = run.path(store).relative_to(store.root).with_suffix("")
+    return Unfinished(store.root / ".unfinished" / name, run.compute.device)
 
 
 def draw_features(run: TransferRun, store: ResultStore) -> None:

@@ -11,26 +11,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import torch
 from torch import nn
 
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.data import Dataset, load_dataset
+from mmbench.data import Dataset, ImageSplit, load_dataset
 from mmbench.data.annotated.remarks import checked_remarks
+from mmbench.data.manifest import manifest
 from mmbench.data.quick_check import quick_check
 from mmbench.data.types import Split
 from mmbench.device import resolve_device
 from mmbench.distributed import join_processes, on_main
 from mmbench.errors import UserError
 from mmbench.launched import launched_processes
-from mmbench.leftovers import scratch_folder
-from mmbench.results import Result, ResultStore
 from mmbench.tasks import Option, check_of
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.encoder import EncodedModel, Encoder, model_of_encoder
-from mmbench.transfer.execution import Report, draw_features, execute, silent
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.features import weights_digest
 from mmbench.transfer.inputs.framing import FramingRule
@@ -89,16 +88,6 @@ class TransferRequest:
         return tuple(range(task.protocol.trials)) if self.seeds is None else self.seeds
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One record of a task, where it is, and whether it was there before."""
-
-    task: ResolvedTask
-    result: Result
-    path: Path
-    reused: bool
-
-
 def check_options(tasks: tuple[ResolvedTask, ...], given: dict[Option, str]) -> list[str]:
     """Return a line for each option that only some of the tasks use.
 
@@ -117,43 +106,6 @@ def check_options(tasks: tuple[ResolvedTask, ...], given: dict[Option, str]) -> 
         if len(using) < len(names):
             lines.append(f"{spelling} is used by {', '.join(dict.fromkeys(using))} only")
     return lines
-
-
-def measure(
-    request: TransferRequest,
-    *,
-    report: Report = silent,
-    say: Callable[[str], None] = lambda line: None,
-    finished: Callable[[Outcome], None] = lambda outcome: None,
-) -> list[Outcome]:
-    """Measure every task for every seed, seed by seed; records that are there already are reused.
-
-    Under `torchrun` the processes work together; all of them return the same.
-
-    Args:
-        report: called with (done, total, message) to show progress.
-        say: called with each line about the data that a person should know, before anything is computed.
-        finished: called with each record when it is there.
-
-    Raises:
-        UserError: anything that the user can fix; of several runs the message names the one that failed.
-            Nothing half-written is left in `out`, and the records of the runs before it stay.
-    """
-    store = ResultStore(request.out)
-    outcomes = []
-    several = sum(len(request.seeds_of(task)) for task in request.tasks) > 1
-    for run in requested_runs(request, say):
-        path = run.path(store)
-        reused = on_main(path.exists)
-        with scratch_folder(Path(tempfile.gettempdir()) / "mmbench-transfer") as temporary:
-            work = (request.work or temporary) / path.stem
-            with _naming(f"{run.protocol_id}, seed {run.seed}" if several else ""):
-                result = execute(run, store, work, report)
-        outcomes.append(Outcome(run.task, result, path, reused))
-        finished(outcomes[-1])
-        if request.plot and "plot" in run.task.entry.uses:
-            draw_features(run, store)
-    return outcomes
 
 
 def requested_runs(request: TransferRequest, say: Callable[[str], None]) -> Iterator[TransferRun]:
@@ -193,12 +145,12 @@ def _check_labels(request: TransferRequest, dataset: Dataset) -> None:
     for task in request.tasks:
         check = check_of(task.entry.name)
         if check is not None:
-            with _naming(task.protocol.id if len(request.tasks) > 1 else ""):
+            with naming(task.protocol.id if len(request.tasks) > 1 else ""):
                 check(dataset, task.settings, request.labels_file)
 
 
 @contextlib.contextmanager
-def _naming(run: str) -> Iterator[None]:
+def naming(run: str) -> Iterator[None]:
     """Put the name of a run before the message of a UserError."""
     try:
         yield
@@ -266,6 +218,22 @@ def _runs(
                 receipt_id=receipt_id,
                 weights_sha256=weights_sha256,
             )
+
+
+def require_weights(request: TransferRequest) -> None:
+    """Check the weights without the data, for which a few random images stand.
+
+    Raises:
+        UserError: they cannot be loaded.
+    """
+    known = None if isinstance(request.data, Dataset) else manifest(request.data)
+    size = 224 if known is None else known.image_size  # px
+    noise = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)
+    split = ImageSplit(noise, torch.zeros(4, dtype=torch.int64))
+    stand_in = Dataset("noise", request.data_root, ("noise",), {"train": lambda: split}, size)
+    backbone = _loaded(request, stand_in, 0, request.tasks[0].protocol.framing(None), None)
+    require_recordable(backbone.card if request.arm is None else under_arm(backbone, request.arm).card)
+    _receipt_id(request, backbone)
 
 
 def _loaded(

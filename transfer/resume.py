@@ -48,6 +48,12 @@ class Unfinished:
         self.meter = ComputeMeter(device)
         self._started = self._saved = time.monotonic()
 
+    def require_idle(self) -> None:
+        """Raise UserError if another process works on the same run."""
+        folder = self.folder
+        if folder is not None:
+            on_main(folder.require_idle)
+
     def state(self) -> dict[str, Any] | None:
         """Return the newest state, None where the run begins.
 

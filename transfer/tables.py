@@ -15,7 +15,7 @@ from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import protocols
 
 if TYPE_CHECKING:
-    from mmbench.transfer.request import Outcome
+    from mmbench.transfer.measuring import Outcome
 
 # Metrics of a part of the task, such as one k of kNN or objects of one size, and those beside the published.
 OF_A_PART = re.compile(r"(top1_|mean_per_class_|mAP_|coco_).*|(mask_|keypoint_)?AP[sml]")

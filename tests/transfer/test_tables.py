@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbench.results import Metric, Result, read_result
-from mmbench.transfer.request import Outcome
+from mmbench.transfer.measuring import Outcome
 from mmbench.transfer.tables import class_line, interval_lines
 
 GOLDEN = Path(__file__).parents[1] / "leaderboard" / "golden" / "knn-pixels-schema1.json"

@@ -125,7 +125,8 @@ def _transfer(job: Job, work: TransferWork) -> Left:
     from mmbench.errors import UserError
     from mmbench.tools.suite.weights_files import card_digest
     from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
-    from mmbench.transfer.request import TransferRequest, measure
+    from mmbench.transfer.measuring import measure
+    from mmbench.transfer.request import TransferRequest
     from mmbench.transfer.resolution import resolve_task
 
     dataset = load_dataset(work.data, job.place.data_root)

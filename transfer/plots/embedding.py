@@ -63,6 +63,16 @@ def chosen(labels: Tensor, count: int, seed: int) -> Tensor:
     return order[rounds[:count]].sort().values
 
 
+def require_shown(images: int) -> None:
+    """Check that t-SNE of so many images shows something.
+
+    Raises:
+        UserError: fewer than four images.
+    """
+    if images < 4:
+        raise UserError(f"t-SNE of {images} images shows nothing; give it four or more")
+
+
 def embed(features: Tensor, seed: int) -> Tensor:
     """Return t-SNE's points (N, 2) float32 of features (N, C), which are compared by their cosine.
 
@@ -73,8 +83,7 @@ def embed(features: Tensor, seed: int) -> Tensor:
     """
     from sklearn.manifold import TSNE
 
-    if len(features) < 4:
-        raise UserError(f"t-SNE of {len(features)} images shows nothing; give it four or more")
+    require_shown(len(features))
     directions = normalize(features.float(), dim=1)
     if directions.shape[1] == 1:  # two components are wanted to start from
         directions = torch.cat([directions, torch.zeros_like(directions)], dim=1)

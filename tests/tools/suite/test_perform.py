@@ -19,7 +19,8 @@ from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.perform import perform
 from mmbench.tools.suite.suite import RunSettings
 from mmbench.tools.suite.work import Job, Place, Stop
-from mmbench.transfer import request as requests
+from mmbench.transfer import measuring
+from mmbench.transfer.request import TransferRequest
 
 
 def images(root: Path, seed: int = 0) -> Path:
@@ -66,11 +67,11 @@ def test_an_arm_keeps_its_name(
     data = str(images(tmp_path / "mine"))
     seen = []
 
-    def measure(request: requests.TransferRequest, **_: object) -> list[SimpleNamespace]:
+    def measure(request: TransferRequest, **_: object) -> list[SimpleNamespace]:
         seen.append(request)
         return [SimpleNamespace(path=tmp_path / "r.json", result=SimpleNamespace(dataset=request.data))]
 
-    monkeypatch.setattr(requests, "measure", measure)
+    monkeypatch.setattr(measuring, "measure", measure)
     protocol = "knn/patterns@2"
     work = TransferWork(
         arm=arm, weights=weights, weights_seed=0, data=data, task="knn", protocol=protocol, seed=0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mmbench.transfer.dense.detection.preparation import prepared
 from mmbench.transfer.dense.detection.run import evaluation_loader, ready_trainer
 from mmbench.transfer.dense.detection.settings import DetectionSettings
@@ -21,7 +19,7 @@ def dry_run_lines(job: TransferJob, settings: DetectionSettings) -> list[str]:
         _, arrived = ready_trainer(job, ready)
         with ready.trying():
             evaluation_loader(cfg, ready.test)
-    solver, weights = cfg.SOLVER, Path(cfg.MODEL.WEIGHTS)
+    solver = cfg.SOLVER
     drops = f", falling at {', '.join(map(str, solver.STEPS))}" if solver.STEPS else ""
     return [
         *ready.notes,
@@ -29,5 +27,4 @@ def dry_run_lines(job: TransferJob, settings: DetectionSettings) -> list[str]:
         f"{solver.MAX_ITER} iterations of {solver.IMS_PER_BATCH} of {len(ready.train)} images, learning rate "
         f"{solver.BASE_LR:g} after {solver.WARMUP_ITERS} iterations of warm-up{drops}",
         f"scored for {', '.join(ready.tasks)} on {len(ready.test)} images of {ready.splits.name}",
-        f"written: {ready.work / 'config.yaml'} and {weights}",
     ]

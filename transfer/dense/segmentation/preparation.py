@@ -195,7 +195,6 @@ def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
             runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
             runner._init_model_weights()
         arrived = ready.prove_arrival(runner)
-        written = [str(path) for path in (ready.work / "config.json", ready.weights) if path is not None]
         splits, settings = ready.splits, ready.settings
     drops = f", falling at {', '.join(map(str, settings.decay_at))}" if settings.decay_at else ""
     return [
@@ -207,5 +206,4 @@ def dry_run(job: TransferJob, settings: SegmentationSettings) -> list[str]:
         f"{drops}",
         f"{len(splits.data.classes)} classes, evaluated on {len(splits.evaluated.images)} images of "
         f"{splits.name}",
-        f"written: {' and '.join(written)}",
     ]

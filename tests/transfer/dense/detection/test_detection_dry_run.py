@@ -15,7 +15,8 @@ from mmbench.transfer.dense.common.reading import reading_workers
 from mmbench.transfer.dense.detection.weights import read_weights
 from mmbench.transfer.dry_run import plan, plan_lines
 from mmbench.transfer.job import TransferJob
-from mmbench.transfer.request import TransferRequest, measure
+from mmbench.transfer.measuring import measure
+from mmbench.transfer.request import TransferRequest
 from mmbench.transfer.resolution import resolve_task
 
 FEW = {

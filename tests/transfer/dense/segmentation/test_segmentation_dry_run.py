@@ -10,7 +10,8 @@ import torch
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.transfer.dry_run import plan, plan_lines
-from mmbench.transfer.request import TransferRequest, measure
+from mmbench.transfer.measuring import measure
+from mmbench.transfer.request import TransferRequest
 from mmbench.transfer.resolution import resolve_task
 
 FEW = {
