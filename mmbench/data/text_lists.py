@@ -32,22 +32,44 @@ HEADERS = LABELS | {
 Found = TypeVar("Found", bound=Hashable)
 
 
+def decoded(content: bytes, errors: str = "strict") -> str:
+    """Return the text of a file in UTF-8, UTF-16 or UTF-32, without the byte-order mark at its beginning.
+
+    UTF-16 and UTF-32 have a mark; UTF-16 without one is told by its zero bytes.
+
+    Args:
+        errors: what becomes of bytes that are not UTF-8, as for `bytes.decode`.
+
+    Raises:
+        UnicodeError: it is not text.
+    """
+    for mark, encoding in MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding)
+    if b"\0" in content:  # UTF-16 without a mark: every second byte of ASCII is zero
+        even, odd = content[0::2].count(0), content[1::2].count(0)
+        if 4 * max(even, odd) < len(content) or min(even, odd) * 10 > max(even, odd):
+            raise UnicodeError("it is not a text file")
+        return content.decode("utf-16-le" if odd > even else "utf-16-be")
+    return content.decode("utf-8", errors).removeprefix(BOM)
+
+
 def text_of(path: Path) -> str:
-    """Return the text of a file in UTF-8, without a byte-order mark.
+    """Return the text of a file in any of the encodings of `decoded`.
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decoded(path.read_bytes())
     except OSError as error:
         raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
+    except UnicodeError:
+        raise UserError(f"{printable(path)} is not text in UTF-8 or UTF-16; save it as UTF-8") from None
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Return (line number, line) of a file in UTF-8: no blank lines, outer blanks or byte-order marks.
+    """Return (line number, line) of a text file: no blank lines, outer blanks or byte-order marks.
 
     Raises:
         UserError: it cannot be read.
@@ -85,8 +107,8 @@ def require_once(listing: Path, named: Iterable[tuple[int, str]]) -> None:
 def read_items(path: Path, what: str) -> list[tuple[int, str]]:
     """Return (line number, item) of a list; blank lines and lines that begin with # are left out.
 
-    UTF-8 and UTF-16 are distinguished by byte-order mark or zero bytes; marks in the middle, as in lists that
-    were joined, are dropped. Bytes that are not UTF-8 are kept as file names have them (PEP 383). The header
+    Encodings are those of `decoded`; byte-order marks in the middle, as in lists that were joined, are
+    dropped. Bytes that are not UTF-8 are kept as file names have them (PEP 383). The header
     of a table is left out, and so are the columns that it calls labels.
 
     Args:
@@ -96,7 +118,7 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
         UserError: the file is missing, is not a text file or lists nothing.
     """
     try:
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes(), "surrogateescape")
     except (OSError, UnicodeError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error
         raise UserError(f"the {what} {printable(path)} cannot be read ({reason})") from None
@@ -107,23 +129,6 @@ def read_items(path: Path, what: str) -> list[tuple[int, str]]:
     if not items:
         raise UserError(f"the {what} {printable(path)} is empty; write one image name or index per line")
     return items
-
-
-def _decoded(content: bytes) -> str:
-    """Return the text.
-
-    Raises:
-        UnicodeError: it is not text.
-    """
-    for mark, encoding in MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding)
-    if b"\0" in content:  # UTF-16 without a mark: every second byte of ASCII is zero
-        even, odd = content[0::2].count(0), content[1::2].count(0)
-        if 4 * max(even, odd) < len(content) or min(even, odd) * 10 > max(even, odd):
-            raise UnicodeError("it is not a text file")
-        return content.decode("utf-16-le" if odd > even else "utf-16-be")
-    return content.decode("utf-8", "surrogateescape")
 
 
 def _header(item: str) -> list[str]:

@@ -214,7 +214,7 @@ def test_imagenet_from_folders_and_imagenet_100_from_its_list(tmp_path: Path) ->
     write(listing, b"\xef\xbb\xbfn01443537\r\nn01641577 frog\r\n")  # as Windows saves UTF-8
     assert load_dataset("imagenet-100", tmp_path).classes == part.classes
     for content, words in (
-        ("n01641577\n".encode("utf-16"), r"classes\.txt is not UTF-8 text; save it as UTF-8"),
+        ("caf\u00e9\n".encode("latin-1"), r"classes\.txt is not text in UTF-8 or UTF-16; save it as UTF-8"),
         (b"n01641577\nn01641577\n", "name each class once"),
         (b"", "name each class once"),
         (b"n77\n", "not in .*train: n77"),

@@ -1,5 +1,6 @@
 """Lists of files in every form in which people save them, for labels and for pretraining."""
 
+import codecs
 import os
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.data import ImageFiles, load_dataset, load_images
+from mmbench.data.annotated.walking import read_names
+from mmbench.data.annotated.yolo_settings import read_settings
 from mmbench.data.label_lists import labelled_indices
+from mmbench.data.label_maps.own_class_lines import classes_of_lines
 from mmbench.data.text_lists import numbered_lines, read_items, require_once
 from mmbench.errors import UserError
 
@@ -172,9 +176,45 @@ def test_numbered_lines_without_blank_ones_and_marks(tmp_path: Path) -> None:
     listing = tmp_path / "list.txt"
     listing.write_bytes("\ufeff a \r\n\r\n\ufeffb c\n \t\nd".encode())
     assert numbered_lines(listing) == [(1, "a"), (3, "b c"), (5, "d")]
-    listing.write_bytes("a\n".encode("utf-16"))
-    with pytest.raises(UserError, match=r"list\.txt is not UTF-8 text; save it as UTF-8"):
+    listing.write_bytes("caf\u00e9".encode("latin-1"))
+    with pytest.raises(UserError, match=r"list\.txt is not text in UTF-8 or UTF-16; save it as UTF-8"):
         numbered_lines(listing)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_every_list_is_read_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    def write(name: str, text: str) -> Path:
+        mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+        (tmp_path / name).write_bytes(mark + text.encode(encoding))
+        return tmp_path / name
+
+    listing = write("list.txt", "caf\u00e9 1.png\r\n\r\nb.png\r\n")
+    assert numbered_lines(listing) == read_items(listing, "list") == [(1, "caf\u00e9 1.png"), (3, "b.png")]
+    assert read_names(write("classes.txt", "caf\u00e9\ncat\n")) == ("caf\u00e9", "cat")
+    assert [found.value for found in classes_of_lines(write("labels.txt", "0: sky\n1: tree\n"))] == [0, 1]
+    stated = read_settings(write("data.yaml", "train: images\nnames: [cat, dog]\n"))
+    assert stated == {"train": "images", "names": ["cat", "dog"]}
+
+
+def test_labels_of_boxes_are_read_in_utf_16(tmp_path: Path) -> None:
+    """Beside the images too, where a text file is one of labels if it looks like one."""
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (40, 20), (50 * len(split), 0, 0)).save(tmp_path / split / f"{split}.png")
+        line = "0 0.5 0.5 0.5 0.5\r\n"
+        (tmp_path / split / f"{split}.txt").write_bytes(line.encode("utf-16"))
+    (tmp_path / "classes.txt").write_bytes("cat\r\n".encode("utf-16"))
+    data = load_dataset(str(tmp_path)).require_annotated()
+    (image,) = data.split("test").images
+    assert data.layout == "YOLO" and data.classes == ("cat",)
+    assert [thing.box for thing in image.instances] == [(10, 5, 30, 15)]
+
+
+def test_a_file_with_zero_bytes_is_no_text(tmp_path: Path) -> None:
+    for content in (b"\x89PNG\0\0\0\rIHDR", b"a\n\0", b"\xff\xfea"):
+        (tmp_path / "list.txt").write_bytes(content)
+        with pytest.raises(UserError, match="is not text in UTF-8 or UTF-16"):
+            numbered_lines(tmp_path / "list.txt")
 
 
 def test_a_list_names_each_image_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mmbench.data.folder.scan import is_system_name
+from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, printable
 
@@ -46,13 +47,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: it cannot be read, has no names, or has one of them twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
-    names = [" ".join(line.split()) for line in lines if line.strip()]
+    names = [" ".join(line.split()) for line in text_of(path).splitlines() if line.strip()]
     if not names:
         raise UserError(f"{printable(path)} names no class; write one name per line")
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)

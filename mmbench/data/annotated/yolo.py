@@ -15,6 +15,7 @@ from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.data.annotated.yolo_folder import YoloEntry
+from mmbench.data.text_lists import decoded
 from mmbench.errors import shown
 from mmbench.file_names import IMAGE_ENDINGS
 
@@ -90,8 +91,8 @@ def _objects(
 ) -> tuple[StatedObject, ...]:
     """Return the objects of one label file; lines that cannot be used become findings."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = decoded(path.read_bytes()).splitlines()
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         findings.add(
             "label file that cannot be read",

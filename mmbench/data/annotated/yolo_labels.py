@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name
+from mmbench.data.text_lists import decoded
 
 NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")
 # What else lies beside images: labels and lists, settings, and what trainers keep of images that they read.
 BESIDE_IMAGES = (".txt", ".yaml", ".yml", ".cache", ".npy")
 FEWEST_WORDS = 5  # of a line with an object
+FIRST_BYTES = 4096  # of a file, in which its first line is looked for
 
 
 def labels_of(root: Path, image: str) -> str:
@@ -89,8 +91,9 @@ def _is_label_file(root: Path, path: str) -> bool:
     if "labels" in map(str.lower, folders):
         return True
     try:
-        with (root / path).open(encoding="utf-8-sig") as stream:
-            words = stream.readline().split()
+        with (root / path).open("rb") as stream:
+            beginning = decoded(stream.read(FIRST_BYTES), "ignore")
+        words = next(iter(beginning.splitlines()), "").split()
         return len(words) >= FEWEST_WORDS and all(float(word) is not None for word in words)
     except (OSError, ValueError):
         return False

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mmbench.data.annotated.walking import read_names
+from mmbench.data.text_lists import text_of
 from mmbench.errors import UserError, shown
 from mmbench.file_names import printable
 
@@ -50,13 +51,10 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or is not a YAML mapping.
     """
+    text = text_of(path)
     try:
         # Every value stays text: a class called "no" or "007" is not a truth value or a number.
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{printable(path)} is not UTF-8 text; save it as UTF-8") from None
+        content = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f", line {mark.line + 1}"

@@ -24,6 +24,7 @@ NUMBERED = re.compile(r"(?P<value>\d+)\s*[:,;\s]\s*(?P<name>.*\S)")
 VALUED = re.compile(r"(?P<name>[^:]*[^:\s])\s*:\s*(?P<value>\d+)\s*(?::.*)?")
 COLUMNS = re.compile(r"(?P<name>.*[^,;\s])\s*[,;]\s*(?P<value>\d+)")
 ENDING = re.compile(r".*\D (?P<value>\d+)")
+PADDED = re.compile(r"0\d+ .*|.*\D 0\d+")  # "0003 cat", "cat 0003": a number as ids are written
 
 
 @dataclass(frozen=True)
@@ -91,20 +92,34 @@ def _of_values(path: Path, lines: Sequence[str]) -> list[Listed]:
 
 
 def _require_in_order(path: Path, lines: Sequence[str]) -> None:
-    """Check names that end with numbers, such as "stage 1".
+    """Check names with numbers, such as "stage 1".
 
     Raises:
-        UserError: they look like values in another order than that of the lines.
+        UserError: they look like values: with zeros in front, numbers alone, or in another order than that of
+            the lines.
     """
+    padded = next(filter(PADDED.fullmatch, lines), None)
+    if padded and (all(map(NUMBERED.fullmatch, lines)) or all(map(ENDING.fullmatch, lines))):
+        raise UserError(
+            f"it is unclear whether the numbers in lines of {printable(path)} are values or part of names "
+            f"(such as {printable(padded)}); write '3: cat' for values, and '_' for the blanks of names"
+        )
+    if lines and all(map(str.isdecimal, lines)) and not _counts([int(line) for line in lines]):
+        raise UserError(
+            f"it is unclear whether the lines of {printable(path)} are values or names, as they are numbers "
+            f"alone (such as {printable(lines[0])}); write '3: cat' for class cat of value 3"
+        )
     values = [int(match["value"]) for line in lines if (match := ENDING.fullmatch(line))]
-    if values != sorted(values) and sorted(values) in (
-        list(range(len(lines))),
-        list(range(1, len(lines) + 1)),
-    ):
+    if values != sorted(values) and _counts(sorted(values)) and len(values) == len(lines):
         raise UserError(
             f"it is unclear whether the numbers at the ends of lines of {printable(path)} are values or part "
             f"of names (such as {printable(lines[0])}); write 'name: 0' for values, or sort the lines"
         )
+
+
+def _counts(values: list[int]) -> bool:
+    """Return whether numbers count from 0 or 1 in their order."""
+    return values in (list(range(len(values))), list(range(1, len(values) + 1)))
 
 
 def _colour(path: Path, match: re.Match[str]) -> Colour:

@@ -197,9 +197,43 @@ def test_json_of_something_else_lists_no_classes(tmp_path: Path) -> None:
     assert find_classes(tmp_path, []) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0003\n0007\n", "numbers alone (such as 0003); write '3: cat' for class cat of value 3"),
+        ("1\n0\n", "numbers alone (such as 1)"),
+        ("0003 cat\n0007 dog\n", "(such as 0003 cat); write '3: cat' for values, and '_' for the blanks"),
+        ("cat 0002\ndog 0001\n", "(such as cat 0002); write '3: cat' for values"),
+        ("0000 sky\n0001 cat\n0001 dog\n", "do not count from 0 or 1"),
+    ],
+)
+def test_numbers_that_may_be_values_or_names_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(UserError) as caught:
+        find_classes(tmp_path, [])
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0000 sky\n0001 cat\n", ["sky", "cat"]),
+        ("cat: 0001\nsky: 0000\n", ["sky", "cat"]),
+        ("sky\nagent 007\n", ["sky", "agent 007"]),  # some lines have no number
+        ("0\n1\n2\n", ["0", "1", "2"]),  # as values and as places
+    ],
+)
+def test_numbers_with_zeros_in_front_are_values_where_that_is_clear(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    found = find_classes(tmp_path, [])
+    assert found is not None and list(found.stated.classes or ()) == names
+
+
 def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes("café".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8 text"):
+    with pytest.raises(UserError, match="is not text in UTF-8 or UTF-16"):
         find_classes(tmp_path, [])
 
 
