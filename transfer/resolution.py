@@ -40,6 +40,8 @@ def resolve_task(
     protocol: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     data: str | None = None,
+    *,
+    recorded: bool = False,
 ) -> ResolvedTask:
     """Return a task with its protocol and settings.
 
@@ -48,6 +50,7 @@ def resolve_task(
         protocol: id, or path of a YAML file; the task's default one where it is None.
         overrides: settings in place of the protocol's.
         data: name of the data set, which may have a default protocol of its own.
+        recorded: the overrides are those of a record, of which nobody stated each: see `parse_settings`.
 
     Raises:
         UserError: unknown task, protocol or setting (near match named), a protocol of another task, or a
@@ -69,7 +72,7 @@ def resolve_task(
         wrong = unknown_name(f"metric of {entry.name}", followed.metric, entry.metrics)
         raise UserError(f"protocol {followed.id}: {wrong}")
     changed = dict(overrides or {})
-    settings = parse_settings(entry.settings, followed, changed)
+    settings = parse_settings(entry.settings, followed, changed, recorded=recorded)
     named = followed.id if sha256 is None else str(protocol)
     return ResolvedTask(entry, followed, settings, named, changed, sha256)
 
@@ -132,12 +135,18 @@ def _own_overrides(task: ResolvedTask, overrides: Mapping[str, Any]) -> dict[str
     return {**shared, **own}
 
 
-def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping[str, Any]) -> Settings:
+def parse_settings(
+    model: type[Settings], protocol: Protocol, overrides: Mapping[str, Any], *, recorded: bool = False
+) -> Settings:
     """Return the protocol's settings, with overrides, as the task's own typed model.
 
     Where an override asks for another variant of the model, such as another detector, those settings of the
     protocol that it does not have are left out. Keys of the library's own configuration go into the setting
     `library`.
+
+    Args:
+        recorded: the overrides are those of a record: what has no effect beside the others is kept, as it
+            followed from other settings, such as milestones from the batch.
 
     Raises:
         UserError: an override names no setting (near match named), has a value of the wrong kind, or has no
@@ -161,5 +170,6 @@ def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping
     except ValidationError as error:
         raise first_problem(error, given, owner=protocol.id) from None
     library = getattr(settings, "library", {})
-    require_effects({**library, **dict(settings)}, checked.effects(), overrides, protocol.id)
+    if not recorded:
+        require_effects({**library, **dict(settings)}, checked.effects(), overrides, protocol.id)
     return settings

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from mmbench.cli.commands import main
 from mmbench.data import Dataset, ImageSplit
 from mmbench.files import sha256_of
 from mmbench.results import Metric, Result, ResultStore, read_result
-from mmbench.tools.reproduction import MetricPair, changed_environment, image_in_its_class
+from mmbench.tools.reproduction import MetricPair, changed_environment, image_in_its_class, task_of
 from mmbench.transfer.evaluation import evaluate
+from mmbench.transfer.resolution import resolve_task
 
 
 def run(arguments: list[Any], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -193,3 +195,19 @@ def test_environments(place: Path) -> None:
     assert changed_environment(found.provenance, found.provenance) == {}
     other = found.provenance.model_copy(update={"processor": "X", "packages": {"torch": "1"}})
     assert changed_environment(other, found.provenance)["processor"] == ("X", found.provenance.processor)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "batch_size": 4},  # milestones follow the batch
+        {"masks": False, "detector": "keypoint"},
+    ],
+)
+def test_settings_that_followed_from_others_are_reproduced(stated: dict[str, Any]) -> None:
+    """Nobody stated them, so those without an effect are no mistake of the user's."""
+    settings = resolve_task("detection", "detection/own@1", stated).settings.effective(500)  # type: ignore[attr-defined]
+    record: Any = SimpleNamespace(
+        task="detection", protocol="detection/own@1+custom", config=settings.recorded()
+    )
+    assert task_of(record, None).settings.recorded() == settings.recorded()

@@ -65,6 +65,11 @@ WITHOUT = [
         {"auxiliary_weight": 0, "auxiliary_channels": 64},
         "without auxiliary_weight; omit",
     ),
+    (
+        "segmentation/own@1",
+        {"resize": None, "scale_range": [1.0, 1.0], "fit_images": True},
+        "without resize;",
+    ),
     ("finetune/patterns@1", {"decay_factor": 0.5}, "without decay_epochs; omit it, or set decay_epochs=..."),
     ("linear/moco@1", {"decay_epochs": [], "decay_factor": 0.5}, "without decay_epochs; omit it, or set"),
     (

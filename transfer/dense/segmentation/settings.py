@@ -111,7 +111,7 @@ class SegmentationSettings(DenseSettings):
     resize_at_test: Flag = True
     scale_range: ScaleRange = (1.0, 1.0)
     crop: Window
-    fit_images: Flag = False
+    fit_images: Annotated[Flag, OnlyWith("resize")] = False
     padding: Literal["zero", "black"] = "zero"
     largest_share: PositiveShare = 1.0
     colour_jitter: Flag = False
