@@ -78,6 +78,9 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
     """
     part_size(config, images, printable(config.data))
     accelerator = make_accelerator(config)
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(accelerator.device)
     batch = _measured_batch(config, image_size, on_cpu=accelerator.device.type == "cpu")
     part = config.model_copy(
         update={"batch_size": batch, "epochs": 10 * MOST_STEPS, "image_size": image_size}
@@ -95,7 +98,6 @@ def expected_cost(config: PretrainConfig, images: int, image_size: int) -> Cost:
         over = taken == MOST_STEPS or time.perf_counter() - started > MOST_SECONDS
         (over,) = any_process([over], accelerator.device)  # a step needs all of them
     seconds = (time.perf_counter() - started) / taken
-    on_gpu = accelerator.device.type == "cuda"
     return Cost(
         images=images,
         steps=images // config.batch_size * config.epochs,

@@ -52,9 +52,9 @@ def dry_run(plan: RunPlan, out: Path | None, say: Callable[[str], None]) -> None
         return
     if folder is not None:
         load_newest(ready, folder, say, tidy=False)
-    images, image_size = len(ready.trainer.source), ready.trainer.source.image_size
-    del ready  # and with it the images in memory
-    for line in expected_cost(config, images, image_size).lines(config):
+    source = ready.trainer.source  # its images stay in the device's memory, as they do in the run
+    del ready
+    for line in expected_cost(config, len(source), source.image_size).lines(config):
         say(line)
 
 

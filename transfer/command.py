@@ -195,7 +195,8 @@ def _print_plans(output: Console, request: TransferRequest, say: Callable[[str],
                     output.print(line, markup=False)
                 known[task] = found
     except NotPreparedError as missing:
-        output.print(f"{missing}; splits and records are known then", markup=False)
+        output.print(str(missing), markup=False)
+        output.print("splits, sizes and where the records would be are known once they are there")
     output.print("nothing was trained or recorded (--dry-run)", markup=False)
 
 

@@ -1,7 +1,7 @@
 """The database of facts about files: one per folder of data.
 
-It is in the folder of the data, or in the user's cache folder if that one cannot be written. It is only a
-cache: if it is missing or damaged, everything is read again.
+It is in the folder of the data, or in the user's cache folder if that one cannot be written, or is not to be,
+as in a dry run. It is only a cache: if it is missing or damaged, everything is read again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from mmbench.data.preparing import nothing_is_written
 
 DATABASE = ".mmbench-hashes.sqlite"
 VERSION = 2
@@ -122,7 +124,7 @@ class FactDatabase:
             with contextlib.suppress(OSError):
                 if place.parent != self.root:
                     place.parent.mkdir(parents=True, exist_ok=True)
-                if os.access(place.parent, os.W_OK) and self._open(place):
+                if self._may_write(place) and self._open(place):
                     return
 
     def _open(self, place: Path) -> bool:
@@ -136,15 +138,12 @@ class FactDatabase:
                 return False
             except (sqlite3.Error, OSError):
                 self.close()
-                with contextlib.suppress(OSError):
-                    _remove(place)
+                self._remove(place)
         return False
 
     def _connect(self, place: Path) -> None:
         self._place = place
-        self._writable = os.access(place.parent, os.W_OK) and (
-            not place.exists() or os.access(place, os.W_OK)
-        )
+        self._writable = self._may_write(place) and (not place.exists() or os.access(place, os.W_OK))
         address = f"{place.absolute().as_uri()}?mode={'rwc' if self._writable else 'ro'}"
         # Threads of the pool never touch it; transactions are opened and closed by hand.
         database = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
@@ -171,8 +170,16 @@ class FactDatabase:
         """Go on without the database; remove it where it is damaged."""
         self.close()
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            self._remove(self._place)
+
+    def _may_write(self, place: Path) -> bool:
+        forbidden = place.parent == self.root and nothing_is_written()
+        return not forbidden and os.access(place.parent, os.W_OK)
+
+    def _remove(self, place: Path) -> None:
+        if self._may_write(place):
             with contextlib.suppress(OSError):
-                _remove(self._place)
+                _remove(place)
 
 
 def _columns(table: str) -> str:

@@ -13,6 +13,7 @@ import torch
 
 from mmbench.data import fact_database, file_cache
 from mmbench.data.content_hashes import DATABASE, UNREADABLE, content_digests
+from mmbench.data.preparing import writing_nothing
 from mmbench.data.types import ImageFiles, Scenes
 
 
@@ -190,6 +191,34 @@ def test_a_folder_that_cannot_be_written_uses_the_users_own(
     shutil.rmtree(tmp_path / "user")
     (tmp_path / "user").write_text("no folder either")
     assert content_digests(data, PATHS) == truth(data)
+
+
+def test_where_nothing_may_be_written_the_folder_of_the_data_stays_as_it_is(
+    data: Path, tmp_path: Path, read: list[str]
+) -> None:
+    """What was read in a dry run is kept in the user's own folder, where the run finds it."""
+    before = {path.name for path in data.iterdir()}
+    with writing_nothing():
+        assert content_digests(data, PATHS) == truth(data)
+    assert {path.name for path in data.iterdir()} == before and sorted(read) == PATHS
+    assert content_digests(data, PATHS) == truth(data)
+    assert sorted(read) == PATHS
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_where_nothing_may_be_written_a_database_is_read_and_stays_as_it_is(
+    damaged: bool, data: Path, read: list[str]
+) -> None:
+    content_digests(data, PATHS)
+    if damaged:
+        (data / DATABASE).write_bytes(b"no database" * 100)
+    (data / "3.bin").write_bytes(b"changed")
+    database = (data / DATABASE).read_bytes()
+    read.clear()
+    with writing_nothing():
+        assert content_digests(data, PATHS) == truth(data)
+    assert (data / DATABASE).read_bytes() == database
+    assert sorted(read) == (PATHS if damaged else ["3.bin"])
 
 
 def test_a_link_in_the_databases_place_is_never_followed(data: Path, tmp_path: Path) -> None:
