@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, get_recipe, merged
+from mmbench.pretrain.section_settings import EFFECTS
 from mmbench.pretrain.settings import SECTIONS, USUAL, PretrainConfig, axis_model, fields_of, read_as
+from mmbench.setting_effects import require_effects
 from mmbench.setting_values import parse_setting
 from mmbench.settings_problems import first_problem
 
@@ -59,7 +61,8 @@ def resolve_config(
         given: settings by keyword, such as `epochs=8`.
 
     Raises:
-        UserError: unknown method or setting (near match named), or a value out of range.
+        UserError: unknown method or setting (near match named), a value out of range, or an override without
+            effect beside the other settings.
     """
     values = canonical(stated or {})
     changes = list(override_pairs(overrides))
@@ -77,9 +80,16 @@ def resolve_config(
             _set(settings, path, value)
     stated = {**settings, "method": recipe.arm, "recipe": recipe.id}
     try:
-        return PretrainConfig.model_validate(stated)
+        config = PretrainConfig.model_validate(stated)
     except ValidationError as error:
         raise first_problem(error, stated) from None
+    in_force = {
+        f"{section}.{name}": value
+        for section in ("augmentation", "optimiser")
+        for name, value in dict(getattr(config, section)).items()
+    }
+    require_effects(in_force, EFFECTS, (path for path, _ in changes), recipe.id)
+    return config
 
 
 def recipe_of(method: str | None, scale: str | None, stated: Mapping[str, Any]) -> Recipe:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel
 
 from mmbench.crop_rule import ASPECT, CropFit, CropRule
+from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import (
     MOST_EPOCHS,
     STRICT,
@@ -21,6 +22,15 @@ from mmbench.settings_types import (
     WeightDecay,
     Within,
 )
+
+_COLOURS = OnlyWith("augmentation.jitter")
+# What settings of the sections below need in order to have an effect.
+EFFECTS: dict[str, tuple[OnlyWith, ...]] = {
+    **{f"augmentation.{name}": (_COLOURS,) for name in ("brightness", "contrast", "saturation", "hue")},
+    "augmentation.blur_sigma": (OnlyWith("augmentation.blur"),),
+    "optimiser.momentum": (OnlyWith("optimiser.name", "sgd", "lars"),),
+    "optimiser.scaling": (OnlyWith("optimiser.reference_batch"),),
+}
 
 
 class AugmentationSettings(BaseModel):

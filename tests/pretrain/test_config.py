@@ -182,3 +182,45 @@ def test_two_spellings_of_one_setting_are_refused(one: str, other: str, mapping:
         assert f"setting optimiser.lr is given twice, as {first} and {second};" in str(refused.value)
     assert resolve_config("moco", overrides={one: 0.5}).optimiser.lr == 0.5
     assert resolve_config("moco", overrides=[f"{one}=1", f"{one}=0.5"]).optimiser.lr == 0.5  # last counts
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "reason"),
+    [
+        (
+            "moco",
+            ["optimiser.name=adamw", "optimizer.momentum=0.8"],
+            "name=adamw; omit it, or set optimiser.name=sgd",
+        ),
+        (
+            "moco",
+            ["optimiser.reference_batch=null", "optimiser.scaling=sqrt"],
+            "without optimiser.reference_batch",
+        ),
+        ("moco", ["augmentation.jitter=0", "augmentation.hue=0.2"], "without augmentation.jitter; omit it"),
+        (
+            "moco",
+            ["augmentation.blur=0", "augmentation.blur_sigma=[0.5, 1]"],
+            "without augmentation.blur; omit it",
+        ),
+    ],
+)
+def test_a_stated_setting_without_an_effect_is_refused(method: str, changes: list[str], reason: str) -> None:
+    resolve_config(method, overrides=changes[:1])
+    with pytest.raises(UserError) as caught:
+        resolve_config(method, overrides=changes)
+    name = changes[-1].partition("=")[0].replace("optimizer", "optimiser")
+    line = str(caught.value)
+    assert line.startswith(f"setting '{name}' of moco") and ": has no effect with" in line
+    assert reason in line and "\n" not in line
+
+
+def test_what_has_an_effect_is_taken() -> None:
+    changes = [
+        "optimiser.name=sgd",
+        "optimiser.momentum=0.8",
+        "augmentation.jitter=0.5",
+        "augmentation.hue=0.2",
+    ]
+    config = resolve_config("moco", overrides=changes)
+    assert config.optimiser.momentum == 0.8 and config.augmentation.hue == 0.2
