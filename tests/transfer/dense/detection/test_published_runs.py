@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotated_layouts import write_cityscapes, write_coco_official, write_devkit
@@ -11,7 +12,8 @@ from small_detectors import Killed, SaveThenKill
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, load_dataset
-from mmbench.results import ResultStore
+from mmbench.errors import UserError
+from mmbench.results import Result, ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.protocol import get_protocol, protocols
 
@@ -86,3 +88,25 @@ def test_a_published_protocol_is_killed_and_goes_on(
     assert result.dataset.evaluated_split == protocol.split
     assert result.metrics[protocol.metric].n == len(data.split(protocol.split).images)
     assert {path for path, _ in store.items()} == {next(store.root.rglob("*seed0.json"))}
+
+
+def test_stated_tolerances_reach_the_record(home: Path, tmp_path: Path) -> None:
+    name, sigmas = "detection/coco-keypoint-2x@1", [round(0.02 + 0.001 * number, 3) for number in range(17)]
+    store = ResultStore(tmp_path / "results")
+
+    def run(stated: list[float]) -> Result:
+        overrides = {**TINY, **FEWER["keypoint"], "precise_bn_iterations": 0, "keypoint_sigmas": stated}
+        asked: dict[str, Any] = {
+            "protocol_id": name,
+            "overrides": overrides,
+            "workers": 0,
+            "work": tmp_path / "work",
+        }
+        backbone = random_backbone("mixmask_resnet18", 0)
+        return run_task("detection", backbone, data_of(name, home), store, **asked)
+
+    with pytest.raises(UserError, match=r"^keypoint_sigmas has 16 numbers, and data set .* has 17 keypoints"):
+        run(sigmas[1:])
+    record = run(sigmas)
+    assert record.config["keypoint_sigmas"] == sigmas
+    assert any("keypoint_sigmas: nose 0.02, left_eye 0.021, " in note for note in record.notes)
