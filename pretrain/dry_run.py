@@ -12,7 +12,7 @@ from mmbench.errors import UserError
 from mmbench.file_names import printable
 from mmbench.pretrain.cost import expected_cost
 from mmbench.pretrain.planning import RunPlan
-from mmbench.pretrain.preparation import load_newest, prepare
+from mmbench.pretrain.preparation import load_newest, prepare, require_room
 from mmbench.pretrain.recipes.recipe import flat
 from mmbench.pretrain.recipes.table import same, source_text, value_text
 from mmbench.pretrain.scale_choice import known_facts
@@ -41,12 +41,12 @@ def dry_run(plan: RunPlan, out: Path | None, say: Callable[[str], None]) -> None
         ready = prepare(config, folder, plan.reusable_data, say)
     except NotPreparedError as missing:
         say(str(missing))
-        _say_stated(config, say)
+        _say_stated(config, folder, say)
         return
     except UserError:
         if not is_there(config.data, config.data_root):
             with contextlib.suppress(UserError):  # what is said is why the run could not start
-                _say_stated(config, say)
+                _say_stated(config, folder, say)
         raise
     if ready is None:
         return
@@ -58,7 +58,7 @@ def dry_run(plan: RunPlan, out: Path | None, say: Callable[[str], None]) -> None
         say(line)
 
 
-def _say_stated(config: PretrainConfig, say: Callable[[str], None]) -> None:
+def _say_stated(config: PretrainConfig, folder: RunFolder | None, say: Callable[[str], None]) -> None:
     """Say the expected cost by what the manifest of the data states, if it does.
 
     Raises:
@@ -70,8 +70,11 @@ def _say_stated(config: PretrainConfig, say: Callable[[str], None]) -> None:
     size = config.image_size or known.image_size
     chosen_loading(config, config.data, None if known.in_memory else facts.images, size)
     say(f"the images of {printable(config.data)} are not here; the manifest states their number")
-    for line in expected_cost(config, facts.images, size).lines(config):
+    cost = expected_cost(config, facts.images, size)
+    for line in cost.lines(config):
         say(line)
+    if folder is not None:
+        require_room(config, folder, cost.state_bytes)
 
 
 def settings_lines(plan: RunPlan) -> list[str]:

@@ -88,12 +88,20 @@ def prepare(
     settings["effective"] = trainer.effective()
     begins = folder is None or not folder.state_paths()
     if folder is not None:
-        needed = (config.keep_states + 1) * trainer.state_bytes() + 2**22
-        require_free_space(folder.root, needed, "training states")
+        require_room(config, folder, trainer.state_bytes())
         on_main(lambda: _require_usable(folder, settings))
     return Prepared(
         trainer, dataset, monitor, settings, source.samples(SHOWN) if begins and is_main else None
     )
+
+
+def require_room(config: PretrainConfig, folder: RunFolder, state_bytes: int) -> None:
+    """Check that the disk has room for the training states of a run, and for one that is being written.
+
+    Raises:
+        UserError: it has not.
+    """
+    require_free_space(folder.root, (config.keep_states + 1) * state_bytes + 2**22, "training states")
 
 
 def _require_usable(folder: RunFolder, settings: dict[str, object]) -> None:

@@ -204,7 +204,10 @@ def test_both_refuse_damaged_images(
 def test_both_refuse_a_disk_that_is_full(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=2**20))
     planned, trained = (run("../photos", *FITTING, "--out=run", *more) for more in (("--dry-run",), ()))
-    assert planned == (2, planned[1], trained[2]) and "not enough disk for training states" in trained[2]
+    assert planned[0] == trained[0] == 2
+    assert planned[2] == trained[2] and "not enough disk for training states" in planned[2]
+    not_rendered = run("patterns", *FITTING, "--out=run", "--dry-run")
+    assert not_rendered[0] == 2 and not_rendered[2] == planned[2]
     assert not any((tmp_path / "work").iterdir())
 
 
@@ -264,6 +267,12 @@ def test_archives_of_imagenet_are_not_unpacked(run: Run, tmp_path: Path) -> None
 def test_what_data_cost_that_are_not_here_is_said_before_they_are_refused(run: Run) -> None:
     code, said, error = run("cifar100", "--arch=mixmask_resnet8", "--dry-run")
     assert code == 2 and "45,000 images, " in said and "cifar100 is not in" in error
+
+
+def test_trackers_are_not_started(run: Run, tmp_path: Path) -> None:
+    options = (*FITTING, "trackers=[tensorboard]", "--out=run")
+    assert run("../photos", *options, "--dry-run")[0] == 0
+    assert not any((tmp_path / "work").iterdir())
 
 
 def test_a_single_image_is_no_reason_for_another_batch(run: Run, tmp_path: Path) -> None:
