@@ -82,10 +82,11 @@ def _images_in(stored: Mapping[str, Tensor], facts: OpenMMLabFacts | None, froze
         return Evidence(conflict=facts.conflict)
     if facts is not None and facts.mean is not None and facts.std is not None:
         said = "" if facts.to_rgb is None else f", to_rgb={facts.to_rgb}"
+        origin = f"mean, std{said} of {facts.place} in the configuration inside the file"
         return Evidence(
             *_scaled(facts.mean, facts.std),
-            channels=None if facts.to_rgb is None else "rgb" if facts.to_rgb else "bgr",
-            normalisation_origin=f"mean, std{said} of {facts.place} in the configuration inside the file",
+            channels=facts.channels,
+            normalisation_origin=origin + (f" ({facts.loaded})" if facts.loaded else ""),
         )
     pixels = _pixel_statistics(stored)
     if pixels is None:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmbench.checkpoints.openmmlab_data import fed_order, loaded_order
 from mmbench.checkpoints.openmmlab_images import MAX_DEPTH, Triple, dicts, normalisation_in
+from mmbench.checkpoints.stated import Channels
 
 MAX_CHARACTERS = 2_000_000
 
@@ -21,11 +23,13 @@ class OpenMMLabFacts:
     """What a configuration says; None for what it leaves out.
 
     Attributes:
-        mean, std: of an image of 0 to 255, in the order of `to_rgb`.
-        to_rgb: whether images, which the libraries load as BGR, become RGB before.
+        mean, std: of an image of 0 to 255, in the order of `channels`.
+        to_rgb: whether the order of the colours is turned before; see `Normalisation`.
         backbone: the settings of the backbone.
         place: which part of the configuration says mean and std.
         conflict: a phrase, where parts that count disagree on images; then mean and std are None.
+        channels: the order of the colours that the network sees.
+        loaded: a phrase on the data set, where that decided the order or left it open.
     """
 
     mean: Triple | None
@@ -34,6 +38,8 @@ class OpenMMLabFacts:
     backbone: Mapping[str, Any] | None
     place: str = ""
     conflict: str = ""
+    channels: Channels | None = None
+    loaded: str = ""
 
 
 def facts_in(meta: Any) -> OpenMMLabFacts | None:
@@ -49,7 +55,17 @@ def facts_in(meta: Any) -> OpenMMLabFacts | None:
         return None
     if images is None or isinstance(images, str):
         return OpenMMLabFacts(None, None, None, backbone, conflict=images or "")
-    return OpenMMLabFacts(images.mean, images.std, images.to_rgb, backbone, images.place)
+    loaded = loaded_order(settings)
+    channels = fed_order(images, loaded)
+    return OpenMMLabFacts(
+        images.mean,
+        images.std,
+        images.to_rgb,
+        backbone,
+        images.place,
+        channels=channels,
+        loaded=loaded.words if channels is None or loaded.order == "rgb" else "",
+    )
 
 
 def _backbone(settings: dict[str, Any]) -> Mapping[str, Any] | None:

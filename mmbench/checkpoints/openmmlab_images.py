@@ -21,14 +21,17 @@ class Normalisation:
     """Mean and std of an image of 0 to 255, in the order of `to_rgb`.
 
     Attributes:
-        to_rgb: whether images, which the libraries load as BGR, become RGB before; None where it is unclear.
+        to_rgb: whether the order of the colours is turned before, which makes RGB of the BGR that the
+            libraries load from files; None where it is unclear. See `openmmlab_data` for other images.
         place: where it is said.
+        of_pillow: whether it is torchvision's, of Pillow's images in [0, 1], which are RGB and never turned.
     """
 
     mean: Triple
     std: Triple | None
     to_rgb: bool | None
     place: str
+    of_pillow: bool = False
 
     def equals(self, other: Normalisation) -> bool:
         """Return whether both make the same images."""
@@ -123,7 +126,11 @@ def _of_step(step: Mapping[str, Any], place: str) -> Iterator[Normalisation]:
     if (mean := triple(step.get("mean"))) is not None:
         to_rgb = step.get("to_rgb", True)
         yield Normalisation(
-            mean, triple(step.get("std")), to_rgb if isinstance(to_rgb, bool) else None, place
+            mean,
+            triple(step.get("std")),
+            to_rgb if isinstance(to_rgb, bool) else None,
+            place,
+            of_pillow="to_rgb" not in step and max(mean) <= 1,
         )
 
 

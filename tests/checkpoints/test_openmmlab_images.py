@@ -23,22 +23,26 @@ BACKBONE = "backbone=dict(type='ResNet', depth=18, style='pytorch')"
 
 
 def step(values: str) -> str:
-    return f"[dict(type='Load'), dict(type='Flip', transforms=[dict(type='Normalize', {values})])]"
+    return (
+        f"[dict(type='LoadImageFromFile'), dict(type='Flip', transforms=[dict(type='Normalize', {values})])]"
+    )
 
 
+FILES = "train_dataloader = dict(dataset=dict(pipeline=[dict(type='mmcv.LoadImageFromFile')]))\n"
 # Whatever stands first is left over; HALF in BGR is what the library runs.
 STALE = {
     "mmengine, the model's own": (
         f"data_preprocessor = dict({IMAGENET}, bgr_to_rgb=True)\n"
-        f"model = dict({BACKBONE}, data_preprocessor=dict({HALF}, bgr_to_rgb=False))\n"
+        f"model = dict({BACKBONE}, data_preprocessor=dict({HALF}, bgr_to_rgb=False))\n{FILES}"
     ),
     "mmengine, branches": (
         f"data_preprocessor = dict({IMAGENET}, bgr_to_rgb=True)\n"
         f"model = dict({BACKBONE}, data_preprocessor=dict(type='Multi', data_preprocessor=dict({HALF})))\n"
+        f"{FILES}"
     ),
     "mmengine, the variable where the model has none": (
         f"other = dict(data_preprocessor=dict({IMAGENET}, bgr_to_rgb=True))\n"
-        f"data_preprocessor = dict({HALF}, to_rgb=False)\nmodel = dict({BACKBONE})\n"
+        f"data_preprocessor = dict({HALF}, to_rgb=False)\nmodel = dict({BACKBONE})\n{FILES}"
     ),
     "mmcv 1, a variable that no pipeline uses": (
         f"img_norm_cfg = dict({IMAGENET}, to_rgb=True)\nmodel = dict({BACKBONE})\n"
@@ -143,3 +147,97 @@ def test_an_order_that_is_not_clear_is_asked_for(more: str, model: nn.Module, tm
 def test_the_backbone_is_the_models(text: str, style: Any) -> None:
     facts = facts_in({"cfg": f"{text}\ndata_preprocessor = dict({HALF})"})
     assert facts is not None and (facts.backbone or {"style": None})["style"] == style
+
+
+CIFAR = "mean=[125.307, 122.961, 113.8575], std=[51.5865, 50.847, 51.255]"
+
+
+def loader(data: str, pipeline: str = "[]") -> str:
+    return (
+        f"train_dataloader = dict(dataset=dict(type='Repeat', dataset=dict({data}, pipeline={pipeline})))\n"
+    )
+
+
+def preprocessor(more: str, mean: str = CIFAR) -> str:
+    return f"model = dict({BACKBONE})\ndata_preprocessor = dict({mean}, {more})\n"
+
+
+FROM_FILE = "[dict(type='LoadImageFromFile')]"
+NORMALISED = f"[dict(type='RandomCrop', size=32), dict(type='Normalize', {CIFAR}, to_rgb=False)]"
+SMALL = "mean=[0.4914, 0.4822, 0.4465], std=[0.2023, 0.1994, 0.2010]"
+# What the network is fed; None where that is open. By mmpretrain's steps: arrays of CIFAR are RGB, files BGR.
+FED = {
+    "CIFAR as mmpretrain has it": (preprocessor("to_rgb=False") + loader("type='CIFAR10'"), "rgb"),
+    "CIFAR of another registry": (preprocessor("to_rgb=False") + loader("type='mmcls.CIFAR100'"), "rgb"),
+    "CIFAR, turned": (preprocessor("to_rgb=True") + loader("type='CIFAR10'"), "bgr"),
+    "CIFAR, mmengine's word": (preprocessor("bgr_to_rgb=False") + loader("type='CIFAR10'"), "rgb"),
+    "CIFAR, a variable": (preprocessor("to_rgb=False") + "dataset_type = 'CIFAR10'\n", "rgb"),
+    "mmcls 0.x": (f"data = dict(train=dict(type='CIFAR10', pipeline={NORMALISED}))\n", "rgb"),
+    "mmcls 0.x, turned by default": (
+        f"data = dict(train=dict(type='CIFAR10', pipeline=[dict(type='Normalize', {CIFAR})]))\n",
+        "bgr",
+    ),
+    "mmselfsup 0.x, torchvision's step": (
+        "data = dict(train=dict(data_source=dict(type='CIFAR10'), "
+        f"pipeline=[dict(type='Normalize', {SMALL})]))\n",
+        "rgb",
+    ),
+    "files": (preprocessor("to_rgb=False") + loader("type='ImageNet'", FROM_FILE), "bgr"),
+    "files, a variable left over from CIFAR": (
+        preprocessor("to_rgb=False") + "dataset_type = 'CIFAR10'\n" + loader("type='ImageNet'", FROM_FILE),
+        "bgr",
+    ),
+    "files, turned": (preprocessor("to_rgb=True") + loader("type='ImageNet'", FROM_FILE), "rgb"),
+    "files loaded as RGB": (
+        preprocessor("to_rgb=False")
+        + loader("type='A'", "[dict(type='LoadImageFromFile', channel_order='rgb')]"),
+        "rgb",
+    ),
+    "files of a decoder that turns nothing": (
+        preprocessor("to_rgb=False")
+        + loader("type='A'", "[dict(type='LoadImageFromFile', imdecode_backend='tifffile')]"),
+        None,
+    ),
+    "an unknown data set": (preprocessor("to_rgb=False") + loader("type='OwnArrays'"), None),
+    "an unknown data set, turned": (preprocessor("to_rgb=True") + loader("type='OwnArrays'"), "rgb"),
+    "an unknown data set, a mean in BGR": (
+        preprocessor("to_rgb=False", "mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0]")
+        + loader("type='OwnArrays'"),
+        "bgr",
+    ),
+    "both": (
+        preprocessor("to_rgb=False")
+        + loader("type='CIFAR10'")
+        + loader("type='ImageNet'", FROM_FILE).replace("train", "val"),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FED)
+def test_the_data_set_decides_on_the_colours_that_are_not_turned(
+    kind: str, model: nn.Module, tmp_path: Path
+) -> None:
+    text, order = FED[kind]
+    path = saved(text, model, tmp_path)
+    if order is None:
+        with pytest.raises(UserError, match="state it by --channels rgb or --channels bgr") as refused:
+            read_checkpoint(path)
+        assert "data set" in str(refused.value) and "\n" not in str(refused.value)
+        order = "rgb"
+        read = read_checkpoint(path, stated=Stated(channels="rgb"))
+    else:
+        read = read_checkpoint(path)
+    first, mean = backbone_of(model)["conv1.weight"], facts_in({"cfg": text})
+    assert torch.equal(read.backbone.state_dict["conv1.weight"], first if order == "rgb" else first.flip(1))
+    assert mean is not None and mean.mean is not None
+    written = [value / (255 if max(mean.mean) > 1 else 1) for value in mean.mean]
+    assert read.backbone.card.preprocessing.mean == pytest.approx(
+        written if order == "rgb" else written[::-1]
+    )
+
+
+def test_the_card_says_that_cifar_is_why(model: nn.Module, tmp_path: Path) -> None:
+    card = read_checkpoint(saved(FED["CIFAR as mmpretrain has it"][0], model, tmp_path)).backbone.card
+    assert "CIFAR10 holds RGB arrays" in card.origins["preprocessing"]
+    assert "channels" not in card.origins
