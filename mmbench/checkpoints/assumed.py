@@ -7,6 +7,7 @@ from mmbench.checkpoints.configured import IN_CONFIGURATION
 from mmbench.checkpoints.options import family_options, in_words, is_ours, stem_of
 from mmbench.checkpoints.plain import plain
 from mmbench.checkpoints.pooling import network_on_meta
+from mmbench.errors import UserError
 
 # Formats whose writers train torchvision's ResNet: facebookresearch/moco, moco-v3, simsiam, barlowtwins,
 # vicreg, swav, dino and vissl; solo-learn.
@@ -28,6 +29,7 @@ WITHOUT_FILTERS = (*KNOWN_NETWORKS, "detectron2")
 OWN_FORMATS = ("run", "training state", "random", "pixels")
 # What the user states where a file is not as its format's writers build it.
 OTHERWISE = {"stem_padding": "stem_padding=1", "output_stride": "output_stride=32"}
+MOCO_V3 = ("base_encoder", "momentum_encoder")
 COMPARED = "features compared with"  # in the origin of an architecture whose network was built and compared
 
 
@@ -42,7 +44,7 @@ def undetermined(card: ModelCard) -> list[str]:
         return []
     of_family = _of_family(card)
     if not is_ours(card.arch):
-        return of_family
+        return of_family + _attention_heads(card.arch)
     from timm.models.resnet import Bottleneck
 
     stem, known = stem_of(card.arch), card.source_format in KNOWN_NETWORKS
@@ -74,6 +76,37 @@ def undetermined(card: ModelCard) -> list[str]:
             f"anti-aliasing where a block strides: assumed none (--arch {' or --arch '.join(others)})"
         )
     return of_family + [phrase for name, phrase in phrases.items() if name not in card.arch_options]
+
+
+def _numbers_of_heads(arch: str) -> set[int]:
+    modules = network_on_meta(arch).modules()
+    return {number for one in modules if isinstance(number := getattr(one, "num_heads", None), int)}
+
+
+def _attention_heads(arch: str) -> list[str]:
+    """Return how many attention heads a network was built with, which no weight shows."""
+    numbers = sorted(_numbers_of_heads(arch))
+    listed = ", ".join(map(str, numbers))
+    return [f"attention heads: {listed}, as in timm's {arch}; no weight shows them"] if numbers else []
+
+
+def require_same_heads(arch: str, place: str) -> None:
+    """Refuse MoCo v3's ViT-S as timm's, whose names and shapes are the same.
+
+    MoCo v3's has 12 attention heads and timm's 6 (facebookresearch/moco-v3, vits.py, `vit_small`).
+
+    Args:
+        place: name of the set of weights, as `--weights` takes it.
+
+    Raises:
+        UserError: the weights lie where MoCo v3 puts them.
+    """
+    of_moco = any(part in MOCO_V3 for part in place.split("."))
+    if of_moco and arch.startswith("vit_small_patch16_") and 6 in _numbers_of_heads(arch):
+        raise UserError(
+            f"{place} lies where MoCo v3 puts its encoder, whose ViT-S has 12 attention heads; {arch} has 6, "
+            "with the same names and shapes, and would compute something else: timm has no such network"
+        )
 
 
 def _of_family(card: ModelCard) -> list[str]:

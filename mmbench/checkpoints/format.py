@@ -41,6 +41,7 @@ class Format:
         momentum: what may stand there instead in the moving average of the encoder.
         renaming: the names after the prefix, where they are not torchvision's.
         dropped: prefix of keys that are not the backbone's -> why they are dropped; longest match first.
+        beside: endings of keys that lie beside those of the backbone, of the optimiser -> what they are.
         marks: prefixes of which one must occur for the format to be recognised.
         companions: what lies beside the backbone in the files of one library; the first that are there make
             the name exact.
@@ -56,6 +57,7 @@ class Format:
     momentum: tuple[str, ...] = ()
     renaming: Renaming | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
     companions: tuple[Companions, ...] = ()
     method: str | None = None
@@ -99,6 +101,8 @@ class Format:
         """
         if key in AVERAGE_COUNTERS:
             return None, "counter of a moving average"
+        if ending := next((ending for ending in self.beside if key.endswith(ending)), None):
+            return None, self.beside[ending]
         prefix = self.prefix if prefix is None else prefix
         rules = sorted(self.dropped, key=len, reverse=True)
         if key.startswith(prefix):
@@ -118,6 +122,15 @@ class Format:
         if not key.startswith(prefix) and key.startswith(self.prefix):
             return None, "online encoder, while the momentum encoder was asked for"
         return None, "not part of the backbone"
+
+    def has_place_of(self, key: str, prefix: str) -> bool:
+        """Return whether a key is inside the backbone by the format's table of names.
+
+        Args:
+            prefix: of the wanted encoder.
+        """
+        inside = key.startswith(prefix) and not key.endswith(tuple(self.beside))
+        return inside and self.renaming is not None and self.renaming.has_place_of(key[len(prefix) :])
 
     def stored_name(self, canonical: str) -> str:
         """Return how the format stores the tensor that torchvision calls `canonical`: `fate` backwards.

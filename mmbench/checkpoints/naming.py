@@ -20,6 +20,7 @@ from mmbench.errors import UserError
 
 # Elements of a tensor that may be fewer stored values, repeated by strides of 0; more would fill the memory.
 MOST_REPEATED = 2**20
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def named_tensors(
     entry = entry or TIMM_NAMES
     prefix = entry.prefix_of("default" if choice.settled else encoder, inner.values())
     named, fates, dropped = _rename(entry, opened.tensors, inner, arch, prefix)
+    inside = {key: opened.tensors[key] for key in dropped if entry.has_place_of(inner.get(key, ""), prefix)}
+    dropped |= _zeros(inside, weights)
     if twice := [name for name, sources in _sources(fates).items() if len(sources) > 1]:
         first = ", ".join(_sources(fates)[twice[0]])
         raise UserError(
@@ -76,6 +79,21 @@ def named_tensors(
         tensors, words = entry.completed(tensors)
         changed += words
     return tensors, Renamed(entry, entry is TIMM_NAMES, tuple(inner.values()), fates, dropped, changed)
+
+
+def _zeros(unplaced: dict[str, Tensor], weights: Path) -> dict[str, str]:
+    """Return why tensors inside the backbone that no network of mmbench has can be dropped.
+
+    Raises:
+        UserError: one is not a bias of zeros, so the file's network computes something else.
+    """
+    for key, tensor in unplaced.items():
+        if not key.endswith(("bias", "_b")) or _unfit(tensor, False) is not None or tensor.any():
+            raise UserError(
+                f"{weights}: {key} lies inside the backbone, and no network that mmbench builds has it; the "
+                "file is of another network, such as one with deformable convolutions"
+            )
+    return dict.fromkeys(unplaced, "a bias of zeros")
 
 
 def unchanged_names(
@@ -168,8 +186,11 @@ def _as_float32(
     counts: dict[str, int] = {}
     converted = {}
     for name, tensor in tensors.items():
-        if (kind := _unfit(tensor, name.endswith(COUNTER) or name in whole)) is not None:
+        counter = name.endswith(COUNTER)
+        if (kind := _unfit(tensor, counter or name in whole)) is not None:
             raise UserError(f"{path}: tensor {name} {kind}; save dense tensors of real numbers")
+        if counter and tensor.numel() != 1:
+            raise UserError(f"{path}: counter {name} holds {tensor.numel()} numbers in place of one")
         # A sum shows every NaN and infinity at a fifth of the price, and only seldom more than there is.
         if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
             raise UserError(
@@ -180,7 +201,7 @@ def _as_float32(
             tensor = tensor.float()
         elif name.endswith(COUNTER):
             tensor = tensor.to(torch.int64).reshape(())
-        converted[name] = tensor.contiguous()
+        converted[name] = tensor.detach().contiguous()  # what is saved as a Parameter would learn
     return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]
 
 
@@ -199,6 +220,7 @@ def _unfit(tensor: Tensor, may_be_whole: bool) -> str | None:
         return (
             f"of shape {tuple(tensor.shape)} repeats {held} stored bytes {tensor.nbytes / 2**30:.3g} GiB long"
         )
-    if not tensor.is_floating_point() and (tensor.is_complex() or not may_be_whole):
+    real = tensor.dtype in FLOATS  # those of 8 bits go with a scale that lies elsewhere
+    if not real and (tensor.is_floating_point() or tensor.is_complex() or not may_be_whole):
         return f"is {str(tensor.dtype).removeprefix('torch.')}"
     return None

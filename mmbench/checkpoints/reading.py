@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.arguments import require_reading
-from mmbench.checkpoints.assumed import undetermined
+from mmbench.checkpoints.assumed import require_same_heads, undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
 from mmbench.checkpoints.by_name import resolve
@@ -138,6 +138,7 @@ def read_checkpoint(
         raise UserError(
             f"{weights} does not cover {found_arch}: {'; '.join(problems)}; check the file and --arch"
         )
+    require_same_heads(found_arch, opened.choice.taken.name)
     card, assumed = around.card, list(around.said)
     if card is None:
         assumed += nearest_stated(renamed.entry.companions_in(_shapes(opened)), stated.arch_options, weights)

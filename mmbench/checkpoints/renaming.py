@@ -10,6 +10,9 @@ from functools import cached_property
 NUMBER, REST = r"\d+", r".+"
 STATISTIC = r"weight|bias|running_mean|running_var|num_batches_tracked"
 FIELD = re.compile(r"\{(\w+)\}")
+STAGE = re.compile(
+    r".*?\{(stage|last|module)\}."
+)  # a template's beginning, up to a stage and what separates it
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class Renaming:
     def from_torchvision(self, name: str) -> str | None:
         """Return the library's name of the tensor that torchvision calls `name`, None where there is none."""
         return self._rename(name, self._backward, inverse=True)
+
+    def has_place_of(self, name: str) -> bool:
+        """Return whether a name lies in a module that a template names: in a stage, or beside a tensor."""
+        return any(place.match(name) for place in self._places)
+
+    @cached_property
+    def _places(self) -> list[re.Pattern[str]]:
+        found = []
+        for theirs, _ in self.pairs:
+            stage = STAGE.match(theirs)
+            separator = "." if "." in theirs else "_"
+            place = stage[0] if stage else theirs.rpartition(separator)[0] + separator
+            found.append(self._pattern(place, inverse=False))
+        return found
 
     def _spellings(self, name: str, inverse: bool) -> dict[str, str]:
         known = self.values.get(name, {})

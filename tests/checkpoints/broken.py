@@ -111,6 +111,13 @@ def _torch_files() -> Iterator[tuple[str, Any, str]]:
     yield "too large for half", {**whole, "bn1.bias": infinite.half()}, "bn1.bias holds NaN or infinity"
     yield "complex", {**whole, "bn1.bias": torch.zeros(64, dtype=torch.complex64)}, "bn1.bias is complex64"
     yield "whole numbers", {**whole, "bn1.bias": torch.zeros(64, dtype=torch.int32)}, "bn1.bias is int32"
+    yield (
+        "8 bits",
+        {**whole, "bn1.bias": torch.zeros(64).to(torch.float8_e4m3fn)},
+        "bn1.bias is float8_e4m3fn",
+    )
+    counter = "bn1.num_batches_tracked"
+    yield "two counts", {**whole, counter: torch.zeros(2)}, f"counter {counter} holds 2 numbers"
     yield "sparse", {**whole, "bn1.bias": torch.zeros(64).to_sparse()}, "bn1.bias is sparse"
     endless = torch.zeros(1).expand(10**6, 10**6)  # a few bytes in the file
     yield "endless, misshapen", {**whole, "bn1.bias": endless}, "repeats 4 stored bytes"

@@ -20,6 +20,7 @@ from mmbench.checkpoints.containers import describe
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.stated import Stated
+from mmbench.checkpoints.weight_sets import role_in_words
 from mmbench.errors import UserError
 
 
@@ -154,6 +155,31 @@ def test_roles_are_told_by_the_words_of_a_path(
     assert (first.reading.weights, second.reading.weights) == (online, momentum)
     default = read_checkpoint(path)
     assert holds(default, other(state) if "teacher" in momentum else state)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("encoder_k", "momentum"),
+        ("netK", "momentum"),
+        ("EMAModel", "momentum"),
+        ("model_ema2", "momentum"),
+        ("f_q", "online"),
+        ("encoderQ", "online"),
+        ("in1k_backbone", ""),
+        ("model_in22k", ""),
+        ("imagenet21K", ""),
+        ("kNN", ""),
+    ],
+)
+def test_a_single_letter_is_a_role_only_where_it_is_a_word(name: str, role: str) -> None:
+    assert role_in_words([name])[0] == role
+
+
+def test_weights_named_after_their_data_are_no_moving_average(state: State, tmp_path: Path) -> None:
+    assert holds(read_checkpoint(saved(under("in1k_backbone.", state), tmp_path)), state)
+    read = read_checkpoint(saved({"model_in1k": state, "model_c10": other(state)}, tmp_path))
+    assert "equal standing" in read.reading.choice
 
 
 def test_an_encoder_that_is_not_whole_is_said(state: State, tmp_path: Path) -> None:

@@ -247,6 +247,18 @@ def test_half_precision_is_converted_and_said(tmp_path: Path) -> None:
     assert "from torch.float16 to float32" in read.reading.changed[0]
 
 
+@pytest.mark.parametrize("to", OUT)
+def test_parameters_are_written_as_tensors(to: str, tmp_path: Path) -> None:
+    """As `model.state_dict(keep_vars=True)` holds them."""
+    state = {n: nn.Parameter(t) if t.is_floating_point() else t for n, t in resnet_state(18).items()}
+    read = read_checkpoint(write_torchvision(state, tmp_path))
+    convert(read.backbone, tmp_path / OUT[to], to)
+    again = read_checkpoint(tmp_path / OUT[to]).backbone.state_dict
+    weights = {name: tensor for name, tensor in resnet_state(18).items() if not name.endswith("tracked")}
+    assert all(torch.equal(again[name], weights[name]) for name in weights if name in again)
+    assert not any(isinstance(tensor, nn.Parameter) for tensor in again.values())
+
+
 def test_counters_that_old_files_lack_are_filled_and_said(tmp_path: Path) -> None:
     state = {n: t for n, t in resnet_state(18).items() if not n.endswith("num_batches_tracked")}
     read = read_checkpoint(write_torchvision(state, tmp_path))

@@ -1,7 +1,9 @@
 """Every layout in the wild is told from its keys, read bit for bit, and converted to every target."""
 
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from layouts import (
@@ -139,6 +141,45 @@ def test_every_format_names_there_and_back() -> None:
         kept = [name for name in names if not (scales_only and "running" in name)]
         found = detect(entry.stored_name(name) for name in kept)
         assert found is not None and found.prefix == entry.prefix
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.bottom_up.", "backbone."])
+def test_a_network_with_more_inside_than_a_format_names_is_refused(
+    prefix: str, model: nn.Module, tmp_path: Path
+) -> None:
+    """Detectron2's deformable convolutions have the names of others, and an offset each beside them."""
+    path = tmp_path / "model_final.pth"
+    state = detectron2_network(model).state_dict()
+    last = "roi_heads." if prefix == "backbone." else prefix
+    usual = {f"{last if name.startswith('res5') else prefix}{name}": t for name, t in state.items()}
+    beside = {"roi_heads.box_predictor.cls_score.weight": torch.ones(3, 4)} if prefix else {}
+    torch.save({"model": usual | beside}, path)
+    assert equal(read_checkpoint(path).backbone.state_dict, backbone_of(model))
+    for inside in (f"{prefix}res3.0.conv2_offset.weight", f"{prefix}stem.conv1.bias"):
+        torch.save({"model": usual | beside | {inside: torch.ones(18)}}, path)
+        with pytest.raises(UserError, match=rf"{inside} lies inside the backbone"):
+            read_checkpoint(path)
+    torch.save({"model": usual | beside | {f"{prefix}stem.conv1.bias": torch.zeros(64)}}, path)
+    read = read_checkpoint(path)
+    assert equal(read.backbone.state_dict, backbone_of(model))
+    assert read.reading.dropped[f"{prefix}stem.conv1.bias"] == "a bias of zeros"
+
+
+@pytest.mark.parametrize("name", ["conv1_b", "res2_0_branch2a_b"])
+def test_a_bias_in_a_caffe2_file_is_dropped_if_it_is_zero(name: str, tmp_path: Path) -> None:
+    model, path = trained_resnet("resnet50"), tmp_path / "R-50.pkl"
+    msra(model, path)
+    blobs = pickle.loads(path.read_bytes())["blobs"]
+    for bias in (0.0, 1.0):
+        blobs |= {name: np.full(64, bias, np.float32), "res2_0_branch2a_w_momentum": np.ones(64, np.float32)}
+        path.write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+        if bias:
+            with pytest.raises(UserError, match=f"{name} lies inside the backbone"):
+                read_checkpoint(path)
+        else:
+            dropped = read_checkpoint(path).reading.dropped
+            assert dropped[name] == "a bias of zeros"
+            assert dropped["res2_0_branch2a_w_momentum"] == "momentum of the optimiser"
 
 
 def test_originals_of_msra_give_detectron2s_features(tmp_path: Path) -> None:

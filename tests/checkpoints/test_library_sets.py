@@ -193,3 +193,20 @@ def test_a_folder_of_timm_and_what_was_converted_need_no_arch(tmp_path: Path) ->
     assert holds(read_checkpoint(folder), headless(STEM, state))
     convert_checkpoint(folder, "safetensors", tmp_path / "bare.safetensors")
     assert holds(read_checkpoint(tmp_path / "bare.safetensors"), headless(STEM, state))
+
+
+def test_attention_heads_are_said_and_moco_v3s_small_transformer_is_refused(tmp_path: Path) -> None:
+    """Its 12 heads and timm's 6 have the same names and shapes."""
+    arch = "vit_small_patch16_224"
+    with torch.device("meta"):
+        shapes = {
+            name: tensor.shape for name, tensor in timm.create_model(arch, num_classes=0).state_dict().items()
+        }
+    state = {name: torch.full(shape, 0.01) for name, shape in shapes.items()}
+    read = read_checkpoint(saved({"model": state}, tmp_path), arch)
+    assert f"attention heads: 6, as in timm's {arch}; no weight shows them" in read.reading.assumed
+    both = under("module.base_encoder.", state) | under("module.momentum_encoder.", state)
+    path = saved({"state_dict": both, "arch": "vit_small"}, tmp_path)
+    for encoder in ("default", "momentum"):
+        with pytest.raises(UserError, match="12 attention heads"):
+            read_checkpoint(path, arch, encoder)  # type: ignore[arg-type]

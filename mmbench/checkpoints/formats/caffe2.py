@@ -45,7 +45,8 @@ FORMATS.register("caffe2")(
                 "affine": {"s": "weight", "b": "bias"},
             },
         ),
-        dropped={"fc1000_": CLASSIFIER, "pred_": CLASSIFIER, "conv1_b": "always zero in these files"},
+        dropped={"fc1000_": CLASSIFIER, "pred_": CLASSIFIER},
+        beside={"_momentum": "momentum of the optimiser"},
         marks=("conv1_w", "res2_0_branch2a_w"),
         architectures="msra_*",
         preprocessing=Preprocessing(
