@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from rows import Rows, report
+from rows import Rows, report, row
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -151,10 +151,6 @@ def timed(work: Callable[[], Iterable[object]]) -> tuple[float, float]:
     for _ in work():
         pass
     return time.perf_counter() - wall, processor() - used
-
-
-def row(value: float, goal: float | None) -> dict[str, object]:
-    return {"value": value, "goal": goal, "better": "higher"}
 
 
 def measure(folder: Path, name: str, rounds: int, workers: int) -> Rows:

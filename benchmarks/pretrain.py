@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from rows import Rows, report
+from rows import Rows, report, row
 from textbook import TextbookLoop, TwoViews
 from torch import Generator
 from trainers import BATCH, trainer
@@ -77,10 +77,6 @@ def seconds(step: Callable[[], object], loader: bool) -> float:
     if loader:
         time.sleep(REFILL_SECONDS)
     return taken
-
-
-def row(value: float, goal: float | None, better: str = "higher") -> dict[str, object]:
-    return {"value": value, "goal": goal, "better": better}
 
 
 def measure_steps(arch: str, dataset: Dataset, rounds: int, cores: int) -> Rows:

@@ -22,8 +22,6 @@ Patterns; where features are taken once 64 px, so that a pass is not over before
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -31,9 +29,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from rows import Rows, report
+from neighbours import measure_neighbours
+from rows import Rows, ratio, report, row
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone, random_backbone
@@ -59,41 +57,10 @@ from mmbench.transfer.tasks.logreg.scikit_learn import ScikitLearnProbe
 from mmbench.transfer.tasks.logreg.settings import LogregSettings, TorchLogregSettings
 
 CPU = torch.device("cpu")
-CLASSES, STORED, FED = 10, 40, 32
-LARGER = 64  # fed to the backbone where features are taken once
+CLASSES, STORED, FED, LARGER = 10, 40, 32, 64  # LARGER is fed where features are taken once
 RATES, DECAYS, NORMS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], [0.0, 0.0001], [False, True]
 BATCH, WIDTH = 256, 512
 PROBES = ("knn/grid@1", "linear/sweep@1", "logreg/lbfgs@1", "lowshot/k@1")
-IMAGENET, NUMBERS, QUERIES, VALIDATION = 1_281_167, 2048, 1000, 50_000
-NEIGHBOURS = """
-import re, sys, threading, time
-from pathlib import Path
-import numpy as np
-import torch
-from mmbench.neighbours import nearest
-def own():
-    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-bank = torch.from_numpy(np.lib.format.open_memmap(sys.argv[1], "c"))[: int(sys.argv[2])]
-queries = torch.randn((int(sys.argv[3]), bank.shape[1]), generator=torch.Generator().manual_seed(0))
-before, peak, running = own(), 0.0, True
-def watch():
-    global peak
-    while running:
-        peak = max(peak, own())
-        time.sleep(0.002)
-watcher = threading.Thread(target=watch)
-watcher.start()
-started = time.perf_counter()
-nearest(queries, bank, 200)
-seconds = time.perf_counter() - started
-running = False
-watcher.join()
-print(peak - before, seconds)
-"""
-
-
-def row(value: float, goal: float | None, better: str) -> dict[str, object]:
-    return {"value": value, "goal": goal, "better": better}
 
 
 def synthetic(sizes: dict[str, int], stored: int = STORED) -> Dataset:
@@ -130,10 +97,6 @@ def paired(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, lis
         for name, work in works.items():
             times[name].append(seconds(work))
     return times
-
-
-def ratio(over: list[float], under: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(over, under, strict=True))
 
 
 def probe(
@@ -244,32 +207,6 @@ def measure_bank(rounds: int) -> Rows:
         "one_bank": row(ratio(empty, parts), 1.15, "lower"),
         "pass_each": row(ratio(each, empty), None, "higher"),
     }
-
-
-def measure_neighbours() -> Rows:
-    """Measure memory and time of kNN against a memory map, each size in a fresh process."""
-    total = IMAGENET // 10 // 1000 * 1000
-    found = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "bank.npy"
-        entry = np.lib.format.open_memmap(path, "w+", np.float16, (total, NUMBERS))
-        for start in range(0, total, 8000):
-            entry[start : start + 8000] = torch.randn((8000, NUMBERS)).half().numpy()
-        entry.flush()
-        for count in (total // 2, total):
-            command = [sys.executable, "-W", "ignore", "-c", NEIGHBOURS, str(path), str(count), str(QUERIES)]
-            ended = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[count] = [float(word) for word in ended.stdout.split()]
-    for count, (grown, spent) in found.items():
-        print(f"kNN, {QUERIES} queries, bank of {count} x {NUMBERS}: {grown:.0f} MiB, {spent:.1f} s")
-    (small, _), (large, spent) = found.values()
-    result = VALIDATION * 200 * (4 + 8) / 2**20
-    hours = spent * IMAGENET / total * VALIDATION / QUERIES / 3600
-    print(
-        f"on paper, ImageNet ({VALIDATION} queries, bank of {IMAGENET * NUMBERS * 2 / 1e9:.1f} GB): "
-        f"{hours:.1f} h on these cores, {large:.0f} MiB and {2 * result:.0f} MiB of neighbours"
-    )
-    return {"knn_memory": row(large, 400, "lower"), "knn_growth": row(large / small, 1.1, "lower")}
 
 
 def decaying(count: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 # Name -> {"value": number, "goal": number or None, "better": "higher" or "lower"}.
-Rows = dict[str, dict[str, object]]
+Row = dict[str, object]
+Rows = dict[str, Row]
+
+
+def row(value: float, goal: float | None = None, better: str = "higher") -> Row:
+    return {"value": value, "goal": goal, "better": better}
+
+
+def ratio(over: list[float], under: list[float]) -> float:
+    """Return the median ratio of times that were taken in turns."""
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
 
 
 def report(rows: Rows, place: Path | None, decimals: int = 2) -> None:
