@@ -23,39 +23,38 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@given(data=st.data())
+@st.composite
+def boxes(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, int, int, int], int]:
+    """Return an image of noise, a box of whole pixels inside it, and a size."""
+    height, width = draw(st.integers(1, 200)), draw(st.integers(1, 200))
+    tall, wide = draw(st.integers(1, height)), draw(st.integers(1, width))
+    top, left = draw(st.integers(0, height - tall)), draw(st.integers(0, width - wide))
+    return noise(height, width), (left, top, left + wide, top + tall), draw(st.integers(1, 96))
+
+
+@given(drawn=boxes())
 @settings(max_examples=200, deadline=None)
-def test_boxes_are_pillows_to_the_rounding(data: st.DataObject) -> None:
+def test_boxes_are_pillows_to_the_rounding(drawn: tuple[np.ndarray, tuple[int, int, int, int], int]) -> None:
     """Noise of full contrast is the worst case; a value that is rounded once more may differ by two.
 
     So may one whose sums are halves in both passes, inside too: in 2 of 229,000 crops of noise.
     """
-    height, width = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
-    tall, wide = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
-    top, left = data.draw(st.integers(0, height - tall)), data.draw(st.integers(0, width - wide))
-    size = data.draw(st.integers(1, 96))
-    pixels = noise(height, width)
-    box = (float(left), float(top), float(left + wide), float(top + tall))
+    pixels, box, size = drawn
     found = resize_box(pixels, box, size)
     expected = np.asarray(Image.fromarray(pixels).resize((size, size), BILINEAR, box=box))
     different = np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected)
     assert different.max() <= 2 and (different[1:-1, 1:-1] > 1).sum() <= 1
 
 
-@given(data=st.data())
+@given(drawn=boxes())
 @settings(max_examples=200, deadline=None)
-def test_boxes_that_weigh_nothing_around_are_cut_out_and_then_resized(data: st.DataObject) -> None:
-    height, width = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 200))
-    tall, wide = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
-    top, left = data.draw(st.integers(0, height - tall)), data.draw(st.integers(0, width - wide))
-    size = data.draw(st.integers(1, 96))
-    pixels = noise(height, width)
-    box = (float(left), float(top), float(left + wide), float(top + tall))
+def test_boxes_that_weigh_nothing_around_are_cut_out_and_then_resized(
+    drawn: tuple[np.ndarray, tuple[int, int, int, int], int],
+) -> None:
+    pixels, box, size = drawn
     found = resize_box(pixels, box, size, around=False)
-    cut = Image.fromarray(pixels).crop((left, top, left + wide, top + tall))
-    different = np.abs(
-        found.permute(1, 2, 0).numpy().astype(int) - np.asarray(cut.resize((size, size), BILINEAR))
-    )
+    expected = np.asarray(Image.fromarray(pixels).crop(box).resize((size, size), BILINEAR))
+    different = np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected)
     assert different.max() <= 2 and (different > 1).sum() <= 1
 
 
