@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmbench.checkpoints.card import IMAGENET_MEAN
 from mmbench.checkpoints.openmmlab_config import OpenMMLabFacts, facts_in
+from mmbench.checkpoints.pixel_statistics import PixelStatistics, Triple, pixel_statistics
 from mmbench.checkpoints.stated import Channels
-from mmbench.errors import UserError
 
 BYTE = 255.0
 # Means of 0 to 255 within this of ImageNet's show the order of the colours: 103.53 (blue) to 123.675 (red).
 # Caffe's own networks have 102.98, 115.95 and 122.77.
 NEAR = 3.0
+EQUAL = 1e-4  # of an image in [0, 1]: rounding of what is written with four digits
 # Detectron2 fills a variance with 1, and its FrozenBatchNorm2d with 1 - 1e-5.
 ONE = 1e-4
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,9 @@ class Evidence:
         early_stride: whether blocks stride in their first 1 x 1 convolution.
         normalisation_origin, stride_origin: phrases that say where these came from.
         backbone: the settings of the backbone in a configuration inside the file.
-        conflict: a phrase, where the file says two things of its images; then it is not used for them.
+        conflict: a phrase, where the file says two things of its images, half of one, or what cannot be; then
+            it is not used for them.
+        unclear: names of tensors that may be of images or of something else; empty for none.
     """
 
     mean: Triple | None = None
@@ -45,6 +46,7 @@ class Evidence:
     stride_origin: str = ""
     backbone: Mapping[str, Any] | None = None
     conflict: str = ""
+    unclear: str = ""
 
     @property
     def like_caffe(self) -> bool:
@@ -59,9 +61,6 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
         stored: tensors of the set of weights that was chosen, among them those beside the backbone.
         content: all that the file holds.
         frozen: see `frozen_affine`.
-
-    Raises:
-        UserError: a mean or std that cannot be one.
     """
     meta = content.get("meta") if isinstance(content, dict) else None
     facts = facts_in(meta)
@@ -81,6 +80,8 @@ def _images_in(stored: Mapping[str, Tensor], facts: OpenMMLabFacts | None, froze
     if facts is not None and facts.conflict:
         return Evidence(conflict=facts.conflict)
     if facts is not None and facts.mean is not None and facts.std is not None:
+        if conflict := _impossible(facts.mean, facts.std):
+            return Evidence(conflict=conflict)
         said = "" if facts.to_rgb is None else f", to_rgb={facts.to_rgb}"
         origin = f"mean, std{said} of {facts.place} in the configuration inside the file"
         return Evidence(
@@ -88,15 +89,22 @@ def _images_in(stored: Mapping[str, Tensor], facts: OpenMMLabFacts | None, froze
             channels=facts.channels,
             normalisation_origin=origin + (f" ({facts.loaded})" if facts.loaded else ""),
         )
-    pixels = _pixel_statistics(stored)
-    if pixels is None:
-        return Evidence()
-    (mean_name, mean), (std_name, std) = pixels
-    scaled_mean, scaled_std = _scaled(mean, std)
+    found = pixel_statistics(stored)
+    if found.half or not found.pairs:
+        return Evidence(conflict=found.half, unclear=found.unclear)
+    if conflict := next(filter(None, (_impossible(one.mean, one.std) for one in found.pairs)), ""):
+        return Evidence(conflict=conflict)
+    pixels = next((one for one in found.pairs if one.mean_name.endswith("pixel_mean")), found.pairs[0])
+    other = next((one for one in found.pairs if not _near(one, pixels)), None)
+    if other is not None:
+        return Evidence(conflict=f"it normalises images in two ways: {pixels.words}, and {other.words}")
+    mean, std, mean_name, std_name = pixels.mean, pixels.std, pixels.mean_name, pixels.std_name
     # Libraries that keep 0 to 255 and load BGR, as Detectron2 does by default, write a mean of 0 too.
     kept = max(std) > 1 or (max(mean) == 0 and max(std) == 1)
     equal = mean_name.endswith("pixel_mean") and min(mean) == max(mean)
     channels = None if max(mean) <= 1 and (kept or equal) else order_of(mean)
+    if pixels.order is not None:
+        channels = pixels.order if _near_imagenet(mean) in (None, pixels.order) else None
     words = f"{mean_name} and {std_name} in the file"
     if channels is not None and min(mean) != max(mean):
         words += f", whose order is {channels.upper()}"
@@ -112,7 +120,7 @@ def _images_in(stored: Mapping[str, Tensor], facts: OpenMMLabFacts | None, froze
                 True,
                 f"{std_name} is 1 and the batch norms are frozen scales, as MSRA's",
             )
-    return Evidence(scaled_mean, scaled_std, channels, early, words, origin)
+    return Evidence(*_scaled(mean, std), channels, early, words, origin)
 
 
 def frozen_affine(tensors: Mapping[str, Tensor]) -> bool:
@@ -138,50 +146,40 @@ def frozen_affine(tensors: Mapping[str, Tensor]) -> bool:
 
 def order_of(mean: Triple) -> Channels | None:
     """Return the colour order that a mean near ImageNet's implies, None where it implies none."""
+    if (order := _near_imagenet(mean)) is not None:
+        return order
+    return "rgb" if max(mean) <= 1 else None  # networks that scale to [0, 1] load images as RGB
+
+
+def _near_imagenet(mean: Triple) -> Channels | None:
+    """Return the order in which a mean is near ImageNet's, None where it is not."""
     scale = 1.0 if max(mean) > 1 else BYTE
     values = [value * scale for value in mean]
     for order, expected in (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1])):
         if all(abs(value - BYTE * one) < NEAR for value, one in zip(values, expected, strict=True)):
             return "rgb" if order == "rgb" else "bgr"
-    return "rgb" if max(mean) <= 1 else None  # networks that scale to [0, 1] load images as RGB
-
-
-def _pixel_statistics(stored: Mapping[str, Tensor]) -> tuple[tuple[str, Triple], tuple[str, Triple]] | None:
-    """Return (name, values) of the mean and the std that a model keeps of its images, None for none.
-
-    Detectron2 calls them `pixel_mean` and `pixel_std`, layers that normalise `mean` and `std`.
-    """
-    for name, tensor in stored.items():
-        start, _, last = name.rpartition("mean")
-        if last or not name.endswith(("pixel_mean", ".mean")) or tensor.numel() != 3:
-            continue
-        std = stored.get(f"{start}std")
-        plain = all(one is not None and _is_plain(one) for one in (tensor, std))
-        if std is not None and std.numel() == 3 and plain:
-            return (name, _triple(tensor)), (f"{start}std", _triple(std))
     return None
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_complex()
+def _near(one: PixelStatistics, other: PixelStatistics) -> bool:
+    """Return whether two normalise images alike, whatever their unit and rounding."""
+    pairs = zip(_scaled(one.mean, one.std), _scaled(other.mean, other.std), strict=True)
+    return len({one.order, other.order} - {None}) < 2 and all(
+        math.isclose(a, b, rel_tol=0, abs_tol=EQUAL)
+        for ours, theirs in pairs
+        for a, b in zip(ours, theirs, strict=True)
+    )
 
 
-def _triple(tensor: Tensor) -> Triple:
-    first, second, third = tensor.detach().to(torch.float64).flatten().tolist()
-    return first, second, third
+def _impossible(mean: Triple, std: Triple) -> str:
+    """Return a phrase where these cannot be the mean and std of images; empty where they can."""
+    if all(map(math.isfinite, (*mean, *std))) and min(std) > 0 and min(mean) >= 0:
+        return ""
+    return f"the file says mean {mean} and std {std} of its images, which cannot be"
 
 
 def _scaled(mean: Triple, std: Triple) -> tuple[Triple, Triple]:
-    """Return both of an image in [0, 1].
-
-    Raises:
-        UserError: no numbers, or a std of 0.
-    """
-    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise UserError(
-            f"the file says mean {mean} and std {std} of its images, which cannot be; state them by --mean "
-            "and --std"
-        )
+    """Return both of an image in [0, 1]."""
     scale = BYTE if max(*mean, *std) > 1 else 1.0
     if max(mean) == 0 and max(std) == 1:
         scale = BYTE  # only the libraries that keep 0 to 255 write a mean of 0 and a std of 1

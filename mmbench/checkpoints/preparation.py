@@ -27,9 +27,9 @@ from mmbench.checkpoints.timm_config import (
 from mmbench.errors import UserError
 
 BOTTLENECK = "layer1.0.conv3.weight"
-ASSUMED = (
-    "mean and std of ImageNet, colours as RGB: the file says nothing of them (--mean, --std, --channels)"
-)
+IMAGENETS = "mean and std of ImageNet, colours as RGB: "
+ASSUMED = f"{IMAGENETS}the file says nothing of them (--mean, --std, --channels)"
+ASSUMED_UNCLEAR = IMAGENETS + "whether {} are of images is not clear (--mean, --std, --channels)"
 OF_ARCHITECTURE = "default of the architecture"
 
 
@@ -170,7 +170,7 @@ def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str
     if images.channels == "bgr":
         origins["channels"] = f"BGR: {origins['preprocessing']}"
     if not images.stated:
-        assumed.append(ASSUMED)
+        assumed.append(ASSUMED_UNCLEAR.format(evidence.unclear) if evidence.unclear else ASSUMED)
     return images
 
 
@@ -181,7 +181,7 @@ def _with_stated(images: _Images, stated: Stated, origins: dict[str, str], assum
         images = replace(images, values=values, in_rgb=False)
         unit = f" ({stated.unit})" if stated.unit else ""
         origins["preprocessing"] = f"stated by --mean and --std{unit}"
-        assumed[:] = [phrase for phrase in assumed if phrase != ASSUMED]
+        assumed[:] = [phrase for phrase in assumed if not phrase.startswith(IMAGENETS)]
         if stated.channels is None and images.channels == "rgb":
             origins["channels"] = "RGB, since --channels does not say otherwise"
     if stated.channels is not None:

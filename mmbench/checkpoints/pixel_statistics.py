@@ -1,0 +1,152 @@
+"""Mean and std of images that a model keeps among its tensors, found by the words of their names.
+
+Detectron2 calls them `pixel_mean` and `pixel_std`, robustness `new_mean` and `new_std`, RobustBench `mu` and
+`sigma`; layers that normalise `mean` and `std`, and others in between.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmbench.checkpoints.stated import Channels
+
+Triple = tuple[float, float, float]
+MEANS = ("mean", "means", "mu", "mus")
+STDS = ("std", "stds", "stdev", "stddev", "sd", "sds", "sigma", "sigmas")
+VARIANCES = ("var", "vars", "variance", "variances")
+# What may stand beside these words in the name of what is of images.
+OF_IMAGES = (
+    *("pixel", "pixels", "image", "images", "img", "imgs", "channel", "channels"),
+    *("rgb", "bgr", "color", "colour", "input", "inputs", "in", "x", "new"),
+    *("data", "dataset", "default", "imagenet", "cifar"),
+    *("norm", "normalize", "normalise", "normalizer", "normaliser"),
+)
+# What shows in the name of a module that its mean is of something else, which often has three numbers too.
+OF_OTHERS = (
+    *("action", "actions", "reward", "rewards", "obs", "observation", "proprio"),
+    *("box", "boxes", "bbox", "bboxes", "anchor", "anchors"),
+    *("pose", "poses", "joint", "joints", "keypoint", "keypoints", "point", "points", "xyz", "depth"),
+    *("audio", "text", "latent", "latents", "target", "targets", "label", "labels", "output", "outputs"),
+)
+OF_BATCHES = ("running", "moving")  # batch norms
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """A mean and a std of images.
+
+    Attributes:
+        mean_name, std_name: of the tensors.
+        order: of the colours, where the names say it.
+    """
+
+    mean_name: str
+    std_name: str
+    mean: Triple
+    std: Triple
+    order: Channels | None = None
+
+    @property
+    def words(self) -> str:
+        """Names and values, short."""
+        return f"{self.mean_name} ({_short(self.mean)}) and {self.std_name} ({_short(self.std)})"
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the names of tensors show.
+
+    Attributes:
+        pairs: of images, in the file's order.
+        half: a phrase, where there is a mean of images alone, or one beside variances.
+        unclear: a phrase that names what may be of images or of something else; empty for none.
+    """
+
+    pairs: tuple[PixelStatistics, ...] = ()
+    half: str = ""
+    unclear: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A tensor of three numbers whose name has the word of a mean, a std or a variance.
+
+    Attributes:
+        beside: the module, and the other words of the last part of the name.
+    """
+
+    name: str
+    values: Triple
+    kind: str
+    beside: tuple[str, ...]
+
+
+def pixel_statistics(stored: Mapping[str, Tensor]) -> Found:
+    """Return every mean with its std among tensors of three numbers, and what is not clear of others."""
+    parts = [part for name, tensor in stored.items() if (part := _part(name, tensor)) is not None]
+    by_place = {(part.beside, part.kind): part for part in parts}
+    pairs: list[PixelStatistics] = []
+    half, unclear = [], []
+    for part in parts:
+        if part.kind != "mean":
+            continue
+        std, variance = (by_place.get((part.beside, kind)) for kind in ("std", "variance"))
+        of_images = _of_images(part)
+        if std is not None and of_images:
+            pairs.append(PixelStatistics(part.name, std.name, part.values, std.values, _order(part)))
+        elif std is not None:
+            unclear.append(f"{part.name} and {std.name}")
+        elif of_images and variance is not None:
+            half.append(f"it holds {part.name} and {variance.name}, which may be variances or a std")
+        elif of_images and not part.name.endswith(("mu", "mus")) and min(part.values) >= 0:
+            half.append(f"it holds {part.name} without a std of the same name")
+    return Found(tuple(pairs), "" if pairs or not half else half[0], ", ".join(unclear[:2]))
+
+
+def _part(name: str, tensor: Tensor) -> _Part | None:
+    """Return what a tensor is by its name; None where it is no mean, std or variance of three numbers."""
+    if tensor.numel() != 3 or not _is_plain(tensor):
+        return None
+    module, _, last = name.rpartition(".")
+    words = _words(last)
+    kinds = {"mean": MEANS, "std": STDS, "variance": VARIANCES}
+    found = [(kind, word) for word in words for kind, known in kinds.items() if word in known]
+    if len(found) != 1 or any(word in OF_BATCHES for word in words):
+        return None
+    kind, word = found[0]
+    beside = (module, *(other for other in words if other != word))
+    first, second, third = tensor.detach().to(torch.float64).flatten().tolist()
+    return _Part(name, (first, second, third), kind, beside)
+
+
+def _of_images(part: _Part) -> bool:
+    """Return whether a mean is of images, as far as its name shows."""
+    module, *others = part.beside
+    named = {word for word in others if not word.isdigit()}
+    return named <= {*OF_IMAGES} and {*OF_OTHERS}.isdisjoint(_words(module))
+
+
+def _order(part: _Part) -> Channels | None:
+    """Return the order of the colours that a name says."""
+    words = _words(part.name)
+    if ("rgb" in words) == ("bgr" in words):
+        return None
+    return "rgb" if "rgb" in words else "bgr"
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a name in lower case: `imageMean` and `image_mean` are two each."""
+    return re.findall(r"[a-z]+|[0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower())
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_complex()
+
+
+def _short(values: Triple) -> str:
+    return ",".join(f"{value:g}" for value in values)
