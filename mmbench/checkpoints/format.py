@@ -48,6 +48,9 @@ class Format:
         method: the pretraining method that the keys imply.
         architectures: timm names, as a pattern, among which names and shapes decide.
         preprocessing: what RGB images need before such a backbone, where the format says so.
+        preprocessing_of: patterns of the timm names that need it; of all others it is not known.
+        otherwise: what images of these others may need, in words.
+        arch_options: how the network is built, where the names show it and its shapes do not.
         channels: order of the colours that its first convolution expects.
         completed: turns the renamed tensors into torchvision's where values differ too, and says what it did.
     """
@@ -63,6 +66,9 @@ class Format:
     method: str | None = None
     architectures: str = "mixmask_*"
     preprocessing: Preprocessing | None = None
+    preprocessing_of: tuple[str, ...] = ("*",)
+    otherwise: str = ""
+    arch_options: Mapping[str, bool | int] = field(default_factory=dict)
     channels: Channels = "rgb"
     completed: Completion | None = None
 

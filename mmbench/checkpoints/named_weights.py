@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
-from mmbench.checkpoints.assumed import COMPARED
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.parity import relative_error
 from mmbench.errors import LONGEST_SHOWN, UserError, one_line
@@ -55,15 +54,7 @@ class NamedWeights:
     @property
     def origins(self) -> dict[str, str]:
         """Where facts of the card come from that only names have."""
-        cfg = self.config["pretrained_cfg"]
-        found = {
-            "arch": f"{self.config_origin}; {COMPARED} {self.library}'s own network",
-            "source_sha256": f"the file {self.file.name}",
-        }
-        if (interpolation := cfg.get("interpolation", "bilinear")) != "bilinear":
-            found["interpolation"] = f"bilinear, as always here; {self.config_origin} states {interpolation}"
-        if (mode := cfg.get("crop_mode") or "center") != "center":
-            found["crop"] = f"the centre, as always here; {self.config_origin} states {mode}"
+        found = {"source_sha256": f"the file {self.file.name}"}
         if self.supervised:
             found["method"] = self.config_origin
         return found

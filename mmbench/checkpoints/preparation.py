@@ -5,63 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
+from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.configured import IN_CONFIGURATION, configured_options
-from mmbench.checkpoints.evidence import Evidence
-from mmbench.checkpoints.format import Format
+from mmbench.checkpoints.image_sources import Images, images_of_card, images_of_file, with_stated
+from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.options import is_ours, options_in
 from mmbench.checkpoints.plain import plain
-from mmbench.checkpoints.stated import NOTHING_STATED, Channels, Stated
-from mmbench.checkpoints.timm_config import (
-    CONFIG,
-    RECORDED,
-    default_size,
-    preprocessing_in,
-    require_size,
-    validated,
-)
+from mmbench.checkpoints.stated import Stated
+from mmbench.checkpoints.timm_config import require_size, validated
 from mmbench.errors import UserError
 
 BOTTLENECK = "layer1.0.conv3.weight"
-IMAGENETS = "mean and std of ImageNet, colours as RGB: "
-ASSUMED = f"{IMAGENETS}the file says nothing of them (--mean, --std, --channels)"
-ASSUMED_UNCLEAR = IMAGENETS + "whether {} are of images is not clear (--mean, --std, --channels)"
-OF_ARCHITECTURE = "default of the architecture"
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known before anything is decided.
-
-    Attributes:
-        weights: the file, for messages.
-        entry: its format.
-        card: our card, from the file, from beside it, or of a training state.
-        config: timm's config.json.
-        config_origin: what the card calls it.
-        evidence: what the file shows.
-        frozen: whether batch norms are frozen scales; see `evidence.frozen_affine`.
-        arch_named: whether the user, a card or a configuration named the architecture.
-        training_state: whether the file is a state of an unfinished run of ours.
-        verified: whether card.json and the weights were compared with their digests.
-        stated: what the user states.
-    """
-
-    weights: Path
-    entry: Format
-    card: ModelCard | None
-    config: Mapping[str, Any]
-    evidence: Evidence
-    frozen: bool
-    arch_named: bool
-    training_state: bool = False
-    verified: bool | None = None
-    stated: Stated = NOTHING_STATED
-    config_origin: str = CONFIG
+OF_NAMES = "the names of the tensors"
 
 
 @dataclass(frozen=True)
@@ -84,21 +42,6 @@ class Prepared:
     assumed: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Values of a Preprocessing, and the order of the colours that the first convolution expects.
-
-    Attributes:
-        in_rgb: whether mean and std are in the order RGB; otherwise in the order of `channels`.
-        stated: whether mean and std are more than an assumption.
-    """
-
-    values: dict[str, Any]
-    channels: Channels | None = "rgb"
-    in_rgb: bool = True
-    stated: bool = False
-
-
 def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
     """Return the network for RGB images, its preprocessing and options, with an origin for each.
 
@@ -107,13 +50,13 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
     """
     stated, origins = known.stated, dict[str, str]()
     assumed: list[str] = []
-    images = _of_card(known.card) if known.card else _of_file(known, arch, origins, assumed)
+    images = images_of_card(known.card) if known.card else images_of_file(known, arch, origins, assumed)
     if known.evidence.conflict and (stated.mean is None or stated.channels is None):
         raise UserError(
             f"{known.weights}: {known.evidence.conflict}; state what the network expects by --mean, --std "
             "and --channels"
         )
-    images = _with_stated(images, stated, origins, assumed)
+    images = with_stated(images, stated, origins, assumed)
     _require_size(known, images, stated)
     options: dict[str, bool | int] = {}
     changed: list[str] = []
@@ -124,8 +67,11 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
             known.evidence.backbone, arch, stated.arch_options, known.weights, named=known.arch_named
         )
         options, assumed = found | options, assumed + overruled
-        if found:
-            origins["arch_options"] = "; ".join(f"{name}: {IN_CONFIGURATION}" for name in options)
+        said = dict.fromkeys(options, IN_CONFIGURATION) if found else {}
+        said |= {name: OF_NAMES for name in known.entry.arch_options if name not in options}
+        options = {**known.entry.arch_options, **options}
+        if said:
+            origins["arch_options"] = "; ".join(f"{name}: {where}" for name, where in said.items())
     if images.channels == "bgr":
         tensors = _for_rgb(tensors, arch, known.weights)
         changed.insert(0, "the first convolution from BGR to RGB")
@@ -137,63 +83,7 @@ def prepare(known: Known, arch: str, tensors: dict[str, Tensor]) -> Prepared:
     return Prepared(arch, tensors, preprocessing, options, origins, changed, assumed)
 
 
-def _of_card(card: ModelCard) -> _Images:
-    return _Images(card.preprocessing.model_dump())
-
-
-def _of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str]) -> _Images:
-    """Return what the file and timm's configuration beside it show; ImageNet's numbers where nothing does."""
-    values: dict[str, Any] = {"image_size": default_size(arch)}
-    origins["preprocessing"] = "ImageNet mean and std, since the file names none"
-    origins["image_size"] = OF_ARCHITECTURE
-    images = _Images(values)
-    if known.entry.preprocessing is not None:
-        usual = known.entry.preprocessing
-        values |= {"mean": usual.mean, "std": usual.std}
-        images = replace(images, channels=known.entry.channels, stated=True)
-        origins["preprocessing"] = f"every {known.entry.name} file needs it"
-    if known.config:
-        found, origin = preprocessing_in(known.config, known.weights, known.config_origin)
-        values |= found
-        if "mean" in found:
-            origins["preprocessing"] = origin
-            images = replace(images, stated=True)
-        if "image_size" in found:
-            origins["image_size"] = origin
-        if origin == RECORDED and found.get("crop_pct") is not None:
-            origins["crop_pct"] = OWN_IMAGES  # only our own pretraining records it there
-    evidence = known.evidence
-    if evidence.mean is not None and evidence.std is not None:
-        values |= {"mean": evidence.mean, "std": evidence.std}
-        images = replace(images, channels=evidence.channels, in_rgb=False, stated=True)
-        origins["preprocessing"] = evidence.normalisation_origin
-    if images.channels == "bgr":
-        origins["channels"] = f"BGR: {origins['preprocessing']}"
-    if not images.stated:
-        assumed.append(ASSUMED_UNCLEAR.format(evidence.unclear) if evidence.unclear else ASSUMED)
-    return images
-
-
-def _with_stated(images: _Images, stated: Stated, origins: dict[str, str], assumed: list[str]) -> _Images:
-    """Return the images as the user states them, which wins."""
-    if stated.mean is not None and stated.std is not None:
-        values = images.values | {"mean": stated.mean, "std": stated.std}
-        images = replace(images, values=values, in_rgb=False)
-        unit = f" ({stated.unit})" if stated.unit else ""
-        origins["preprocessing"] = f"stated by --mean and --std{unit}"
-        assumed[:] = [phrase for phrase in assumed if not phrase.startswith(IMAGENETS)]
-        if stated.channels is None and images.channels == "rgb":
-            origins["channels"] = "RGB, since --channels does not say otherwise"
-    if stated.channels is not None:
-        images = replace(images, channels=stated.channels)
-        origins["channels"] = f"{stated.channels.upper()}: stated by --channels"
-    if stated.image_size is not None:
-        images = replace(images, values=images.values | {"image_size": stated.image_size})
-        origins["image_size"] = "asked for by --image-size"
-    return images
-
-
-def _require_size(known: Known, images: _Images, stated: Stated) -> None:
+def _require_size(known: Known, images: Images, stated: Stated) -> None:
     """Refuse another size than the one that a high-pass filter was made for."""
     own = known.card.preprocessing.image_size if known.card else None
     if images.values.get("high_pass") and stated.image_size is not None and stated.image_size != own:
@@ -201,7 +91,7 @@ def _require_size(known: Known, images: _Images, stated: Stated) -> None:
 
 
 def _refuse_open_facts(
-    known: Known, arch: str, tensors: Mapping[str, Tensor], images: _Images, stated: Stated
+    known: Known, arch: str, tensors: Mapping[str, Tensor], images: Images, stated: Stated
 ) -> None:
     """Refuse weights that are evidently not the usual ones, while not all of their facts are known."""
     evidence = known.evidence
@@ -210,13 +100,19 @@ def _refuse_open_facts(
             f"{known.weights}: {evidence.normalisation_origin} do not show whether the network expects RGB "
             "or BGR; state it by --channels rgb or --channels bgr"
         )
+    usual = known.entry.preprocessing
+    if usual is not None and not images.stated and stated.mean is None:
+        raise UserError(
+            f"{known.weights}: {known.entry.name} files do not say which mean and std {arch} needs; state "
+            f"them by --mean and --std ({known.entry.otherwise})"
+        )
     open_facts = []
-    if known.frozen and not images.stated:
+    if known.frozen and not images.stated and usual is None:
         open_facts += ["--mean 103.53,116.28,123.675 --std 1,1,1"] if stated.mean is None else []
         open_facts += ["--channels bgr"] if stated.channels is None else []
     strided = evidence.early_stride is not None or known.arch_named or "early_stride" in stated.arch_options
     caffe = known.frozen or evidence.like_caffe
-    if caffe and BOTTLENECK in tensors and not strided and known.entry.preprocessing is None:
+    if caffe and BOTTLENECK in tensors and not strided and usual is None:
         network = plain(arch)
         open_facts.append(
             f"--arch msra_resnet{network.depth}" if network else "--arch-option early_stride=true"

@@ -12,27 +12,29 @@ from torch import Tensor
 
 from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.arguments import require_reading
-from mmbench.checkpoints.assumed import require_same_heads, undetermined
+from mmbench.checkpoints.assumed import COMPARED, require_same_heads, undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
 from mmbench.checkpoints.by_name import resolve
-from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.choosing import Choice
 from mmbench.checkpoints.companions import Companions, nearest_stated
 from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
+from mmbench.checkpoints.file_card import STATED, card_of_file
 from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.named_weights import NamedWeights, require_same_features
 from mmbench.checkpoints.naming import Renamed, named_tensors, unchanged_names
 from mmbench.checkpoints.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.options import with_network
 from mmbench.checkpoints.plain import Shapes
-from mmbench.checkpoints.preparation import Known, Prepared, prepare
+from mmbench.checkpoints.preparation import Prepared, prepare
 from mmbench.checkpoints.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
+from mmbench.checkpoints.timm_config import CONFIG
 from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_state
 from mmbench.checkpoints.weight_sets import WHOLE_FILE, WeightSet
 from mmbench.errors import UserError
-from mmbench.files import safe_name, sha256_of
+from mmbench.files import sha256_of
 from mmbench.own_state import own_state
 
 
@@ -133,6 +135,7 @@ def read_checkpoint(
             around = Beside(
                 said=(*around.said, f"config.json is of {around.arch}, which does not fit: not used")
             )
+    arch_origin = "" if named_arch is None else STATED if arch else "card" if around.card else CONFIG
     found_arch = named_arch or recognise(tensors, f"{weights}", renamed.entry.architectures)
     if problems := differences(found_arch, tensors):
         raise UserError(
@@ -159,7 +162,7 @@ def read_checkpoint(
         config=around.config,
         evidence=evidence_in(opened.tensors, opened.content, frozen) if card is None else Evidence(),
         frozen=frozen,
-        arch_named=named_arch is not None,
+        arch_origin=arch_origin,
         training_state=of_training,
         verified=around.verified,
         stated=stated,
@@ -185,7 +188,7 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
         config=named.config,
         evidence=Evidence(),
         frozen=False,
-        arch_named=True,
+        arch_origin=named.config_origin if arch == named.arch else STATED,
         stated=stated,
         config_origin=named.config_origin,
     )
@@ -194,7 +197,9 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
     card = read.backbone.card
     facts: dict[str, Any] = {"arm": named.arm, "source_format": named.library}
     facts |= {"method": "supervised"} if named.supervised else {}
-    facts |= {"origins": named.origins | {k: v for k, v in card.origins.items() if k != "arch"}}
+    origins = named.origins | {k: v for k, v in card.origins.items() if k != "arch"}
+    origins["arch"] = f"{known.arch_origin}; {COMPARED} {named.library}'s own network"
+    facts |= {"origins": origins}
     backbone = replace(read.backbone, card=card.model_copy(update=facts))
     if not stated.arch_options and stated.channels != "bgr":
         require_same_features(named, backbone)
@@ -220,7 +225,9 @@ def _result(
     companions = renamed.entry.companions_in(_shapes(opened))
     format_name = _format_name(path, renamed, known, companions)
     method = renamed.entry.method if companions is None else companions.method
-    card = known.card or _new_card(path, prepared.arch, format_name, method, opened.facts)
+    card = known.card or card_of_file(
+        path, prepared.arch, known.arch_origin, format_name, method, opened.facts
+    )
     origins = card.origins | prepared.origins
     if known.card is None and opened.choice.why:
         origins["weights"] = opened.choice.why
@@ -275,23 +282,3 @@ def _fits(arch: str, tensors: dict[str, Tensor]) -> bool:
 def _shapes(opened: Opened) -> Shapes:
     """Return name as the format knows it -> shape."""
     return {name: tuple(opened.tensors[key].shape) for key, name in opened.choice.taken.inner.items()}
-
-
-def _new_card(
-    path: Path, arch: str, source_format: str, method: str | None, facts: dict[str, Any]
-) -> ModelCard:
-    """Return a card with what the file itself states."""
-    origins = {"arch": "names and shapes"}
-    fields: dict[str, Any] = {}
-    if method is not None:
-        fields |= {"method": method, "framework": method}
-        origins["method"] = "the keys of the file"
-        if method == "moco":
-            origins["method"] += "; MixMask's released files have the same"
-    if isinstance(facts.get("epoch"), int):
-        fields["epochs"] = facts["epoch"]
-        origins["epochs"] = "epoch stored in the file"
-        if "pytorch-lightning_version" in facts:
-            origins["epochs"] += "; Lightning may count from 0"
-    stem = path.name.split(".")[0] or path.resolve().name
-    return ModelCard(arm=safe_name(stem), arch=arch, source_format=source_format, origins=origins, **fields)

@@ -19,6 +19,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION, undetermined
+from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.named_weights import NamedWeights
 from mmbench.checkpoints.naming import Renamed
 from mmbench.checkpoints.opening import Opened
@@ -27,7 +28,6 @@ from mmbench.checkpoints.openmmlab_config import facts_in
 from mmbench.checkpoints.options import departing
 from mmbench.checkpoints.parity import SIDE, relative_error
 from mmbench.checkpoints.plain import COUNTER, Plain, plain
-from mmbench.checkpoints.preparation import Known
 from mmbench.checkpoints.reading import ReadCheckpoint
 from mmbench.checkpoints.receipt import SourceParity
 from mmbench.checkpoints.timm_config import fixed_size

@@ -11,12 +11,17 @@ from pydantic import ValidationError
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.options import high_pass_in
 from mmbench.checkpoints.own_networks import own_image_size
-from mmbench.errors import UserError
+from mmbench.errors import UserError, one_line
 
 DEFAULT_SIZE = 224
 LARGEST_SIZE = 8192
 CONFIG = "config.json"
 RECORDED = "config.json, as mmbench recorded it"
+# Fact -> its name in timm's configuration, the only value that is followed here, and what that is in words.
+RESIZED = {
+    "interpolation": ("interpolation", "bilinear", "bilinear"),
+    "crop": ("crop_mode", "center", "the centre"),
+}
 
 
 def default_size(arch: str) -> int:
@@ -74,6 +79,26 @@ def preprocessing_in(
     if filter_ is not None:
         found["high_pass"] = filter_
     return found, origin
+
+
+def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
+    """Return fact -> what mmbench does instead, of how timm's configuration resizes and crops images.
+
+    Args:
+        origin: what a card calls the configuration; what mmbench recorded is followed.
+    """
+    found: dict[str, str] = {}
+    if origin == RECORDED:
+        return found
+    cfg = config.get("pretrained_cfg")
+    cfg = cfg if isinstance(cfg, dict) else config
+    if (interpolation := cfg.get("interpolation") or "bilinear") != "bilinear":
+        found["interpolation"] = (
+            f"bilinear, as always here; {origin} states {one_line(str(interpolation), 40)}"
+        )
+    if (mode := cfg.get("crop_mode") or "center") != "center":
+        found["crop"] = f"the centre, as always here; {origin} states {one_line(str(mode), 40)}"
+    return found
 
 
 def validated(values: Mapping[str, Any], weights: Path) -> Preprocessing:

@@ -12,6 +12,7 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from layouts import trained_resnet, under
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -404,3 +405,28 @@ def test_inspect_and_convert_take_options_and_say_what_was_assumed(
     for wrong in ("stem_paddin=2", "stem_padding=7", "stem_padding", "output_stride=16"):
         code, _, err = run("convert", source, str(tmp_path / "other"), "--to", "timm", "--arch-option", wrong)
         assert code == 2 and err.count("\n") == 1 and not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("side", [3, 7])
+def test_numbers_without_a_place_for_pooling_show_that_there_is_none(side: int, tmp_path: Path) -> None:
+    model = trained_resnet().eval()
+    model.conv1 = torch.nn.Conv2d(3, 64, side, 2, side // 2, bias=False)
+    if side == 3:
+        model.conv1.stride = (1, 1)
+    modules = [module for name, module in model.named_children() if name not in ("maxpool", "fc")]
+    body = torch.nn.Sequential(*modules)
+    torch.save({"state_dict": under("f.", body.state_dict())}, tmp_path / "simclr.pth")
+    read = read_checkpoint(tmp_path / "simclr.pth")
+    card, images = read.backbone.card, torch.rand(2, 3, 64, 64)
+    assert card.arch_options == {"stem_pool": False}
+    assert card.origins["arch_options"] == "stem_pool: the names of the tensors"
+    assert not any("pooling" in phrase for phrase in read.reading.assumed)
+    with torch.inference_mode():
+        error = (read.backbone.build().eval()(images) - body(images).flatten(1)).abs().max()
+    assert error < 1e-5
+    stated = Stated(arch_options={"stem_pool": True})
+    again = read_checkpoint(tmp_path / "simclr.pth", stated=stated).backbone.card
+    assert again.arch_options == {"stem_pool": True} and again.origins["arch_options"] == "stem_pool: stated"
+    if side == 7:
+        with pytest.raises(UserError, match=r"resnet18 takes no .*mixmask_resnet18 by --arch"):
+            read_checkpoint(tmp_path / "simclr.pth", "resnet18")

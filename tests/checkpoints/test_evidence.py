@@ -302,6 +302,38 @@ def test_config_json_is_read_beside_any_name(name: str, model: nn.Module, tmp_pa
         assert read.backbone.card.origins["preprocessing"] == "config.json"
 
 
+def test_how_a_configuration_resizes_is_said_where_it_is_not_followed(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    said = {"interpolation": "bicubic", "crop_mode": "squash"}
+    folder = timm_folder(model, tmp_path / "t", "model.safetensors", std=[0.2, 0.3, 0.4], **said)
+    for path in (folder, folder / "model.safetensors"):
+        origins = read_checkpoint(path).backbone.card.origins
+        assert origins["interpolation"] == "bilinear, as always here; config.json states bicubic"
+        assert origins["crop"] == "the centre, as always here; config.json states squash"
+    by_name = read_checkpoint(f"local-dir:{folder}").backbone.card.origins
+    assert (by_name["interpolation"], by_name["crop"]) == (origins["interpolation"], origins["crop"])
+    as_here = {"interpolation": "bilinear", "crop_mode": "center"}
+    usual = timm_folder(model, tmp_path / "u", "model.safetensors", std=[0.2, 0.3, 0.4], **as_here)
+    assert not {"interpolation", "crop"} & read_checkpoint(usual).backbone.card.origins.keys()
+
+
+def test_the_card_says_who_named_the_architecture(model: nn.Module, tmp_path: Path) -> None:
+    folder = timm_folder(model, tmp_path / "t", "model.safetensors", std=[0.2, 0.3, 0.4])
+    alone = shutil.copy(folder / "model.safetensors", tmp_path / "alone.safetensors")
+    name = f"local-dir:{folder}"
+    for path, arch, origin in (
+        (folder, None, "config.json; names and shapes fit"),
+        (folder / "model.safetensors", None, "config.json; names and shapes fit"),
+        (folder, "mixmask_resnet18", "stated by --arch; names and shapes fit"),
+        (alone, "resnet18", "stated by --arch; names and shapes fit"),
+        (alone, None, "names and shapes"),
+        (name, None, "config.json; features compared with timm's own network"),
+        (name, "mixmask_resnet18", "stated by --arch; features compared with timm's own network"),
+    ):
+        assert read_checkpoint(path, arch).backbone.card.origins["arch"] == origin
+
+
 def test_a_configuration_of_another_network_or_of_other_weights_is_not_used(
     model: nn.Module, tmp_path: Path
 ) -> None:

@@ -23,9 +23,11 @@ import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.format import FORMATS, detect, unwrapped
 from mmbench.checkpoints.parity import relative_error
 from mmbench.checkpoints.reading import read_checkpoint
+from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.target import TARGETS
 from mmbench.checkpoints.writing import convert
 from mmbench.errors import UserError
+from mmbench.preprocessing import Preprocess
 
 OUT = {
     "timm": "folder",
@@ -207,6 +209,43 @@ def test_originals_of_msra_give_detectron2s_features(tmp_path: Path) -> None:
         assert receipt.parity is not None and max(receipt.parity.values()) <= 1e-5
     with pytest.raises(UserError, match="torchvision has no network like msra_resnet50"):
         convert(read.backbone, tmp_path / "tv.pth", "torchvision")
+
+
+def test_another_network_of_caffe2s_names_needs_its_own_mean_and_std(tmp_path: Path) -> None:
+    """MSRA's std of 1 is not that of Detectron2's X-101-32x8d, whose names are the same."""
+    model = trained_resnet("resnext50_32x4d").eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+            module.running_var.fill_(1)
+            nn.init.uniform_(module.weight, 0.3, 0.6)
+    msra(model, path := tmp_path / "X-50.pkl")
+    for channels in (None, "bgr"):
+        with pytest.raises(
+            UserError, match=r"--std 57\.375,57\.12,58\.395 for Detectron2's X-101"
+        ) as refused:
+            read_checkpoint(path, "resnext50_32x4d", stated=Stated(channels=channels))  # type: ignore[arg-type]
+        assert "\n" not in str(refused.value)
+    mean, std = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+    of_one = [tuple(value / 255 for value in values) for values in (mean, std)]
+    stated = Stated(mean=of_one[0], std=of_one[1])  # type: ignore[arg-type]
+    card = (read := read_checkpoint(path, "resnext50_32x4d", stated=stated)).backbone.card
+    assert card.origins["channels"] == "BGR: as in every caffe2 file"
+    assert card.origins["arch"] == "stated by --arch; names and shapes fit"
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    bgr = (images.flip(1) - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    with torch.inference_mode():
+        ours = read.backbone.build().eval()(Preprocess(card.preprocessing)(images))
+        theirs = nn.Sequential(*list(model.children())[:-1])(bgr).flatten(1)
+    assert relative_error(ours, theirs) <= 1e-5
+
+
+@pytest.mark.parametrize("arch", ["resnet50", "mixmask_resnet50"])
+def test_a_plain_network_of_caffe2s_names_keeps_0_to_255(arch: str, tmp_path: Path) -> None:
+    msra(trained_resnet("resnet50"), tmp_path / "R-50.pkl")
+    card = read_checkpoint(tmp_path / "R-50.pkl", arch).backbone.card
+    assert [round(255 * value, 3) for value in card.preprocessing.std] == [1, 1, 1]
+    assert card.origins["preprocessing"] == f"every caffe2 file of {arch} needs it"
 
 
 @pytest.mark.parametrize("name", ["resnet152", "wide_resnet50_2"])

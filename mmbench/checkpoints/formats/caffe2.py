@@ -1,8 +1,10 @@
 """Detectron's Caffe2 names: the MSRA ResNets that Detectron2 still serves as `MSRA/R-50.pkl`.
 
 These networks expect BGR images of 0 to 255, stride in the first 1 x 1 convolution of a block, and store a
-batch norm as a scale and a bias. Source: detectron2/checkpoint/c2_model_loading.py and
-configs/Base-RCNN-C4.yaml (PIXEL_MEAN, PIXEL_STD, STRIDE_IN_1X1).
+batch norm as a scale and a bias. Other networks of these names do not keep 0 to 255: Detectron2 divides the
+images of its ResNeXt `FAIR/X-101-32x8d.pkl` by a std. Source: detectron2/checkpoint/c2_model_loading.py,
+configs/Base-RCNN-C4.yaml (PIXEL_MEAN, PIXEL_STD, STRIDE_IN_1X1) and
+configs/COCO-Detection/faster_rcnn_X_101_32x8d_FPN_3x.yaml.
 """
 
 import torch
@@ -52,6 +54,11 @@ FORMATS.register("caffe2")(
         preprocessing=Preprocessing(
             mean=tuple(value / 255 for value in RGB_MEAN), std=(1 / 255, 1 / 255, 1 / 255), image_size=224
         ),
+        preprocessing_of=(
+            "msra_*",
+            *(f"{family}resnet{depth}" for family in ("", "mixmask_") for depth in (50, 101, 152)),
+        ),
+        otherwise="--mean 103.53,116.28,123.675 --std 57.375,57.12,58.395 for Detectron2's X-101-32x8d",
         channels="bgr",
         completed=complete,
     )

@@ -15,7 +15,8 @@ NUMBERED = Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": MODULE
 FORMATS.register("sequential")(
     Format(name="sequential", prefix="", renaming=NUMBERED, dropped={"9.": HEAD}, marks=("4.0.conv1.",))
 )
-# leftthomas/SimCLR and its many copies leave the max-pooling out: 3 to 6 are the stages.
+# leftthomas/SimCLR and its many copies leave the max-pooling out: 3 to 6 are the stages. So the numbers show
+# that there is none, behind a stem of any size.
 WITHOUT_POOL = {"0": "conv1", "1": "bn1", "3": "layer1", "4": "layer2", "5": "layer3", "6": "layer4"}
 
 FORMATS.register("sequential-without-pool")(
@@ -25,6 +26,7 @@ FORMATS.register("sequential-without-pool")(
         renaming=Renaming((("{module}.{rest}", "{module}.{rest}"),), {"module": WITHOUT_POOL}),
         dropped={"9.": HEAD},
         marks=("3.0.conv1.weight",),
+        arch_options={"stem_pool": False},
     )
 )
 FORMATS.register("lightly")(
