@@ -1,7 +1,8 @@
-"""Average precision of resampled images, and its 95% intervals by the bootstrap."""
+"""Average precision of resampled images, and the 95% intervals of its mean over classes."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmbench.results import Metric
-from mmbench.transfer.bootstrap import FEWEST_IMAGES, resampled_intervals
-from mmbench.transfer.intervals import BOOTSTRAPPED, interval_note
+from mmbench.transfer.bootstrap import FEWEST_IMAGES
+from mmbench.transfer.intervals import interval_note
+from mmbench.transfer.precision_intervals import BY_STANDARD_ERROR, precision_intervals
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -172,7 +174,7 @@ def with_precision_intervals(
         seed: of the draws.
     """
     images, names = len(labels), ("mAP", "mAP_11_points")
-    how = dict.fromkeys(names, BOOTSTRAPPED)
+    how = dict.fromkeys(names, BY_STANDARD_ERROR)
     if images < FEWEST_IMAGES:
         return dict(metrics), interval_note(metrics, images, how)
     rankings = [ranked_images(scores[:, place], labels[:, place], images) for place in range(labels.shape[1])]
@@ -183,9 +185,13 @@ def with_precision_intervals(
         for ranking in rankings:
             drawn = draw(times, [ranking])
             found.append([ranking.averages(drawn, averaging) for averaging in averagings])
-        return np.asarray(100 * np.nanmean(np.array(found), axis=0)).T
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no class
+            return np.asarray(100 * np.nanmean(np.array(found), axis=0)).T
 
-    intervals = resampled_intervals(np.ones(images, dtype=np.int64), means, seed)
+    values = [metrics[name].value for name in names]
+    shown = (labels > 0).any(dim=1).numpy()
+    intervals = precision_intervals(values, means, shown, seed)
     found = dict(metrics)
     for name, interval in zip(names, intervals, strict=True):
         found[name] = metrics[name].model_copy(update={"interval": interval})

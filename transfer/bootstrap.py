@@ -60,10 +60,7 @@ def resampled_intervals(images: NDArray[np.int64], statistic: Statistic, seed: i
     from scipy.stats import bootstrap
 
     rng = np.random.default_rng(seed % 2**63)
-    total, kinds = int(images.sum()), len(images)
-    each = np.repeat(np.arange(kinds), images)
-    parts = np.array_split(rng.permutation(each), min(GROUPS, total))
-    groups = np.stack([np.bincount(part, minlength=kinds) for part in parts])
+    groups = _groups(images, rng)
     everything = len(groups) * (len(groups) - 1) // 2  # the sum of all groups' numbers
 
     def of_groups(indices: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
@@ -76,24 +73,74 @@ def resampled_intervals(images: NDArray[np.int64], statistic: Statistic, seed: i
         found = statistic(times)
         return np.moveaxis(found.reshape(*indices.shape[:-1], -1), -1, 0)
 
-    at_once = max(1, KINDS_AT_ONCE // kinds)
-    draws = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-    share = images / total
-    values = [statistic(rng.multinomial(total, share, size=count).astype(np.float64)) for count in draws]
+    values = _resamples(images, statistic, rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # degenerate: dealt with below
         found = bootstrap(
             (np.arange(len(groups)),),
             of_groups,
             n_resamples=0,
-            batch=min(at_once, len(groups)),
+            batch=min(_at_once(images), len(groups)),
             vectorized=True,
             confidence_level=0.95,
             method="BCa",
-            bootstrap_result=SimpleNamespace(bootstrap_distribution=np.concatenate(values).T),
+            bootstrap_result=SimpleNamespace(bootstrap_distribution=values.T),
         )
     low, high = found.confidence_interval
     return [
         (float(a), float(b)) if np.isfinite([a, b]).all() and a < b else None
         for a, b in zip(np.atleast_1d(low), np.atleast_1d(high), strict=True)
     ]
+
+
+def standard_errors(images: int, statistic: Statistic, seed: int) -> NDArray[np.float64]:
+    """Return the standard error (metrics,) of each metric over images: the larger of two estimates.
+
+    The deviation of resamples, and that of the jackknife which leaves out each image or each of 200 groups
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 11). NaN where a metric is
+    not defined.
+
+    Args:
+        statistic: takes how often each image was drawn (draws, images), and returns (draws, metrics); NaN
+            where a draw has nothing to measure, which is left out.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed % 2**63)
+    kinds = np.ones(images, dtype=np.int64)
+    groups = _groups(kinds, rng)
+    resampled = _resamples(kinds, statistic, rng)
+    size = _at_once(kinds)
+    left_out = np.concatenate(
+        [
+            statistic((kinds - groups[start : start + size]).astype(np.float64))
+            for start in range(0, len(groups), size)
+        ]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of metrics that are NaN
+        apart = np.nanstd(left_out, axis=0) * (len(groups) - 1) ** 0.5
+        return np.asarray(np.fmax(np.nanstd(resampled, axis=0, ddof=1), apart))
+
+
+def _groups(images: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how many images of each kind are in each group of a jackknife (groups, kinds)."""
+    each = np.repeat(np.arange(len(images)), images)
+    parts = np.array_split(rng.permutation(each), min(GROUPS, len(each)))
+    return np.stack([np.bincount(part, minlength=len(images)) for part in parts])
+
+
+def _at_once(images: NDArray[np.int64]) -> int:
+    """Return how many draws of images are held in memory."""
+    return max(1, KINDS_AT_ONCE // len(images))
+
+
+def _resamples(
+    images: NDArray[np.int64], statistic: Statistic, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the metrics (RESAMPLES, metrics) of draws of as many images as there are."""
+    total, size = int(images.sum()), _at_once(images)
+    draws = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+    share = images / total
+    return np.concatenate(
+        [statistic(rng.multinomial(total, share, size=count).astype(np.float64)) for count in draws]
+    )

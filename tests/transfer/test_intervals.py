@@ -11,7 +11,6 @@ from scipy.stats import binom, bootstrap
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
-from mmbench.results import Metric
 from mmbench.transfer import bootstrap as resampling
 from mmbench.transfer.average_precision import (
     Ranking,
@@ -19,7 +18,6 @@ from mmbench.transfer.average_precision import (
     draw,
     mean_of_points,
     ranked_images,
-    with_precision_intervals,
 )
 from mmbench.transfer.intervals import (
     class_mean_interval,
@@ -170,28 +168,6 @@ def test_rankings_of_the_same_detections_are_those_of_a_loop(seed: int, rights: 
                     curve.append((hits / total, hits / counted))
             expected = [max((y for x, y in curve if x >= point), default=0.0) for point in points]
             assert found == pytest.approx(np.mean(expected) if total else np.nan, nan_ok=True)
-
-
-def test_most_intervals_of_mean_average_precision_hold_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "RESAMPLES", 400)
-    rng = np.random.default_rng(1)
-    scores, labels = several_labels(rng, 200_000)
-
-    def value(scores: torch.Tensor, labels: torch.Tensor) -> float:
-        columns = [
-            (scores[labels[:, place] >= 0, place], labels[labels[:, place] >= 0, place]) for place in range(3)
-        ]
-        return 100 * float(np.mean([average_precision(ranked, there > 0) for ranked, there in columns]))
-
-    truth, held, runs = value(scores, labels), 0, 100
-    for seed in range(runs):
-        own = torch.from_numpy(rng.integers(200_000, size=150))
-        metrics = {name: Metric(value=50, higher_is_better=True, n=150) for name in ("mAP", "mAP_11_points")}
-        found, note = with_precision_intervals(metrics, scores[own], labels[own], seed)
-        interval = found["mAP"].interval
-        assert interval is not None and "over the 150 evaluated images" in note
-        held += interval[0] <= truth <= interval[1]
-    assert 0.89 * runs <= held < runs
 
 
 def test_every_metric_of_a_classification_has_an_interval() -> None:

@@ -29,8 +29,9 @@ from mmbench.transfer.dense.detection.settings import DetectionSettings
 from mmbench.transfer.dense.detection.splits import wider_than_tall
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
 from mmbench.transfer.dense.detection.weights import check_arrival
-from mmbench.transfer.intervals import BOOTSTRAPPED, interval_note
+from mmbench.transfer.intervals import interval_note
 from mmbench.transfer.job import Measurement, TransferJob
+from mmbench.transfer.precision_intervals import BY_STANDARD_ERROR
 
 SMALL, TEST_BATCH = 256, 8  # px: images up to this size are evaluated in batches
 OTHER_STREAM = 1 << 40  # added to the seed for the batches of PreciseBN
@@ -68,7 +69,7 @@ def train_and_evaluate(job: TransferJob, settings: DetectionSettings) -> Measure
             ready.work,
         )
     sizes: dict[str, int] = {"train": len(ready.train), splits.name: len(ready.test)}
-    said = interval_note(scores.metrics, sizes[splits.name], dict.fromkeys(scores.metrics, BOOTSTRAPPED))
+    said = interval_note(scores.metrics, sizes[splits.name], dict.fromkeys(scores.metrics, BY_STANDARD_ERROR))
     return Measurement(
         metrics=scores.metrics,
         split_sizes=sizes,

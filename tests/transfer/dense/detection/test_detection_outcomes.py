@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from detections import feed, nothing, random_detections, random_split
 from detectron2.data import MetadataCatalog
+from scipy.stats import t as student
 
 from mmbench.leaderboard.verify.recomputed import recomputed
+from mmbench.transfer import bootstrap
 from mmbench.transfer.dense.detection.evaluation import build_evaluator
 from mmbench.transfer.dense.detection.evaluation.ground_truth import coco_ground_truth
 from mmbench.transfer.dense.detection.evaluation.matching import coco_parts
@@ -115,3 +117,26 @@ def test_a_resample_is_scored_as_if_its_images_were_the_data(tmp_path) -> None:
     for value, name in zip(values, ("AP", "AP50", "AP75"), strict=True):
         exact = average(drawn, columns_of(name), COCO_RECALLS.tolist(), None)
         assert value == pytest.approx(exact, rel=1e-9)
+
+
+def test_an_interval_is_students_of_the_logit_by_leaving_out_images(tmp_path, monkeypatch) -> None:
+    """One resample has no deviation, so that the jackknife alone counts; here by a loop over the rows."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 1)
+    images, names = 22, ("AP50", "AP75")
+    split = random_split(images, 3, 6)
+    evaluator = build_evaluator("coco", split, CLASSES, "unused", ("boxes",), tmp_path)
+    feed(evaluator, split, random_detections(split, 3, 7))
+    scores = evaluator.evaluate()["scores"]
+    table = scores.outcomes
+    assert table is not None
+    left_out = [table[table["image"] != image.path] for image in split.images]
+    shown = table.loc[table["objects"].fillna(0) > 0, "image"].nunique()
+    assert shown < images, "other degrees of freedom"
+    for name in names:
+        values = np.array([average(rows, columns_of(name), COCO_RECALLS.tolist(), None) for rows in left_out])
+        error = ((images - 1) / images * ((values - values.mean()) ** 2).sum()) ** 0.5
+        value = scores.metrics[name].value
+        reach = student.ppf(0.975, shown - 1) * error * 100 / (value * (100 - value))
+        odds = math.log(value / (100 - value))
+        expected = [100 / (1 + math.exp(-odds - sign * reach)) for sign in (-1, 1)]
+        assert scores.metrics[name].interval == pytest.approx(expected, rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from mmbench.results import Metric
 from mmbench.transfer.average_precision import Ranking, draw, mean_of_points
-from mmbench.transfer.bootstrap import FEWEST_IMAGES, resampled_intervals
+from mmbench.transfer.bootstrap import FEWEST_IMAGES
+from mmbench.transfer.precision_intervals import precision_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +97,8 @@ class PrecisionParts:
             values = np.array(found)
             values[np.isnan(values)] = absent
             halves = np.stack([values[:, THRESHOLDS.index(at)] for at in (50, 75)])
-            with np.errstate(invalid="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no class
                 whole = np.nanmean(values, axis=(0, 1))
                 return np.asarray(100 * np.vstack([whole, np.nanmean(halves, axis=1)]).T)
 
@@ -129,8 +132,10 @@ class PrecisionParts:
         images, found = len(self.objects), dict(metrics)
         if images < FEWEST_IMAGES:
             return found
-        intervals = resampled_intervals(np.ones(images, dtype=np.int64), statistic, SEED)
-        for name, interval in zip(("AP", "AP50", "AP75"), intervals, strict=True):
-            if f"{prefix}{name}" in found:
-                found[f"{prefix}{name}"] = found[f"{prefix}{name}"].model_copy(update={"interval": interval})
+        names = [prefix + name for name in ("AP", "AP50", "AP75")]
+        values = [found[name].value if name in found else np.nan for name in names]
+        intervals = precision_intervals(values, statistic, self.objects.sum(axis=1) > 0, SEED)
+        for name, interval in zip(names, intervals, strict=True):
+            if name in found:
+                found[name] = found[name].model_copy(update={"interval": interval})
         return found
