@@ -17,6 +17,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.folder import UNLABELLED
+from mmbench.data.image_paths import data_folder, paths_below
 from mmbench.data.opening import image_path
 from mmbench.data.plain_images import plain_images
 from mmbench.data.types import Split
@@ -142,8 +143,8 @@ def _described(dataset: Dataset, split: Split) -> list[tuple[str, str, str]]:
     files = dataset.files[split]() if split in dataset.files else None
     names = [""] * len(labels)
     if files is not None:
-        base = dataset.root if dataset.root.is_dir() else dataset.root.parent  # of a list of images
-        names = [printable(os.path.relpath(files.root / path, base)) for path in files.paths]
+        base = data_folder(dataset)
+        names = [printable(os.path.relpath(base / path, base)) for path in paths_below(dataset, files)]
     if dataset.classes == UNLABELLED:
         return [(name, "", "") for name in names]
     found = []

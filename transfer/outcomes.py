@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbench.data import Dataset
+from mmbench.data.image_paths import paths_below
 from mmbench.data.types import Split
 from mmbench.file_names import printable, stored_name
 from mmbench.results import Metric
@@ -27,14 +27,13 @@ def image_names(dataset: Dataset, split: Split) -> list[str]:
     """Return what the images of a split are called in outcomes, in the order of the split.
 
     Files are called by their path below the data set's folder, as `stored_name` writes it, and " (2)" is
-    added to one that is listed again; images in memory are called by their position from 0.
+    added to one that is listed again; images of a packed copy are called as those of its source, and images
+    in memory by their position from 0.
     """
     if split not in dataset.files:
         return [str(position) for position in range(len(dataset.labels(split)))]
     files = dataset.files[split]()
-    base = dataset.root if dataset.root.is_dir() else dataset.root.parent  # of a list of images
-    above = os.path.relpath(files.root, base)
-    names = [stored_name(path if above == "." else f"{above}/{path}") for path in files.paths]
+    names = [stored_name(path) for path in paths_below(dataset, files)]
     if len(set(names)) == len(names):
         return names
     seen: Counter[str] = Counter()

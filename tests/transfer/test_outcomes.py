@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.data import Dataset, ImageFiles
+from mmbench.data import Dataset, ImageFiles, load_dataset
+from mmbench.data.packs.header import Encoding
+from mmbench.data.packs.writing import write_pack
 from mmbench.errors import UserError
 from mmbench.file_names import original_name, stored_name
 from mmbench.image_outcomes import outcomes_path, read_outcomes
@@ -135,6 +139,16 @@ def test_images_are_called_by_their_path_below_the_data_set(tmp_path: Path) -> N
         "test/dog\\\\1.jpg",
         "test/cat/1.jpg (2)",
     ]
+
+
+def test_images_of_a_packed_copy_are_called_as_those_of_its_source(tmp_path: Path) -> None:
+    for split, name in itertools.product(("train", "val", "test"), ("cat", "dog")):
+        (tmp_path / "pets" / split / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (len(split), len(name), 0)).save(tmp_path / "pets" / split / name / "1.png")
+    source = load_dataset(str(tmp_path / "pets"))
+    write_pack(source, tmp_path / "pack", Encoding(short_side=8, format="png"))
+    pack = load_dataset(str(tmp_path / "pack"))
+    assert image_names(pack, "test") == image_names(source, "test") == ["test/cat/1.png", "test/dog/1.png"]
 
 
 def test_classes_of_one_name_stay_apart() -> None:

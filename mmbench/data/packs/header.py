@@ -52,6 +52,8 @@ class SplitFacts(_Strict):
         unreadable: names of the images that were left out.
         fingerprint: over names, contents and labels; see `Encoding.identity`.
         shards: in the order of the images.
+        folder: that the names are relative to, below the folder of the source, as `stored_name` writes it;
+            "" is that folder itself. None in packed copies that were made before this was stored.
     """
 
     images: Annotated[int, Field(ge=1)]
@@ -59,6 +61,7 @@ class SplitFacts(_Strict):
     unreadable: tuple[str, ...] = ()
     fingerprint: Sha256
     shards: Annotated[tuple[ShardFacts, ...], Field(min_length=1)]
+    folder: str | None = None
 
 
 class Encoding(_Strict):

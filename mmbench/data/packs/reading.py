@@ -18,7 +18,7 @@ from mmbench.data.packs.header import AGAIN, COPY_AGAIN, Encoding, PackHeader, r
 from mmbench.data.packs.shards import Shard, Spans, read_shard, require_files
 from mmbench.data.types import ImageFiles, Split
 from mmbench.errors import UserError
-from mmbench.file_names import printable
+from mmbench.file_names import original_name, printable
 from mmbench.files import sha256_of
 
 
@@ -31,12 +31,15 @@ class PackedFiles(ImageFiles):
         spans: int64 (N, 3): index into `shards`, the image's first byte there, and the one after its last.
         encoding: how the images are stored.
         stated: the fingerprint in the header; empty for a part of a split.
+        folder: that the paths were relative to, below the folder of the source; "" is that folder itself,
+            None where the pack does not say it.
     """
 
     encoding: Encoding
     shards: tuple[Shard, ...]
     spans: Spans
     stated: str = ""
+    folder: str | None = None
 
     def place(self, index: int) -> StoredImage:
         """Return a view of an image's bytes."""
@@ -47,7 +50,8 @@ class PackedFiles(ImageFiles):
     def subset(self, indices: Tensor) -> PackedFiles:
         """Return the images at `indices`."""
         part = super().subset(indices)
-        return self._like(part.paths, part.labels, part.contents, self.shards, self.spans[indices.numpy()])
+        chosen = self.spans[indices.numpy()]
+        return self._like(part.paths, part.labels, part.contents, self.shards, chosen, self.folder)
 
     def joined(self, others: Sequence[ImageFiles]) -> ImageFiles:
         """Return these images and those of other splits of the same pack."""
@@ -71,8 +75,9 @@ class PackedFiles(ImageFiles):
         contents: Sequence[bytes],
         shards: tuple[Shard, ...],
         spans: Spans,
+        folder: str | None = None,
     ) -> PackedFiles:
-        found = PackedFiles(self.root, paths, labels, self.encoding, shards, spans)
+        found = PackedFiles(self.root, paths, labels, self.encoding, shards, spans, folder=folder)
         found.__dict__["contents"] = contents
         return found
 
@@ -142,6 +147,7 @@ def _open_split(folder: Path, header: PackHeader, split: Split) -> PackedFiles:
         tuple(shards),
         np.concatenate(spans),
         facts.fingerprint,
+        None if facts.folder is None else original_name(facts.folder),
     )
     found.__dict__["contents"] = digests
     return found

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
+from mmbench.data.image_paths import folder_below
 from mmbench.data.image_places import ImagePlace
 from mmbench.data.packs.encoding import FILTER, PackedImage, libraries, pack_images
 from mmbench.data.packs.header import (
@@ -164,12 +165,14 @@ class _Packing:
             raise UserError(f"none of the {len(files)} images in {printable(files.root)} can be read")
         stored = ImageFiles(folder, [names[index] for index in kept], labels[kept])
         stored.__dict__["contents"] = writer.digests
+        below = folder_below(self.dataset, files)
         return SplitFacts(
             images=len(kept),
             reencoded=reencoded,
             unreadable=tuple(map(stored_name, unreadable)),
             fingerprint=self.encoding.identity(stored.fingerprint),
             shards=tuple(writer.shards),
+            folder=None if below is None else stored_name(below),
         )
 
     def _packed(self, files: ImageFiles) -> Iterator[PackedImage]:

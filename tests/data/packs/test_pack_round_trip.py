@@ -26,10 +26,13 @@ from packable import (
 from PIL import Image
 
 from mmbench.data import Dataset, ImageFiles, load_dataset, load_images
+from mmbench.data.image_paths import folder_below, paths_below
 from mmbench.data.packs import writing
 from mmbench.data.packs.header import Encoding
 from mmbench.data.packs.writing import write_pack
 from mmbench.errors import UserError
+from mmbench.files import write_json
+from mmbench.verification import with_digest
 
 
 @pytest.fixture
@@ -287,3 +290,38 @@ def test_an_image_that_the_format_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a.png of 17000 x 20 px cannot be stored as webp .*--format png"):
         packed(tmp_path / "long", tmp_path / "pack", format="webp", quality=90)
     assert [path.name for path in tmp_path.iterdir()] == ["long"]
+
+
+@pytest.mark.parametrize("layout", [("train", "val", "test"), ("Training", "valid", "Testing"), None])
+def test_images_keep_their_places_below_the_folder_of_the_source(
+    tmp_path: Path, layout: tuple[str, ...] | None
+) -> None:
+    """Also those of a copy of the copy, of a part of a split, and of folders that are no splits."""
+    folders = write_folders(tmp_path / "pets")
+    if layout is None:
+        folders = folders / "train"
+    else:
+        for old, new in zip(COUNTS, layout, strict=True):
+            (folders / old).rename(folders / new)
+    pack = packed(folders, tmp_path / "pack")
+    expected = {str(path.relative_to(folders)) for path in folders.rglob("*.png")}
+    for copy in (load_dataset(str(folders)), pack, packed(pack.root, tmp_path / "again")):
+        parts = [copy.files[split]() for split in splits_of(copy)]
+        assert {path for part in parts for path in paths_below(copy, part)} == expected
+        few = parts[0].subset(torch.tensor([0, 2]))
+        assert paths_below(copy, few) == [paths_below(copy, parts[0])[place] for place in (0, 2)]
+
+
+def test_a_pack_without_the_folders_of_its_splits_is_read(folders: Path, tmp_path: Path) -> None:
+    """As packs were made before; the fingerprint is the same."""
+    fingerprint = packed(folders, tmp_path / "pack").fingerprint
+    content = header(tmp_path / "pack")
+    for facts in content["splits"].values():
+        del facts["folder"]
+    del content["digest"]
+    write_json(tmp_path / "pack" / "pack.json", with_digest(content))
+    load_dataset.cache_clear()
+    pack = load_dataset(str(tmp_path / "pack"))
+    assert pack.fingerprint == fingerprint
+    part = pack.files["test"]()
+    assert folder_below(pack, part) is None and paths_below(pack, part) == list(part.paths)
