@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmbench.data import ImageFiles
 from mmbench.data.label_lists import labelled_indices
+from mmbench.data.listed_names import ImageNames, NamedPart
 from mmbench.errors import UserError
 
 PATHS = (
@@ -21,11 +21,11 @@ PATHS = (
 )
 
 
-def files(*paths: str) -> ImageFiles:
-    return ImageFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
+def names(*paths: str) -> ImageNames:
+    return ImageNames([NamedPart("train", "", paths)], Path("pets"), asked=1)
 
 
-def listed(tmp_path: Path, text: str, images: ImageFiles | None = None) -> list[int]:
+def listed(tmp_path: Path, text: str, images: ImageNames | None = None) -> list[int]:
     (tmp_path / "list.txt").write_text(text)
     indices = labelled_indices(tmp_path / "list.txt", images, 7)
     assert indices.dtype == torch.int64
@@ -48,12 +48,12 @@ def listed(tmp_path: Path, text: str, images: ImageFiles | None = None) -> list[
     ],
 )
 def test_names_with_and_without_folders(tmp_path: Path, line: str, index: int) -> None:
-    assert listed(tmp_path, f"{line}\n", files(*PATHS)) == [index]
+    assert listed(tmp_path, f"{line}\n", names(*PATHS)) == [index]
 
 
 def test_comments_blank_lines_and_order(tmp_path: Path) -> None:
     text = "# of our paper\n\n  n01443537_10.JPEG  \r\n\n#n01440764_10027.JPEG\nn01440764_10026.JPEG"
-    assert listed(tmp_path, text, files(*PATHS)) == [0, 2]
+    assert listed(tmp_path, text, names(*PATHS)) == [0, 2]
     assert listed(tmp_path, "# indices\n5\n0\n\n3\n") == [0, 3, 5]
 
 
@@ -64,20 +64,20 @@ def test_comments_blank_lines_and_order(tmp_path: Path) -> None:
         ("# nothing\n\n", "is empty"),
         (
             "cats/0001.png\n\nx.png\ny.png\n",
-            r"line 3: 'x\.png' is not an image in train \(2 of 3 items",
+            r"line 3: 'x\.png' is not an image in train of pets \(2 of 3 items",
         ),
         ("cats/0002.png\n", r"line 1: 'cats/0002\.png' is not an image"),
         ("birds/0001.png\n", r"'birds/0001\.png' is not an image"),
         (
             "0001.png\n",
-            r"line 1: '0001\.png' can be cats/0001\.png or dogs/0001\.png; write the class folder",
+            r"line 1: '0001\.png' can be cats/0001\.png or dogs/0001\.png; write its folders",
         ),
         ("n01443537_10.JPEG\nn01443537/n01443537_10.JPEG\n", "line 2: .* is named twice, first in line 1"),
     ],
 )
 def test_bad_names_are_one_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as error:
-        listed(tmp_path, text, files(*PATHS))
+        listed(tmp_path, text, names(*PATHS))
     assert "\n" not in str(error.value) and "list.txt" in str(error.value)
 
 
@@ -111,7 +111,7 @@ def test_as_many_paths_as_imagenet_has(tmp_path: Path) -> None:
     wanted = list(range(0, len(paths), 100))
     text = "\n".join(paths[index].partition("/")[2] for index in reversed(wanted))
     (tmp_path / "list.txt").write_text(text)
-    images = files(*paths)
+    images = names(*paths)
     start = time.perf_counter()
     assert labelled_indices(tmp_path / "list.txt", images, len(paths)).tolist() == wanted
     assert time.perf_counter() - start < 20  # a dictionary takes 1 s; a search per line would take hours

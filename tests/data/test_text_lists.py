@@ -6,16 +6,16 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbench.data import ImageFiles, load_dataset, load_images
+from mmbench.data import load_dataset, load_images
 from mmbench.data.annotated.walking import read_names
 from mmbench.data.annotated.yolo_settings import read_settings
 from mmbench.data.label_lists import labelled_indices
 from mmbench.data.label_maps.own_class_lines import classes_of_lines
+from mmbench.data.listed_names import ImageNames, NamedPart
 from mmbench.data.text_lists import numbered_lines, read_items, require_once
 from mmbench.errors import UserError
 
@@ -25,8 +25,8 @@ ITEMS = ["cat/a 1.png", "dog/c.png", "dog/5.png"]
 
 def indices(path: Path, content: bytes | str, paths: tuple[str, ...] = PATHS) -> list[int]:
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
-    files = ImageFiles(Path("train"), paths, torch.zeros(len(paths), dtype=torch.int64))
-    return labelled_indices(path, files, len(paths)).tolist()
+    names = ImageNames([NamedPart("train", "", paths)], Path("train"), asked=1)
+    return labelled_indices(path, names, len(paths)).tolist()
 
 
 FORMS = {

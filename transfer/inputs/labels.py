@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmbench.data import Dataset, ImageFiles, ImageSplit
+from mmbench.data import Dataset, ImageSplit
 from mmbench.data.label_lists import labelled_indices
+from mmbench.data.listed_names import image_names
 from mmbench.data.manifest import manifest
 from mmbench.transfer.inputs.images import FileImages, Images, MemoryImages
 from mmbench.transfer.job import TransferJob
@@ -24,14 +25,7 @@ def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:
         UserError: a list that cannot be read, or names what is not there.
     """
     whole = _train_and_val(job)
-    files = whole.files if isinstance(whole, FileImages) else _files(job.dataset)
-    return whole, labelled_indices(path, files, len(whole))
-
-
-def _files(dataset: Dataset) -> ImageFiles | None:
-    """Return the files of train and val; None where the data set is not made of files."""
-    found = [dataset.files[split]() for split in ("train", "val") if split in dataset.files]
-    return found[0].joined(found[1:]) if found else None
+    return whole, labelled_indices(path, image_names(job.dataset), len(whole))
 
 
 def _train_and_val(job: TransferJob) -> Images:
