@@ -162,18 +162,41 @@ def test_what_labels_rule_out_is_refused_before_any_task(
     assert not list((tmp_path / "out").rglob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("protocol", "neighbours", "advice"),
+    [
+        ("knn/patterns@2", "49", "set fewer by --set neighbours=48 or less"),
+        ("knn/grid@2", "[4,99,20]", "set fewer by --set neighbours=[4,20]"),
+        ("knn/grid@2", "[200]", "set fewer by --set neighbours=[48]"),
+    ],
+)
+def test_more_neighbours_than_images_are_refused_before_any_task(
+    protocol: str, neighbours: str, advice: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--protocol", f"linear/patterns@2,{protocol}", "--checkpoint", "random"]
+    arguments += ["--arch", "mixmask_resnet8", "--data", str(folder), "--out", "out"]
+    answer = run(capsys, *arguments, "--set", f"knn.neighbours={neighbours}")
+    asked = max(map(int, neighbours.strip("[]").split(",")))
+    assert answer.code == 2 and answer.out == ""
+    assert answer.err.splitlines()[-1] == (
+        f"mmbench: error: {protocol}: k={asked} neighbours asked for, but the bank holds 48 images; {advice}"
+    )
+    assert not Path("out").exists()
+
+
 def test_the_records_before_a_failure_are_said_and_the_failure_is_named(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--task", "lowshot,knn,logreg", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
-    for setting in ("lowshot.draws=1", "lowshot.shots=[1]", "knn.neighbours=999"):
+    arguments = ["--task", "lowshot,finetune,logreg", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    huge = ("finetune.epochs=1", "finetune.backbone_learning_rate=1e37", "finetune.head_learning_rate=1e37")
+    for setting in ("lowshot.draws=1", "lowshot.shots=[1]", *huge):
         arguments += ["--set", setting]
     answer = run(capsys, *arguments, "--data", str(folder), "--out", "out", "--seeds", "3,4")
     (record,) = Path("out").rglob("*seed3.json")
     assert answer.code == 2 and read_result(record).task == "lowshot"
     assert f"{record} (written)" in answer.out and record.with_suffix(".config.yaml").is_file()
     last = answer.err.splitlines()[-1]
-    assert last.startswith("mmbench: error: knn/patterns@2, seed 3: ") and "the bank holds 48 images" in last
+    assert last.startswith("mmbench: error: finetune/patterns@2, seed 3: ") and "diverged" in last
     assert len(list(Path("out").rglob("*.json"))) == 1
 
 

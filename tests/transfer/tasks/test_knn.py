@@ -2,21 +2,25 @@
 
 import math
 import operator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import extract, run_task
+from running import extract, make_run, run_task
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
+from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
 from mmbench.results import ResultStore
 from mmbench.transfer.controls import pixels_backbone
+from mmbench.transfer.execution import execute
+from mmbench.transfer.job import TransferJob
 from mmbench.transfer.resolution import resolve_task
 
 
@@ -171,3 +175,37 @@ def test_val_may_vote_too(control: bool, backbone: Backbone, gratings: Dataset, 
 def test_train_alone_is_recorded_as_before() -> None:
     task = resolve_task("knn", "knn/patterns@2")
     assert task.settings.recorded() == {"neighbours": 20, "temperature": 0.1, "chunk": 512}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "evaluated", "least"),
+    [
+        ("knn/patterns@2", "test", 121),
+        ("knn/grid@2", "test", 121),
+        ("knn/fashion-mnist@1", "test", 181),
+        ("knn/fashion-mnist@1", "val", 121),  # train alone votes
+    ],
+)
+def test_more_neighbours_than_images_are_refused_before_features_are_computed(
+    protocol: str,
+    evaluated: Split,
+    least: int,
+    backbone: Backbone,
+    gratings: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def features(job: TransferJob, split: Split) -> Tensor:
+        raise LookupError("features are needed")
+
+    monkeypatch.setattr(TransferJob, "features", features)
+    for count, error, words in (
+        (least, UserError, f"k={least} .* bank holds {least - 1} images"),
+        (least - 1, LookupError, "features are needed"),
+    ):
+        neighbours: object = [1, count] if "grid" in protocol else count
+        run = make_run("knn", backbone, gratings, protocol_id=protocol, overrides={"neighbours": neighbours})
+        protocol_file = run.task.protocol.model_copy(update={"split": evaluated})
+        run = replace(run, task=run.task._replace(protocol=protocol_file))
+        with pytest.raises(error, match=words):
+            execute(run, ResultStore(tmp_path), tmp_path / "work")

@@ -18,7 +18,12 @@ from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, percent_correct, require_finite
 from mmbench.transfer.probes.refit import measurement, refit_splits, split_labels
 from mmbench.transfer.probes.selection import Axis, Choice
-from mmbench.transfer.tasks.knn.settings import SMALLEST_TEMPERATURE, KnnGridSettings, KnnSettings
+from mmbench.transfer.tasks.knn.settings import (
+    SMALLEST_TEMPERATURE,
+    KnnGridSettings,
+    KnnSettings,
+    require_neighbours,
+)
 
 WARM = 0.1  # a temperature at which votes cannot overflow; Wu et al. 2018 take 0.07
 Pair = tuple[int, float]  # k and T
@@ -71,6 +76,7 @@ def measure_single(job: TransferJob, settings: KnnSettings) -> Measurement:
     """Measure one pair of k and T on the evaluated split."""
     splits = refit_splits(job.evaluated) if settings.neighbours_from == "train and val" else ("train",)
     labels = split_labels(job, *splits)
+    require_neighbours(settings, sum(len(labels[split]) for split in splits))
     parts = [job.features(split) for split in splits]
     features, queries = _centred(
         job, [parts[0] if len(parts) == 1 else torch.cat(parts), job.features(job.evaluated)]
@@ -91,6 +97,7 @@ def measure_single(job: TransferJob, settings: KnnSettings) -> Measurement:
 def measure_grid(job: TransferJob, settings: KnnGridSettings) -> Measurement:
     """Choose k and T by top-1 on val, measure every pair on the evaluated split, report the chosen one."""
     labels = split_labels(job, "train", "val")
+    require_neighbours(settings, len(labels["train"]))
     features, val, queries = _features(job, "train", "val", job.evaluated)
     bank = Bank(features, labels["train"])
     axes: tuple[Axis[Pair], ...] = (

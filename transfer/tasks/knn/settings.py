@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from mmbench.errors import UserError
+from mmbench.file_names import counted
 from mmbench.settings_types import Count, Counts, Within, different
 from mmbench.tasks import TaskSettings
 
@@ -58,3 +60,25 @@ class KnnGridSettings(TaskSettings):
         tuple[VotingTemperature, ...], Field(min_length=1, max_length=100), AfterValidator(different)
     ]
     chunk: Count = 512
+
+
+def require_neighbours(settings: KnnSettings | KnnGridSettings, bank: int) -> None:
+    """Check that as many images vote as are asked for.
+
+    Args:
+        bank: images that can vote.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if isinstance(settings, KnnGridSettings):
+        most = max(settings.neighbours)
+        kept = [count for count in settings.neighbours if count <= bank] or [bank]
+        fitting = f"[{','.join(map(str, kept))}]"
+    else:
+        most, fitting = settings.neighbours, f"{bank} or less"
+    if most > bank:
+        raise UserError(
+            f"k={most} neighbours asked for, but the bank holds {counted(bank, 'image')}; set fewer by "
+            f"--set neighbours={fitting}"
+        )
