@@ -23,6 +23,7 @@ from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
     from mmbench.pretrain.config import Given, Overrides
+    from mmbench.pretrain.planning import RunPlan
 
 RESUBMIT = 75  # sysexits.h, EX_TEMPFAIL: the same command will succeed later
 
@@ -154,7 +155,18 @@ def pretrain(
             sys.exit(RESUBMIT)
     say(f"{folder.root}: model.safetensors (timm), card.json, curves.png, views.png")
     if rank == 0:
-        next_step("transfer", "--task", "knn", "--checkpoint", folder.root, "--data", plan.config.data)
+        next_step(*following(folder.root, plan))
+
+
+def following(run: Path, plan: RunPlan) -> tuple[object, ...]:
+    """Return the words of a command that measures the run on its own data, or embeds them without labels."""
+    from mmbench.data.folder import UNLABELLED
+
+    root = plan.config.data_root
+    place = ("--data", plan.config.data, *(() if Path(root) == Path("data") else ("--data-root", root)))
+    if plan.dataset is not None and plan.dataset.classes == UNLABELLED:
+        return ("embed", "--checkpoint", run, *place, "--out", "features.npy")
+    return ("transfer", "--task", "knn", "--checkpoint", run, *place)
 
 
 def _given(ctx: click.Context, given: dict[str, Any], stated: dict[str, Any]) -> Given:

@@ -143,8 +143,9 @@ def check_command(name: str, data_root: Path, layout: str | None) -> None:
     partial = any(NOT_COMPARABLE in fact for fact in facts)
     click.echo(f"{name} is in order, and a part of what is published" if partial else f"{name} is complete")
     place, dataset = _at(data_root, layout), load_dataset(name, data_root, layout)
-    if dataset.splits:
-        next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *place)
+    if dataset.splits:  # the pretraining takes the images, whatever their layout
+        root = _at(data_root)
+        next_step("pretrain", "--method", "mixmask", "--data", name, "--out", "runs/mixmask", *root)
     else:
         task = "segmentation" if dataset.annotated is None and dataset.scenes is None else "detection"
         protocol = TASKS.get(task).protocol_on(name)

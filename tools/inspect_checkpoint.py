@@ -12,9 +12,9 @@ from rich.text import Text
 
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.stated import Stated
-from mmbench.checkpoints.stating import stating_options
+from mmbench.checkpoints.stating import STATING, stating_options
 from mmbench.cli import paths
-from mmbench.cli.next_step import next_step
+from mmbench.cli.next_step import next_step, passed_on
 from mmbench.tools.checkpoint_options import arch_option, encoder_option
 
 if TYPE_CHECKING:
@@ -108,5 +108,14 @@ def inspect(
         for source, why in read.reading.dropped.items():
             listing_table.add_row(Text(source), Text(f"dropped: {why}", "dim"), "", "")
         console.print(listing_table)
-    named = () if arch is None else ("--arch", arch)
-    next_step("transfer", "--task", "knn", "--checkpoint", checkpoint, *named, "--data", "patterns")
+    next_step(*_following(checkpoint, encoder))
+
+
+def _following(checkpoint: str, encoder: Encoder) -> tuple[str, ...]:
+    """Return the words of a command that measures what was read; a choice of encoder is converted first."""
+    if encoder != "default":
+        return ("convert", checkpoint, f"{encoder}-encoder", "--to", "timm", *passed_on("encoder", *STATING))
+    return (
+        *("transfer", "--task", "knn", "--checkpoint", checkpoint),
+        *(*passed_on(*STATING), "--data", "patterns"),
+    )

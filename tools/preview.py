@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmbench.cli import options, paths
-from mmbench.cli.next_step import next_step
+from mmbench.cli.next_step import next_step, passed_on
 from mmbench.cli.paths import Place
 from mmbench.errors import UserError
 from mmbench.pretrain.recipes.files import scales
@@ -118,4 +118,6 @@ def preview(
         RunRequest(method, scale, overrides, given=given), out, images=images, count=count, seed=seed
     )
     click.echo(f"drawn: {path}")
-    next_step("pretrain", "--method", method, "--data", data, "--out", f"runs/{method.partition('@')[0]}")
+    chosen = passed_on("scale", "data_root", "overrides")
+    out_folder = f"runs/{method.partition('@')[0]}"
+    next_step("pretrain", "--method", method, "--data", data, *chosen, "--out", out_folder)

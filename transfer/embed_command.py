@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
 
 from mmbench.checkpoints.stated import Stated
-from mmbench.checkpoints.stating import of_a_file
+from mmbench.checkpoints.stating import STATING, of_a_file
 from mmbench.cli import options, paths
-from mmbench.cli.next_step import next_step
+from mmbench.cli.next_step import next_step, passed_on
 from mmbench.data.types import Split
 from mmbench.launched import launched_rank
 from mmbench.progress import progress_report
 from mmbench.transfer.arms import CONTROLS
 from mmbench.writable import require_writable
+
+if TYPE_CHECKING:
+    from mmbench.data import Dataset
+
+SEVERAL_LABELS = "linear/voc07-svm@2"  # what measures features of images with several labels each
+# Options that `transfer` has too, besides those of the checkpoint.
+SHARED = ("data_root", "bank", "no_bank", "precision", "workers", "device", "threads")
 
 
 @click.command("embed", epilog="Example: mmbench embed --checkpoint runs/mixmask --data patterns --out f.npy")
@@ -90,4 +97,29 @@ def embed_command(
     if first:
         images, width = found.shape
         click.echo(f"{images} images, {width} features each: {', '.join(map(str, paths))}")
-        next_step("transfer", "--task", "knn", "--checkpoint", checkpoint, "--data", data)
+        next_step(*following(dataset, checkpoint, data))
+
+
+def following(dataset: Dataset, checkpoint: str, data: str) -> tuple[str, ...]:
+    """Return the words of a command that measures these features, or trains on images without labels."""
+    from mmbench.data.folder import UNLABELLED
+    from mmbench.tasks import TASKS
+    from mmbench.transfer.protocol import get_protocol
+
+    if dataset.classes == UNLABELLED:
+        place = passed_on("data_root")
+        return ("pretrain", "--method", "mixmask", "--data", data, *place, "--out", "runs/mixmask")
+    protocol, fewer = "", 0
+    if dataset.multilabel:
+        protocol = SEVERAL_LABELS
+    else:
+        asked = get_protocol(TASKS.get("knn").protocol_on(data)).settings["neighbours"]
+        images = len(dataset.labels("train"))
+        fewer = images if images < asked else 0
+    return (
+        "transfer",
+        *(("--protocol", protocol) if protocol else ("--task", "knn")),
+        *("--checkpoint", checkpoint, "--data", data),
+        *passed_on(*STATING, *SHARED, seed="--seeds"),
+        *(("--set", f"neighbours={fewer}") if fewer else ()),
+    )

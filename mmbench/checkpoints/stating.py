@@ -15,6 +15,10 @@ from mmbench.errors import UserError
 LARGEST = 255.0
 
 
+# Parameters of what a checkpoint does not state, for commands that suggest another one.
+STATING = ("arch", "image_size", "weights", "mean", "std", "channels", "arch_options")
+
+
 class CommaOption(click.Option):
     """An option of several values with commas between them; a --config file may hold them as a list."""
 

@@ -395,6 +395,15 @@ def test_inspect_and_convert_take_options_and_say_what_was_assumed(
     assert any("padding of the 3 x 3 stem: assumed 1" in line for line in facts["assumed"])
     code, out, _ = run("inspect", source)
     assert code == 0 and "--arch-option stem_padding=2" in " ".join(out.split())
+    code, _, err = run(
+        "inspect", source, "--arch-option", "stem_padding=2", "--mean", "1,2,3", "--std", "1,1,1"
+    )
+    assert code == 0 and err.splitlines()[-1] == (
+        f"next: mmbench transfer --task knn --checkpoint {source} --mean 1,2,3 --std 1,1,1 "
+        "--arch-option stem_padding=2 --data patterns"
+    )
+    code, _, err = run("inspect", source, "--encoder", "online")
+    assert code == 0 and err.splitlines()[-1].endswith(f"{source} online-encoder --to timm --encoder online")
     stated = ("--arch-option", "stem_padding=2", "--arch-option", "stem_pool=false")
     code, out, _ = run("inspect", source, "--json", *stated)
     facts = json.loads(out)

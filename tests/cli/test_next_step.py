@@ -8,6 +8,8 @@ import click
 import pytest
 
 from mmbench.cli import commands as cli
+from mmbench.cli import options
+from mmbench.cli.next_step import passed_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,3 +50,41 @@ def test_every_command_suggests_one() -> None:
     places = {place.split(":")[0].rpartition("/")[2] for place, _ in suggestions()}
     assert {"data.py", "preview.py", "results.py", "convert.py", "inspect_checkpoint.py"} <= places
     assert {"doctor.py", "embed_command.py", "command.py"} <= places
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        ([], []),
+        (["--arch", "resnet18", "--out", "x"], ["--arch", "resnet18"]),
+        (["--size", "0", "--quick"], ["--size", "0", "--quick"]),
+        (["--set", "a=1", "--set", "b=2 3"], ["--set", "a=1", "--set", "b=2 3"]),
+        (["--seed", "0"], ["--seeds", "0"]),
+        (["--seeds", "4"], ["--seeds", "4"]),  # by an alias
+        (["--config", "CONFIG"], ["--arch", "vgg11", "--seeds", "7"]),
+        (["--config", "CONFIG", "--arch", "resnet18"], ["--arch", "resnet18", "--seeds", "7"]),
+    ],
+)
+def test_options_are_passed_on_as_they_were_given(
+    typed: list[str], passed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were typed or are in a file, and no defaults or values of the environment."""
+    monkeypatch.setenv("MMBENCH_DATA", "elsewhere")
+    found: list[str] = []
+
+    @click.command()
+    @options.config()
+    @options.arch(default="resnet50")
+    @click.option("--size", type=int, default=8)
+    @click.option("--quick", is_flag=True)
+    @options.data_root()
+    @options.overrides()
+    @options.seed()
+    @options.out()
+    def command(**_: object) -> None:
+        found.extend(passed_on("arch", "size", "quick", "data_root", "overrides", seed="--seeds"))
+
+    (tmp_path / "c.yaml").write_text("arch: vgg11\nseed: 7\nout: y\n")
+    words = [str(tmp_path / "c.yaml") if word == "CONFIG" else word for word in typed]
+    command.main(words, standalone_mode=False)
+    assert found == passed

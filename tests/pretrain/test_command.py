@@ -3,13 +3,16 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
 from mmbench.cli.commands import main
+from mmbench.cli.next_step import next_step
 from mmbench.data import Dataset
+from mmbench.pretrain.command import following
 from mmbench.pretrain.signals import signals_as_requests
 from mmbench.pretrain.trainer import StepReport, Trainer
 from mmbench.runs import RunFolder
@@ -131,6 +134,45 @@ def test_preview_draws_every_method(
         pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
     white = (pixels.view(-1, 3) == 255).all(1).float().mean().item()
     assert 0.05 < white < 0.8
+
+
+@pytest.mark.parametrize(("root", "place"), [("data", ""), ("my sets", " --data-root 'my sets'")])
+def test_what_is_suggested_after_a_pretraining_suits_its_data(
+    root: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SimpleNamespace(data="images", data_root=root)
+    for classes, command in (
+        (("unlabelled",), f"embed --checkpoint run --data images{place} --out features.npy"),
+        (("cat", "dog"), f"transfer --task knn --checkpoint run --data images{place}"),
+        (None, f"transfer --task knn --checkpoint run --data images{place}"),
+    ):
+        dataset = None if classes is None else Dataset("images", Path("images"), classes)
+        next_step(*following(Path("run"), SimpleNamespace(config=config, dataset=dataset)))  # type: ignore[arg-type]
+        assert capsys.readouterr().err == f"next: mmbench {command}\n"
+
+
+def test_the_settings_of_a_preview_are_those_of_the_suggested_pretraining(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    chosen = ["--scale", "small-images", "--set", "masking.kind=block"]
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "preview",
+                "mixmask",
+                "--image",
+                str(tmp_path / "1.png"),
+                *chosen,
+                "--out",
+                str(tmp_path / "o.png"),
+            ]
+        )
+    err = capsys.readouterr().err
+    assert not stop.value.code, err
+    assert err.splitlines()[-1] == (
+        f"next: mmbench pretrain --method mixmask --data patterns {' '.join(chosen)} --out runs/mixmask"
+    )
 
 
 def test_preview_of_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import itertools
 import json
 import re
 import shutil
@@ -320,6 +321,19 @@ def test_a_sheet_never_becomes_a_part_of_its_data_set(root, tmp_path, capsys, in
     assert code == 2 and said == "" and "lies in the folder of the data set patterns" in err
     found = {path: path.read_bytes() for path in (root / "patterns" / "train").rglob("*.png")}
     assert found == before
+
+
+def test_check_of_class_folders_suggests_a_command_that_takes_its_options(tmp_path, capsys):
+    """A pretraining has no --layout."""
+    for split, name in itertools.product(("train", "val", "test"), ("cat", "dog")):
+        (tmp_path / "pets" / split / name).mkdir(parents=True)
+        colour = (len(split), len(name), ord(name[0]))
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "pets" / split / name / "1.png")
+    pets = tmp_path / "pets"
+    code, _, err = run(capsys, "data", "check", pets, "--layout", "folder", "--data-root", "sets")
+    assert code == 0 and err.splitlines()[-1] == (
+        f"next: mmbench pretrain --method mixmask --data {pets} --out runs/mixmask --data-root sets"
+    )
 
 
 def test_a_sheet_replaces_no_image_of_a_list(tmp_path, capsys, monkeypatch):

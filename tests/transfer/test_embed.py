@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,9 @@ from mmbench.data.decoding import decode
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.embed import embed, write_embedding
+from mmbench.transfer.embed_command import SEVERAL_LABELS, embed_command, following
 from mmbench.transfer.inputs.feature_bank import FeatureBank
+from mmbench.transfer.protocol import get_protocol
 
 COUNTS = {"train": 5, "val": 2, "test": 3}
 
@@ -175,6 +179,52 @@ def test_images_without_labels_are_embedded_too(
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == [f"{index}.png" for index in range(4)]
     assert {row["label"] + row["class"] for row in rows} == {""} and len(np.load(out)) == 4
+
+
+def suggested(err: str) -> list[str]:
+    """Return the words of the command in the last line, without its own name."""
+    program, *words = shlex.split(err.splitlines()[-1].removeprefix("next: "))
+    assert program == "mmbench"
+    return words
+
+
+def test_the_suggested_command_measures_these_features(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs as it is printed, with the options of the checkpoint, the same bank, and fewer neighbours."""
+    monkeypatch.chdir(tmp_path)
+    options = ("--image-size", "24", "--workers", "0", "--seed", "3")
+    code, _, err = run(capsys, *call(folder, Path("f.npy"), *options))
+    assert code == 0
+    words = suggested(err)
+    assert words[:3] == ["transfer", "--task", "knn"] and words[-2:] == ["--set", "neighbours=10"]
+    entries = sorted((tmp_path / "bank").rglob("*.npy"))
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--out", "results"])
+    assert not stop.value.code, capsys.readouterr().err
+    (record,) = (tmp_path / "results").rglob("*.json")
+    facts = json.loads(record.read_text())
+    assert facts["seed"] == 3 and facts["model"]["preprocessing"]["image_size"] == 24
+    assert sorted((tmp_path / "bank").rglob("*.npy")) == entries  # all features were there
+
+
+def test_what_is_suggested_for_images_without_labels_and_with_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "1.png")
+    code, _, err = run(capsys, *call(tmp_path / "flat", tmp_path / "f.npy"))
+    assert code == 0
+    words = suggested(err)
+    assert words[0] == "pretrain" and words[words.index("--data") + 1] == str(tmp_path / "flat")
+    assert get_protocol(SEVERAL_LABELS).multilabel
+    parts = {
+        name: lambda: ImageSplit(torch.zeros(1, 3, 8, 8).byte(), torch.ones(1, 2).long()) for name in COUNTS
+    }
+    several = Dataset("several", tmp_path, ("x", "y"), parts, 8, metric="mAP", multilabel=True)
+    with click.Context(embed_command):
+        words = list(following(several, "w.pth", "several"))
+    assert words == ["transfer", "--protocol", SEVERAL_LABELS, "--checkpoint", "w.pth", "--data", "several"]
 
 
 @pytest.mark.parametrize(
