@@ -18,9 +18,10 @@ from mmbench.data.content_hashes import DATABASE
 from mmbench.data.dataset import CHECKERS
 from mmbench.data.decoding import decode, open_rgb
 from mmbench.data.folder import UNLABELLED
+from mmbench.data.manifest import manifest
 from mmbench.data.opening import image_path
 from mmbench.data.packs.reading import PackedFiles, changed_files
-from mmbench.data.quick_check import images_per_class, pixel_remarks, size_remarks
+from mmbench.data.quick_check import images_per_class, pixel_remarks, several_labels, size_remarks
 from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
@@ -61,6 +62,10 @@ def check_dataset(name: str, root: Path, layout: str | None = None) -> tuple[lis
             if split in dataset.files:
                 facts += [line for line in dataset.files[split]().remarks if line not in facts]
                 facts += pixel_remarks(dataset.files[split](), split, most=len(dataset.files[split]()))
+    for split in SPLITS:
+        if split in dataset.files and not dataset.expected:  # what is published is as its authors label it
+            known = manifest(dataset.name) is not None
+            (facts if known else problems).extend(several_labels(dataset.files[split](), split))
     problems += shared_images({split: part for split, part in parts.items() if part is not None})
     for data in (dataset.annotated, dataset.label_maps):
         if data is not None:

@@ -27,8 +27,9 @@ def quick_check(dataset: Dataset) -> list[str]:
     """Return a line for each finding about the labelled splits of `dataset`.
 
     These are classes without images in a split, official parts with another number of images than their
-    authors publish, pixels that are changed when they are read, and files that two splits share. No image is
-    decoded; contents are compared by the hashes that identify the data, of published sets by their paths.
+    authors publish, pixels that are changed when they are read, files that a split has under different
+    labels, and files that two splits share. No image is decoded; contents are compared by the hashes that
+    identify the data, of published sets by their paths.
 
     Raises:
         UserError: the labels cannot be read, or are out of range.
@@ -48,6 +49,7 @@ def quick_check(dataset: Dataset) -> list[str]:
     lines += size_remarks(dataset)
     for split, part in files.items():
         lines += pixel_remarks(part, split)
+        lines += several_labels(part, split)
     return lines + shared_files(files)
 
 
@@ -82,6 +84,23 @@ def images_per_class(dataset: Dataset, labels: Tensor) -> Tensor:
     if dataset.multilabel:
         return (labels == 1).sum(dim=0)
     return labels.bincount(minlength=len(dataset.classes))
+
+
+def several_labels(files: ImageFiles, split: str) -> list[str]:
+    """Return a line where a split has the same content under different labels, none where it has not."""
+    labels = files.labels.tolist()
+    first: dict[bytes, int] = {}
+    other: dict[bytes, int] = {}
+    for index, content in enumerate(files.contents):
+        if content and labels[first.setdefault(content, index)] != labels[index]:
+            other.setdefault(content, index)
+    if not other:
+        return []
+    pairs = [f"{files.paths[first[content]]} is {files.paths[index]}" for content, index in other.items()]
+    return [
+        f"{split} has {counted(len(other), 'file')} under different labels ({listed(pairs)}): at most one is "
+        "right"
+    ]
 
 
 def shared_files(parts: Mapping[Split, ImageFiles]) -> list[str]:

@@ -12,7 +12,13 @@ from PIL import Image
 
 from mmbench.data import Dataset, ImageFiles, ImageSplit, load_dataset
 from mmbench.data.folder import load_folder
-from mmbench.data.quick_check import images_per_class, pixel_remarks, quick_check, size_remarks
+from mmbench.data.quick_check import (
+    images_per_class,
+    pixel_remarks,
+    quick_check,
+    several_labels,
+    size_remarks,
+)
 from mmbench.errors import UserError
 
 
@@ -41,6 +47,39 @@ def test_files_that_two_splits_share_by_any_link_or_as_copies(tmp_path: Path) ->
     assert len(lines) == 2
     assert lines[0].startswith("train and val share 1 file (b/2.png)")
     assert lines[1].startswith("train and test share 3 files (a/0.png)")
+
+
+def test_files_under_different_labels_are_counted_and_named(tmp_path: Path) -> None:
+    """Each content once, however often it is there; copies under one label are nothing to say."""
+    images(tmp_path, count=5)
+    train = tmp_path / "train"
+    shutil.copy(train / "a" / "0.png", train / "b" / "copy.png")
+    os.link(train / "a" / "0.png", train / "b" / "again.png")
+    shutil.copy(train / "b" / "2.png", train / "b" / "same label.png")
+    shutil.copy(train / "a" / "3.png", train / "b" / "z.png")
+    expected = (
+        "train has 2 files under different labels (a/0.png is b/again.png, a/3.png is b/z.png): at most "
+    )
+    assert quick_check(load_folder(tmp_path)) == [f"{expected}one is right"]
+    for number in (1, 2):
+        shutil.copy(train / "a" / f"{number}.png", train / "b" / f"x{number}.png")
+    (line,) = quick_check(load_folder(tmp_path))
+    assert line.startswith("train has 4 files") and line.count(" is b/") == 3 and ", ...): at most" in line
+
+
+def test_labels_of_several_classes_differ_as_a_whole(tmp_path: Path) -> None:
+    for name in "xyz":
+        (tmp_path / name).write_bytes(b"one content")
+    labels = torch.tensor([[1, 0], [1, 0], [1, -1]])
+    assert several_labels(ImageFiles(tmp_path, ["x", "y"], labels[:2]), "test") == []
+    assert several_labels(ImageFiles(tmp_path, ["x", "y", "z"], labels), "test") == [
+        "test has 1 file under different labels (x is z): at most one is right"
+    ]
+
+
+def test_files_that_cannot_be_read_are_not_equal(tmp_path: Path) -> None:
+    files = ImageFiles(tmp_path, ["gone", "gone too"], torch.tensor([0, 1]))
+    assert several_labels(files, "train") == []
 
 
 def test_linked_folders_that_are_split_at_random_are_found(tmp_path: Path) -> None:

@@ -323,6 +323,21 @@ def test_a_sheet_never_becomes_a_part_of_its_data_set(root, tmp_path, capsys, in
     assert found == before
 
 
+def test_check_finds_files_under_two_classes(tmp_path, capsys):
+    for split, name in itertools.product(("train", "val", "test"), ("cat", "dog")):
+        (tmp_path / "pets" / split / name).mkdir(parents=True)
+        colour = (len(split), len(name), ord(name[0]))
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "pets" / split / name / "1.png")
+    shutil.copy(tmp_path / "pets" / "train" / "cat" / "1.png", tmp_path / "pets" / "train" / "dog" / "2.png")
+    line = "train has 1 file under different labels (cat/1.png is dog/2.png): at most one is right"
+    for name in ("pets", "pack"):
+        code, _, err = run(capsys, "data", "check", tmp_path / name)
+        assert code == 2 and f"problem: {line}" in err.splitlines()
+        if name == "pets":
+            packing = ("data", "pack", tmp_path / "pets", "--out", tmp_path / "pack", "--short-side", "8")
+            assert run(capsys, *packing, "--format", "png")[0] == 0
+
+
 def test_check_of_class_folders_suggests_a_command_that_takes_its_options(tmp_path, capsys):
     """A pretraining has no --layout."""
     for split, name in itertools.product(("train", "val", "test"), ("cat", "dog")):
