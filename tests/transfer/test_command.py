@@ -163,6 +163,30 @@ def test_what_labels_rule_out_is_refused_before_any_task(
 
 
 @pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["train/LABEL/IMAGE", "test/LABEL/IMAGE"], "is not an image in train or val of"),
+        (["train/LABEL/IMAGE"], "lists no image of class"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_before_any_task(
+    lines: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = next(iter(sorted((folder / "train").rglob("*.png"))))
+    Path("list.txt").write_text(
+        "".join(
+            f"{line.replace('LABEL', image.parent.name).replace('IMAGE', image.name)}\n" for line in lines
+        )
+    )
+    arguments = ["--task", "knn,semisup", "--checkpoint", "random", "--arch", "mixmask_resnet8"]
+    answer = run(capsys, *arguments, "--data", str(folder), "--labels-file", "list.txt", "--out", "out")
+    assert answer.code == 2 and answer.out == "--labels-file is used by semisup only\n"
+    assert not Path("out").exists()
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("mmbench: error: semisup/patterns-1pct@2: list.txt") and message in last
+
+
+@pytest.mark.parametrize(
     ("protocol", "neighbours", "advice"),
     [
         ("knn/patterns@2", "49", "set fewer by --set neighbours=48 or less"),

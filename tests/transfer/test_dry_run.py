@@ -89,11 +89,16 @@ def listed(photos: Path) -> None:
         (
             listed,
             ("--task=semisup", "--seeds=3,4", "--labels-file=../dark.txt", *RANDOM),
-            "semisup/patterns-1pct@2, seed 3: ../dark.txt lists no image of class 'bright'",
+            "mmbench: error: ../dark.txt lists no image of class 'bright'",
         ),
         (damaged, ("--task=knn", "--checkpoint=pixels"), "0.png"),
         (damaged, ("--task=finetune", *RANDOM), "0.png"),
         (few_to_draw, ("--task=knn", "--plot", "--checkpoint=pixels"), "t-SNE of 2 images shows nothing"),
+        (
+            few_to_draw,
+            ("--task=knn", "--plot", "--arch=mixmask_resnet8", "--checkpoint=random", "--seeds=3,4"),
+            "knn/patterns@2, seed 3: ",
+        ),
     ],
 )
 def test_both_refuse(

@@ -11,6 +11,8 @@ from mmbench.data import Dataset, ImageSplit
 from mmbench.data.label_lists import labelled_indices
 from mmbench.data.listed_names import image_names
 from mmbench.data.manifest import manifest
+from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.transfer.inputs.images import FileImages, Images, MemoryImages
 from mmbench.transfer.job import TransferJob
 
@@ -26,6 +28,32 @@ def listed_images(job: TransferJob, path: Path) -> tuple[Images, Tensor]:
     """
     whole = _train_and_val(job)
     return whole, labelled_indices(path, image_names(job.dataset), len(whole))
+
+
+def require_listed(dataset: Dataset, path: Path) -> None:
+    """Check that a list names training images of every class; no image is read from files.
+
+    Raises:
+        UserError: it cannot be read, names what is not there, or leaves a class without an image.
+    """
+    parts = [dataset.labels(split) for split in ("train", "val") if split in dataset.splits]
+    labels = torch.cat(parts)
+    require_every_class(labels[labelled_indices(path, image_names(dataset), len(labels))], dataset, path)
+
+
+def require_every_class(labels: Tensor, dataset: Dataset, path: Path) -> None:
+    """Check that no class is without a label.
+
+    Args:
+        labels: int64, (N,), of the images that the list at `path` names.
+
+    Raises:
+        UserError: the first class that is.
+    """
+    counts = torch.bincount(labels, minlength=len(dataset.classes))
+    for name, count in zip(dataset.classes, counts.tolist(), strict=True):
+        if count == 0:
+            raise UserError(f"{path} lists no image of class '{printable(name)}'; every class needs one")
 
 
 def _train_and_val(job: TransferJob) -> Images:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from mmbench.data.manifest import index_digest
 from mmbench.data.subsets import class_balanced_subset
-from mmbench.errors import UserError
 from mmbench.results import LabelSubset
-from mmbench.transfer.inputs.labels import committed_draw, listed_images
+from mmbench.transfer.inputs.labels import committed_draw, listed_images, require_every_class
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.tasks.semisup.settings import SemisupSettings
 from mmbench.transfer.training.finetuning import finetune_and_measure
@@ -38,7 +36,7 @@ def measure(job: TransferJob, settings: SemisupSettings) -> Measurement:
         train, indices = listed_images(job, job.labels_file)
         labelled, source = train.subset(indices), f"listed in {job.labels_file.name}"
         allowed = len(indices)
-        require_every_class(labelled.labels, job)
+        require_every_class(labelled.labels, job.dataset, job.labels_file)
     measured = finetune_and_measure(job, labelled, test, settings)
     used = measured.split_sizes["train"]
     # A run that silently sees more labels is this protocol's classic error: count what was really used.
@@ -47,15 +45,3 @@ def measure(job: TransferJob, settings: SemisupSettings) -> Measurement:
     subset = LabelSubset(used=used, available=len(train), source=source, sha256=index_digest(indices))
     notes = (f"{used} of {len(train)} labels, {source}", *measured.notes)
     return replace(measured, notes=notes, labels=subset)
-
-
-def require_every_class(labels: Tensor, job: TransferJob) -> None:
-    """Check that no class is without a label.
-
-    Raises:
-        UserError: the first class that is.
-    """
-    counts = torch.bincount(labels, minlength=len(job.dataset.classes))
-    for name, count in zip(job.dataset.classes, counts.tolist(), strict=True):
-        if count == 0:
-            raise UserError(f"{job.labels_file} lists no image of class '{name}'; every class needs one")

@@ -39,12 +39,17 @@ def semisup(job: TransferJob, settings: SemisupSettings) -> Measurement:
 
 @checks("semisup")
 def check(dataset: Dataset, settings: SemisupSettings, labels_file: Path | None) -> None:
-    """Check that a draw leaves every class an image.
+    """Check that a draw, or the list of labelled images, leaves every class an image.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not; a list that cannot be used.
     """
     from mmbench.data.subsets import require_share
+    from mmbench.transfer.inputs.labels import require_listed
 
-    if labels_file is None and not dataset.multilabel:
+    if dataset.multilabel:
+        return
+    if labels_file is None:
         require_share(dataset.labels("train"), settings.fraction, dataset.classes)
+    elif labels_file.is_file():  # the run says it where there is none
+        require_listed(dataset, labels_file)
