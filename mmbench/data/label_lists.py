@@ -82,6 +82,6 @@ def _name_finder(path: Path, names: ImageNames) -> Callable[[int, str], int]:
                 f"{path}, line {number}: '{printable(item)}' can be {first} or {second}; "
                 "write its folders in front"
             )
-        return found[0] if found else UNKNOWN
+        return found[0] if found and found[0] < names.asked else UNKNOWN
 
     return find

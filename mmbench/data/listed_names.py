@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 from mmbench.data.dataset import Dataset
 from mmbench.data.folder.split_names import FILLERS, splits_among
 from mmbench.data.image_paths import data_folder, folder_below
+from mmbench.data.text_lists import SEPARATORS
 from mmbench.data.types import SPLITS, Split
 from mmbench.file_names import composed, original_name, printable
+
+COLUMNS = re.compile(f"[{SEPARATORS}]")
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,19 @@ class ImageNames:
     Args:
         parts: splits, in the order that indices count through.
         root: the folder of the data.
-        asked: how many of the parts are asked for. The images of the others are known, and not found.
+        asked: how many of the parts are asked for; the images of the others are known.
+
+    Attributes:
+        asked: images of the parts that are asked for, whose indices are the first.
+        where: what is asked for, in words.
+        paths: of all images, below the folder of the data.
     """
 
     def __init__(self, parts: Sequence[NamedPart], root: Path, asked: int) -> None:
         self.parts, self.root = parts, root
         self.asked = sum(len(part.paths) for part in parts[:asked])
         self.where = f"{' or '.join(part.split for part in parts[:asked])} of {printable(root)}"
-        self.paths: list[str] = []  # below the folder of the data
+        self.paths: list[str] = []
         self._part: list[int] = []
         for number, part in enumerate(parts):
             start = f"{part.folder}/" if part.folder else ""
@@ -65,11 +74,11 @@ class ImageNames:
         self._places = tuple(f"{place.rstrip('/')}/" for place in places)
 
     def find(self, item: str) -> list[int]:
-        """Return the indices of all images that `item` can mean, none of those that are not asked for."""
+        """Return the indices of all images that `item` can mean; from `asked` on they are of other parts."""
         found = self._find(composed(item.removeprefix("./")))
         if not found and "\\" in item:  # as outcomes spell names that are not UTF-8
             found = self._find(composed(original_name(item.removeprefix("./"))))
-        return [index for index in found if index < self.asked]
+        return found
 
     def _find(self, item: str) -> list[int]:
         here = next((place for place in self._places if item.startswith(place)), "")
@@ -88,6 +97,8 @@ class ImageNames:
         if ends:
             return self._of_first_part(whole) or ends
         words = [word for word in item.split("/") if word]
+        if any(part in self._first for word in words[:-1] for part in COLUMNS.split(word)):
+            return []  # a line of a table, and no path
         end = "/".join(words[-2:])
         for some in ([index for index in found if self.paths[index].endswith(end)], found):
             ranks = {index: rank for index in some if (rank := self._rank(index, words))}

@@ -10,7 +10,9 @@ from packable import header, packed
 from PIL import Image
 
 from mmbench.data import Dataset, load_dataset
+from mmbench.data.label_lists import labelled_indices
 from mmbench.data.listed_names import ImageNames, NamedPart, image_names
+from mmbench.errors import UserError
 from mmbench.files import write_json
 from mmbench.verification import with_digest
 
@@ -49,7 +51,7 @@ def meant(dataset: Dataset, item: str) -> list[tuple[str, str]]:
     every = [(split, path) for split in ("train", "val") for path in dataset.files[split]().paths]  # type: ignore[index]
     names = image_names(dataset)
     assert names is not None
-    return [every[index] for index in names.find(item)]
+    return [every[index] for index in names.find(item) if index < names.asked]
 
 
 @pytest.mark.parametrize(
@@ -140,4 +142,21 @@ def test_names_as_outcomes_have_them() -> None:
     parts = [NamedPart("train", "train", ("ni\udcf1o/1.png",)), NamedPart("test", "test", ("b/1.png",))]
     names = ImageNames(parts, Path("pets"), asked=1)
     assert names.find("train/ni\\xf1o/1.png") == [0]
-    assert names.find("test/b/1.png") == []
+    assert names.find("test/b/1.png") == [1]  # known, and not asked for
+
+
+def test_columns_that_name_a_training_image_and_another_are_refused(tmp_path: Path) -> None:
+    """The second column says that the name in the first one is of a test image."""
+    parts = [NamedPart("train", "train", ("a/1.png", "b/2.png")), NamedPart("test", "test", ("a/1.png",))]
+    names = ImageNames(parts, Path("pets"), asked=1)
+    (tmp_path / "list.csv").write_text("image,path\n1.png,test/a/1.png\n")
+    with pytest.raises(UserError, match=r"line 2: .* names several images"):
+        labelled_indices(tmp_path / "list.csv", names, 2)
+    (tmp_path / "list.csv").write_text("image,path\nd/b/2.png,d/a/1.png\n")
+    with pytest.raises(UserError, match=r"line 2: .* names several images"):
+        labelled_indices(tmp_path / "list.csv", names, 2)
+    (tmp_path / "list.csv").write_text("image,path\n1.png,train/a/1.png\n")
+    assert labelled_indices(tmp_path / "list.csv", names, 2).tolist() == [0]
+    (tmp_path / "list.csv").write_text("test/a/1.png 0\n")
+    with pytest.raises(UserError, match=r"'test/a/1.png 0' is not an image in train of pets"):
+        labelled_indices(tmp_path / "list.csv", names, 2)
