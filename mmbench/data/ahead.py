@@ -8,6 +8,7 @@ in shared memory from the start, and are not copied on their way; that memory is
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import functools
@@ -161,6 +162,10 @@ def read_batches(
     """
     warned = False
     iterator = _start(dataset, batches, workers, collate, pin_memory)
+    # A generator that a traceback or a module still holds is not closed at the exit of Python, which sends
+    # workers the one SIGTERM that they leave to their parent, and then waits for them.
+    end = functools.partial(_end, iterator, os.getpid())
+    atexit.register(end)
     try:
         for found in iterator:
             if not isinstance(found, Piped):
@@ -175,11 +180,18 @@ def read_batches(
                 )
             yield pickle.loads(found.content)
     finally:
-        _end(iterator)
+        atexit.unregister(end)
+        end()
 
 
-def _end(iterator: Iterator[Any]) -> None:
-    """End the workers, including those that hang in a read and have ignored torch's SIGTERM."""
+def _end(iterator: Iterator[Any], reader: int) -> None:
+    """End the workers, including those that hang in a read and have ignored torch's SIGTERM.
+
+    Args:
+        reader: the process that started them; one that was forked from it leaves them alone.
+    """
+    if os.getpid() != reader:
+        return
     processes = getattr(iterator, "_workers", ())
     getattr(iterator, "_shutdown_workers", lambda: None)()
     for process in processes:

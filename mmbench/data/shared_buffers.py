@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import weakref
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
@@ -44,8 +45,14 @@ class SharedBuffers:
         if buffer is not None:
             self._buffers[place] = buffer
         array = self._buffers[place][: math.prod(shape)].numpy()
-        weakref.finalize(array, self.in_use.__setitem__, place, 0).atexit = False
+        weakref.finalize(array, _free, self.in_use, place, os.getpid()).atexit = False
         return torch.from_numpy(array).view(shape)  # holds the array, not only its memory
+
+
+def _free(in_use: Any, place: int, reader: int) -> None:
+    """Let a mark fall, but not where the tensor was one that a process inherited by a fork."""
+    if os.getpid() == reader:
+        in_use[place] = 0
 
 
 _loaders: weakref.WeakValueDictionary[int, SharedBuffers] = weakref.WeakValueDictionary()

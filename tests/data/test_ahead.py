@@ -7,6 +7,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -121,6 +123,30 @@ def test_where_no_worker_can_be_started_this_process_reads(
     with caplog.at_level(logging.WARNING):
         check(read(2))
     assert "this one reads itself" in caplog.text and os.strerror(number) in caplog.text
+
+
+HELD = """
+import sys
+from torch.utils.data import Dataset
+from mmbench.data.ahead import read_batches
+
+class Numbers(Dataset):
+    def __getitem__(self, index):
+        return index
+
+reading = read_batches(Numbers(), ([index] for index in range(100)), 2)
+print(next(reading))
+if "error" in sys.argv:
+    raise ValueError
+"""
+
+
+@pytest.mark.parametrize("end", ["exit", "error"])
+def test_a_program_ends_though_something_still_holds_its_reading(end: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", HELD, end], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (answer.returncode, answer.stdout) == (end == "error", "[0]\n")
 
 
 class Lost(Numbers):
