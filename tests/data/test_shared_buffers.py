@@ -104,19 +104,16 @@ def test_without_room_for_a_buffer_batches_come_through_pipes(monkeypatch: pytes
 
 def test_a_fork_of_the_reader_frees_nothing() -> None:
     """It inherits the batches, and drops them while the reader still holds them."""
-    kept: dict[int, Item] = {}
-    for number, item in enumerate(read(1, longest=3), 1):
-        assert isinstance(item, Item)
-        kept[number] = item
-        if number == 3:
-            child = os.fork()
-            if child == 0:
-                kept.clear()
-                del item
-                gc.collect()
-                os._exit(0)
-            os.waitpid(child, 0)
-    assert all(holds(item, number) for number, item in kept.items())
+    reading = read(1, longest=3)
+    kept = {number: next(reading) for number in range(1, 5)}
+    child = os.fork()
+    if child == 0:
+        kept.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    for number, item in enumerate(reading, 5):
+        assert isinstance(item, Item) and holds(item, number)
+    assert all(isinstance(item, Item) and holds(item, number) for number, item in kept.items())
 
 
 def test_batches_outlive_their_loader() -> None:
