@@ -19,11 +19,8 @@ ONLINE_WORDS = {"student", "online", "query", "q"}
 # What a network of ours cannot do without: the first convolution of the first block.
 LANDMARK = "layer1.0.conv1.weight"
 STEPS, AVERAGED = "steps", "n_averaged"  # counters of mmengine's and of torch's averaged models
-# Words in snake case and camel case; a single letter is none beside a digit, as in "in1k".
-WORD = re.compile(
-    r"[A-Z]?[a-z]{2,}|[A-Z]{2,}(?![a-z])"
-    r"|(?<![A-Za-z0-9])[a-z](?![A-Za-z0-9])|(?<![A-Z0-9])[A-Z](?![A-Za-z0-9])"
-)
+# Words in snake case and camel case; a single letter is none behind a digit, as in "in1k".
+WORD = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}(?![a-z])|(?<![0-9])[A-Za-z](?![a-z])")
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,10 @@ def test_roles_are_told_by_the_words_of_a_path(
         ("in1k_backbone", ""),
         ("model_in22k", ""),
         ("imagenet21K", ""),
-        ("kNN", ""),
+        ("qEncoder", "online"),
+        ("QNet", "online"),
+        ("encoder_k1", "momentum"),
+        ("k1", "momentum"),
     ],
 )
 def test_a_single_letter_is_a_role_only_where_it_is_a_word(name: str, role: str) -> None:
