@@ -16,7 +16,7 @@ from mmbench.distributed import on_main, process_rank
 from mmbench.pretrain.acceleration import start_trackers
 from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
-from mmbench.pretrain.preparation import load_newest, prepare
+from mmbench.pretrain.preparation import SHOWN, load_newest, prepare
 from mmbench.pretrain.session import Report, Requests, Session, list_unreadable
 from mmbench.pretrain.settings import RUNTIME_SETTINGS, PretrainConfig
 from mmbench.runs import RunFolder
@@ -74,8 +74,9 @@ def pretrain(
             list_unreadable(trainer, folder, 0, say)
         if is_main and not trainer.step_number:
             generator = torch.Generator(trainer.device).manual_seed(config.seed)
-            assert ready.shown is not None
-            draw_views(trainer.views, ready.shown, generator, folder.root / "views.png", config.method)
+            # None where states were there, of which none could be read
+            shown = trainer.source.samples(SHOWN) if ready.shown is None else ready.shown
+            draw_views(trainer.views, shown, generator, folder.root / "views.png", config.method)
         start_trackers(accelerator, config, trainer.step_number)
         session = Session(
             trainer,

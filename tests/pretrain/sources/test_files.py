@@ -122,6 +122,17 @@ def test_stopped_and_resumed_with_workers_equals_uninterrupted(folder: Path, tmp
     assert (parts.root / "views.png").stat().st_size > 10_000
 
 
+def test_a_run_whose_states_are_all_damaged_starts_again(folder: Path, tmp_path: Path) -> None:
+    whole = pretrain(config(folder), tmp_path / "whole")
+    stopped(config(folder), tmp_path / "damaged", 5)
+    for state in (tmp_path / "damaged" / "training").glob("*.pth"):
+        state.write_bytes(state.read_bytes()[:100])
+    (tmp_path / "damaged" / "views.png").unlink()
+    again = pretrain(config(folder), tmp_path / "damaged")
+    assert same(again, whole)
+    assert (again.root / "views.png").read_bytes() == (whole.root / "views.png").read_bytes()
+
+
 def test_a_damaged_picture_gives_way_to_the_next_that_can_be_read(tmp_path: Path) -> None:
     damaged = write_images(tmp_path / "images", 40)
     paths = load_dataset(str(damaged)).files["train"]().paths
