@@ -54,14 +54,14 @@ def choose(content: Any, path: Path, encoder: Encoder, wanted: str | None, arch:
         found = weight_sets(content)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    sets = likeliest(found)
+    sets, partial = likeliest(found), _named_partial(found)
     if not sets:
         raise UserError(f"{path} holds no tensors of a network; it holds: {describe(content)}")
     if arch is not None:
         sets = library_sets(content, sets, arch)
     if wanted is not None:
         named = _named(sets, wanted)
-        if not named and wanted in _named_partial(found):
+        if not named and wanted in partial:
             raise UserError(f"{path}: {wanted} lacks layer1.0.conv1, so it is not a whole network")
         if not named:
             raise unknown_name(f"set of weights in {path.name}", wanted, [one.name for one in sets])
@@ -73,7 +73,7 @@ def choose(content: Any, path: Path, encoder: Encoder, wanted: str | None, arch:
         number = f"the first choice of {len(shortlist)} sets of equal standing; --weights takes another"
         why = f"{why}; {number}" if why else number
     reasons = [why] if why and len(sets) > 1 else []
-    if taken.whole and (partial := _named_partial(found)):
+    if taken.whole and partial:
         reasons.append(f"left out as incomplete, without layer1.0.conv1: {listed(partial)}")
     return Choice(taken, tuple(sets), "; ".join(reasons), settled=taken.role == encoder)
 

@@ -9,15 +9,16 @@ from typing import Any
 
 from torch import Tensor
 
-from mmbench.checkpoints.card import IMAGENET_MEAN
 from mmbench.checkpoints.openmmlab_config import OpenMMLabFacts, facts_in
-from mmbench.checkpoints.pixel_statistics import PixelStatistics, Triple, pixel_statistics
+from mmbench.checkpoints.pixel_statistics import (
+    PixelStatistics,
+    Triple,
+    order_near_imagenet,
+    pixel_statistics,
+)
 from mmbench.checkpoints.stated import Channels
 
 BYTE = 255.0
-# Means of 0 to 255 within this of ImageNet's show the order of the colours: 103.53 (blue) to 123.675 (red).
-# Caffe's own networks have 102.98, 115.95 and 122.77.
-NEAR = 3.0
 EQUAL = 1e-4  # of an image in [0, 1]: rounding of what is written with four digits
 # Detectron2 fills a variance with 1, and its FrozenBatchNorm2d with 1 - 1e-5.
 ONE = 1e-4
@@ -154,11 +155,8 @@ def order_of(mean: Triple) -> Channels | None:
 def _near_imagenet(mean: Triple) -> Channels | None:
     """Return the order in which a mean is near ImageNet's, None where it is not."""
     scale = 1.0 if max(mean) > 1 else BYTE
-    values = [value * scale for value in mean]
-    for order, expected in (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1])):
-        if all(abs(value - BYTE * one) < NEAR for value, one in zip(values, expected, strict=True)):
-            return "rgb" if order == "rgb" else "bgr"
-    return None
+    first, second, third = (value * scale for value in mean)
+    return order_near_imagenet((first, second, third))
 
 
 def _near(one: PixelStatistics, other: PixelStatistics) -> bool:

@@ -199,7 +199,7 @@ def _as_float32(
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             counts[str(tensor.dtype)] = counts.get(str(tensor.dtype), 0) + 1
             tensor = tensor.float()
-        elif name.endswith(COUNTER):
+        elif counter:
             tensor = tensor.to(torch.int64).reshape(())
         converted[name] = tensor.detach().contiguous()  # what is saved as a Parameter would learn
     return converted, [f"{count} tensors from {dtype} to float32" for dtype, count in counts.items()]

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmbench.checkpoints.card import IMAGENET_MEAN
 from mmbench.checkpoints.openmmlab_images import LOADERS, Normalisation, dicts
+from mmbench.checkpoints.pixel_statistics import order_near_imagenet
 from mmbench.checkpoints.stated import Channels
 
 RGB_ARRAYS = ("CIFAR10", "CIFAR100")
 LOADING_STEPS = ("LoadImageFromFile", "LoadImage", "LoadMultiImagesFromFile")
 BGR_DECODERS = ("cv2", "turbojpeg", "pillow")  # mmcv turns what Pillow decodes; tifffile's it leaves
-NEAR = 3.0  # of 255: a mean as near as this to ImageNet's in BGR shows the order
-BGR_MEAN = tuple(255 * value for value in reversed(IMAGENET_MEAN))
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ def fed_order(images: Normalisation, loaded: Loaded) -> Channels | None:
     if loaded.order is None:
         if images.to_rgb:
             return "rgb"
-        near = all(abs(one - two) < NEAR for one, two in zip(images.mean, BGR_MEAN, strict=True))
-        return "bgr" if near else None
+        return "bgr" if order_near_imagenet(images.mean) == "bgr" else None
     if images.of_pillow:
         return "rgb"
     return "rgb" if images.to_rgb == (loaded.order == "bgr") else "bgr"

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmbench.checkpoints.card import IMAGENET_MEAN
 from mmbench.checkpoints.stated import Channels
 
 Triple = tuple[float, float, float]
+# Means of 0 to 255 within this of ImageNet's show the order of the colours: 103.53 (blue) to 123.675 (red).
+# Caffe's own networks have 102.98, 115.95 and 122.77.
+NEAR = 3.0
 MEANS = ("mean", "means", "mu", "mus")
 STDS = ("std", "stds", "stdev", "stddev", "sd", "sds", "sigma", "sigmas")
 VARIANCES = ("var", "vars", "variance", "variances")
@@ -34,6 +38,15 @@ OF_OTHERS = (
     *("audio", "text", "latent", "latents", "target", "targets", "label", "labels", "output", "outputs"),
 )
 OF_BATCHES = ("running", "moving")  # batch norms
+
+
+def order_near_imagenet(mean: Triple) -> Channels | None:
+    """Return the order in which a mean of 0 to 255 is near ImageNet's, None where it is not."""
+    orders: tuple[tuple[Channels, Triple], ...] = (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1]))
+    for order, expected in orders:
+        if all(abs(value - 255 * one) < NEAR for value, one in zip(mean, expected, strict=True)):
+            return order
+    return None
 
 
 @dataclass(frozen=True)
