@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from calling import tree, write_imagenet_archives
 from PIL import Image
 
 from mmbench.checkpoints.backbone import create_headless
@@ -41,11 +42,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return int(ended.value.code or 0), said.out, "".join(said.err.strip().splitlines()[-1:])
 
     return call
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """What is in a folder: the content of files, nothing for folders."""
-    return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
 def as_it_is(photos: Path) -> None:
@@ -191,10 +187,7 @@ def test_data_that_a_run_renders_are_said_not_to_be_here(
 
 
 def test_archives_of_imagenet_are_not_unpacked(run: Run, tmp_path: Path) -> None:
-    root = tmp_path / "work" / "data" / "imagenet"
-    root.mkdir(parents=True)
-    for name in ("devkit_t12.tar.gz", "img_train.tar"):
-        (root / f"ILSVRC2012_{name}").write_bytes(b"archive")
+    write_imagenet_archives(tmp_path / "work" / "data" / "imagenet")
     before = tree(tmp_path)
     code, said, _ = run("--task=knn", "--data=imagenet", "--checkpoint=pixels", "--dry-run")
     assert code == 0 and "a run unpacks ILSVRC2012_img_train.tar first" in said
