@@ -56,9 +56,14 @@ class ResultStore:
 
         Names come from files of others; whatever they are, the path stays below the root.
         """
-        slug = safe_name(protocol.replace("/", "-"))
+        data = f"{safe_name(dataset.name)}-{safe_name(dataset.fingerprint[:8])}"
         identity = f"{safe_name(card.arm)}-{card.digest}-{config_digest(config)}-seed{seed}{ENDING}"
-        return self.root / f"{safe_name(dataset.name)}-{safe_name(dataset.fingerprint[:8])}" / slug / identity
+        return self.root / data / self.folder_of(protocol) / identity
+
+    @staticmethod
+    def folder_of(protocol: str) -> str:
+        """Return the name of the folders, one below each data set's, with the records of a protocol."""
+        return safe_name(protocol.replace("/", "-"))
 
     def place_of(self, result: Result) -> Path:
         """Return where a record lives; see `path_of`."""

@@ -102,7 +102,8 @@ def run_pretraining(
     if not isinstance(dataset, Dataset | None):
         raise UserError(f"dataset = {shown(dataset)}: must be a Dataset; name data by `data`")
     require_texts(method=method, scale=scale, framework=framework, masking=masking)
-    request = RunRequest(method, scale, with_axes(overrides, framework, masking), stated, given, dataset)
+    changes, begun = with_axes(overrides, framework, masking), RunFolder(out).settings.is_file()
+    request = RunRequest(method, scale, changes, stated, given, dataset, begun)
     plan = request.plan()
     for line in plan.lines:
         say(line)

@@ -108,6 +108,7 @@ def pretrain(
     from mmbench.pretrain.planning import RunRequest
     from mmbench.pretrain.settings_file import read_settings_file
     from mmbench.pretrain.signals import signals_as_requests
+    from mmbench.runs import RunFolder
 
     rank = launched_rank()
     console = Console(stderr=not sys.stdout.isatty() and sys.stderr.isatty(), quiet=rank > 0)
@@ -118,7 +119,8 @@ def pretrain(
     stated = {} if config is None else read_settings_file(config)
     changes = with_axes((*(["compile=true"] if compiled else []), *overrides), framework, masking)
     _require_one_value(ctx, given, changes)
-    request = RunRequest(method, scale, changes, stated, _given(ctx, given, stated))
+    begun = out is not None and RunFolder(out).settings.is_file()
+    request = RunRequest(method, scale, changes, stated, _given(ctx, given, stated), begun=begun)
     if method is None and not {"method", "recipe"} & stated.keys():
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--method'")
     if out is None and not dry_run:

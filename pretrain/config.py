@@ -11,9 +11,8 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, get_recipe, merged
-from mmbench.pretrain.section_settings import EFFECTS
+from mmbench.pretrain.section_settings import require_section_effects
 from mmbench.pretrain.settings import SECTIONS, USUAL, PretrainConfig, axis_model, fields_of, read_as
-from mmbench.setting_effects import require_effects
 from mmbench.setting_values import parse_setting
 from mmbench.settings_problems import first_problem
 
@@ -46,6 +45,7 @@ def resolve_config(
     scale: str | None = None,
     overrides: Overrides = (),
     stated: Mapping[str, Any] | None = None,
+    begun: bool = False,
     **given: Unpack[Given],
 ) -> PretrainConfig:
     """Return the configuration of a method at a scale: its recipe, then `stated`, then the rest.
@@ -58,6 +58,8 @@ def resolve_config(
         overrides: "optimiser.lr=0.001", the value in YAML; or {"optimiser.lr": 0.001}. "framework.name" and
             "masking.name" choose another one, with its own settings at this scale.
         stated: settings as in a run folder's settings.yaml, some or all.
+        begun: whether a run has these settings already, so that overrides without effect are let pass:
+            earlier versions did not refuse them.
         given: settings by keyword, such as `epochs=8`.
 
     Raises:
@@ -83,12 +85,9 @@ def resolve_config(
         config = PretrainConfig.model_validate(stated)
     except ValidationError as error:
         raise first_problem(error, stated) from None
-    in_force = {
-        f"{section}.{name}": value
-        for section in ("augmentation", "optimiser")
-        for name, value in dict(getattr(config, section)).items()
-    }
-    require_effects(in_force, EFFECTS, (path for path, _ in changes), recipe.id)
+    if not begun:
+        sections = {"augmentation": config.augmentation, "optimiser": config.optimiser}
+        require_section_effects(sections, (path for path, _ in changes), recipe.id)
     return config
 
 

@@ -48,6 +48,7 @@ class RunRequest:
         stated: settings of a file.
         given: settings that have an option of their own.
         dataset: used instead of opening the data, and named as the data where nothing else is.
+        begun: whether the run folder has settings already; see `resolve_config`.
     """
 
     method: str | None = None
@@ -56,6 +57,7 @@ class RunRequest:
     stated: Mapping[str, Any] = field(default_factory=dict)
     given: Given = field(default_factory=Given)
     dataset: Dataset | None = None
+    begun: bool = False
 
     def __post_init__(self) -> None:
         """Name the data that are open already, so that settings do not state the scale's own."""
@@ -123,5 +125,10 @@ class RunRequest:
         """
         scale = scale or self.scale
         return resolve_config(
-            self.method, scale=scale, overrides=self.overrides, stated=self.stated, **self.given
+            self.method,
+            scale=scale,
+            overrides=self.overrides,
+            stated=self.stated,
+            begun=self.begun,
+            **self.given,
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel
 
 from mmbench.crop_rule import ASPECT, CropFit, CropRule
-from mmbench.setting_effects import OnlyWith
+from mmbench.setting_effects import OnlyWith, require_effects
 from mmbench.settings_types import (
     MOST_EPOCHS,
     STRICT,
@@ -99,3 +100,22 @@ class OptimiserSettings(BaseModel):
             return self.lr
         ratio = batch_size / self.reference_batch
         return self.lr * (ratio if self.scaling == "linear" else math.sqrt(ratio))
+
+
+def require_section_effects(sections: Mapping[str, BaseModel], stated: Iterable[str], owner: str) -> None:
+    """Check that what a user states of the sections has an effect.
+
+    Args:
+        sections: those above, by the name of their section; one that is missing is not checked.
+        stated: dotted names of the settings that the user states, of other sections too.
+        owner: see `require_effects`.
+
+    Raises:
+        UserError: a setting has none.
+    """
+    values = {
+        f"{section}.{name}": value
+        for section, model in sections.items()
+        for name, value in dict(model).items()
+    }
+    require_effects(values, EFFECTS, stated, owner)

@@ -156,7 +156,7 @@ def task_of(record: Result, protocol_file: Path | None) -> ResolvedTask:
     wanted = settings_in(record.config, usual)
     plain = usual.settings.recorded()
     changed = {name: value for name, value in wanted.items() if name not in plain or plain[name] != value}
-    task = resolve_task(record.task, chosen, changed, recorded=True)
+    task = resolve_task(record.task, chosen, changed)
     found = task.settings.recorded()
     if lost := [name for name, value in wanted.items() if found.get(name) != value]:
         raise UserError(

@@ -95,6 +95,7 @@ def watch(
     from mmbench.tools.run_data import data_for_run, made_by
     from mmbench.transfer.arms import check_arm
     from mmbench.transfer.resolution import resolve_tasks
+    from mmbench.transfer.stated_effects import require_stated_effects
 
     folder = RunFolder(run)
     settings = settings_of_run(folder)
@@ -102,6 +103,7 @@ def watch(
     root_typed = ctx.get_parameter_source("data_root") is ParameterSource.COMMANDLINE
     data = data_for_run(settings, given.pop("data"), given.pop("data_root"), root_typed)
     resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data.name)
+    require_stated_effects(resolved, given["out"])
     probes = Probes(resolved, data, seeds=given.pop("seeds"), **given)
     name = arm or str(settings.get("method") or folder.root.name)
     check_arm(name, "")

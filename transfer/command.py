@@ -131,7 +131,9 @@ def transfer(
     from mmbench.transfer.inputs.feature_bank import FeatureBank
     from mmbench.transfer.measuring import measure
     from mmbench.transfer.request import TransferRequest, check_options
+    from mmbench.transfer.stated_effects import require_stated_effects
 
+    require_stated_effects(resolved, given["out"])
     lines = check_options(resolved, _stated(ctx))
     _require_writable(given, None if no_bank else given["bank"], resolved)
     if threads is not None:

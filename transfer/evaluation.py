@@ -28,6 +28,7 @@ from mmbench.transfer.measuring import measure
 from mmbench.transfer.module_encoder import model_of_module
 from mmbench.transfer.request import Model, TransferRequest, check_options
 from mmbench.transfer.resolution import resolve_task
+from mmbench.transfer.stated_effects import require_stated_effects
 
 
 @own_state()
@@ -121,6 +122,7 @@ def evaluate(
         resolve_task(each, None if protocol is None else str(protocol), overrides, data_name)
         for each in names
     )
+    require_stated_effects(tasks, home_path(out))
     stated_options: dict[Option, bool] = {
         "bank": bank is not None,
         "labels_file": labels_file is not None,

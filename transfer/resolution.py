@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.home import at_home
+from mmbench.record import CUSTOM
 from mmbench.setting_effects import require_effects
 from mmbench.settings_problems import first_problem
 from mmbench.tasks import TASKS, TaskEntry, TaskSettings
@@ -34,14 +35,28 @@ class ResolvedTask(NamedTuple):
     overrides: Mapping[str, Any]
     file_sha256: str | None = None
 
+    @property
+    def protocol_id(self) -> str:
+        """The protocol's id as it is recorded; "+custom" is added where the library's own keys change it."""
+        return self.protocol.id + (CUSTOM if self.settings.customised else "")
+
+    def require_effects(self) -> None:
+        """Check that every override has an effect beside the other settings.
+
+        Resolving a task does not check that, as records and suites of earlier versions may state such ones.
+
+        Raises:
+            UserError: one has none.
+        """
+        values = {**getattr(self.settings, "library", {}), **dict(self.settings)}
+        require_effects(values, self.settings.effects(), self.overrides, self.protocol.id)
+
 
 def resolve_task(
     name: str | None,
     protocol: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     data: str | None = None,
-    *,
-    recorded: bool = False,
 ) -> ResolvedTask:
     """Return a task with its protocol and settings.
 
@@ -50,7 +65,6 @@ def resolve_task(
         protocol: id, or path of a YAML file; the task's default one where it is None.
         overrides: settings in place of the protocol's.
         data: name of the data set, which may have a default protocol of its own.
-        recorded: the overrides are those of a record, of which nobody stated each: see `parse_settings`.
 
     Raises:
         UserError: unknown task, protocol or setting (near match named), a protocol of another task, or a
@@ -72,7 +86,7 @@ def resolve_task(
         wrong = unknown_name(f"metric of {entry.name}", followed.metric, entry.metrics)
         raise UserError(f"protocol {followed.id}: {wrong}")
     changed = dict(overrides or {})
-    settings = parse_settings(entry.settings, followed, changed, recorded=recorded)
+    settings = parse_settings(entry.settings, followed, changed)
     named = followed.id if sha256 is None else str(protocol)
     return ResolvedTask(entry, followed, settings, named, changed, sha256)
 
@@ -135,22 +149,15 @@ def _own_overrides(task: ResolvedTask, overrides: Mapping[str, Any]) -> dict[str
     return {**shared, **own}
 
 
-def parse_settings(
-    model: type[Settings], protocol: Protocol, overrides: Mapping[str, Any], *, recorded: bool = False
-) -> Settings:
+def parse_settings(model: type[Settings], protocol: Protocol, overrides: Mapping[str, Any]) -> Settings:
     """Return the protocol's settings, with overrides, as the task's own typed model.
 
     Where an override asks for another variant of the model, such as another detector, those settings of the
     protocol that it does not have are left out. Keys of the library's own configuration go into the setting
     `library`.
 
-    Args:
-        recorded: the overrides are those of a record: what has no effect beside the others is kept, as it
-            followed from other settings, such as milestones from the batch.
-
     Raises:
-        UserError: an override names no setting (near match named), has a value of the wrong kind, or has no
-            effect beside the others.
+        UserError: an override names no setting (near match named), or has a value of the wrong kind.
     """
     checked: type[Settings] = model.variant({**protocol.settings, **overrides})  # type: ignore[assignment]
     written = dict(protocol.settings)
@@ -169,7 +176,4 @@ def parse_settings(
         settings = checked.model_validate(given, context=context)
     except ValidationError as error:
         raise first_problem(error, given, owner=protocol.id) from None
-    library = getattr(settings, "library", {})
-    if not recorded:
-        require_effects({**library, **dict(settings)}, checked.effects(), overrides, protocol.id)
     return settings

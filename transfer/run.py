@@ -12,7 +12,7 @@ from mmbench.data import DATASETS, Dataset
 from mmbench.errors import UserError, shown
 from mmbench.files import sha256_of
 from mmbench.record_fields import name_problem
-from mmbench.results import CUSTOM, DatasetReference, ResultStore
+from mmbench.results import DatasetReference, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute, default_compute
 from mmbench.transfer.encoder import EncodedModel
@@ -108,8 +108,8 @@ class TransferRun:
 
     @property
     def protocol_id(self) -> str:
-        """The protocol's id as it is recorded; "+custom" is added where the library's own keys change it."""
-        return self.protocol.id + (CUSTOM if self.task.settings.customised else "")
+        """The protocol's id as it is recorded; see `ResolvedTask`."""
+        return self.task.protocol_id
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:

@@ -213,6 +213,7 @@ def test_a_stated_setting_without_an_effect_is_refused(method: str, changes: lis
     line = str(caught.value)
     assert line.startswith(f"setting '{name}' of moco") and ": has no effect with" in line
     assert reason in line and "\n" not in line
+    assert resolve_config(method, overrides=changes, begun=True).method == resolve_config(method).method
 
 
 def test_what_has_an_effect_is_taken() -> None:

@@ -11,6 +11,9 @@ import pytest
 import mmbench
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.pretrain.config import resolve_config
+from mmbench.pretrain.engine import pretrain
+from mmbench.runs import RunFolder
 
 
 def test_numpys_values_are_written_as_pythons(tiny: Dataset, tmp_path: Path) -> None:
@@ -39,6 +42,42 @@ def test_numpys_values_are_written_as_pythons(tiny: Dataset, tmp_path: Path) -> 
     assert numpys == settings(
         "python", 1, 3, {"batch_size": 16, "optimiser.lr": 0.25}, {"framework": {"queue": 32}}
     )
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(tiny: Dataset, tmp_path: Path) -> None:
+    """It did not refuse a setting without an effect."""
+    stated: dict[str, Any] = {"optimiser.name": "adamw", "optimiser.momentum": 0.5, "batch_size": 16}
+    config = resolve_config(
+        "moco",
+        overrides=stated,
+        begun=True,
+        arch="mixmask_resnet8",
+        epochs=1,
+        threads=1,
+        device="cpu",
+        data="tiny",
+    )
+    begun = pretrain(config, tmp_path / "begun", dataset=tiny)
+
+    def again(out: str) -> RunFolder:
+        return mmbench.run_pretraining(
+            "moco",
+            "tiny",
+            dataset=tiny,
+            out=tmp_path / out,
+            arch="mixmask_resnet8",
+            epochs=1,
+            threads=1,
+            device="cpu",
+            overrides=stated,
+        )
+
+    weights = begun.weights.read_bytes()
+    begun.card.unlink()
+    assert again("begun").weights.read_bytes() == weights
+    with pytest.raises(UserError, match=r"'optimiser.momentum' of moco.* has no effect"):
+        again("new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

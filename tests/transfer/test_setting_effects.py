@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mmbench
+from mmbench.data import Dataset
 from mmbench.errors import UserError
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.transfer.dense.common.quiet import quiet_import
+from mmbench.transfer.measuring import measure
 from mmbench.transfer.protocol import protocols
+from mmbench.transfer.request import TransferRequest
 from mmbench.transfer.resolution import resolve_task
 
 OWN, LEOPART, DINO = "detection/own@1", "dense/linear-leopart@1", "dense/linear-dinov3@1"
@@ -86,9 +91,10 @@ def test_a_stated_setting_without_an_effect_is_refused(
 ) -> None:
     *others, name = stated
     if others:
-        resolve_task(None, protocol, {other: stated[other] for other in others})
+        resolve_task(None, protocol, {other: stated[other] for other in others}).require_effects()
+    task = resolve_task(None, protocol, stated)
     with pytest.raises(UserError) as caught:
-        resolve_task(None, protocol, stated)
+        task.require_effects()
     line = str(caught.value)
     assert line.startswith(f"setting '{name}' of {protocol} = ") and ": has no effect " in line
     assert reason in line and "\n" not in line
@@ -111,7 +117,9 @@ def test_a_stated_setting_without_an_effect_is_refused(
     ],
 )
 def test_what_has_an_effect_is_taken(protocol: str, stated: dict[str, Any]) -> None:
-    settings = resolve_task(None, protocol, stated).settings
+    task = resolve_task(None, protocol, stated)
+    task.require_effects()
+    settings = task.settings
     values = {**getattr(settings, "library", {}), **dict(settings)}
     for name, value in stated.items():
         assert values[name] == (tuple(value) if isinstance(value, list) else value)
@@ -141,3 +149,25 @@ def test_marks_name_settings_that_are_there() -> None:
     for model, name, mark in marks:
         assert mark.setting in model.model_fields or is_key(mark.setting, usual), mark.setting
         assert name in model.model_fields or is_key(name, usual), name
+
+
+def test_a_study_that_an_earlier_version_began_goes_on(gratings: Dataset, tmp_path: Path) -> None:
+    """Its records were measured with a setting without an effect, and others are compared with them."""
+    stated = {"epochs": 1, "decay_epochs": [], "decay_factor": 0.5}
+    task = resolve_task(None, "linear/moco@1", stated)
+    asked: dict[str, Any] = {"arch": "mixmask_resnet8", "device": "cpu", "out": tmp_path / "results"}
+    (begun,) = measure(TransferRequest((task,), "random", gratings, (0,), **asked))
+
+    def again(seed: int, stated: dict[str, Any], **changes: Any) -> Any:
+        chosen: dict[str, Any] = {**asked, "protocol": "linear/moco@1", "overrides": stated, **changes}
+        return mmbench.evaluate("random", "linear", gratings, seeds=[seed], **chosen)[0]
+
+    assert again(0, stated) == begun.result
+    assert again(1, stated).config == begun.result.config
+    for other, changes in (
+        ({**stated, "decay_factor": 0.4}, {}),
+        (stated, {"out": tmp_path / "new"}),
+    ):
+        with pytest.raises(UserError, match=r"setting .decay_factor. of linear/moco@1 = .* has no effect"):
+            again(0, other, **changes)
+    assert not (tmp_path / "new").exists()

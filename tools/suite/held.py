@@ -116,10 +116,12 @@ class Change(NamedTuple):
     Attributes:
         gone: what the folder's suite has and this one has not, or has otherwise.
         new: by what it has grown.
+        cells: those that are new; all where the folder holds no suite.
     """
 
     gone: str = ""
     new: str = ""
+    cells: tuple[Cell, ...] = ()
 
 
 def change_of(plan: Plan, folder: SuiteFolder) -> Change:
@@ -129,7 +131,7 @@ def change_of(plan: Plan, folder: SuiteFolder) -> Change:
         UserError: the suite that the folder holds cannot be read.
     """
     if not holds_suite(folder.root):
-        return Change()
+        return Change(cells=plan.cells)
     there = plan_of(read_suite(str(folder.suite))).cells
     before, now = {cell.id: cell for cell in there}, {cell.id: cell for cell in plan.cells}
     gone = [cell for id, cell in before.items() if id not in now]
@@ -138,7 +140,7 @@ def change_of(plan: Plan, folder: SuiteFolder) -> Change:
     more = f"; and {len(differences) - MOST_LINES} more" if len(differences) > MOST_LINES else ""
     words = "; ".join(_only_in(new, there)) or "".join(cell.name for cell in new[:1])
     grown = f"the suite has grown by {len(new)} cell{'s' if len(new) > 1 else ''} ({words})" if new else ""
-    return Change("; ".join(differences[:MOST_LINES]) + more, grown)
+    return Change("; ".join(differences[:MOST_LINES]) + more, grown, tuple(new))
 
 
 def refusal(change: Change, folder: SuiteFolder) -> str:

@@ -108,6 +108,7 @@ def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
             "device": "auto",
             "threads": job.place.run.threads,
         },
+        begun=True,  # as a cell of the suite, which checked its settings at its start
     )
     plan = request.plan()
     for line in plan.lines:

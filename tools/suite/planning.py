@@ -19,6 +19,7 @@ from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.held import change_of, refusal
 from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.requirements import missing, requirements
+from mmbench.tools.suite.stated_effects import require_effects_in
 from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.wall_time import processes_at_once, wall_seconds
 
@@ -73,7 +74,7 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
         records: folders of earlier records, beside the suite's own, for the estimates.
 
     Raises:
-        UserError: the suite that the folder holds cannot be read.
+        UserError: the suite that the folder holds cannot be read, or a setting of a new cell has no effect.
     """
     run = suite.run
     elsewhere = run.executor != "local" and "gpus_per_cell" in run.model_fields_set
@@ -90,6 +91,7 @@ def overview(suite: Suite, folder: SuiteFolder, records: tuple[Path, ...] = ()) 
     plan = plan_of(suite, seconds_of)
     kinds = {cell.id: kind for cell, kind in zip(plan.cells, found, strict=True)}
     change = change_of(plan, folder)
+    require_effects_in(change.cells)
     another = (refusal(change, folder),) if change.gone else ()
     states = found_states(plan, folder)
     done = done_cells(states)

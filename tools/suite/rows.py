@@ -7,37 +7,17 @@ import difflib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ValidationError
+from typing import Literal, NamedTuple
 
 from mmbench.backbone_names import OUR_BACKBONES, PREFIXES
 from mmbench.checkpoints.places import source_of
 from mmbench.data.names import exists
 from mmbench.errors import LONGEST_SHOWN, UserError, shown, unknown_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe
-from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
 from mmbench.tools.suite.data_facts import facts_of
+from mmbench.tools.suite.pretraining_settings import check_settings
 from mmbench.tools.suite.suite import Arm, Pretraining, Suite
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS, check_arm
-
-LIGHT_SECTIONS: dict[str, type[BaseModel]] = {
-    "optimiser": OptimiserSettings,
-    "augmentation": AugmentationSettings,
-}
-# Fields of `Pretraining`, or what the suite decides.
-NOT_SETTINGS = (
-    "method",
-    "recipe",
-    "scale",
-    "arch",
-    "epochs",
-    "data",
-    "data_root",
-    "seed",
-    "device",
-    "threads",
-)
 
 
 class Row(NamedTuple):
@@ -155,45 +135,8 @@ def _pretrained(suite: Suite, arm: Arm, stated: Pretraining) -> Row:
     data = stated.data or suite.data[0]
     facts_of(data)
     arch = stated.arch or arm.arch or suite.arch
-    for setting in stated.settings:
-        if setting in NOT_SETTINGS:
-            raise UserError(f"settings: '{setting}' has a field of its own, in the suite or beside `method`")
-    warmup = recipe.settings.get("optimiser", {}).get("warmup_epochs", 0)
-    if stated.settings and not _plainly_valid(recipe, stated):
-        from mmbench.pretrain.config import resolve_config  # imports torch
-
-        resolve_config(
-            stated.method,
-            scale=stated.scale,
-            overrides=stated.settings,
-            arch=arch,
-            data=data,
-            epochs=stated.epochs,
-        )
-    elif stated.epochs is not None and warmup > stated.epochs:
-        raise UserError(
-            f"epochs {stated.epochs} are fewer than the {warmup} of the recipe's warm-up; state more, or "
-            "settings: {optimiser.warmup_epochs: 0}"
-        )
+    check_settings(stated, recipe, data, arch)
     return Row(name, arm, "pretrain", recipe, data, arch, arm.seeds or suite.seeds)
-
-
-def _plainly_valid(recipe: Recipe, stated: Pretraining) -> bool:
-    """Return whether settings are valid for sure; all others are checked with the whole configuration."""
-    changed: dict[str, dict[str, Any]] = {}
-    for name, value in stated.settings.items():
-        section, _, field = name.partition(".")
-        if section not in LIGHT_SECTIONS or field not in LIGHT_SECTIONS[section].model_fields:
-            return False
-        changed.setdefault(section, {})[field] = value
-    try:
-        for section, values in changed.items():
-            LIGHT_SECTIONS[section].model_validate({**recipe.settings.get(section, {}), **values})
-    except ValidationError:
-        return False
-    optimiser = {**recipe.settings.get("optimiser", {}), **changed.get("optimiser", {})}
-    epochs = stated.epochs or recipe.settings.get("epochs", 0)
-    return float(optimiser.get("warmup_epochs", 1)) <= epochs
 
 
 def require_arch(arch: str | None) -> None:
