@@ -19,6 +19,11 @@ class OnlyWith:
     def __init__(self, setting: str, *values: Any) -> None:
         self.setting, self.values = setting, values
 
+    @property
+    def holds_when_off(self) -> bool:
+        """Whether the marked setting has its effect where the other one is switched off, too."""
+        return any(not value for value in self.values)
+
     def problem(self, value: Any) -> str | None:
         """Return in words why the marked setting has no effect where the other one has this value.
 
@@ -37,7 +42,8 @@ def require_effects(
 ) -> None:
     """Check that what a user states has an effect.
 
-    Values that switch something off, such as 0 and false, are let pass: they say what is the case.
+    Values that switch something off, such as 0 and false, are let pass: they say what is the case. A setting
+    that has no effect itself counts as switched off for those that wait for it.
 
     Args:
         values: of all settings in force, and of the library's own keys; one that is missing counts as None.
@@ -49,12 +55,26 @@ def require_effects(
         UserError: one has no effect; the setting that decides is named.
     """
     for name in stated:
-        conditions = [
-            mark for marked in marks if f"{name}.".startswith(f"{marked}.") for mark in marks[marked]
-        ]
-        for mark in conditions:
-            if values.get(name) and (problem := mark.problem(values.get(mark.setting))):
-                raise UserError(f"setting '{name}' of {owner} = {shown(values[name])}: {problem}")
+        if values.get(name) and (problem := _problem(name, values, marks, ())):
+            raise UserError(f"setting '{name}' of {owner} = {shown(values[name])}: {problem}")
+
+
+def _problem(
+    name: str, values: Mapping[str, Any], marks: Mapping[str, Iterable[OnlyWith]], waiting: tuple[str, ...]
+) -> str | None:
+    """Return in words why a setting has no effect, None where it has one.
+
+    Args:
+        waiting: the settings whose conditions led to this one; conditions in a circle end there.
+    """
+    for mark in (one for marked in marks if f"{name}.".startswith(f"{marked}.") for one in marks[marked]):
+        if problem := mark.problem(values.get(mark.setting)):
+            return problem
+        if mark.holds_when_off or mark.setting in (name, *waiting):
+            continue
+        if further := _problem(mark.setting, values, marks, (name, *waiting)):
+            return f"has no effect, since {mark.setting} {further}"
+    return None
 
 
 def _plain(value: Any) -> str:
