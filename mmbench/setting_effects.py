@@ -7,6 +7,8 @@ from typing import Any
 
 from mmbench.errors import UserError, shown
 
+OFF = "none"  # among the words of a setting that has some
+
 
 class OnlyWith:
     """Mark of a setting, in `Annotated[...]`, that has an effect only where another one has certain values.
@@ -14,15 +16,25 @@ class OnlyWith:
     Attributes:
         setting: the other one's name.
         values: that it may have, the usual one first; where there are none, any but 0, false, null and [].
+        unless: another condition, with which the marked setting has its effect in any case.
     """
 
-    def __init__(self, setting: str, *values: Any) -> None:
-        self.setting, self.values = setting, values
+    def __init__(self, setting: str, *values: Any, unless: OnlyWith | None = None) -> None:
+        self.setting, self.values, self.unless = setting, values, unless
 
     @property
     def holds_when_off(self) -> bool:
         """Whether the marked setting has its effect where the other one is switched off, too."""
         return any(not value for value in self.values)
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the marked setting has its effect where the other one has this value."""
+        return value in self.values if self.values else bool(value)
+
+    @property
+    def usual(self) -> Any:
+        """The value of the other setting that a message recommends, None for any."""
+        return self.values[0] if self.values else None
 
     def problem(self, value: Any) -> str | None:
         """Return in words why the marked setting has no effect where the other one has this value.
@@ -30,11 +42,44 @@ class OnlyWith:
         >>> OnlyWith("optimizer", "sgd").problem("adamw")
         'has no effect with optimizer=adamw; omit it, or set optimizer=sgd'
         """
-        if value in self.values if self.values else value:
+        if self.holds(value):
             return None
-        usual = self.values[0] if self.values else True if value is False else "..."
+        usual = self.usual if self.usual is not None else True if value is False else "..."
         given = f"with {self.setting}={_plain(value)}" if value else f"without {self.setting}"
         return f"has no effect {given}; omit it, or set {self.setting}={_plain(usual)}"
+
+    def problem_in(self, values: Mapping[str, Any]) -> str | None:
+        """Return the same of all settings in force, `unless` among them."""
+        if self.unless is not None and self.unless.problem_in(values) is None:
+            return None
+        return self.problem(values.get(self.setting))
+
+
+class NotWith(OnlyWith):
+    """Mark of a setting that has no effect where another one has certain values, and one with all others.
+
+    Attributes:
+        values: with which it has none; None among them stands for a setting that is not there.
+        instead: one with which it has.
+    """
+
+    def __init__(self, setting: str, *values: Any, instead: Any) -> None:
+        super().__init__(setting, *values)
+        self.instead = instead
+
+    @property
+    def holds_when_off(self) -> bool:
+        """Whether the marked setting has its effect where the other one is switched off, too."""
+        return all(self.values)
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the marked setting has its effect where the other one has this value."""
+        return value not in self.values
+
+    @property
+    def usual(self) -> Any:
+        """The value of the other setting that a message recommends."""
+        return self.instead
 
 
 def require_effects(
@@ -42,8 +87,8 @@ def require_effects(
 ) -> None:
     """Check that what a user states has an effect.
 
-    Values that switch something off, such as 0 and false, are let pass: they say what is the case. A setting
-    that has no effect itself counts as switched off for those that wait for it.
+    Values that switch something off, such as 0, false and "none", are let pass: they say what is the case.
+    A setting that has no effect itself counts as switched off for those that wait for it.
 
     Args:
         values: of all settings in force, and of the library's own keys; one that is missing counts as None.
@@ -55,7 +100,8 @@ def require_effects(
         UserError: one has no effect; the setting that decides is named.
     """
     for name in stated:
-        if values.get(name) and (problem := _problem(name, values, marks, ())):
+        off = not values.get(name) or values[name] == OFF
+        if not off and (problem := _problem(name, values, marks, ())):
             raise UserError(f"setting '{name}' of {owner} = {shown(values[name])}: {problem}")
 
 
@@ -68,7 +114,7 @@ def _problem(
         waiting: the settings whose conditions led to this one; conditions in a circle end there.
     """
     for mark in (one for marked in marks if f"{name}.".startswith(f"{marked}.") for one in marks[marked]):
-        if problem := mark.problem(values.get(mark.setting)):
+        if problem := mark.problem_in(values):
             return problem
         if mark.holds_when_off or mark.setting in (name, *waiting):
             continue

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmbench.errors import UserError
-from mmbench.setting_effects import OnlyWith, require_effects
+from mmbench.setting_effects import NotWith, OnlyWith, require_effects
 from mmbench.transfer.resolution import resolve_task
 
 # start waits for length, which waits for schedule, which waits for training.
@@ -48,6 +48,24 @@ def test_the_nearest_reason_is_named() -> None:
 def test_a_condition_that_holds_when_off_holds_without_effect() -> None:
     marks = {**CHAIN, "step": (OnlyWith("length", 0, 5),)}
     require_effects({**ALL_ON, "schedule": "flat", "step": 3}, marks, ["step"], "a protocol")
+
+
+def test_one_of_two_conditions_is_enough() -> None:
+    marks = {"norm": (OnlyWith("layers", unless=OnlyWith("masks")),)}
+    require_effects({"norm": "gn", "layers": 2}, marks, ["norm"], "a protocol")
+    require_effects({"norm": "gn", "layers": 0, "masks": True}, marks, ["norm"], "a protocol")
+    assert "without layers; omit it, or set layers=..." in line({"norm": "gn"}, marks, "norm")
+
+
+def test_a_setting_can_have_an_effect_with_all_values_but_some() -> None:
+    marks = {"steps": (NotWith("head", None, "plain", instead="cascade"),)}
+    require_effects({"steps": 3, "head": "of a plugin"}, marks, ["steps"], "a protocol")
+    assert line({"steps": 3}, marks, "steps").endswith("without head; omit it, or set head=cascade")
+    assert "with head=plain; omit it" in line({"steps": 3, "head": "plain"}, marks, "steps")
+
+
+def test_a_stated_none_says_what_is_the_case() -> None:
+    require_effects({"norm": "none"}, {"norm": (OnlyWith("layers"),)}, ["norm"], "a protocol")
 
 
 def test_conditions_in_a_circle_end() -> None:

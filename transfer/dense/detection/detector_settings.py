@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from mmbench.setting_effects import OnlyWith
 from mmbench.settings_types import Flag, PositiveShare, Share, Within, different
+from mmbench.transfer.dense.detection.key_effects import smooth
 from mmbench.transfer.dense.detection.settings import DetectionSettings, settings_of
 
 AnchorSide = Annotated[int, Within(1, 8192)]
@@ -111,8 +112,8 @@ class FpnSettings(RegionSettings):
     box_fcs: Layers = 2
     box_width: Annotated[LayerWidth, OnlyWith("box_fcs")] = 1024
     box_pool: Bins = 7
-    box_smooth_l1_beta: Beta = 0.0
-    head_norm: Norm = "none"
+    box_smooth_l1_beta: Annotated[Beta, smooth("ROI_BOX_HEAD")] = 0.0
+    head_norm: Annotated[Norm, OnlyWith("box_convs", unless=OnlyWith("masks"))] = "none"
     mask_convs: Annotated[Layers, OnlyWith("masks")] = 4
     mask_pool: Annotated[Bins, OnlyWith("masks")] = 14
 
@@ -130,7 +131,7 @@ class KeypointSettings(FpnSettings):
 
     detector: Literal["keypoint"] = "keypoint"
     train_proposals: tuple[Proposals, Proposals] = (2000, 1500)
-    box_smooth_l1_beta: Beta = 0.5
+    box_smooth_l1_beta: Annotated[Beta, smooth("ROI_BOX_HEAD")] = 0.5
 
 
 @settings_of("retinanet")
@@ -164,7 +165,7 @@ class RetinaNetSettings(DetectionSettings):
     head_convs: Annotated[int, Within(1, 64)] = 4
     head_norm: Norm = "none"
     iou_thresholds: tuple[Share, Share] = (0.4, 0.5)
-    smooth_l1_beta: Beta = 0.0
+    smooth_l1_beta: Annotated[Beta, smooth("RETINANET")] = 0.0
 
     @field_validator("masks")
     @classmethod

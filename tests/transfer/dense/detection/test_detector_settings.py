@@ -222,7 +222,7 @@ def test_detectron2s_own_keys_are_applied_last_and_recorded(tmp_path: Path) -> N
         ("INPUT.CROP.ENABLED", 1, "must be true or false"),
         ("TEST.DETECTIONS_PER_IMAGE", 2.5, "must be a whole number"),
         ("MODEL.RPN.CONV_DIMS", 5, "must be a list"),
-        ("MODEL.FPN.NORM", 5, "must be text"),
+        ("MODEL.RPN.HEAD_NAME", 5, "must be text"),
     ],
 )
 def test_keys_that_detectron2_does_not_have_are_one_line(
