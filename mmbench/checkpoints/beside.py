@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.card_file import StoredCard, read_card
+from mmbench.checkpoints.config_file import read_config
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
@@ -161,7 +162,7 @@ def _output_of_receipt(path: Path) -> str | None:
     """Return the SHA-256 of the weights that a conversion wrote into this folder, None if unknown."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get("output_sha256")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) and SHA256.fullmatch(found) else None
 
@@ -170,12 +171,11 @@ def _config_beside(path: Path, weights: Path, sha256: str, own: bool, said: list
     if not path.is_file():
         return {}
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        config["architecture"].strip()
-    except (ValueError, KeyError, TypeError, AttributeError):
+        config = read_config(path)
+    except UserError as error:
         if own:
-            raise UserError(f"{path} is not timm's config.json (no architecture in it)") from None
-        said.append(f"{path.name} beside the file is not timm's (no architecture in it), so it was not used")
+            raise
+        said.append(f"beside the file, not used: {str(error).replace(f'{path}', path.name, 1)}")
         return {}
     for stated in _digests(config):
         if stated != sha256:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from typing import Any
 import timm
 from safetensors import safe_open
 from timm.models import load_state_dict
+from timm.models._pretrained import PretrainedCfg
 from torch import nn
 
 from mmbench.checkpoints.beside import USUAL, weights_in
+from mmbench.checkpoints.config_file import images_in, read_config
 from mmbench.checkpoints.hub import fetch, fetch_url
 from mmbench.checkpoints.named_weights import NamedWeights, headless, unknown
 from mmbench.checkpoints.options import ARCH_OPTIONS
@@ -62,7 +66,7 @@ def from_hub(repository: str) -> NamedWeights | Path:
     spec = f"hf-hub:{repository}"
     config = fetch(repository, ("config.json",), spec)
     settings = _settings(config, spec)
-    stated = (settings.get("pretrained_cfg") or {}).get("hf_hub_filename")
+    stated = images_in(settings).get("hf_hub_filename")
     file = fetch(repository, (stated,) if stated else USUAL, spec)
     return _from_files(config.parent, file, settings, spec, spec.replace(":", "-").replace("/", "-"))
 
@@ -86,11 +90,8 @@ def from_folder(folder: Path) -> NamedWeights | Path:
 
 def _settings(config: Path, spec: str) -> dict[str, Any]:
     """Return the content of a config.json whose architecture timm has."""
-    try:
-        settings: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
-        arch = settings["architecture"].partition(".")[0]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{spec}: its config.json is not timm's (no architecture in it)") from None
+    settings = read_config(config)
+    arch = settings["architecture"].partition(".")[0]
     if not timm.is_model(arch):
         raise unknown(f"architecture in {spec}", arch, timm.list_models(), "timm.list_models()")
     return settings
@@ -108,13 +109,36 @@ def _from_files(
         # The state goes in as it was read here: whichever file timm would choose, it is this one.
         overlay = {"source": "", "custom_load": False}
         state = load_state_dict(str(file), weights_only=True)
-        model = timm.create_model(
-            f"local-dir:{folder}", pretrained=True, pretrained_cfg_overlay={**overlay, "state_dict": state}
-        )
+        with tempfile.TemporaryDirectory() as read:
+            (Path(read) / "config.json").write_text(json.dumps(_for_timm(settings, state)), encoding="utf-8")
+            model = timm.create_model(
+                f"local-dir:{read}",
+                pretrained=True,
+                pretrained_cfg_overlay={**overlay, "state_dict": state},
+            )
     arch = str(settings["architecture"]).partition(".")[0]
-    arguments = settings.get("model_args") or {}
     name = spec if spec.startswith("hf-hub:") else f"local-dir:{arm}"  # a receipt holds no path
-    return _named(model, name, arm, (arch,), file, "config.json", arguments)
+    return _named(model, name, arm, (arch,), file, "config.json", settings)
+
+
+def _for_timm(settings: dict[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as timm takes it: its own fields alone, and the number of classes.
+
+    Args:
+        state: the tensors of the file, whose classifier says how many classes there are where nothing else
+            does.
+    """
+    known = {field.name for field in dataclasses.fields(PretrainedCfg)}
+    cfg = {name: value for name, value in images_in(settings).items() if name in known}
+    cfg.pop("architecture", None)
+    arch = settings["architecture"]
+    classes = settings.get("num_classes", cfg.get("num_classes"))
+    if classes is None:
+        usual = timm.get_pretrained_cfg(arch.partition(".")[0], allow_unregistered=True)
+        classifier = state.get(f"{cfg.get('classifier') or getattr(usual, 'classifier', None)}.weight")
+        classes = 0 if classifier is None else int(classifier.shape[0])
+    cfg["num_classes"] = classes
+    return {"architecture": arch, "pretrained_cfg": cfg, "model_args": settings.get("model_args", {})}
 
 
 def _named(
@@ -124,18 +148,24 @@ def _named(
     architectures: tuple[str, ...],
     file: Path,
     origin: str,
-    arguments: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> NamedWeights:
     """Return a loaded model of timm without its classifier.
 
     Args:
-        arguments: of the configuration; those that no card holds are left to the comparison of features.
+        settings: the content of config.json, where there is one. Those of its arguments that no card holds
+            are left to the comparison of features.
     """
     cfg = {key: value for key, value in model.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[operator,union-attr]
     full = model.state_dict()
     model.reset_classifier(0)  # type: ignore[operator]
     arch, tensors, dropped = headless(full, model, architectures, name)
-    kept = {key: value for key, value in (arguments or {}).items() if key in (*ARCH_OPTIONS, "high_pass")}
+    arguments = {} if settings is None else settings.get("model_args", {})
+    kept = {key: value for key, value in arguments.items() if key in (*ARCH_OPTIONS, "high_pass")}
+    if settings is not None:  # what timm fills in is not what the file states, and it knows no pooling
+        stated = images_in(settings)
+        cfg = {key: value for key, value in cfg.items() if key not in ("mean", "std") or key in stated}
+        cfg |= {"global_pool": stated["global_pool"]} if "global_pool" in stated else {}
     config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
     return NamedWeights(name, arm, "timm", arch, model.eval(), tensors, config, origin, file, dropped)
 
