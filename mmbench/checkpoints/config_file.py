@@ -61,16 +61,17 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: it cannot be read, names no architecture, or a field that is followed is of another kind.
     """
     try:
-        config = _without_null(json.loads(path.read_text(encoding="utf-8-sig")))
+        config: Any = _without_null(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, RecursionError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise UserError(f"{path} is not timm's config.json ({first}); restore it") from None
-    arch = config.get("architecture") if isinstance(config, dict) else None
+    found: dict[str, Any] = config if isinstance(config, dict) else {}
+    arch = found.get("architecture")
     if not isinstance(arch, str) or not arch.strip():
         raise UserError(f"{path} is not timm's config.json (no architecture in it)")
-    _check(config, AT_THE_TOP, path, "")
-    _check(config.get("pretrained_cfg", {}), OF_IMAGES, path, "pretrained_cfg.")
-    return config
+    _check(found, AT_THE_TOP, path, "")
+    _check(found.get("pretrained_cfg", {}), OF_IMAGES, path, "pretrained_cfg.")
+    return found
 
 
 def images_in(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -198,10 +198,12 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
     facts: dict[str, Any] = {"arm": named.arm, "source_format": named.library}
     facts |= {"method": "supervised"} if named.supervised else {}
     origins = named.origins | {k: v for k, v in card.origins.items() if k != "arch"}
-    origins["arch"] = f"{known.arch_origin}; {COMPARED} {named.library}'s own network"
+    other = "--arch-option" if stated.arch_options else "--channels bgr" if stated.channels == "bgr" else ""
+    done = f"features not compared, since {other} builds another network than" if other else COMPARED
+    origins["arch"] = f"{known.arch_origin}; {done} {named.library}'s own{'' if other else ' network'}"
     facts |= {"origins": origins}
     backbone = replace(read.backbone, card=card.model_copy(update=facts))
-    if not stated.arch_options and stated.channels != "bgr":
+    if not other:
         require_same_features(named, backbone)
     reading = read.reading.model_copy(
         update={"source": named.name, "format": named.library, "assumed": tuple(prepared.assumed)}

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from timm.models._hub import save_for_hf
 from torch import nn
 
+from mmbench.checkpoints import reading
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.conversion import convert_checkpoint
 from mmbench.checkpoints.places import source_of
@@ -181,6 +182,34 @@ def test_torchvision_weights_become_the_equal_network_of_timm(torchvision_file: 
     assert receipt.source_parity is not None and receipt.source_parity.library == "torchvision"
     assert receipt.source_parity.error is not None and receipt.source_parity.error < 1e-4
     assert load_backbone("torchvision:resnet18", arch="mixmask_resnet18").arch == "mixmask_resnet18"
+
+
+@pytest.mark.parametrize(
+    ("stated", "origin"),
+    [
+        (Stated(), "; features compared with torchvision's own network"),
+        (
+            Stated(arch_options={"output_stride": 16}),
+            "; features not compared, since --arch-option builds another network than torchvision's own",
+        ),
+        (
+            Stated(channels="bgr"),
+            "; features not compared, since --channels bgr builds another network than torchvision's own",
+        ),
+    ],
+    ids=["compared", "options", "colours"],
+)
+def test_the_card_says_whether_features_were_compared(
+    torchvision_file: Path, stated: Stated, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    compare = reading.require_same_features
+    monkeypatch.setattr(
+        reading, "require_same_features", lambda *given: (compare(*given), done.append(given))
+    )
+    card = load_backbone("torchvision:resnet18", stated=stated).card
+    assert card.origins["arch"].endswith(origin)
+    assert len(done) == (stated == Stated())
 
 
 def test_a_file_that_breaks_the_hash_in_its_name_is_refused(torchvision_file: Path) -> None:
