@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import psutil
 
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.drivers import VARIABLE
 from mmbench.tools.suite.folder import CellState, SuiteFolder

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from rows import report
 
-from mmbench.data import ImageFiles, fact_database, file_cache
+from mmbench.data import ImageFiles
+from mmbench.data.file_facts import fact_database, file_cache
 
 BYTES = 110_000
 PER = 100_000

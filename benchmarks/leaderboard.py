@@ -25,7 +25,7 @@ import numpy as np
 
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.environment import Provenance
-from mmbench.results import DatasetReference, Metric, Result, ResultStore
+from mmbench.records.store import DatasetReference, Metric, Result, ResultStore
 from mmbench.verification import with_digest
 
 GOALS = {

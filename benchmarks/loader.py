@@ -34,12 +34,12 @@ from torchvision.datasets import ImageFolder
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from mmbench.crops import draw_crops
 from mmbench.data import Dataset, ImageFiles
-from mmbench.data.file_pixels import png_decoder
+from mmbench.data.images.file_pixels import png_decoder
 from mmbench.data.packs.header import Encoding
 from mmbench.data.packs.reading import load_pack
 from mmbench.data.packs.writing import write_pack
+from mmbench.images.crops import draw_crops
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.sources.base import Part
 from mmbench.pretrain.sources.files import FileSource

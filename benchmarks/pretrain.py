@@ -28,9 +28,9 @@ from textbook import TextbookLoop, TwoViews
 from torch import Generator
 from trainers import BATCH, trainer
 
-from mmbench.crop_rule import CropRule
-from mmbench.crops import crops_by_matrices, draw_crops, resized_crops
 from mmbench.data import Dataset, load_dataset
+from mmbench.images.crop_rule import CropRule
+from mmbench.images.crops import crops_by_matrices, draw_crops, resized_crops
 from mmbench.pretrain.trainer import Trainer
 
 # architecture: goals against the textbook loop and against lightly

@@ -38,7 +38,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.data.types import SPLITS
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.execution import execute

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.image_outcomes import outcomes_path
 from mmbench.leaderboard.verify.problems import ERROR, Filed, Problem
 from mmbench.leaderboard.verify.records import check_record
 from mmbench.leaderboard.verify.together import implausible_together
 from mmbench.leftovers import scratch_file
-from mmbench.results import ResultStore, read_result
+from mmbench.records.image_outcomes import outcomes_path
+from mmbench.records.store import ResultStore, read_result
 
 SHOWN = 5  # errors in the message
 

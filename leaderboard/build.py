@@ -22,7 +22,7 @@ from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.render.parquet import parquet_bytes
 from mmbench.leaderboard.table import differences_of_pairs, make_board
 from mmbench.leftovers import replacing_folder, swapping
-from mmbench.results import without_collection
+from mmbench.records.store import without_collection
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from mmbench.leaderboard.board import Cell
 from mmbench.leaderboard.records.load import frame_of, load_frame
 from mmbench.leaderboard.records.selection import select
 from mmbench.leaderboard.table import make_board
-from mmbench.python_values import require_one_of
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
+from mmbench.settings.python_values import require_one_of
 
 Statistic = Literal["mean", "std", "runs", "low", "high", "rank", "delta", "delta_low", "delta_high", "p"]
 Folder = str | os.PathLike[str]

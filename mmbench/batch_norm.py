@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmbench.distributed import all_sum, process_count
 from mmbench.errors import UserError
-from mmbench.settings_types import STRICT, Count, Flag
+from mmbench.settings.types import STRICT, Count, Flag
 
 
 class BatchNormSettings(BaseModel):

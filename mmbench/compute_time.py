@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from mmbench.record_fields import Duration
+from mmbench.records.fields import Duration
 
 
 class ComputeTime(BaseModel):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmbench.record_fields import MOST_ENTRIES, Count, Flag, Name, Text, Words
+from mmbench.records.fields import MOST_ENTRIES, Count, Flag, Name, Text, Words
 from mmbench.version import __version__
 
 RECORDED_PACKAGES = (

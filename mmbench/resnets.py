@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.amp.autocast_mode import is_autocast_available
 
 from mmbench.checkpoints.card import HighPass
-from mmbench.preprocessing import high_pass as filtered
+from mmbench.images.preprocessing import high_pass as filtered
 
 STEM_PADDINGS = (1, 2)
 OUTPUT_STRIDES = (8, 16, 32)
@@ -21,7 +21,7 @@ class HighPassFilter(nn.Module):
     """The high-pass filter of MSCN-style weights as a layer: x - GaussianBlur(x), no parameter, no buffer.
 
     It expects normalised images and computes in float32 or wider, also under autocast, so that it gives
-    what `mmbench.preprocessing.high_pass` gives.
+    what `mmbench.images.preprocessing.high_pass` gives.
 
     Args:
         kernel_size: odd, in pixels of the images that the network is fed.

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path, open_lock, write_text
-from mmbench.setting_values import parse_yaml, yaml_text
+from mmbench.settings.values import parse_yaml, yaml_text
 from mmbench.verification import state_damage
 
 if TYPE_CHECKING:

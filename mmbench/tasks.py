@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from mmbench.registry import Registry
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import STRICT
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import STRICT
 
 # Options of `mmbench transfer` that some tasks do not use.
 Option = Literal["bank", "labels_file", "plot", "precision", "work", "workers"]

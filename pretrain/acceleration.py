@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
-from mmbench.data.device_jpegs import require_decoder
+from mmbench.data.images.device_jpegs import require_decoder
 from mmbench.device import has_bfloat16, resolve_device
 from mmbench.distributed import USUAL_WAIT, join_processes
 from mmbench.errors import MissingExtraError, UserError, unknown_name

@@ -17,8 +17,8 @@ from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest
 from mmbench.pretrain.session import Report
 from mmbench.pretrain.settings_file import read_settings_file
-from mmbench.python_values import plain, require_texts, settings_of
 from mmbench.runs import RunFolder
+from mmbench.settings.python_values import plain, require_texts, settings_of
 
 logger = logging.getLogger("mmbench.pretrain")
 

@@ -16,11 +16,11 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.crops import Crops, draw_crops, flipped_images, resized_crops
+from mmbench.images.crops import Crops, draw_crops, flipped_images, resized_crops
+from mmbench.images.resample import apply_matrices, blur_matrix
 from mmbench.pretrain import colour
 from mmbench.pretrain.mask_generators import uniform
 from mmbench.pretrain.section_settings import AugmentationSettings
-from mmbench.resample import apply_matrices, blur_matrix
 
 CPU_CHUNK = 64  # images on a CPU that share an order of the jitter's operations; drawn for them at a time
 

@@ -13,8 +13,8 @@ from mmbench.errors import UserError, shown, typed, unknown_name
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, get_recipe, merged
 from mmbench.pretrain.section_settings import require_section_effects
 from mmbench.pretrain.settings import SECTIONS, USUAL, PretrainConfig, axis_model, fields_of, read_as
-from mmbench.setting_values import parse_setting
-from mmbench.settings_problems import first_problem
+from mmbench.settings.problems import first_problem
+from mmbench.settings.values import parse_setting
 
 Overrides = Sequence[str] | Mapping[str, Any]
 

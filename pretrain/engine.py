@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mmbench.checkpoints.options import equal_of_ours
+from mmbench.checkpoints.networks.options import equal_of_ours
 from mmbench.compute_meter import ComputeMeter
 from mmbench.data import Dataset
 from mmbench.distributed import on_main, process_rank

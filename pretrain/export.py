@@ -11,7 +11,7 @@ from torch import nn
 from mmbench.checkpoints.backbone import feature_width
 from mmbench.checkpoints.card import OWN_IMAGES, HighPass, ModelCard
 from mmbench.checkpoints.card_file import write_card
-from mmbench.checkpoints.options import equal_of_ours
+from mmbench.checkpoints.networks.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of, write_safetensors
 from mmbench.data import Dataset
 from mmbench.distributed import process_count

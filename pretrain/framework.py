@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmbench.pretrain.masking import Masked
 from mmbench.registry import Registry
-from mmbench.settings_types import STRICT
+from mmbench.settings.types import STRICT
 
 # Loss per sample, shape (B,), of each prediction against its own target, or against another image's.
 Compare = Callable[[Tensor | None], Tensor]

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
-from mmbench.data.decoding import STORED_OVER_FED, decode
-from mmbench.data.sides import sides
+from mmbench.data.images.decoding import STORED_OVER_FED, decode
+from mmbench.data.images.sides import sides
 from mmbench.data.types import Split
 from mmbench.errors import UserError
+from mmbench.images.preprocessing import Preprocess, centre_crop
 from mmbench.neighbours import knn_scores
-from mmbench.preprocessing import Preprocess, centre_crop
 from mmbench.pretrain.sources.base import spread
 
 BANK, QUERIES = 20_000, 5_000  # images at most, evenly spread over the split

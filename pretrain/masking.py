@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import HighPass
 from mmbench.registry import Registry
-from mmbench.settings_types import STRICT
+from mmbench.settings.types import STRICT
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def known_facts(data: str) -> ImageFacts | None:
 
 def facts_of(dataset: Dataset) -> ImageFacts:
     """Return size and number of the training images of a data set that is open."""
-    from mmbench.data.sides import sides  # imports torch
+    from mmbench.data.images.sides import sides  # imports torch
 
     found = sides(dataset, "train")
     images = len(dataset.files["train"]()) if "train" in dataset.files else len(dataset.split("train"))

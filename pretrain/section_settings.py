@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel
 
-from mmbench.crop_rule import ASPECT, CropFit, CropRule
-from mmbench.setting_effects import OnlyWith, require_effects
-from mmbench.settings_types import (
+from mmbench.images.crop_rule import ASPECT, CropFit, CropRule
+from mmbench.settings.effects import OnlyWith, require_effects
+from mmbench.settings.types import (
     MOST_EPOCHS,
     STRICT,
     AspectRange,

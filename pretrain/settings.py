@@ -26,8 +26,8 @@ from mmbench.home import at_home, home_path
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
 from mmbench.pretrain.section_settings import AugmentationSettings, OptimiserSettings
-from mmbench.settings_problems import first_problem
-from mmbench.settings_types import (
+from mmbench.settings.problems import first_problem
+from mmbench.settings.types import (
     STRICT,
     Count,
     CountOrNone,

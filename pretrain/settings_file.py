@@ -8,7 +8,7 @@ from typing import Any
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.pretrain.config import SPELLINGS
 from mmbench.pretrain.settings import PretrainConfig
-from mmbench.setting_values import LONGEST_FILE, parse_yaml
+from mmbench.settings.values import LONGEST_FILE, parse_yaml
 
 BESIDES = ("scale", "effective")  # names that a file may hold and the configuration does not
 

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.errors import UserError
-from mmbench.preprocessing import high_pass
+from mmbench.images.preprocessing import high_pass
 from mmbench.pretrain.augment import Augment
 from mmbench.pretrain.framework import Views
 from mmbench.pretrain.masking import MASKINGS

@@ -22,7 +22,7 @@ from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.recipes.recipe import recipes
 from mmbench.pretrain.settings import SECTIONS, PretrainConfig
-from mmbench.setting_values import parse_setting
+from mmbench.settings.values import parse_setting
 from mmbench.tasks import TASKS, TaskSettings
 from mmbench.tools.results import read_records
 from mmbench.transfer.protocol import get_protocol, protocols

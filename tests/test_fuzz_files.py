@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mmbench.cli.commands import main
 from mmbench.errors import UserError
-from mmbench.results import read_result
+from mmbench.records.store import read_result
 from mmbench.tools.reproduction import task_of
 from mmbench.tools.suite.plan import plan_of
 from mmbench.tools.suite.suite_file import suite_of

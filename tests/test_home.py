@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 import mmbench
-from mmbench.checkpoints.by_name import resolve
+from mmbench.checkpoints.weights_by_name.reading import resolve
 from mmbench.cli import options, paths
 from mmbench.errors import UserError
 from mmbench.home import at_home, home_path

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.card import HighPass
-from mmbench.preprocessing import high_pass
+from mmbench.images.preprocessing import high_pass
 from mmbench.resnets import HighPassFilter
 
 FILTER = (3, 0.7)

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.checkpoints.card_file import read_card, write_card
-from mmbench.checkpoints.opening import open_checkpoint
+from mmbench.checkpoints.files.opening import open_checkpoint
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.leaderboard.records.load import load_frame
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.store import Result, ResultStore, read_result
 from mmbench.runs import RunFolder
 from mmbench.tools.inspect_checkpoint import describe
 from mmbench.verification import content_digest, is_damaged, with_digest, zip_damage

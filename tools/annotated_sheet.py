@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, Instance
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 from mmbench.data.types import Split
 from mmbench.errors import MissingExtraError, UserError
 from mmbench.tools.contact_sheet import (

@@ -21,8 +21,8 @@ from mmbench.tools.checkpoint_options import arch_option, encoder_option
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:
-    from mmbench.checkpoints.later import Verification
-    from mmbench.checkpoints.receipt import Receipt
+    from mmbench.checkpoints.proof.later import Verification
+    from mmbench.checkpoints.proof.receipt import Receipt
     from mmbench.checkpoints.writing import Verify
 
 
@@ -121,7 +121,7 @@ def convert(
         verify = "no"
     require_writable(out, "OUT")
     from mmbench.checkpoints.conversion import convert_checkpoint, verify_checkpoint
-    from mmbench.checkpoints.hub import check_name, push
+    from mmbench.checkpoints.weights_by_name.hub import check_name, push
     from mmbench.checkpoints.writing import receipt_path, refuse_existing, verification_path
 
     if repository is not None:

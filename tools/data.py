@@ -15,7 +15,7 @@ from mmbench.cli.next_step import next_step
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.file_names import counted
-from mmbench.setting_values import yaml_text
+from mmbench.settings.values import yaml_text
 from mmbench.tasks import TASKS
 from mmbench.tools.data_pack import pack_command
 from mmbench.writable import require_writable

@@ -14,15 +14,15 @@ from PIL import Image, ImageDraw
 
 from mmbench.data import Dataset, ImageSplit, Scenes, load_dataset, load_images
 from mmbench.data.annotated.layout import find_own, require_layout
-from mmbench.data.content_hashes import DATABASE
 from mmbench.data.dataset import CHECKERS
-from mmbench.data.decoding import decode, open_rgb
+from mmbench.data.file_facts.content_hashes import DATABASE
 from mmbench.data.folder import UNLABELLED
+from mmbench.data.images.decoding import decode, open_rgb
+from mmbench.data.images.sides import sides
 from mmbench.data.manifest import manifest
 from mmbench.data.opening import image_path
 from mmbench.data.packs.reading import PackedFiles, changed_files
 from mmbench.data.quick_check import images_per_class, pixel_remarks, several_labels, size_remarks
-from mmbench.data.sides import sides
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError
 from mmbench.file_names import counted

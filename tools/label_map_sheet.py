@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import IGNORED, LabelMaps
 from mmbench.data.types import Split

@@ -31,7 +31,7 @@ def read_images(paths: Sequence[Path], size: int) -> Tensor:
     """
     import torch
 
-    from mmbench.data.decoding import read_image
+    from mmbench.data.images.decoding import read_image
 
     squares = [torch.from_numpy(read_image(path, size).copy()) for path in paths]
     return torch.stack(squares).permute(0, 3, 1, 2)

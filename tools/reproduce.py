@@ -20,7 +20,7 @@ from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line
 from mmbench.formatting import DECIMALS
 from mmbench.progress import Report, progress_report
-from mmbench.results import CUSTOM, Result, ResultStore, read_result
+from mmbench.records.store import CUSTOM, Result, ResultStore, read_result
 from mmbench.transfer.arms import CONTROLS
 from mmbench.writable import require_writable
 

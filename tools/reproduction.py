@@ -18,7 +18,7 @@ from mmbench.data.types import Split
 from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.results import CUSTOM, Metric, Result
+from mmbench.records.store import CUSTOM, Metric, Result
 from mmbench.runs import RunFolder
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs.features import weights_digest

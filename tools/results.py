@@ -18,8 +18,8 @@ from mmbench.cli.paths import Place
 from mmbench.errors import UserError, one_line, unknown_name
 from mmbench.formatting import Unit, between, measured
 from mmbench.name_lists import separated
-from mmbench.results import Result, ResultStore, read_result
-from mmbench.setting_values import yaml_text
+from mmbench.records.store import Result, ResultStore, read_result
+from mmbench.settings.values import yaml_text
 
 SUMMARY = ("schema_version", "task", "protocol", "primary_metric", "metrics", "seed", "created")
 

@@ -19,9 +19,9 @@ from mmbench.file_names import counted
 from mmbench.formatting import measured
 from mmbench.leftovers import scratch_folder
 from mmbench.progress import Report, progress_report, timestamp
-from mmbench.record import config_digest
-from mmbench.results import Result, ResultStore
-from mmbench.setting_values import parse_settings_texts
+from mmbench.records.record import config_digest
+from mmbench.records.store import Result, ResultStore
+from mmbench.settings.values import parse_settings_texts
 from mmbench.tasks import TASKS
 from mmbench.writable import require_writable
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmbench.errors import UserError, shown
-from mmbench.record_fields import name_problem
+from mmbench.records.fields import name_problem
 
 RANDOM_CONTROLS = ("random", "random-high-pass")
 CONTROLS = (*RANDOM_CONTROLS, "pixels")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES
 from mmbench.transfer.intervals import interval_note
 from mmbench.transfer.precision_intervals import BY_STANDARD_ERROR, precision_intervals

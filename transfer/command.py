@@ -17,7 +17,7 @@ from mmbench.cli.config_file import write_config
 from mmbench.cli.next_step import next_step
 from mmbench.launched import launched_rank
 from mmbench.progress import progress_report
-from mmbench.setting_values import parse_settings_texts
+from mmbench.settings.values import parse_settings_texts
 from mmbench.tasks import TASKS, Option
 from mmbench.transfer.arms import CONTROLS
 from mmbench.transfer.protocol import broken_protocols

@@ -11,7 +11,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone, require_take
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.data import Dataset
 from mmbench.data.plain_images import plain_images
-from mmbench.preprocessing import Preprocess, high_pass_for
+from mmbench.images.preprocessing import Preprocess, high_pass_for
 from mmbench.processes import cores
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, FramingRule
 from mmbench.transfer.inputs.images import framing_of, open_images

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmbench.crop_rule import CropFit, CropRule
-from mmbench.settings_types import CropScale
+from mmbench.images.crop_rule import CropFit, CropRule
+from mmbench.settings.types import CropScale
 from mmbench.tasks import TaskSettings
 
 

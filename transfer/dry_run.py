@@ -14,7 +14,7 @@ from torch import Tensor
 from mmbench.data.annotated.shared import train_and_evaluated
 from mmbench.data.preparing import NotPreparedError
 from mmbench.data.types import SPLITS, Split
-from mmbench.setting_values import yaml_line
+from mmbench.settings.values import yaml_line
 from mmbench.tasks import preparation_of
 from mmbench.transfer.execution import unfinished_of
 from mmbench.transfer.inputs.feature_bank import FeatureBank

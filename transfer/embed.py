@@ -17,7 +17,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset, load_images
 from mmbench.data.folder import UNLABELLED
-from mmbench.data.image_paths import data_folder, paths_below
+from mmbench.data.lists.image_paths import data_folder, paths_below
 from mmbench.data.opening import image_path
 from mmbench.data.plain_images import plain_images
 from mmbench.data.types import Split

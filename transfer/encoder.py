@@ -14,7 +14,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard, Preprocessing
 from mmbench.errors import UserError, shown
 from mmbench.files import safe_name
-from mmbench.record_fields import recordable
+from mmbench.records.fields import recordable
 
 AnyModule = TypeVar("AnyModule")
 

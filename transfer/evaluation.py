@@ -16,9 +16,9 @@ from mmbench.errors import UserError, shown
 from mmbench.home import at_home, home_path
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
-from mmbench.python_values import optional_number, require_texts, seeds_of, settings_of
-from mmbench.results import Result
-from mmbench.settings_types import LARGEST_IMAGE, MOST_WORKERS, SMALLEST_IMAGE
+from mmbench.records.store import Result
+from mmbench.settings.python_values import optional_number, require_texts, seeds_of, settings_of
+from mmbench.settings.types import LARGEST_IMAGE, MOST_WORKERS, SMALLEST_IMAGE
 from mmbench.tasks import Option
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.encoder import Encoder, check_encoder

@@ -13,9 +13,9 @@ from mmbench.distributed import on_main
 from mmbench.environment import provenance
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
-from mmbench.image_outcomes import write_outcomes
-from mmbench.record_fields import recordable
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.fields import recordable
+from mmbench.records.image_outcomes import write_outcomes
+from mmbench.records.store import Result, ResultStore, read_result
 from mmbench.transfer.crop_settings import CropSettings
 from mmbench.transfer.inputs.features import weights_digest
 from mmbench.transfer.inputs.images import crop_remarks, framing_of

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, Interval, resampled_intervals
 
 FEW_IMAGES = 10  # of a class; in simulations fewer gave intervals that are too narrow

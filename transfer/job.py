@@ -13,7 +13,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.data.types import Split
-from mmbench.results import LabelSubset, Metric
+from mmbench.records.store import LabelSubset, Metric
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs.framing import FramingRule
 from mmbench.transfer.inputs.images import Images, open_images

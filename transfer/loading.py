@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.proof.receipt import Receipt
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import receipt_path
 from mmbench.data import Dataset
 from mmbench.errors import UserError, shown
-from mmbench.settings_problems import first_problem
+from mmbench.settings.problems import first_problem
 from mmbench.transfer.arms import CONTROLS, RANDOM_CONTROLS
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.feature_bank import FeatureBank

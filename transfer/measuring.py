@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from mmbench.distributed import on_main
 from mmbench.leftovers import scratch_folder
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.execution import Report, draw_features, execute, silent
 from mmbench.transfer.plots.embedding import require_shown
 from mmbench.transfer.request import TransferRequest, naming, requested_runs

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbench.errors import UserError
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 
 
 def require_finite(scores: Tensor, advice: str) -> None:

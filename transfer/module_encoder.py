@@ -7,9 +7,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mmbench.checkpoints.architecture import mismatches, shapes_of
 from mmbench.checkpoints.backbone import Backbone, create_headless, tensors_digest
 from mmbench.checkpoints.card import ModelCard, Preprocessing
+from mmbench.checkpoints.networks.architecture import mismatches, shapes_of
 from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.files import safe_name

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mmbench.data import Dataset
-from mmbench.data.image_paths import paths_below
+from mmbench.data.lists.image_paths import paths_below
 from mmbench.data.types import Split
 from mmbench.file_names import printable, stored_name
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.intervals import with_intervals
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.metrics import classification_metrics, confusion, true_places

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mmbench.checkpoints.card import ModelCard
 from mmbench.data.types import SPLITS, Split
 from mmbench.errors import UserError, unknown_name
-from mmbench.setting_values import parse_yaml
-from mmbench.settings_problems import first_problem
+from mmbench.settings.problems import first_problem
+from mmbench.settings.values import parse_yaml
 from mmbench.tasks import protocol_folders
 from mmbench.transfer.inputs.framing import FramingRule, SmallImages, rule_for
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError, unknown_name
 from mmbench.home import at_home
-from mmbench.record import CUSTOM
-from mmbench.setting_effects import require_effects
-from mmbench.settings_problems import first_problem
+from mmbench.records.record import CUSTOM
+from mmbench.settings.effects import require_effects
+from mmbench.settings.problems import first_problem
 from mmbench.tasks import TASKS, TaskEntry, TaskSettings
 from mmbench.transfer.protocol import Protocol, get_protocol, is_file_name, read_protocol
 

@@ -11,8 +11,8 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import DATASETS, Dataset
 from mmbench.errors import UserError, shown
 from mmbench.files import sha256_of
-from mmbench.record_fields import name_problem
-from mmbench.results import DatasetReference, ResultStore
+from mmbench.records.fields import name_problem
+from mmbench.records.store import DatasetReference, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute, default_compute
 from mmbench.transfer.encoder import EncodedModel

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmbench.errors import UserError
-from mmbench.record_files import ENDING
-from mmbench.results import ResultStore, read_result
+from mmbench.records.files import ENDING
+from mmbench.records.store import ResultStore, read_result
 from mmbench.transfer.resolution import ResolvedTask
 
 

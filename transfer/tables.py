@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from mmbench.formatting import between, measured
-from mmbench.results import Metric, Result
+from mmbench.records.store import Metric, Result
 from mmbench.tasks import TASKS
 from mmbench.transfer.protocol import protocols
 

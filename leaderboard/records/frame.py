@@ -18,7 +18,7 @@ from mmbench.environment import Provenance
 from mmbench.errors import UserError
 from mmbench.leaderboard.records.dates import in_utc
 from mmbench.leaderboard.records.weights import identities
-from mmbench.results import CUSTOM, DatasetReference, Metric, Result, config_digest, without_collection
+from mmbench.records.store import CUSTOM, DatasetReference, Metric, Result, config_digest, without_collection
 
 RECIPE = "recipe "  # begins the origin of the method in cards from before they had a field for the recipe
 FALLBACK = "computed in float32"  # begins the note of a record that could not be computed in bfloat16

@@ -12,7 +12,7 @@ from mmbench.errors import UserError
 from mmbench.file_names import counted, listed
 from mmbench.leaderboard.records.frame import frame_of
 from mmbench.offered import command_has
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.store import Result, ResultStore, read_result
 
 __all__ = ["Place", "frame_of", "frame_of_places", "load_frame", "read_place"]
 

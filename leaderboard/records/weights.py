@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 # Facts of a card that say nothing about its tensors.
 NOT_OF_THE_WEIGHTS = ("arm", "origins", "pretrain_seconds", "pretrain_compute")

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmbench.errors import UserError
-from mmbench.image_outcomes import ImageOutcomes, read_outcomes
 from mmbench.leaderboard.statistics.rounding import ROUNDING
 from mmbench.leaderboard.statistics.runs import Runs
 from mmbench.leaderboard.statistics.spread import spread_of, t_half_width, t_p_value
 from mmbench.leaderboard.statistics.summaries import CONFIDENCE, Interval
+from mmbench.records.image_outcomes import ImageOutcomes, read_outcomes
 
 MISSING = "none: single runs without per-image outcomes"
 UNREADABLE = "none: per-image outcomes missing or changed"

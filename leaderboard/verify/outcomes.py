@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import UserError
-from mmbench.image_outcomes import ENDING, outcomes_path, read_outcomes
 from mmbench.leaderboard.verify.plausibility import ROUNDING
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem
 from mmbench.leaderboard.verify.recomputed import LABELS, recomputed
+from mmbench.records.image_outcomes import ENDING, outcomes_path, read_outcomes
 
 if TYPE_CHECKING:
     import pandas as pd

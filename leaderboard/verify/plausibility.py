@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Level
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Found = Iterator[tuple[Level, str]]
 

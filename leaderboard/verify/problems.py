@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Level = Literal["error", "warning"]
 ERROR: Literal["error"] = "error"

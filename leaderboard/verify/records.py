@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmbench.errors import UserError
-from mmbench.image_outcomes import ENDING
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import Place, frame_of_places, read_place
 from mmbench.leaderboard.verify.outcomes import check_outcomes, orphans
 from mmbench.leaderboard.verify.plausibility import implausible
 from mmbench.leaderboard.verify.problems import ERROR, WARNING, Filed, Problem, Report
 from mmbench.leaderboard.verify.together import implausible_together
-from mmbench.results import ResultStore
+from mmbench.records.image_outcomes import ENDING
+from mmbench.records.store import ResultStore
 from mmbench.verification import DIGEST
 
 # The name that ResultStore gives: arm, digests of card and settings, seed.

@@ -7,7 +7,7 @@ from typing import get_args
 from mmbench.checkpoints.format import Encoder
 from mmbench.checkpoints.stated import Stated
 from mmbench.errors import UserError, shown
-from mmbench.python_values import require_one_of, require_texts
+from mmbench.settings.python_values import require_one_of, require_texts
 
 
 def require_reading(arch: object, encoder: object, stated: object) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.configured import IN_CONFIGURATION
-from mmbench.checkpoints.options import family_options, in_words, is_ours, stem_of
-from mmbench.checkpoints.plain import plain
-from mmbench.checkpoints.pooling import network_on_meta
+from mmbench.checkpoints.networks.configured import IN_CONFIGURATION
+from mmbench.checkpoints.networks.options import family_options, in_words, is_ours, stem_of
+from mmbench.checkpoints.networks.plain import plain
+from mmbench.checkpoints.networks.pooling import network_on_meta
 from mmbench.errors import UserError
 
 # Formats whose writers train torchvision's ResNet: facebookresearch/moco, moco-v3, simsiam, barlowtwins,

@@ -10,10 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mmbench.checkpoints.architecture import mismatches, shapes_of
 from mmbench.checkpoints.card import ModelCard, Preprocessing
-from mmbench.checkpoints.options import check_options
-from mmbench.checkpoints.timm_config import require_size
+from mmbench.checkpoints.images.timm_config import require_size
+from mmbench.checkpoints.networks.architecture import mismatches, shapes_of
+from mmbench.checkpoints.networks.options import check_options
 from mmbench.errors import UserError, unknown_name
 from mmbench.faults import fault_of
 
@@ -47,7 +47,7 @@ class Backbone:
         """Return a fresh headless timm model that holds these weights (output: pooled features, (N, C)).
 
         It is built with the card's `arch_options`, and without the card's high-pass filter: that belongs to
-        `mmbench.preprocessing.Preprocess`.
+        `mmbench.images.preprocessing.Preprocess`.
 
         Raises:
             UserError: the weights do not cover the architecture exactly, or it cannot have the options or
@@ -73,7 +73,7 @@ def create_headless(arch: str, **options: Any) -> nn.Module:
 
     Args:
         options: how it is built where names and shapes do not determine it; see
-            `mmbench.checkpoints.options`.
+            `mmbench.checkpoints.networks.options`.
 
     Raises:
         UserError: timm has no such architecture, mmbench no such option (near match named), or the

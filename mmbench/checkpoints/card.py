@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from mmbench.compute_time import ComputeTime
-from mmbench.record_fields import (
+from mmbench.records.fields import (
     MOST_ENTRIES,
     Count,
     CountOrNone,
@@ -29,7 +29,7 @@ from mmbench.record_fields import (
     Seed,
     Text,
 )
-from mmbench.settings_types import LARGEST_IMAGE
+from mmbench.settings.types import LARGEST_IMAGE
 from mmbench.verification import DIGEST, is_damaged
 
 WEIGHTS = "weights_sha256"  # field of card.json: the SHA-256 of the weights' file beside it

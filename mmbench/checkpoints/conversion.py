@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmbench.checkpoints.arguments import require_conversion, require_reading
 from mmbench.checkpoints.format import Encoder
-from mmbench.checkpoints.later import Verification, verify_converted
+from mmbench.checkpoints.proof.later import Verification, verify_converted
+from mmbench.checkpoints.proof.receipt import Receipt
+from mmbench.checkpoints.proof.source_proof import prove_source
 from mmbench.checkpoints.reading import read_checkpoint
-from mmbench.checkpoints.receipt import Receipt
-from mmbench.checkpoints.source_proof import prove_source
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import Verify, convert, receipt_path, refuse_existing
 from mmbench.errors import UserError

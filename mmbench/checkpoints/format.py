@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.checkpoints.companions import Companions
-from mmbench.checkpoints.plain import Shapes
-from mmbench.checkpoints.renaming import Renaming
+from mmbench.checkpoints.networks.plain import Shapes
 from mmbench.checkpoints.stated import Channels
+from mmbench.checkpoints.tensors.companions import Companions
+from mmbench.checkpoints.tensors.renaming import Renaming
 from mmbench.errors import UserError
 from mmbench.registry import Registry
 

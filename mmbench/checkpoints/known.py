@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.evidence import Evidence
 from mmbench.checkpoints.format import Format
+from mmbench.checkpoints.images.evidence import Evidence
+from mmbench.checkpoints.images.timm_config import CONFIG
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.checkpoints.timm_config import CONFIG
 
 
 @dataclass(frozen=True)

@@ -10,29 +10,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import differences, recognise, wanted_shapes
 from mmbench.checkpoints.arguments import require_reading
 from mmbench.checkpoints.assumed import COMPARED, require_same_heads, undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
-from mmbench.checkpoints.by_name import resolve
-from mmbench.checkpoints.choosing import Choice
-from mmbench.checkpoints.companions import Companions, nearest_stated
-from mmbench.checkpoints.evidence import Evidence, evidence_in, frozen_affine
 from mmbench.checkpoints.file_card import STATED, card_of_file
+from mmbench.checkpoints.files.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.format import Encoder
+from mmbench.checkpoints.images.evidence import Evidence, evidence_in, frozen_affine
+from mmbench.checkpoints.images.preparation import Prepared, prepare
+from mmbench.checkpoints.images.timm_config import CONFIG
 from mmbench.checkpoints.known import Known
-from mmbench.checkpoints.named_weights import NamedWeights, require_same_features
-from mmbench.checkpoints.naming import Renamed, named_tensors, unchanged_names
-from mmbench.checkpoints.opening import Opened, stored_in, weights_of
-from mmbench.checkpoints.options import with_network
-from mmbench.checkpoints.plain import Shapes
-from mmbench.checkpoints.preparation import Prepared, prepare
-from mmbench.checkpoints.receipt import Reading
+from mmbench.checkpoints.networks.architecture import differences, recognise, wanted_shapes
+from mmbench.checkpoints.networks.options import with_network
+from mmbench.checkpoints.networks.plain import Shapes
+from mmbench.checkpoints.proof.receipt import Reading
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
-from mmbench.checkpoints.timm_config import CONFIG
-from mmbench.checkpoints.training_state import NAME, card_of_state, is_training_state
-from mmbench.checkpoints.weight_sets import WHOLE_FILE, WeightSet
+from mmbench.checkpoints.tensors.choosing import Choice
+from mmbench.checkpoints.tensors.companions import Companions, nearest_stated
+from mmbench.checkpoints.tensors.naming import Renamed, named_tensors, unchanged_names
+from mmbench.checkpoints.tensors.training_state import NAME, card_of_state, is_training_state
+from mmbench.checkpoints.tensors.weight_sets import WHOLE_FILE, WeightSet
+from mmbench.checkpoints.weights_by_name.named_weights import NamedWeights, require_same_features
+from mmbench.checkpoints.weights_by_name.reading import resolve
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.own_state import own_state
@@ -103,7 +103,7 @@ def read_checkpoint(
     The format follows from the keys, the architecture from names and shapes unless `arch` names one.
 
     Args:
-        spec: a path, or a name as in `mmbench.checkpoints.by_name`.
+        spec: a path, or a name as in `mmbench.checkpoints.weights_by_name.reading`.
         encoder: "momentum" takes the moving average (MoCo's key encoder, DINO's teacher), "online" the
             encoder that learns by gradient. By default the online one, and of DINO the teacher.
 

@@ -75,7 +75,7 @@ def stated_from(
             stds = stds[0] / LARGEST, stds[1] / LARGEST, stds[2] / LARGEST
     options: dict[str, Any] = {}
     if arch_options:
-        from mmbench.checkpoints.options import parse_arch_options  # imports timm
+        from mmbench.checkpoints.networks.options import parse_arch_options  # imports timm
 
         options = parse_arch_options(arch_options)
     return Stated(

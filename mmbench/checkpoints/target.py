@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.plain import COUNTER, Shapes
+from mmbench.checkpoints.networks.architecture import wanted_shapes
+from mmbench.checkpoints.networks.plain import COUNTER, Shapes
 from mmbench.files import HashedWriter, sha256_of
 from mmbench.registry import Registry
 

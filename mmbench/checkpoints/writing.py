@@ -10,14 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import mismatches, shapes_of, wanted_shapes
 from mmbench.checkpoints.assumed import undetermined
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.image_notes import image_notes
-from mmbench.checkpoints.opening import open_checkpoint
-from mmbench.checkpoints.parity import compare
-from mmbench.checkpoints.plain import COUNTER, Shapes
-from mmbench.checkpoints.receipt import Reading, Receipt, SourceParity
+from mmbench.checkpoints.files.opening import open_checkpoint
+from mmbench.checkpoints.images.notes import image_notes
+from mmbench.checkpoints.networks.architecture import mismatches, shapes_of, wanted_shapes
+from mmbench.checkpoints.networks.plain import COUNTER, Shapes
+from mmbench.checkpoints.proof.parity import compare
+from mmbench.checkpoints.proof.receipt import Reading, Receipt, SourceParity
 from mmbench.checkpoints.target import TARGETS, WITHOUT_COUNTERS, Target
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
@@ -111,7 +111,7 @@ def _left_outside(backbone: Backbone) -> list[str]:
     return [
         f"the high-pass filter of these weights (kernel {filter_.kernel_size} px, "
         f"sigma {filter_.sigma:g} px) was left out, as asked: filter normalised "
-        "images by mmbench.preprocessing.high_pass"
+        "images by mmbench.images.preprocessing.high_pass"
     ]
 
 

@@ -23,7 +23,7 @@ from click.core import ParameterSource
 
 from mmbench.errors import UserError, shown, unknown_name
 from mmbench.files import write_text
-from mmbench.setting_values import LONGEST_FILE, parse_yaml, yaml_line, yaml_text
+from mmbench.settings.values import LONGEST_FILE, parse_yaml, yaml_line, yaml_text
 
 OWN = ("config", "help", "version")  # options that a file cannot hold
 

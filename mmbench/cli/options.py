@@ -31,7 +31,7 @@ from click.core import ParameterSource
 from mmbench.cli.config_file import read_config
 from mmbench.cli.paths import Place
 from mmbench.cli.values import SeedNumber, Spellings, WholeNumber
-from mmbench.settings_types import (
+from mmbench.settings.types import (
     LARGEST_IMAGE,
     LARGEST_SEED,
     MOST_EPOCHS,

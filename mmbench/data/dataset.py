@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.types import AnnotatedData
-from mmbench.data.decoding import STORED_OVER_FED, decode
+from mmbench.data.images.decoding import STORED_OVER_FED, decode
 from mmbench.data.label_maps.reading import label_map_data
 from mmbench.data.label_maps.scenes import scene_parts
 from mmbench.data.label_maps.types import Stated
@@ -273,11 +273,13 @@ class DatasetPreparer(Protocol):
 # Each registry maps the name of a data set to a function of its folder. A loader is all that a data set
 # needs; the others serve `mmbench data prepare` and `mmbench data check`.
 DATASETS: Registry[DatasetLoader] = Registry(
-    "data set", "mmbench.data", "mmbench.data.annotated", "mmbench.data.label_maps"
+    "data set", "mmbench.data", "mmbench.data.sets", "mmbench.data.annotated", "mmbench.data.label_maps"
 )
 # Makes it.
-GENERATORS: Registry[DatasetGenerator] = Registry("data set to generate", "mmbench.data")
+GENERATORS: Registry[DatasetGenerator] = Registry("data set to generate", "mmbench.data.patterns")
 # Makes files of it from those that its authors publish.
 PREPARERS: Registry[DatasetPreparer] = Registry("data set to prepare", "mmbench.data.label_maps")
 # Returns what is wrong with the files, one line each; called before the data set is loaded.
-CHECKERS: Registry[Callable[[Path], list[str]]] = Registry("data set with a check of its own", "mmbench.data")
+CHECKERS: Registry[Callable[[Path], list[str]]] = Registry(
+    "data set with a check of its own", "mmbench.data.patterns"
+)

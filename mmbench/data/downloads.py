@@ -18,14 +18,14 @@ DOWNLOADS = {
     "cifar100": "torchvision.datasets:CIFAR100",
     "dtd": "torchvision.datasets:DTD",
     "fashion-mnist": "torchvision.datasets:FashionMNIST",
-    "fgvc-aircraft": "mmbench.data.torchvision_sets:download_aircraft",
+    "fgvc-aircraft": "mmbench.data.sets.torchvision_sets:download_aircraft",
     "flowers102": "torchvision.datasets:Flowers102",
     "food101": "torchvision.datasets:Food101",
     "oxford-pets": "torchvision.datasets:OxfordIIITPet",
     "stl10": "torchvision.datasets:STL10",
     "sun397": "torchvision.datasets:SUN397",
-    "tiny-imagenet": "mmbench.data.tiny_imagenet:download_tiny_imagenet",
-    "voc2007": "mmbench.data.voc2007:download_voc2007",
+    "tiny-imagenet": "mmbench.data.sets.tiny_imagenet:download_tiny_imagenet",
+    "voc2007": "mmbench.data.sets.voc2007:download_voc2007",
 }
 # What unpacking makes, below the data set's folder, of data sets whose files have no digests of their own.
 # Where it is there, torchvision unpacks nothing, ...

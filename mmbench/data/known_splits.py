@@ -12,9 +12,9 @@ import functools
 import PIL
 from torch import Tensor
 
-from mmbench.data.content_hashes import UNREADABLE
-from mmbench.data.decoding import decode
-from mmbench.data.fact_database import FactDatabase
+from mmbench.data.file_facts.content_hashes import UNREADABLE
+from mmbench.data.file_facts.fact_database import FactDatabase
+from mmbench.data.images.decoding import decode
 from mmbench.data.types import ImageFiles, ImageSplit
 
 

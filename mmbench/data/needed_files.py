@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from mmbench.data import fashion_mnist_places
 from mmbench.data.annotated.places import HOMES, places_of
 from mmbench.data.manifest import manifest
+from mmbench.data.sets import fashion_mnist_places
 
 # A file, or with "/" at its end a folder that holds something; of several, one is enough.
 Needed = str | tuple[str, ...]

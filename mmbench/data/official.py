@@ -37,5 +37,9 @@ NOT_COMPARABLE = "figures do not compare with published ones"
 
 # Name of the data set -> one entry per purpose.
 PUBLISHED: Registry[tuple[Official, ...]] = Registry(
-    "data set with official sizes", "mmbench.data", "mmbench.data.annotated", "mmbench.data.label_maps"
+    "data set with official sizes",
+    "mmbench.data",
+    "mmbench.data.sets",
+    "mmbench.data.annotated",
+    "mmbench.data.label_maps",
 )

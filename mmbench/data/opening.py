@@ -8,7 +8,7 @@ from mmbench.data.annotated.layout import Layout, find_own, require_layout
 from mmbench.data.dataset import DATASETS, Dataset
 from mmbench.data.downloads import DAMAGED_ARCHIVE, DOWNLOADS, UNPACKED, fetch, require_unpacked
 from mmbench.data.folder import load_folder
-from mmbench.data.image_list import load_image_list
+from mmbench.data.lists.image_list import load_image_list
 from mmbench.data.manifest import manifest
 from mmbench.data.needed_files import place_of
 from mmbench.data.official import PUBLISHED

@@ -13,7 +13,7 @@ from mmbench.data.annotated.types import AnnotatedData
 from mmbench.data.annotated.walking import files_below, is_image_name
 from mmbench.data.dataset import Dataset
 from mmbench.data.folder import UNLABELLED
-from mmbench.data.sides import sides_of_files
+from mmbench.data.images.sides import sides_of_files
 from mmbench.data.types import SPLITS, ImageFiles, Scenes, Split
 from mmbench.errors import UserError
 

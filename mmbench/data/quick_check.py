@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.image_places import openable
+from mmbench.data.images.image_places import openable
+from mmbench.data.images.pixel_modes import changes
 from mmbench.data.manifest import manifest
 from mmbench.data.official import NOT_COMPARABLE
-from mmbench.data.pixel_modes import changes
 from mmbench.data.types import SPLITS, ImageFiles, Split
 from mmbench.file_names import counted, listed, printable
 

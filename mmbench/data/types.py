@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mmbench.data.content_hashes import content_digests, digest_of_files
-from mmbench.data.image_places import ImagePlace
+from mmbench.data.file_facts.content_hashes import content_digests, digest_of_files
+from mmbench.data.images.image_places import ImagePlace
 
 if TYPE_CHECKING:
     from torch import Tensor

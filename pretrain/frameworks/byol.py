@@ -14,7 +14,7 @@ from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, Framework
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import negative_cosine
 from mmbench.pretrain.momentum import follow
-from mmbench.settings_types import Flag, Share, Width
+from mmbench.settings.types import Flag, Share, Width
 
 
 class ByolSettings(FrameworkSettings):

@@ -19,7 +19,7 @@ from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, Framework
 from mmbench.pretrain.heads import mlp, unit
 from mmbench.pretrain.losses import info_nce, negative_energy
 from mmbench.pretrain.momentum import follow
-from mmbench.settings_types import Share, Temperature, Width, Within
+from mmbench.settings.types import Share, Temperature, Width, Within
 
 
 class MocoSettings(FrameworkSettings):

@@ -10,7 +10,7 @@ from mmbench.checkpoints.backbone import feature_width
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, normed_mlp, unit
 from mmbench.pretrain.losses import nt_xent
-from mmbench.settings_types import Flag, Temperature, Width
+from mmbench.settings.types import Flag, Temperature, Width
 
 
 class SimclrSettings(FrameworkSettings):

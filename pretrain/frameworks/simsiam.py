@@ -11,7 +11,7 @@ from mmbench.checkpoints.backbone import feature_width
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings, Views
 from mmbench.pretrain.heads import unit
 from mmbench.pretrain.losses import negative_cosine
-from mmbench.settings_types import Flag, Width
+from mmbench.settings.types import Flag, Width
 
 
 class SimsiamSettings(FrameworkSettings):

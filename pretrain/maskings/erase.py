@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
 from mmbench.pretrain.maskings.grid import GridSettings
-from mmbench.settings_types import Deviation
+from mmbench.settings.types import Deviation
 
 
 class EraseSettings(GridSettings):

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from mmbench.pretrain.mask_generators import MIN_BLOCK_CELLS, grid_mask
 from mmbench.pretrain.masking import MaskingSettings
-from mmbench.settings_types import Flag, GridCells, Within
+from mmbench.settings.types import Flag, GridCells, Within
 
 
 class GridSettings(MaskingSettings):

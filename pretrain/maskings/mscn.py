@@ -13,10 +13,10 @@ import torch
 from pydantic import model_validator
 from torch import Generator, Tensor
 
-from mmbench.preprocessing import high_pass_for
+from mmbench.images.preprocessing import high_pass_for
 from mmbench.pretrain.mask_generators import focal_mask, random_share_cells, uniform, upsample
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
-from mmbench.settings_types import Deviation, GridCells, PositiveShare, Share
+from mmbench.settings.types import Deviation, GridCells, PositiveShare, Share
 
 
 class MscnSettings(MaskingSettings):

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings, draw_partners
-from mmbench.settings_types import Flag, Share
+from mmbench.settings.types import Flag, Share
 
 
 class UnMixSettings(MaskingSettings):

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
 from mmbench.pretrain.maskings.mixmask import MixMask, MixMaskSettings
 from mmbench.pretrain.maskings.unmix import UnMix, UnMixSettings
-from mmbench.settings_types import Share
+from mmbench.settings.types import Share
 
 
 class BothSettings(MixMaskSettings):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, model_validator
 
-from mmbench.settings_types import STRICT
+from mmbench.settings.types import STRICT
 
 OURS = "ours"  # the source of values that no publication gives for this scale
 DEFAULT_SCALE = "small-images"

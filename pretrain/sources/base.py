@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from mmbench.data.sides import Sides
+from mmbench.data.images.sides import Sides
 
 MUCH = 2  # images this many times as large as a view lose most of their detail
 USUAL_SIZE = 224  # pixels a side of a view of a photograph

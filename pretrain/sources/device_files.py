@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from mmbench.crops import draw_crops
 from mmbench.data import ImageFiles
-from mmbench.data.ahead import empty_batch, read_batches
-from mmbench.data.box_resize import Box
-from mmbench.data.device_crops import device_crops
-from mmbench.data.device_jpegs import OwnStream, decode_each
-from mmbench.data.encoded_jpegs import EncodedJpeg, encoded_jpeg
-from mmbench.data.file_crops import generator_of
+from mmbench.data.images.ahead import empty_batch, read_batches
+from mmbench.data.images.box_resize import Box
+from mmbench.data.images.device_crops import device_crops
+from mmbench.data.images.device_jpegs import OwnStream, decode_each
+from mmbench.data.images.encoded_jpegs import EncodedJpeg, encoded_jpeg
+from mmbench.data.images.file_crops import generator_of
+from mmbench.images.crops import draw_crops
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import Part
 from mmbench.pretrain.sources.files import (

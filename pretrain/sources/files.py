@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import ImageFiles
-from mmbench.data.ahead import empty_batch, read_batches
-from mmbench.data.decoding import read_image
-from mmbench.data.file_crops import generator_of, random_crops
-from mmbench.data.sides import sides_of_files
+from mmbench.data.images.ahead import empty_batch, read_batches
+from mmbench.data.images.decoding import read_image
+from mmbench.data.images.file_crops import generator_of, random_crops
+from mmbench.data.images.sides import sides_of_files
 from mmbench.errors import UserError
 from mmbench.file_names import listed
 from mmbench.pretrain.settings import PretrainConfig

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmbench.data import ImageSplit
-from mmbench.data.sides import Sides
+from mmbench.data.images.sides import Sides
 from mmbench.pretrain.sources.base import ImageSource, Part, spread
 
 

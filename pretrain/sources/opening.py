@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 
 from mmbench.data import DATASETS, Dataset, load_dataset, load_images
-from mmbench.data.decoding import STORED_OVER_FED, decode
+from mmbench.data.images.decoding import STORED_OVER_FED, decode
+from mmbench.data.images.sides import sides, sides_of_files
 from mmbench.data.opening import image_path
 from mmbench.data.plain_images import plain_images
-from mmbench.data.sides import sides, sides_of_files
 from mmbench.errors import UserError
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.pretrain.sources.base import ImageSource

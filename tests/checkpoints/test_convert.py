@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.parity import compare, relative_error
+from mmbench.checkpoints.proof.parity import compare, relative_error
 from mmbench.checkpoints.reading import load_backbone, read_checkpoint
 from mmbench.checkpoints.target import TARGETS
 from mmbench.checkpoints.writing import convert, receipt_path

@@ -21,13 +21,13 @@ from torch import nn
 
 import mmbench.backbones  # noqa: F401  (registers)
 from mmbench.checkpoints.format import FORMATS, detect, unwrapped
-from mmbench.checkpoints.parity import relative_error
+from mmbench.checkpoints.proof.parity import relative_error
 from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stated import Stated
 from mmbench.checkpoints.target import TARGETS
 from mmbench.checkpoints.writing import convert
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess
+from mmbench.images.preprocessing import Preprocess
 
 OUT = {
     "timm": "folder",

@@ -16,15 +16,15 @@ from torch import Tensor
 import mmbench
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
-from mmbench.checkpoints.network import timm_stages
-from mmbench.checkpoints.opening import open_checkpoint
-from mmbench.checkpoints.options import high_pass_in
+from mmbench.checkpoints.files.opening import open_checkpoint
+from mmbench.checkpoints.networks.network import timm_stages
+from mmbench.checkpoints.networks.options import high_pass_in
+from mmbench.checkpoints.proof.receipt import Receipt
 from mmbench.checkpoints.reading import load_backbone
-from mmbench.checkpoints.receipt import Receipt
 from mmbench.checkpoints.writing import convert, write_for_detectron2, write_for_mmseg
 from mmbench.errors import UserError
+from mmbench.images.preprocessing import Preprocess
 from mmbench.neighbours import knn_scores
-from mmbench.preprocessing import Preprocess
 
 FILTER = HighPass(kernel_size=3, sigma=0.71)
 OUT = {

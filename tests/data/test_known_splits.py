@@ -34,7 +34,7 @@ def read(folder: Path, size: int = SIZE) -> ImageSplit:
 @pytest.fixture(autouse=True)
 def _kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep facts of six files too, which are read faster than facts are worth keeping."""
-    monkeypatch.setattr("mmbench.data.fact_database.WORTH_KEEPING_SECONDS", -1.0)
+    monkeypatch.setattr("mmbench.data.file_facts.fact_database.WORTH_KEEPING_SECONDS", -1.0)
 
 
 def test_unchanged_files_are_identified_without_decoding(

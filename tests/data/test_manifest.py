@@ -10,9 +10,10 @@ import yaml
 from torchvision.datasets.imagenet import ARCHIVE_META
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
-from mmbench.data import DATASETS, cifar, imagenet, manifest, tiny_imagenet
+from mmbench.data import DATASETS, manifest
 from mmbench.data.manifest import Manifest, require_manifest
 from mmbench.data.patterns import CLASSES, FED_SIZE, PatternsConfig
+from mmbench.data.sets import cifar, imagenet, tiny_imagenet
 from mmbench.errors import UserError
 
 NAMES = sorted(path.stem for path in manifest.FOLDER.glob("*.yaml"))

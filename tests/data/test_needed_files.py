@@ -13,9 +13,10 @@ import pytest
 from annotated_layouts import write_coco_official, write_devkit
 from published_layouts import write_ade20k, write_cityscapes, write_voc12aug
 
-from mmbench.data import cifar, load_dataset
+from mmbench.data import load_dataset
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.needed_files import NEEDED, place_of
+from mmbench.data.sets import cifar
 from mmbench.errors import UserError
 
 SIZES = {
@@ -38,7 +39,7 @@ ELSEWHERE = {"cifar100", "fashion-mnist"}
 
 def writer(module: str) -> ModuleType:
     """Return the module of tests of a data set, which writes small ones."""
-    spec = importlib.util.spec_from_file_location(module, Path(__file__).with_name(f"{module}.py"))
+    spec = importlib.util.spec_from_file_location(module, Path(__file__).parent / "sets" / f"{module}.py")
     assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)

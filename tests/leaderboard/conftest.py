@@ -13,7 +13,7 @@ import pytest
 
 from mmbench.checkpoints.card import HighPass, ModelCard, Preprocessing
 from mmbench.environment import Provenance
-from mmbench.results import DatasetReference, Metric, Result, ResultStore
+from mmbench.records.store import DatasetReference, Metric, Result, ResultStore
 
 PROVENANCE = Provenance(
     mmbench="0.1.0",

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.image_outcomes import ImageOutcomes, outcomes_path
 from mmbench.leaderboard.add import add_records
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.verify.records import verify
-from mmbench.results import Metric, Result, ResultStore
+from mmbench.records.image_outcomes import ImageOutcomes, outcomes_path
+from mmbench.records.store import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 KNN = "knn/patterns@1"  # its one metric is top1

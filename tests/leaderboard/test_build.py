@@ -12,7 +12,7 @@ from mmbench.errors import UserError
 from mmbench.leaderboard import build as stage
 from mmbench.leaderboard.build import build
 from mmbench.leaderboard.command import leaderboard
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

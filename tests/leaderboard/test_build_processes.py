@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mmbench.leaderboard.build import build
-from mmbench.results import ResultStore, read_result
+from mmbench.records.store import ResultStore, read_result
 
 GOLDEN = Path(__file__).parent / "golden" / "linear-mscn-schema1.json"
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.build import build, read_board
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from mmbench.errors import UserError
 from mmbench.leaderboard.dataframe import LEVELS, Statistic, build_leaderboard
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 
 
 def test_means_are_those_of_the_records_and_rows_are_sorted_by_rank(board_records: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmbench.leaderboard.build import read_board
-from mmbench.results import read_result
+from mmbench.records.store import read_result
 
 RECORDS = Path(__file__).parent / "golden"
 

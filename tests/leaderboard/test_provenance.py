@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmbench.leaderboard.build import read_board
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 
 def test_runs_name_what_they_were_measured_with(

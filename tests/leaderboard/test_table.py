@@ -15,7 +15,7 @@ from mmbench.leaderboard.build import read_board, read_frame
 from mmbench.leaderboard.records.dates import in_utc
 from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.table import differences_of_pairs, make_board
-from mmbench.results import Metric, Result, ResultStore
+from mmbench.records.store import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

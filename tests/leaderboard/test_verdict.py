@@ -9,7 +9,7 @@ from pathlib import Path
 from mmbench.leaderboard.board import Board, Cell
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.verdict import verdict
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

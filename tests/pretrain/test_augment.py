@@ -7,12 +7,12 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.crop_rule import CropRule
-from mmbench.crops import Crops, crops_by_matrices, draw_crops
+from mmbench.images.crop_rule import CropRule
+from mmbench.images.crops import Crops, crops_by_matrices, draw_crops
+from mmbench.images.resample import apply_matrices, blur_matrix, resize_matrix
 from mmbench.pretrain import colour
 from mmbench.pretrain.augment import Augment, blur_kernel_size
 from mmbench.pretrain.section_settings import AugmentationSettings
-from mmbench.resample import apply_matrices, blur_matrix, resize_matrix
 
 CPU = torch.device("cpu")
 UINT8 = torch.randint(0, 256, (9, 3, 40, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -18,7 +18,7 @@ from mmbench.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard
 from mmbench.checkpoints.reading import load_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess, high_pass_for
+from mmbench.images.preprocessing import Preprocess, high_pass_for
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.recipe_digest import recipe_digest

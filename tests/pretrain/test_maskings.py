@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmbench.preprocessing import high_pass_for
+from mmbench.images.preprocessing import high_pass_for
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.mask_generators import uniform
 from mmbench.pretrain.masking import MASKINGS, Masked, draw_partners

@@ -15,7 +15,7 @@ from mmbench.errors import UserError
 from mmbench.pretrain.api import run_pretraining
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings, draw_partners
 from mmbench.runs import read_metrics
-from mmbench.settings_types import Within
+from mmbench.settings.types import Within
 
 
 class StripesSettings(MaskingSettings):

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.runs import read_settings
 from mmbench.tools.suite.driver import run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 
-from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.proof.receipt import Receipt
 from mmbench.checkpoints.target import TARGETS
 from mmbench.cli.commands import main
 from mmbench.files import sha256_of
@@ -150,7 +150,9 @@ def test_push_checks_its_words_before_anything_is_written(
 def test_push_comes_after_the_proof(
     checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmbench.checkpoints.hub.push", lambda folder, name, private: f"{name} ({private})")
+    monkeypatch.setattr(
+        "mmbench.checkpoints.weights_by_name.hub.push", lambda folder, name, private: f"{name} ({private})"
+    )
     out = checkpoint.parent / "out"
     code, text, _ = run(
         ["convert", str(checkpoint), str(out), "--to", "timm", "--push", "a/b", "--private"], capsys

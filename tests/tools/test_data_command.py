@@ -71,7 +71,7 @@ def test_prepare_then_check_then_nothing_to_do(tmp_path, capsys, monkeypatch):
         return renderers(1)
 
     monkeypatch.setattr(RENDERING, "cores", lambda: 3)
-    monkeypatch.setattr(RENDERING, "_renderers", in_one)  # in several: tests/data/test_prepare.py
+    monkeypatch.setattr(RENDERING, "_renderers", in_one)  # in several: tests/data/patterns/test_prepare.py
     code, out, _ = run(capsys, "data", "prepare", "patterns", "--data-root", tmp_path)
     assert code == 0 and "patterns is ready" in out and asked == [3]
     assert [path.name for path in tmp_path.iterdir()] == ["patterns"]

@@ -19,7 +19,7 @@ from mmbench.checkpoints.card_file import write_card
 from mmbench.cli.commands import main
 from mmbench.data import Dataset, ImageSplit
 from mmbench.files import sha256_of
-from mmbench.results import Metric, Result, ResultStore, read_result
+from mmbench.records.store import Metric, Result, ResultStore, read_result
 from mmbench.tools.reproduction import MetricPair, changed_environment, image_in_its_class, task_of
 from mmbench.transfer.evaluation import evaluate
 from mmbench.transfer.resolution import resolve_task

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mmbench.cli.commands import main
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.store import Result, ResultStore, read_result
 
 GOLDEN = Path(__file__).parents[1] / "leaderboard" / "golden"
 

@@ -17,7 +17,7 @@ from image_folders import write_images
 from mmbench.cli.commands import main
 from mmbench.neighbours import knn_scores
 from mmbench.pretrain.api import run_pretraining
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.runs import RunFolder
 from mmbench.tools.following import Follower, FoundState, Schedule, is_running
 
@@ -126,7 +126,7 @@ def expected(folder: RunFolder, step: int, data: Any) -> float:
     """Return kNN top-1 of the query encoder in a state, computed here."""
     from mmbench.checkpoints.backbone import create_headless
     from mmbench.checkpoints.card import Preprocessing
-    from mmbench.preprocessing import Preprocess, centre_crop
+    from mmbench.images.preprocessing import Preprocess, centre_crop
 
     state = torch.load(folder.training / f"step-{step:08d}.pth", weights_only=True)
     network = create_headless("mixmask_resnet8").eval()

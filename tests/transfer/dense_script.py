@@ -22,7 +22,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import DATASETS, Dataset
 from mmbench.distributed import join_processes, process_count, process_rank
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.dense.common import history
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.compute import Compute, Precision
 from mmbench.transfer.execution import execute
 from mmbench.transfer.inputs.feature_bank import FeatureBank

@@ -11,7 +11,7 @@ from PIL import Image
 import mmbench
 from mmbench.data import load_dataset, opening
 from mmbench.errors import UserError
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 
 def write(root: Path, test: int = 6, seed: int = 0) -> None:

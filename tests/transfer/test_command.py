@@ -15,7 +15,7 @@ import mmbench
 from mmbench.checkpoints.backbone import create_headless
 from mmbench.cli.commands import main
 from mmbench.files import safe_name
-from mmbench.results import read_result
+from mmbench.records.store import read_result
 from mmbench.transfer.tables import written
 
 

@@ -10,7 +10,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs.features import FrozenNetwork
 

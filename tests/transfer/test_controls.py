@@ -10,7 +10,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess, centre_crop, high_pass, high_pass_for
+from mmbench.images.preprocessing import Preprocess, centre_crop, high_pass, high_pass_for
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs.features import FrozenNetwork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmbench.crop_rule import ASPECT, CropRule
+from mmbench.images.crop_rule import ASPECT, CropRule
 from mmbench.transfer.crop_settings import CropSettings
 from mmbench.transfer.protocol import protocols
 from mmbench.transfer.resolution import parse_settings

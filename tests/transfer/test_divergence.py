@@ -13,7 +13,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import Metric, ResultStore
+from mmbench.records.store import Metric, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mmbench.checkpoints.backbone import Backbone, create_headless
 from mmbench.cli.commands import main
 from mmbench.data import Dataset, ImageSplit, load_dataset
-from mmbench.data.decoding import decode
+from mmbench.data.images.decoding import decode
 from mmbench.tasks import TASKS
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.embed import embed, write_embedding

@@ -15,8 +15,8 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
+from mmbench.images.preprocessing import Preprocess
 from mmbench.neighbours import knn_scores
-from mmbench.preprocessing import Preprocess
 from mmbench.transfer.module_encoder import computed_by, model_of_module
 
 PLAIN = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=16)

@@ -13,7 +13,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, Scenes
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.errors import MissingExtraError, UserError
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.store import Result, ResultStore, read_result
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone
 

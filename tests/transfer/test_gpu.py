@@ -9,7 +9,7 @@ from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 
 pytestmark = pytest.mark.gpu

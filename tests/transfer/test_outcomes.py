@@ -22,9 +22,9 @@ from mmbench.data.packs.header import Encoding
 from mmbench.data.packs.writing import write_pack
 from mmbench.errors import UserError
 from mmbench.file_names import original_name, stored_name
-from mmbench.image_outcomes import outcomes_path, read_outcomes
 from mmbench.leaderboard.verify.recomputed import recomputed
-from mmbench.results import Result, ResultStore
+from mmbench.records.image_outcomes import outcomes_path, read_outcomes
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.outcomes import class_column, image_names
 
 SHORT = {"epochs": 1, "batch_size": 20}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer import bootstrap
 from mmbench.transfer.average_precision import with_precision_intervals
 from mmbench.transfer.bootstrap import standard_errors

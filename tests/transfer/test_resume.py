@@ -14,7 +14,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.runs import RunFolder
 from mmbench.transfer import resume as unfinished
 from mmbench.transfer.inputs import images as image_inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmbench.results import Metric, Result, read_result
+from mmbench.records.store import Metric, Result, read_result
 from mmbench.transfer.measuring import Outcome
 from mmbench.transfer.tables import class_line, interval_lines
 

@@ -9,7 +9,7 @@ from forked import run_in_processes
 from PIL import Image
 
 from mmbench.data import load_dataset
-from mmbench.results import Result
+from mmbench.records.store import Result
 from mmbench.transfer.inputs import images as image_inputs
 
 Found = dict[str, list[dict[str, Result]]]

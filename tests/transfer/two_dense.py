@@ -15,7 +15,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, Scenes
 from mmbench.distributed import join_processes, process_rank
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, load_dataset
 from mmbench.distributed import join_processes, process_count, process_rank
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 

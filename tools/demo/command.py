@@ -12,7 +12,7 @@ from mmbench.cli import options
 from mmbench.cli.options import Option
 from mmbench.cli.values import WholeNumber
 from mmbench.errors import UserError, typed, unknown_name
-from mmbench.settings_types import MOST_WORKERS
+from mmbench.settings.types import MOST_WORKERS
 from mmbench.tasks import TASKS
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.held import holds_suite

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from mmbench.files import safe_name
-from mmbench.settings_types import STRICT
+from mmbench.settings.types import STRICT
 
 
 class DataWork(BaseModel):

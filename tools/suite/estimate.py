@@ -19,7 +19,7 @@ from mmbench.data.names import is_path
 from mmbench.environment import processor_name
 from mmbench.pretrain.recipes.recipe import Recipe, get_recipe, split_name
 from mmbench.pretrain.scale_choice import known_facts, scale_for_images, scale_for_name
-from mmbench.record_files import record_files
+from mmbench.records.files import record_files
 from mmbench.tools.suite.cell import DataWork, PretrainWork, TransferWork, Work
 from mmbench.tools.suite.data_facts import DATA_GB, facts_of
 from mmbench.transfer.resolution import ResolvedTask, resolve_task

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from mmbench.files import write_json
-from mmbench.settings_types import STRICT
+from mmbench.settings.types import STRICT
 
 Status = Literal["running", "done", "failed", "stopped"]
 

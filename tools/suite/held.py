@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mmbench.errors import UserError, shown, typed
 from mmbench.files import write_text
-from mmbench.setting_values import yaml_text
+from mmbench.settings.values import yaml_text
 from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.plan import Plan, plan_of

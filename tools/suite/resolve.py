@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmbench.errors import UserError, shown, unknown_name
-from mmbench.record import CUSTOM
+from mmbench.records.record import CUSTOM
 from mmbench.tools.suite.data_facts import DataFacts, facts_of
 from mmbench.tools.suite.rows import Row, require_different, rows_of, within
 from mmbench.tools.suite.suite import Suite, SuiteTask

@@ -11,7 +11,7 @@ from rich.console import Console
 from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError
 from mmbench.file_names import counted
-from mmbench.record_files import record_files
+from mmbench.records.files import record_files
 from mmbench.tools.suite.display import SuiteDisplay
 from mmbench.tools.suite.driver import Only, run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder

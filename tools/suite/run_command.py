@@ -8,7 +8,7 @@ import click
 
 from mmbench.cli import options
 from mmbench.cli.values import WholeNumber
-from mmbench.settings_types import MOST_WORKERS
+from mmbench.settings.types import MOST_WORKERS
 from mmbench.tools.suite.suite import Suite
 
 

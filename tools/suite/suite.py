@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from mmbench.data.names import is_path
 from mmbench.home import at_home
-from mmbench.settings_types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
+from mmbench.settings.types import MOST_WORKERS, STRICT, Epochs, Flag, Seed, Text, Within
 
 MOST = 1000  # arms, tasks, data sets or seeds of a suite
 MOST_DRAWS = 100

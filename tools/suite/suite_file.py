@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from mmbench.data.names import exists
 from mmbench.errors import UserError, shown, typed, unknown_name
-from mmbench.setting_values import LONGEST_FILE, parse_yaml
-from mmbench.settings_problems import first_problem
+from mmbench.settings.problems import first_problem
+from mmbench.settings.values import LONGEST_FILE, parse_yaml
 from mmbench.tools.suite.resolve import resolve
 from mmbench.tools.suite.suite import Suite
 

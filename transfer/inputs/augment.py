@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from mmbench.crop_rule import CropRule
-from mmbench.crops import Crops, draw_crops, resized_crops
+from mmbench.images.crop_rule import CropRule
+from mmbench.images.crops import Crops, draw_crops, resized_crops
 
 
 def augment(

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from mmbench.crop_rule import CropRule
-from mmbench.data.file_crops import generator_of, random_crops
+from mmbench.data.images.file_crops import generator_of, random_crops
 from mmbench.distributed import own_share
+from mmbench.images.crop_rule import CropRule
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.inputs.images import EqualImages, FileImages, Images, MemoryImages, read_ahead
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone, require_takes, tensors_digest
-from mmbench.checkpoints.options import departing
+from mmbench.checkpoints.networks.options import departing
 from mmbench.distributed import gather_shares, own_share, process_count
 from mmbench.errors import UserError
-from mmbench.preprocessing import Preprocess
+from mmbench.images.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs.images import FileImages, Images
 

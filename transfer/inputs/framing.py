@@ -15,7 +15,7 @@ from mmbench.data.types import Split
 
 if TYPE_CHECKING:
     from mmbench.data import Dataset
-    from mmbench.data.sides import Sides
+    from mmbench.data.images.sides import Sides
 
 RESIZED_OVER_FED = 256 / 224  # evaluation resizes the short side to 256 px and cuts the middle 224
 
@@ -83,8 +83,8 @@ class FramingRule(NamedTuple):
         Args:
             from_files: read from files one by one, as opposed to kept in memory.
         """
-        from mmbench.data.decoding import STORED_OVER_FED
-        from mmbench.data.sides import sides
+        from mmbench.data.images.decoding import STORED_OVER_FED
+        from mmbench.data.images.sides import sides
 
         if split not in dataset.files:
             return Framing(fed, None, sides(dataset, split))

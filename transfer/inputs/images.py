@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from mmbench.data import Dataset, ImageFiles, ImageSplit
-from mmbench.data.ahead import empty_batch, read_batches
-from mmbench.data.file_crops import centre_crop_of
-from mmbench.data.sides import sides
+from mmbench.data.images.ahead import empty_batch, read_batches
+from mmbench.data.images.file_crops import centre_crop_of
+from mmbench.data.images.sides import sides
 from mmbench.data.types import Split
 from mmbench.errors import UserError
-from mmbench.preprocessing import centre_crop
+from mmbench.images.preprocessing import centre_crop
 from mmbench.transfer.inputs.framing import FIRST_VERSIONS, RESIZED_OVER_FED, Framing, FramingRule
 
 LARGEST_IN_MEMORY = 64  # px: larger images are cropped from their files, as the published protocols do

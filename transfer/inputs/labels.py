@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mmbench.data import Dataset, ImageSplit
-from mmbench.data.label_lists import labelled_indices
-from mmbench.data.listed_names import image_names
+from mmbench.data.lists.label_lists import labelled_indices
+from mmbench.data.lists.listed_names import image_names
 from mmbench.data.manifest import manifest
 from mmbench.errors import UserError
 from mmbench.file_names import printable

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from mmbench.errors import UserError
 from mmbench.files import atomic_path
-from mmbench.settings_types import legacy_seed
+from mmbench.settings.types import legacy_seed
 from mmbench.transfer.plots.confusion import shortened
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from mmbench.checkpoints.backbone import feature_width, require_takes
 from mmbench.distributed import any_process, gather_shares, in_parallel, own_share, process_count
 from mmbench.errors import UserError
 from mmbench.finite import first_not_finite
+from mmbench.images.preprocessing import Preprocess
 from mmbench.narrow_maps import float32_where_narrow
-from mmbench.preprocessing import Preprocess
 from mmbench.transfer.inputs.batches import Batching, TrainingBatches, training_batches
 from mmbench.transfer.inputs.images import Images
 from mmbench.transfer.job import Measurement, TransferJob

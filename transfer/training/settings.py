@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import ValidationInfo, field_validator
 
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import (
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import (
     CropScale,
     DecayEpochs,
     Epochs,

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmbench.pretrain.masking import MASKINGS, Masked, Masking, MaskingSettings
-from mmbench.settings_types import ShareBelowOne
+from mmbench.settings.types import ShareBelowOne
 
 
 class CutoutSettings(MaskingSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmbench.settings_types import Count
+from mmbench.settings.types import Count
 from mmbench.tasks import ON_FEATURES, BoardColumn, TaskSettings, task
 
 
@@ -30,7 +30,7 @@ class RetrievalSettings(TaskSettings):
 def retrieval(job: Any, settings: RetrievalSettings) -> Any:
     """Measure the precision of the nearest training images, in percent."""
     from mmbench.neighbours import nearest  # torch is imported only when the task runs
-    from mmbench.results import Metric
+    from mmbench.records.store import Metric
     from mmbench.transfer.intervals import percent_interval
     from mmbench.transfer.job import Measurement
     from mmbench.transfer.outcomes import image_table

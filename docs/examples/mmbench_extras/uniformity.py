@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbench.pretrain.framework import FRAMEWORKS, Compare, Framework, FrameworkSettings
 from mmbench.pretrain.heads import mlp, unit
-from mmbench.settings_types import Width
+from mmbench.settings.types import Width
 
 
 class UniformitySettings(FrameworkSettings):

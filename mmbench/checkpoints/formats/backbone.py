@@ -6,7 +6,6 @@ heads (`layers`); facebookresearch/barlowtwins (a batch norm `bn` without scale 
 linear layers, the last without bias) and dino (`last_layer`).
 """
 
-from mmbench.checkpoints.companions import SOLO_LEARN, Companions
 from mmbench.checkpoints.format import (
     CLASSIFIER,
     FORMATS,
@@ -16,6 +15,7 @@ from mmbench.checkpoints.format import (
     SEGMENTATION,
     Format,
 )
+from mmbench.checkpoints.tensors.companions import SOLO_LEARN, Companions
 
 MOMENTUM = "momentum encoder"
 OPENMMLAB = r"(neck|decode_head|auxiliary_head|bbox_head|rpn_head|roi_head|head\.fc|encoder_q\.0)\..*"

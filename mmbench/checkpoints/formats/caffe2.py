@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.format import CLASSIFIER, FORMATS, Format
-from mmbench.checkpoints.renaming import Renaming
+from mmbench.checkpoints.tensors.renaming import Renaming
 
 RGB_MEAN = (123.675, 116.28, 103.53)
 

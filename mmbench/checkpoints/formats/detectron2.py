@@ -1,7 +1,7 @@
 """Detectron2's own ResNet, bare or inside a detector. Source: detectron2/modeling/backbone/resnet.py."""
 
 from mmbench.checkpoints.format import CLASSIFIER, FORMATS, Format
-from mmbench.checkpoints.renaming import Renaming
+from mmbench.checkpoints.tensors.renaming import Renaming
 
 STAGES = {"stage": {"2": "1", "3": "2", "4": "3", "5": "4"}}
 STEM = (("stem.conv1.weight", "conv1.weight"), ("stem.conv1.norm.{statistic}", "bn1.{statistic}"))

@@ -6,7 +6,6 @@ of its blocks (encoders/_utils.py, `replace_strides_with_dilation`), where torch
 first block the dilation of the stage before.
 """
 
-from mmbench.checkpoints.companions import SOLO_LEARN, Companions
 from mmbench.checkpoints.format import (
     CLASSIFIER,
     FORMATS,
@@ -16,6 +15,7 @@ from mmbench.checkpoints.format import (
     SEGMENTATION,
     Format,
 )
+from mmbench.checkpoints.tensors.companions import SOLO_LEARN, Companions
 
 SMP = "segmentation-models-pytorch"
 SEGMENTS: dict[str, int | None] = {r"segmentation_head\..*weight": 4}

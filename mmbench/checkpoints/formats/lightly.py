@@ -4,9 +4,9 @@ Source: lightly's examples, `nn.Sequential(*list(resnet.children())[:-1])`: 0 co
 4 to 7 the stages.
 """
 
-from mmbench.checkpoints.companions import Companions
 from mmbench.checkpoints.format import FORMATS, HEAD, PREDICTOR, QUEUE, Format
-from mmbench.checkpoints.renaming import Renaming
+from mmbench.checkpoints.tensors.companions import Companions
+from mmbench.checkpoints.tensors.renaming import Renaming
 
 MODULES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 

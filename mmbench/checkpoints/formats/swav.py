@@ -3,8 +3,8 @@
 Source: facebookresearch/swav, src/resnet50.py.
 """
 
-from mmbench.checkpoints.companions import Companions
 from mmbench.checkpoints.format import FORMATS, HEAD, Format
+from mmbench.checkpoints.tensors.companions import Companions
 
 FORMATS.register("swav")(
     Format(

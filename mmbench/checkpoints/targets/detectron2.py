@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmbench.checkpoints.architecture import wanted_shapes
 from mmbench.checkpoints.backbone import Backbone, load_exactly
+from mmbench.checkpoints.files.opening import open_checkpoint
+from mmbench.checkpoints.files.pickled_arrays import dump_arrays
 from mmbench.checkpoints.format import FORMATS
-from mmbench.checkpoints.network import network_of, plain_network, timm_stages
-from mmbench.checkpoints.opening import open_checkpoint
-from mmbench.checkpoints.pickled_arrays import dump_arrays
-from mmbench.checkpoints.plain import COUNTER, WRAPPED, Shapes, detectron2_tensors
+from mmbench.checkpoints.networks.architecture import wanted_shapes
+from mmbench.checkpoints.networks.network import network_of, plain_network, timm_stages
+from mmbench.checkpoints.networks.plain import COUNTER, WRAPPED, Shapes, detectron2_tensors
 from mmbench.checkpoints.target import TARGETS, Saved, Target
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
-from mmbench.checkpoints.openmmlab_build import without_messages
-from mmbench.checkpoints.plain import COUNTER, WRAPPED, Plain, Shapes, torchvision_tensors
+from mmbench.checkpoints.networks.network import network_of, plain_network, refuse_filter
+from mmbench.checkpoints.networks.plain import COUNTER, WRAPPED, Plain, Shapes, torchvision_tensors
+from mmbench.checkpoints.openmmlab.build import without_messages
 from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.network import network_of, timm_stages
+from mmbench.checkpoints.networks.network import network_of, timm_stages
 from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card_file import write_card
-from mmbench.checkpoints.network import network_of, timm_stages
+from mmbench.checkpoints.networks.network import network_of, timm_stages
 from mmbench.checkpoints.target import TARGETS, Saved, Target, metadata_of, save_safetensors
 from mmbench.files import write_json, write_text
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mmbench.checkpoints.backbone import Backbone, load_exactly
-from mmbench.checkpoints.network import network_of, plain_network, refuse_filter
-from mmbench.checkpoints.plain import Plain, Shapes, torchvision_tensors
+from mmbench.checkpoints.networks.network import network_of, plain_network, refuse_filter
+from mmbench.checkpoints.networks.plain import Plain, Shapes, torchvision_tensors
 from mmbench.checkpoints.target import TARGETS, Saved, Target, save_torch
 from mmbench.errors import UserError
 

@@ -24,7 +24,7 @@ from mmbench.data.annotated.places import HOMES, find_place
 from mmbench.data.annotated.split_checks import check_objects
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit, Instance
 from mmbench.data.dataset import DATASETS, Dataset
-from mmbench.data.file_cache import Reading, facts_of_files
+from mmbench.data.file_facts.file_cache import Reading, facts_of_files
 from mmbench.data.label_maps.cityscapes import (
     IDS_END,
     IMAGE_END,

@@ -15,8 +15,8 @@ from pathlib import Path
 from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from mmbench.data.file_cache import Reading, facts_of_files
-from mmbench.data.pixel_modes import orientation, to_rgb
+from mmbench.data.file_facts.file_cache import Reading, facts_of_files
+from mmbench.data.images.pixel_modes import orientation, to_rgb
 
 WHOLE_READ_BYTES = 2**26  # larger files are hashed in pieces
 PROBLEM = b"!"  # begins the fact of a file that cannot be decoded

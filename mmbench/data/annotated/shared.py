@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmbench.data.annotated.findings import Finding, Findings
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
-from mmbench.data.content_hashes import UNREADABLE
+from mmbench.data.file_facts.content_hashes import UNREADABLE
 from mmbench.data.types import Split
 
 

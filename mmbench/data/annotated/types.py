@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data.annotated.findings import Finding
-from mmbench.data.content_hashes import content_digests, digest_of_files
+from mmbench.data.file_facts.content_hashes import content_digests, digest_of_files
 from mmbench.data.label_maps.types import LabelMaps
 from mmbench.data.types import Split
 from mmbench.errors import UserError

@@ -15,7 +15,7 @@ from mmbench.data.annotated.shortened_paths import alike, folder_names, may_be_m
 from mmbench.data.annotated.walking import files_below, is_image_name
 from mmbench.data.folder.classes import LABEL_MAPS
 from mmbench.data.folder.split_names import splits_among
-from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.lists.text_lists import read_items, spellings
 from mmbench.data.types import Split
 
 IMAGE_FOLDERS = frozenset({"jpegimages", "images", "image", "imgs", "img", "pngimages"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mmbench.data.folder.scan import is_system_name
-from mmbench.data.text_lists import text_of
+from mmbench.data.lists.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, printable
 

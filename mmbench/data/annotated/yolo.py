@@ -15,7 +15,7 @@ from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.stated import StatedImage, StatedObject, used_images
 from mmbench.data.annotated.types import AnnotatedSplit
 from mmbench.data.annotated.yolo_folder import YoloEntry
-from mmbench.data.text_lists import decoded
+from mmbench.data.lists.text_lists import decoded
 from mmbench.errors import shown
 from mmbench.file_names import IMAGE_ENDINGS
 

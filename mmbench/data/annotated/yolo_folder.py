@@ -16,7 +16,7 @@ from mmbench.data.annotated.walking import files_below, is_image_name, read_name
 from mmbench.data.annotated.yolo_labels import NAME_LISTS, labels_of, labels_without_image, unread_beside
 from mmbench.data.annotated.yolo_settings import class_names, keypoint_shape, read_settings, settings_file
 from mmbench.data.folder.split_names import splits_among
-from mmbench.data.text_lists import read_items, resolve
+from mmbench.data.lists.text_lists import read_items, resolve
 from mmbench.data.types import Split
 from mmbench.errors import UserError, shown
 from mmbench.file_names import counted, listed, printable

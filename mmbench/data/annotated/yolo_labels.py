@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mmbench.data.annotated.walking import files_below, is_image_name
-from mmbench.data.text_lists import decoded
+from mmbench.data.lists.text_lists import decoded
 
 NAME_LISTS = ("classes.txt", "labels.txt", "obj.names", "names.txt")
 # What else lies beside images: labels and lists, settings, and what trainers keep of images that they read.

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mmbench.data.annotated.walking import read_names
-from mmbench.data.text_lists import text_of
+from mmbench.data.lists.text_lists import text_of
 from mmbench.errors import UserError, shown
 from mmbench.file_names import printable
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from mmbench.data.content_hashes import DATABASE
+from mmbench.data.file_facts.content_hashes import DATABASE
 from mmbench.data.names import absent
 from mmbench.errors import UserError
 from mmbench.file_names import IMAGE_ENDINGS, printable

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmbench.data.file_cache import Reading, facts_of_files
+from mmbench.data.file_facts.file_cache import Reading, facts_of_files
 from mmbench.data.label_maps.pixels import (
     MaskPixels,
     Storage,

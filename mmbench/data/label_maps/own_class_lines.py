@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.data.label_maps.types import Colour
-from mmbench.data.text_lists import text_of
+from mmbench.data.lists.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import listed, printable
 

@@ -13,7 +13,7 @@ from typing import Any
 from mmbench.data.annotated.split_checks import require_distinct
 from mmbench.data.label_maps.own_class_lines import Listed, classes_of_lines, valid_colour
 from mmbench.data.label_maps.types import IGNORED, Colour, Stated
-from mmbench.data.text_lists import text_of
+from mmbench.data.lists.text_lists import text_of
 from mmbench.errors import UserError
 from mmbench.file_names import counted, listed, printable
 

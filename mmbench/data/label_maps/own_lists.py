@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from mmbench.data.folder.split_names import splits_among
 from mmbench.data.label_maps.own_words import is_label_map_name
-from mmbench.data.text_lists import read_items, spellings
+from mmbench.data.lists.text_lists import read_items, spellings
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.file_names import listed, printable

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmbench.data.images.pixel_modes import orientation
+from mmbench.data.images.truncation import load
 from mmbench.data.label_maps.lossy import lossy_storage
 from mmbench.data.label_maps.palettes import unpacked
 from mmbench.data.label_maps.types import Coding
-from mmbench.data.pixel_modes import orientation
-from mmbench.data.truncation import load
 from mmbench.errors import UserError
 from mmbench.file_names import printable
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.data.text_lists import read_items
+from mmbench.data.lists.text_lists import read_items
 from mmbench.errors import UserError
 from mmbench.file_names import printable
 

@@ -19,8 +19,8 @@ from mmbench.data.label_maps.palettes import voc_palette
 from mmbench.data.label_maps.published import published_data
 from mmbench.data.label_maps.sbd import ARCHIVE
 from mmbench.data.label_maps.types import IGNORED, Coding, Pair, Part, Stated
+from mmbench.data.lists.text_lists import read_items
 from mmbench.data.official import PUBLISHED, Official
-from mmbench.data.text_lists import read_items
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.file_names import printable

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image, features
 
-from mmbench.data.content_hashes import UNREADABLE
-from mmbench.data.decoding import REDUCING_GAP, open_rgb, resized_size
-from mmbench.data.image_places import ImagePlace, StoredImage, content_of
+from mmbench.data.file_facts.content_hashes import UNREADABLE
+from mmbench.data.images.decoding import REDUCING_GAP, open_rgb, resized_size
+from mmbench.data.images.image_places import ImagePlace, StoredImage, content_of
 from mmbench.data.packs.header import Encoding, PackFormat
 from mmbench.errors import UserError
 from mmbench.file_names import printable

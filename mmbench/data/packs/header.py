@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmbench.data.content_hashes import DATABASE
+from mmbench.data.file_facts.content_hashes import DATABASE
 from mmbench.data.types import SPLITS, Metric, Split
 from mmbench.errors import UserError, one_line
 from mmbench.file_names import printable

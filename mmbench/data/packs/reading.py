@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.image_places import StoredImage
+from mmbench.data.images.image_places import StoredImage
 from mmbench.data.packs.header import AGAIN, COPY_AGAIN, Encoding, PackHeader, read_header
 from mmbench.data.packs.shards import Shard, Spans, read_shard, require_files
 from mmbench.data.types import ImageFiles, Split

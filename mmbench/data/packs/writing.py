@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from mmbench.data.dataset import Dataset
-from mmbench.data.image_paths import folder_below
-from mmbench.data.image_places import ImagePlace
+from mmbench.data.images.image_places import ImagePlace
+from mmbench.data.lists.image_paths import folder_below
 from mmbench.data.packs.encoding import FILTER, PackedImage, libraries, pack_images
 from mmbench.data.packs.header import (
     Encoding,

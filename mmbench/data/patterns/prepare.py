@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmbench.data.content_hashes import DATABASE
 from mmbench.data.dataset import CHECKERS, GENERATORS
+from mmbench.data.file_facts.content_hashes import DATABASE
 from mmbench.data.patterns.annotations import write_coco, write_label_map, write_voc
 from mmbench.data.patterns.images import render_class
 from mmbench.data.patterns.scenes import Scene, render_scene

@@ -23,7 +23,7 @@ from PIL import Image
 
 from mmbench.data.patterns.scenes import render_scene
 from mmbench.data.patterns.textures import CLASSES as PATTERNS
-from mmbench.data.voc2007 import CLASSES as VOC_CLASSES
+from mmbench.data.sets.voc2007 import CLASSES as VOC_CLASSES
 
 RECTANGLES = ("red", "green", "blue")
 COLOURS = ((220, 40, 40), (40, 200, 60), (50, 60, 220))

@@ -11,10 +11,11 @@ from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmbench.data import fact_database, file_cache, load_dataset
+from mmbench.data import load_dataset
 from mmbench.data.annotated import cityscapes
 from mmbench.data.annotated.cityscapes import CLASSES, LABELS
 from mmbench.data.annotated.findings import require_usable
+from mmbench.data.file_facts import fact_database, file_cache
 from mmbench.data.plain_images import plain_images
 from mmbench.errors import UserError
 

@@ -17,8 +17,8 @@ from mmbench.data.annotated.coco import CocoSource, coco_data
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.annotated.remarks import checked_remarks
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedSplit
-from mmbench.data.decoding import open_rgb
-from mmbench.data.image_places import StoredImage
+from mmbench.data.images.decoding import open_rgb
+from mmbench.data.images.image_places import StoredImage
 from mmbench.data.types import Split
 from mmbench.errors import MissingExtraError, UserError
 

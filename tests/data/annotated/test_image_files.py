@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmbench.data import fact_database, file_cache
 from mmbench.data.annotated.image_files import ImageFacts, image_facts
-from mmbench.data.content_hashes import DATABASE, content_digests
+from mmbench.data.file_facts import fact_database, file_cache
+from mmbench.data.file_facts.content_hashes import DATABASE, content_digests
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from own_masks import write
 from PIL import Image
 
-from mmbench.data import fact_database, file_cache
-from mmbench.data.content_hashes import content_digests
+from mmbench.data.file_facts import fact_database, file_cache
+from mmbench.data.file_facts.content_hashes import content_digests
 from mmbench.data.label_maps import mask_files
 from mmbench.data.label_maps.mask_files import mask_facts
 from mmbench.data.label_maps.palettes import packed, unpacked, voc_palette

@@ -14,10 +14,10 @@ import torch
 from packable import packed, stored, write_folders
 
 from mmbench.data import Dataset, ImageFiles, load_dataset
-from mmbench.data.ahead import read_batches
+from mmbench.data.images.ahead import read_batches
+from mmbench.data.images.sides import sides
 from mmbench.data.packs import shards
 from mmbench.data.quick_check import pixel_remarks, shared_files
-from mmbench.data.sides import sides
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.sources.base import Part
 from mmbench.pretrain.sources.device_files import DeviceFileSource

@@ -26,7 +26,7 @@ from packable import (
 from PIL import Image
 
 from mmbench.data import Dataset, ImageFiles, load_dataset, load_images
-from mmbench.data.image_paths import folder_below, paths_below
+from mmbench.data.lists.image_paths import folder_below, paths_below
 from mmbench.data.packs import writing
 from mmbench.data.packs.header import Encoding
 from mmbench.data.packs.writing import write_pack

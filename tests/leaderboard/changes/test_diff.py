@@ -16,7 +16,7 @@ from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.render.board_json import board_json
 from mmbench.leaderboard.statistics.differences import holm
 from mmbench.leaderboard.table import make_board
-from mmbench.results import Metric, Result, ResultStore
+from mmbench.records.store import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 KNN = "knn/patterns@1"

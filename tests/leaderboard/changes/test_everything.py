@@ -19,7 +19,7 @@ from mmbench.leaderboard.changes.everything import NOT_COMPARED, equal
 from mmbench.leaderboard.changes.snapshot import _snapshot
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.render.board_json import board_json
-from mmbench.results import Metric, Result, ResultStore
+from mmbench.records.store import Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 NEW = "a field that a later version adds"

@@ -12,7 +12,7 @@ from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.export.hub import write_model_card
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

@@ -22,7 +22,7 @@ from mmbench.leaderboard.build import read_frame
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.export.mlflow_store import export_mlflow
 from mmbench.leaderboard.export.records import records_of
-from mmbench.results import Metric, Result
+from mmbench.records.store import Metric, Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

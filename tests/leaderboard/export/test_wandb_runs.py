@@ -17,7 +17,7 @@ from mmbench.errors import MissingExtraError, UserError
 from mmbench.leaderboard.build import read_frame
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.export.wandb_runs import export_wandb
-from mmbench.results import Metric, Result
+from mmbench.records.store import Metric, Result
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

@@ -10,7 +10,7 @@ import pytest
 
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.published.anchors import known_anchors
-from mmbench.results import DatasetReference, Metric, Result
+from mmbench.records.store import DatasetReference, Metric, Result
 
 Make = Callable[..., Result]
 CARD = {"arm": "moco_v2_800ep_pretrain", "arch": "resnet50", "framework": "moco", "epochs": 800}

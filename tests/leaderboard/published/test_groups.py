@@ -9,7 +9,7 @@ import pytest
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.published.groups import FAMILY, SUBJECTS, published_groups, published_table
 from mmbench.leaderboard.render.page import source_link
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 ALL_TASKS = ("linear", "knn", "semisup", "finetune", "detection", "segmentation")
 

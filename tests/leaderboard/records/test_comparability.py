@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from mmbench.compute_time import ComputeTime
 from mmbench.device import NO_BFLOAT16
 from mmbench.errors import UserError
-from mmbench.image_outcomes import ImageOutcomes
 from mmbench.leaderboard.records.comparability import TABLE, markdown_table
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.effects import Effect, Field
 from mmbench.leaderboard.records.frame import FALLBACK, frame_of
-from mmbench.results import LabelSubset, Result
+from mmbench.records.image_outcomes import ImageOutcomes
+from mmbench.records.store import LabelSubset, Result
 from mmbench.tools.documentation import with_generated_parts
 
 Make = Callable[..., Result]

@@ -13,7 +13,7 @@ from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
 from mmbench.leaderboard.render.csv_files import csv_text
 from mmbench.leaderboard.render.data_tables import runs_table
-from mmbench.results import Result, ResultStore, config_digest
+from mmbench.records.store import Result, ResultStore, config_digest
 
 Make = Callable[..., Result]
 

@@ -11,7 +11,7 @@ import pytest
 from mmbench.errors import UserError
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.load import load_frame
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 

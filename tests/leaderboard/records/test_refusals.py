@@ -11,7 +11,7 @@ from mmbench.errors import UserError
 from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.frame import frame_of
-from mmbench.results import DatasetReference, Metric, Result, ResultStore
+from mmbench.records.store import DatasetReference, Metric, Result, ResultStore
 
 Make = Callable[..., Result]
 Write = Callable[..., Path]

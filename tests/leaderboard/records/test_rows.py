@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from mmbench.checkpoints.card import OWN_IMAGES, Preprocessing
 from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.frame import frame_of
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 

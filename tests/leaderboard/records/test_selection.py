@@ -11,7 +11,7 @@ from mmbench.leaderboard.records.comparable import comparable
 from mmbench.leaderboard.records.frame import frame_of
 from mmbench.leaderboard.records.load import load_frame
 from mmbench.leaderboard.records.selection import FIELDS, select
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 Make = Callable[..., Result]
 

@@ -22,7 +22,7 @@ from mmbench.leaderboard.render.board_json import board_json
 from mmbench.leaderboard.render.csv_files import FORMULA, QUOTE, csv_text
 from mmbench.leaderboard.render.data_tables import UNITS, runs_table, scores_table
 from mmbench.leaderboard.render.parquet import parquet_bytes
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 
 SHOWN = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
 

@@ -15,7 +15,7 @@ from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.render.latex import render_latex
 from mmbench.leaderboard.render.markdown import render_scores
 from mmbench.leaderboard.render.terminal import print_board
-from mmbench.results import Metric, Result, ResultStore
+from mmbench.records.store import Metric, Result, ResultStore
 from mmbench.transfer.measuring import Outcome
 from mmbench.transfer.resolution import resolve_task
 from mmbench.transfer.tables import metric_table

@@ -22,7 +22,7 @@ from mmbench.leaderboard.render.page_data import page_data
 from mmbench.leaderboard.render.page_script import page_script
 from mmbench.leaderboard.render.plots import Plot, draw_plots
 from mmbench.leaderboard.render.wording import count, score, signed
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 HOSTILE = "a</script><script>alert(1)</script> \"'><img src=x onerror=alert(1)> &amp; {{7*7}} \u2028 -->"

@@ -20,7 +20,7 @@ from mmbench.leaderboard.cells import MOST_COMPARED
 from mmbench.leaderboard.render import page as page_module
 from mmbench.leaderboard.render.page import render_page
 from mmbench.leaderboard.render.wording import delta_class, delta_words, score
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.tools.reproduce import reproduce
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from mmbench.leaderboard.build import read_board
 from mmbench.leaderboard.render.latex import render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.render.wording import signed
-from mmbench.results import Result
+from mmbench.records.store import Result
 
 NASTY = 'a_b & c% #1 {x} $y$ <i>"q"\\'
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mmbench import results
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
-from mmbench.image_outcomes import ImageOutcomes, outcomes_path
 from mmbench.leaderboard.command import leaderboard
 from mmbench.leaderboard.verify.recomputed import recomputed
 from mmbench.leaderboard.verify.records import verify
-from mmbench.results import DatasetReference, Metric, Result, ResultStore
+from mmbench.records import store as results
+from mmbench.records.image_outcomes import ImageOutcomes, outcomes_path
+from mmbench.records.store import DatasetReference, Metric, Result, ResultStore
 from mmbench.verification import with_digest
 
 Make = Callable[..., Result]

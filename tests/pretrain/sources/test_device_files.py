@@ -15,11 +15,12 @@ from PIL import Image
 from small_runs import same, stopped
 from torch import Tensor
 
-from mmbench.crops import draw_crops
-from mmbench.data import device_jpegs, load_dataset
-from mmbench.data.decoding import open_rgb
-from mmbench.data.file_crops import generator_of
+from mmbench.data import load_dataset
+from mmbench.data.images import device_jpegs
+from mmbench.data.images.decoding import open_rgb
+from mmbench.data.images.file_crops import generator_of
 from mmbench.errors import UserError
+from mmbench.images.crops import draw_crops
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.session import Requests

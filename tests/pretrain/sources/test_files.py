@@ -9,9 +9,9 @@ from PIL import Image
 from small_runs import same, stopped
 from torch import Tensor
 
-from mmbench.crops import draw_crops
 from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.errors import UserError
+from mmbench.images.crops import draw_crops
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.settings import PretrainConfig
@@ -92,7 +92,7 @@ def test_crops_come_from_where_they_were_drawn(tmp_path: Path) -> None:
             return crops
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mmbench.data.file_crops.draw_crops", remember)
+            patch.setattr("mmbench.data.images.file_crops.draw_crops", remember)
             pair = crop_pair(images, 0, 0).float()
         top, left, tall, wide = (values.tolist() for values in seen[-1])  # type: ignore[attr-defined]
         for view in range(2):

@@ -13,7 +13,7 @@ import yaml
 
 from mmbench.cli.commands import main
 from mmbench.processes import host_name
-from mmbench.results import Result, ResultStore, read_result
+from mmbench.records.store import Result, ResultStore, read_result
 from mmbench.tools.suite.driver import Observer
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.plan import Plan

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from mmbench.data import DATASETS, fashion_mnist_places
+from mmbench.data import DATASETS
 from mmbench.data.dataset import GENERATORS
 from mmbench.data.downloads import DOWNLOADS
 from mmbench.data.manifest import require_manifest
 from mmbench.data.names import OWN_FOLDER, known_names
 from mmbench.data.needed_files import NEEDED
+from mmbench.data.sets import fashion_mnist_places
 from mmbench.errors import UserError
 from mmbench.tools import doctor
 from mmbench.tools.doctor_checks import Finding

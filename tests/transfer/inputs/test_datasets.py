@@ -14,9 +14,9 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import load_dataset
-from mmbench.data.voc2007 import CLASSES
+from mmbench.data.sets.voc2007 import CLASSES
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 from mmbench.transfer.inputs.images import FileImages, open_images
 

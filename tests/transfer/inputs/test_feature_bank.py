@@ -16,7 +16,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs import feature_bank as bank_module

@@ -16,8 +16,8 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard, Preprocessing
 from mmbench.data import Dataset, load_dataset
-from mmbench.data.sides import Sides
-from mmbench.results import Result, ResultStore
+from mmbench.data.images.sides import Sides
+from mmbench.records.store import Result, ResultStore
 from mmbench.tasks import TASKS
 from mmbench.transfer.controls import pixels_backbone, recalibrated_random_backbone
 from mmbench.transfer.inputs import images as image_inputs
@@ -149,7 +149,7 @@ def test_files_that_are_read_one_by_one_follow_the_same_rule(
 def fixed(short: int, fed: int, rule: FramingRule, monkeypatch: pytest.MonkeyPatch, **more: bool) -> Framing:
     files = {"train": lambda: None}
     data = Dataset("x", Path("x"), ("a",), {}, 32, files=files)  # type: ignore[arg-type]
-    monkeypatch.setattr("mmbench.data.sides.sides", lambda *_: Sides(short, short, short, True, True))
+    monkeypatch.setattr("mmbench.data.images.sides.sides", lambda *_: Sides(short, short, short, True, True))
     return rule.framing(data, "train", fed, from_files=more.get("from_files", fed > 64))
 
 

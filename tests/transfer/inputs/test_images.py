@@ -11,12 +11,12 @@ from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from mmbench.checkpoints.backbone import random_backbone
-from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, load_dataset
-from mmbench.data.decoding import read_image
+from mmbench.data.images.decoding import read_image
 from mmbench.distributed import own_share
 from mmbench.errors import UserError
-from mmbench.preprocessing import centre_crop
+from mmbench.images.crop_rule import CropRule
+from mmbench.images.preprocessing import centre_crop
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.inputs import batches as batch_inputs
 from mmbench.transfer.inputs import features

@@ -10,7 +10,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs import images as image_inputs
 
 

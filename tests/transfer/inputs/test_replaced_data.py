@@ -11,12 +11,13 @@ from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import Preprocessing
-from mmbench.data import fact_database, load_dataset
+from mmbench.data import load_dataset
+from mmbench.data.file_facts import fact_database
 from mmbench.errors import UserError
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.session import Requests
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.inputs import images as image_inputs
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 

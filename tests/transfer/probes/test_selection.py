@@ -12,7 +12,7 @@ from running import run_task
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.probes.selection import Axis, Choice, Edge, Search, edge_of
 from mmbench.transfer.tasks.linear.settings import SvmProbe
 from mmbench.transfer.tasks.linear.svm import _notes, fit_classes

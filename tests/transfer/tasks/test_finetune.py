@@ -8,9 +8,9 @@ import torch
 from running import make_run, run_task
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset
-from mmbench.results import ResultStore
+from mmbench.images.crop_rule import CropRule
+from mmbench.records.store import ResultStore
 from mmbench.transfer.inputs.augment import augment
 from mmbench.transfer.job import TransferJob
 from mmbench.transfer.training.finetuning import finetune, predict

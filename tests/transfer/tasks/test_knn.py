@@ -17,7 +17,7 @@ from mmbench.data import Dataset
 from mmbench.data.types import Split
 from mmbench.errors import UserError
 from mmbench.neighbours import knn_scores
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.execution import execute
 from mmbench.transfer.job import TransferJob

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.tasks.logreg.lbfgs import LbfgsProbe
 from mmbench.transfer.tasks.logreg.newton import NewtonProbe

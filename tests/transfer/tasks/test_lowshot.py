@@ -18,7 +18,7 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.data.subsets import shots_per_class
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs.feature_bank import FeatureBank
 
 CPU = torch.device("cpu")

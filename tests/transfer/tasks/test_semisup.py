@@ -15,7 +15,7 @@ from torch import Tensor
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.results import LabelSubset, Result, ResultStore
+from mmbench.records.store import LabelSubset, Result, ResultStore
 from mmbench.transfer.inputs import batches as batch_inputs
 from mmbench.transfer.tasks.semisup import measure as semisup
 from mmbench.transfer.training.schedule import rate_factor

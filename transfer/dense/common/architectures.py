@@ -9,9 +9,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from mmbench.checkpoints.options import NO_OPTIONS, Options, departing
-from mmbench.checkpoints.plain import plain
-from mmbench.checkpoints.timm_config import fixed_size
+from mmbench.checkpoints.images.timm_config import fixed_size
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options, departing
+from mmbench.checkpoints.networks.plain import plain
 from mmbench.errors import UserError
 from mmbench.faults import fault_of
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbench.data.annotated.types import AnnotatedData, AnnotatedImage, AnnotatedSplit
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.files import atomic_path

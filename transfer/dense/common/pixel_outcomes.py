@@ -15,7 +15,7 @@ from torch import Tensor
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.errors import UserError
 from mmbench.file_names import stored_name
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.bootstrap import FEWEST_IMAGES, RESAMPLES, image_intervals
 from mmbench.transfer.dense.common.processes import gathered
 from mmbench.transfer.intervals import FEW_IMAGES

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmbench.settings_types import legacy_seed
+from mmbench.settings.types import legacy_seed
 
 WARNINGS = "py.warnings"  # the logger of Python's warnings while they are captured
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from mmbench.data.ahead import as_read, read_batches
+from mmbench.data.images.ahead import as_read, read_batches
 from mmbench.distributed import own_share, process_count, process_rank
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.sampling import BatchStream, Draw, drawn, share

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mmbench.settings_types import (
+from mmbench.settings.types import (
     BatchSize,
     Count,
     Iterations,

@@ -10,10 +10,10 @@ from detectron2.config import CfgNode, get_cfg
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options, in_words
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options, in_words
 from mmbench.device import NO_BFLOAT16, has_bfloat16
 from mmbench.errors import UserError
-from mmbench.settings_types import legacy_seed
+from mmbench.settings.types import legacy_seed
 from mmbench.transfer.dense.common.library_keys import apply_library
 from mmbench.transfer.dense.common.notes import filtered_images
 from mmbench.transfer.dense.detection import models  # noqa: F401  (registers them with Detectron2)

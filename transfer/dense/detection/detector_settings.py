@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import Flag, PositiveShare, Share, Within, different
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import Flag, PositiveShare, Share, Within, different
 from mmbench.transfer.dense.detection.key_effects import smooth
 from mmbench.transfer.dense.detection.settings import DetectionSettings, settings_of
 

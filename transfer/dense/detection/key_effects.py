@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmbench.setting_effects import NotWith, OnlyWith
+from mmbench.settings.effects import NotWith, OnlyWith
 
 SCHEDULER = "SOLVER.LR_SCHEDULER_NAME"
 STEPS = ("WarmupMultiStepLR", None)  # None: not set

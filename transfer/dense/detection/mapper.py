@@ -15,7 +15,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from numpy.typing import NDArray
 
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 
 
 class ImageMapper(DatasetMapper):

@@ -24,10 +24,10 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from mmbench.checkpoints.card import HighPass
-from mmbench.checkpoints.options import NO_OPTIONS, Options
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
 from mmbench.device import bfloat16_autocast
 from mmbench.errors import UserError
-from mmbench.preprocessing import high_pass
+from mmbench.images.preprocessing import high_pass
 from mmbench.transfer.dense.common.architectures import channels_first, feature_maps
 from mmbench.transfer.dense.common.norms import fit_device, synchronise
 

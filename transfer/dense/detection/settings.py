@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mmbench.errors import shown
-from mmbench.results import first_not_finite
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import (
+from mmbench.records.store import first_not_finite
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import (
     BatchSize,
     Factor,
     Flag,

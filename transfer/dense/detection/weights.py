@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.checkpoints.plain import COUNTER
+from mmbench.checkpoints.networks.plain import COUNTER
 from mmbench.checkpoints.target import TARGETS
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.weights import WRAPPED, feature_tensors, require_arrival

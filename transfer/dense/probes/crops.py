@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colours
 
-from mmbench.crop_rule import CropRule
-from mmbench.crops import draw_crops
-from mmbench.data.file_crops import generator_of
+from mmbench.data.images.file_crops import generator_of
 from mmbench.data.label_maps.types import IGNORED
+from mmbench.images.crop_rule import CropRule
+from mmbench.images.crops import draw_crops
 from mmbench.transfer.dense.common.reading import Item
 from mmbench.transfer.dense.probes.linear_settings import LinearProbeSettings
 from mmbench.transfer.dense.probes.scenes import LabelledScenes, labels_at, labels_of, pixels_of

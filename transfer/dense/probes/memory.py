@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mmbench.data.file_crops import generator_of
+from mmbench.data.images.file_crops import generator_of
 from mmbench.distributed import gather_shares, own_share
 from mmbench.transfer.dense.common.reading import Item, Read, read_draws, reading_workers
 from mmbench.transfer.dense.common.sampling import Draw

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import ColorJitter, Compose, RandomApply, RandomResizedCrop
 
-from mmbench.crop_rule import ASPECT
+from mmbench.images.crop_rule import ASPECT
 from mmbench.transfer.dense.common.reading import Item
 from mmbench.transfer.dense.probes.retrieval_settings import RetrievalSettings
 from mmbench.transfer.dense.probes.scenes import LabelledScenes, TestScenes, labels_of, pixels_of

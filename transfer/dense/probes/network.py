@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbench.checkpoints.backbone import Backbone, create_headless, load_exactly
-from mmbench.checkpoints.timm_config import fixed_size
+from mmbench.checkpoints.images.timm_config import fixed_size
 from mmbench.errors import UserError
 from mmbench.faults import fault_of
-from mmbench.preprocessing import Preprocess
+from mmbench.images.preprocessing import Preprocess
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.dense.common.notes import filtered_images
 from mmbench.transfer.encoder import DenseEncoder, EncodedModel, copied, shaped_as_maps

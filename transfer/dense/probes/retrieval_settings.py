@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import Count, ScaleRange, SceneSize, Temperature, Within
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import Count, ScaleRange, SceneSize, Temperature, Within
 from mmbench.transfer.dense.probes.settings import DenseProbeSettings, settings_of
 
 MOST_PATCHES = 2**34  # more than any memory holds

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmbench.data.annotated.types import AnnotatedSplit
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import Coding
 from mmbench.transfer.dense.common.reading import Item

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ValidationInfo, model_validator
 
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import Count, SceneSize
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import Count, SceneSize
 from mmbench.tasks import TaskSettings, kind_of
 
 TestMode = Literal["whole", "squash", "slide"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options
-from mmbench.checkpoints.timm_config import fixed_size
+from mmbench.checkpoints.images.timm_config import fixed_size
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.architectures import FeatureMap, feature_maps, plain_resnet_depth
 from mmbench.transfer.dense.segmentation.heads.registry import HEADS

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.settings_types import legacy_seed
+from mmbench.settings.types import legacy_seed
 from mmbench.transfer.compute import Precision
 from mmbench.transfer.dense.common.library_keys import apply_library
 from mmbench.transfer.dense.segmentation.architecture import model_config

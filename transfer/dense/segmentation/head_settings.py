@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from mmbench.settings_types import Flag, Within, different
+from mmbench.settings.types import Flag, Within, different
 from mmbench.transfer.dense.segmentation.settings import HeadWidth, SegmentationSettings, settings_of
 
 Dilation = Annotated[int, Within(1, 256)]

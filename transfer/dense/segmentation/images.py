@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
 from mmbench.data.annotated.types import AnnotatedSplit
-from mmbench.data.decoding import open_rgb
+from mmbench.data.images.decoding import open_rgb
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.types import Coding
 from mmbench.errors import UserError

@@ -9,7 +9,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 
 from mmbench.checkpoints.card import HighPass
-from mmbench.preprocessing import high_pass
+from mmbench.images.preprocessing import high_pass
 
 
 @MODELS.register_module()

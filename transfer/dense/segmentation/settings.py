@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mmbench.results import first_not_finite
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import (
+from mmbench.records.store import first_not_finite
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import (
     Count,
     Factor,
     Flag,

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.neighbours import knn_grid
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.inputs.features import is_pixels
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import classification_metrics, percent_correct, require_finite

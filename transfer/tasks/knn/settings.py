@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from mmbench.errors import UserError
 from mmbench.file_names import counted
-from mmbench.settings_types import Count, Counts, Within, different
+from mmbench.settings.types import Count, Counts, Within, different
 from mmbench.tasks import TaskSettings
 
 # Below this, exp(1 / T) times a few thousand votes is more than a float32 holds.

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmbench.crop_rule import CropFit
-from mmbench.setting_effects import OnlyWith
-from mmbench.settings_types import (
+from mmbench.images.crop_rule import CropFit
+from mmbench.settings.effects import OnlyWith
+from mmbench.settings.types import (
     BatchSize,
     Candidates,
     Count,

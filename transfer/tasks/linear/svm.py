@@ -25,8 +25,8 @@ from mmbench.data.types import Split
 from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.processes import cores
-from mmbench.results import Metric
-from mmbench.settings_types import legacy_seed
+from mmbench.records.store import Metric
+from mmbench.settings.types import legacy_seed
 from mmbench.transfer.average_precision import with_precision_intervals
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.metrics import average_precision, average_precision_11_points, require_finite

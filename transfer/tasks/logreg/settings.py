@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from mmbench.settings_types import Iterations, Positive, Tolerance, Within
+from mmbench.settings.types import Iterations, Positive, Tolerance, Within
 from mmbench.tasks import TaskSettings
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbench.data.subsets import shots_per_class
 from mmbench.distributed import on_main
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.intervals import (
     BOOTSTRAPPED,
     HOW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmbench.settings_types import Counts, Factor, Iterations, Within
+from mmbench.settings.types import Counts, Factor, Iterations, Within
 from mmbench.tasks import TaskSettings
 
 

@@ -8,7 +8,7 @@ import torch
 
 from mmbench.data.manifest import index_digest
 from mmbench.data.subsets import class_balanced_subset
-from mmbench.results import LabelSubset
+from mmbench.records.store import LabelSubset
 from mmbench.transfer.inputs.labels import committed_draw, listed_images, require_every_class
 from mmbench.transfer.job import Measurement, TransferJob
 from mmbench.transfer.tasks.semisup.settings import SemisupSettings

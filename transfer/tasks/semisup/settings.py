@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmbench.settings_types import PositiveShare
+from mmbench.settings.types import PositiveShare
 from mmbench.transfer.training.settings import FinetuneSettings
 
 

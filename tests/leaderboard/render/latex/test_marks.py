@@ -15,7 +15,7 @@ from mmbench.leaderboard.records.load import frame_of
 from mmbench.leaderboard.render.latex import LatexForm, render_latex
 from mmbench.leaderboard.render.markdown import render_markdown
 from mmbench.leaderboard.table import make_board
-from mmbench.results import LabelSubset, Metric, Result
+from mmbench.records.store import LabelSubset, Metric, Result
 
 KNN, LINEAR, SEMISUP = "knn/patterns@1", "linear/patterns@1", "semisup/patterns-1pct@1"
 LETTERS = {

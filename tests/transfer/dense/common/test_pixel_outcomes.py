@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mmbench.errors import UserError
-from mmbench.image_outcomes import read_outcomes, write_outcomes
+from mmbench.records.image_outcomes import read_outcomes, write_outcomes
 from mmbench.transfer.dense.common import pixel_outcomes
 from mmbench.transfer.dense.common.pixel_outcomes import COUNTED, PixelOutcomes, metrics_of
 

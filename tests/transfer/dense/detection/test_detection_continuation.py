@@ -18,7 +18,7 @@ from small_detectors import AFTER_TRAINING, Killed, SaveThenKill
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.dense.common import history
 from mmbench.transfer.dense.common.processes import Randomness

@@ -7,7 +7,7 @@ import small_detectors as small
 import two_detectors
 from forked import run_in_processes
 
-from mmbench.results import Result
+from mmbench.records.store import Result
 from mmbench.transfer.dense.common import history
 
 

@@ -17,7 +17,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import UserError
-from mmbench.results import ResultStore, read_result
+from mmbench.records.store import ResultStore, read_result
 from mmbench.transfer.dense.detection import preparation, run, weights
 from mmbench.transfer.dense.detection.detectors.pyramid import Pyramid
 from mmbench.transfer.dense.detection.settings import DetectionSettings

@@ -14,7 +14,7 @@ from detections import feed, random_detections, random_split
 
 from mmbench.data.annotated.types import AnnotatedData
 from mmbench.errors import UserError
-from mmbench.results import config_digest
+from mmbench.records.store import config_digest
 from mmbench.transfer.dense.detection.evaluation import build_evaluator
 from mmbench.transfer.dense.detection.evaluation.coco import CocoEvaluator
 from mmbench.transfer.dense.detection.evaluation.matching import coco_parts

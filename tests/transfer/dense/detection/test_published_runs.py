@@ -13,7 +13,7 @@ from small_detectors import Killed, SaveThenKill
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, load_dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.protocol import get_protocol, protocols
 

@@ -15,7 +15,7 @@ from running import run_task
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.dense.detection.key_values import CHOICES
 from mmbench.transfer.dense.detection.trainer import DetectionTrainer
 from mmbench.transfer.dense.detection.trainer import _Steps as Steps

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.backbone import Backbone, create_headless, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.errors import UserError
-from mmbench.preprocessing import high_pass
+from mmbench.images.preprocessing import high_pass
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.dense.probes.network import DenseNetwork

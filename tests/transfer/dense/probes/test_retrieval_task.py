@@ -17,10 +17,10 @@ from running import make_run, run_task
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset
-from mmbench.data.file_crops import generator_of
+from mmbench.data.images.file_crops import generator_of
 from mmbench.data.label_maps.types import IGNORED
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.dense.probes.dry_run import dry_run_lines
 from mmbench.transfer.dense.probes.memory import Memory, build_memory
 from mmbench.transfer.dense.probes.memory_plan import planned

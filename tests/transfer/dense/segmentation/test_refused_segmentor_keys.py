@@ -14,7 +14,7 @@ from torch import nn
 from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.dense.segmentation import hooks, images
 from mmbench.transfer.dense.segmentation.preparation import dry_run, prepared
 from mmbench.transfer.job import TransferJob

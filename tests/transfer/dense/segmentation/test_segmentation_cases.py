@@ -18,7 +18,7 @@ from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.data import Dataset, Scenes
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 
 Change = Callable[[Path], None]
 COLOURS = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]], np.uint8)  # of VOC

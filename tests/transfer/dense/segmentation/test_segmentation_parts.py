@@ -77,7 +77,7 @@ def test_padding_of_a_training_crop_stays_zero_after_the_filter() -> None:
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
-    from mmbench.preprocessing import high_pass
+    from mmbench.images.preprocessing import high_pass
     from mmbench.transfer.dense.segmentation.preprocessor import MMBenchPreprocessor
 
     filter_ = HighPass(kernel_size=3, sigma=0.8)

@@ -7,7 +7,7 @@ import small_segmentors as small
 import two_segmentors
 from forked import run_in_processes
 
-from mmbench.results import Result
+from mmbench.records.store import Result
 from mmbench.transfer.dense.common import history
 
 

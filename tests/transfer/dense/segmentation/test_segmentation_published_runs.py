@@ -11,7 +11,7 @@ from small_detectors import Killed, SaveThenKill
 
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.data import Dataset, load_dataset
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer import resume
 from mmbench.transfer.protocol import get_protocol, protocols
 

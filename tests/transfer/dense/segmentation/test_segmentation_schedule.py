@@ -14,7 +14,7 @@ from small_segmentors import TIMM, losses
 from mmbench.checkpoints.backbone import random_backbone
 from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.dense.common import history
 from mmbench.transfer.dense.segmentation.config import RunFacts, build_config
 from mmbench.transfer.dense.segmentation.settings import SegmentationSettings

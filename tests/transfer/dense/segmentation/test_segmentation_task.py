@@ -19,7 +19,7 @@ from mmbench.checkpoints.backbone import Backbone, random_backbone
 from mmbench.checkpoints.card import HighPass, Preprocessing
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 
 QUICK = {"iterations": 2, "warmup_iterations": 0, "crop": 48, "batch_size": 2, "bfloat16": False}
 

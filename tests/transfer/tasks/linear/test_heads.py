@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.records.store import ResultStore
 from mmbench.transfer.tasks.linear.heads import HeadRecipe, LinearHeads, recipes
 
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ from running import extract, make_run, run_task
 from sklearn.linear_model import LogisticRegression
 
 from mmbench.checkpoints.backbone import Backbone
-from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.results import ResultStore
+from mmbench.images.crop_rule import CropRule
+from mmbench.records.store import ResultStore
 from mmbench.transfer.compute import Compute
 from mmbench.transfer.controls import pixels_backbone
 from mmbench.transfer.inputs.augment import augment

@@ -7,10 +7,10 @@ import torchvision
 from torch import Tensor, nn
 
 from mmbench.checkpoints.conversion import convert_checkpoint
-from mmbench.checkpoints.receipt import Receipt
+from mmbench.checkpoints.proof.receipt import Receipt
 from mmbench.checkpoints.writing import receipt_path
-from mmbench.crop_rule import CropRule
 from mmbench.data import Dataset, ImageSplit
+from mmbench.images.crop_rule import CropRule
 from mmbench.transfer.evaluation import evaluate
 from mmbench.transfer.inputs.augment import augment
 

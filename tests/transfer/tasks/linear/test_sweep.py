@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.data import Dataset, ImageSplit
 from mmbench.errors import UserError
-from mmbench.results import Result, ResultStore
+from mmbench.records.store import Result, ResultStore
 from mmbench.transfer.inputs.features import FrozenNetwork
 from mmbench.transfer.protocol import get_protocol
 from mmbench.transfer.resolution import parse_settings

@@ -8,8 +8,8 @@ from detectron2.config import CfgNode
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options
-from mmbench.checkpoints.plain import COUNTER
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
+from mmbench.checkpoints.networks.plain import COUNTER
 from mmbench.transfer.dense.common.architectures import plain_resnet_depth
 from mmbench.transfer.dense.detection.detector_settings import C4OrPyramidSettings
 from mmbench.transfer.dense.detection.detectors.regions import configure_regions

@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
 from mmbench.transfer.dense.common.architectures import plain_resnet_depth
 from mmbench.transfer.dense.common.notes import unused_tensors
 from mmbench.transfer.dense.detection.detector_settings import FpnSettings

@@ -11,8 +11,8 @@ from torch import nn
 
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options
-from mmbench.checkpoints.plain import COUNTER
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
+from mmbench.checkpoints.networks.plain import COUNTER
 from mmbench.registry import Registry
 from mmbench.transfer.dense.detection.settings import DetectionSettings
 

@@ -6,7 +6,7 @@ import torch
 from detectron2.config import CfgNode
 
 from mmbench.checkpoints.card import ModelCard
-from mmbench.checkpoints.options import NO_OPTIONS, Options
+from mmbench.checkpoints.networks.options import NO_OPTIONS, Options
 from mmbench.errors import UserError
 from mmbench.transfer.dense.common.architectures import feature_maps
 from mmbench.transfer.dense.detection.settings import DetectionSettings

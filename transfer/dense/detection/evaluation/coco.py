@@ -20,7 +20,7 @@ from mmbench.distributed import on_main
 from mmbench.errors import UserError
 from mmbench.file_names import stored_name
 from mmbench.files import write_text
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.dense.detection.evaluation.ground_truth import Task, write_coco
 from mmbench.transfer.dense.detection.evaluation.matching import coco_parts
 from mmbench.transfer.dense.detection.evaluation.parts import COCO_RECALLS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 from mmbench.transfer.average_precision import Ranking, draw, mean_of_points
 from mmbench.transfer.bootstrap import FEWEST_IMAGES
 from mmbench.transfer.precision_intervals import precision_intervals

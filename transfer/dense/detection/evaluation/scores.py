@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from detectron2.evaluation import DatasetEvaluator
 
-from mmbench.results import Metric
+from mmbench.records.store import Metric
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""Checkpoint files opened safely: tensors and plain containers, never code."""

@@ -1,0 +1,1 @@
+"""The architectures that weights belong to, recognised, built and described."""

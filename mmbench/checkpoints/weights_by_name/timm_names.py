@@ -1,0 +1,189 @@
+"""Weights that timm loads: of its registry, of the model hub, or of a folder in the hub's layout."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import timm
+from safetensors import safe_open
+from timm.models import load_state_dict
+from timm.models._pretrained import PretrainedCfg
+from torch import nn
+
+from mmbench.checkpoints.beside import USUAL, weights_in
+from mmbench.checkpoints.config_file import images_in, read_config
+from mmbench.checkpoints.networks.options import ARCH_OPTIONS
+from mmbench.checkpoints.weights_by_name.hub import fetch, fetch_url
+from mmbench.checkpoints.weights_by_name.named_weights import NamedWeights, headless, unknown
+from mmbench.errors import UserError
+from mmbench.runs import RunFolder
+
+
+def registered(name: str) -> NamedWeights:
+    """Return weights of timm's registry, such as "resnet50.a1_in1k"; without a tag timm's default ones.
+
+    Raises:
+        UserError: an unknown name, an architecture without weights, or weights that cannot be had.
+    """
+    arch, _, tag = name.partition(".")
+    pretrained = timm.list_pretrained()
+    if not timm.is_model(arch) or (tag and name not in pretrained):
+        of_arch = [one for one in pretrained if one.startswith(f"{arch}.")]
+        raise unknown("weights of timm", name, of_arch or pretrained, "timm.list_pretrained()")
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.has_weights:
+        raise UserError(f"timm has no pretrained weights for {arch}; name a file, or other weights")
+    full, spec = f"{arch}.{cfg.tag}" if cfg.tag else arch, f"timm:{name}"
+    overlay: dict[str, Any] = {"custom_load": False}
+    if cfg.hf_hub_id:
+        file = fetch(cfg.hf_hub_id, (cfg.hf_hub_filename,) if cfg.hf_hub_filename else USUAL, spec)
+    else:
+        file = fetch_url(str(cfg.url), spec)
+        overlay["custom_load"] = cfg.custom_load
+    if overlay["custom_load"]:
+        overlay["file"] = str(file)
+    with _one_line(spec, file):
+        if not overlay["custom_load"]:
+            overlay["state_dict"] = load_state_dict(str(file), weights_only=True)
+        model = timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay)
+    origin = f"timm's configuration of {full}"
+    return _named(model, f"timm:{full}", f"timm-{full}", (arch, full), file, origin)
+
+
+def from_hub(repository: str) -> NamedWeights | Path:
+    """Return the weights of a repository "user/name" or "user/name@revision" of the model hub.
+
+    Raises:
+        UserError: no such repository, not one of timm, or neither cached nor to be downloaded.
+    """
+    spec = f"hf-hub:{repository}"
+    config = fetch(repository, ("config.json",), spec)
+    settings = _settings(config, spec)
+    stated = images_in(settings).get("hf_hub_filename")
+    file = fetch(repository, (stated,) if stated else USUAL, spec)
+    return _from_files(config.parent, file, settings, spec, spec.replace(":", "-").replace("/", "-"))
+
+
+def from_folder(folder: Path) -> NamedWeights | Path:
+    """Return the weights of a local folder in the hub's layout: config.json and the weights beside it.
+
+    Raises:
+        UserError: no such folder, or another layout.
+    """
+    spec = f"local-dir:{folder}"
+    if not folder.is_dir():
+        raise UserError(f"{spec}: there is no such folder; check the path")
+    if RunFolder(folder).card.is_file():
+        return folder
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{spec}: it has no config.json of timm; leave out local-dir: for other layouts")
+    settings = _settings(folder / "config.json", spec)
+    return _from_files(folder, weights_in(folder), settings, spec, folder.resolve().name)
+
+
+def _settings(config: Path, spec: str) -> dict[str, Any]:
+    """Return the content of a config.json whose architecture timm has."""
+    settings = read_config(config)
+    arch = settings["architecture"].partition(".")[0]
+    if not timm.is_model(arch):
+        raise unknown(f"architecture in {spec}", arch, timm.list_models(), "timm.list_models()")
+    return settings
+
+
+def _from_files(
+    folder: Path, file: Path, settings: dict[str, Any], spec: str, arm: str
+) -> NamedWeights | Path:
+    """Return what timm builds from a folder and loads from a file; the file itself where it holds a card."""
+    with _one_line(spec, file):
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as stream:
+                if "card" in (stream.metadata() or {}):
+                    return file
+        # The state goes in as it was read here: whichever file timm would choose, it is this one.
+        overlay = {"source": "", "custom_load": False}
+        state = load_state_dict(str(file), weights_only=True)
+        with tempfile.TemporaryDirectory() as read:
+            (Path(read) / "config.json").write_text(json.dumps(_for_timm(settings, state)), encoding="utf-8")
+            model = timm.create_model(
+                f"local-dir:{read}",
+                pretrained=True,
+                pretrained_cfg_overlay={**overlay, "state_dict": state},
+            )
+    arch = str(settings["architecture"]).partition(".")[0]
+    name = spec if spec.startswith("hf-hub:") else f"local-dir:{arm}"  # a receipt holds no path
+    return _named(model, name, arm, (arch,), file, "config.json", settings)
+
+
+def _for_timm(settings: dict[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as timm takes it: its own fields alone, and the number of classes.
+
+    Args:
+        state: the tensors of the file, whose classifier says how many classes there are where nothing else
+            does.
+    """
+    known = {field.name for field in dataclasses.fields(PretrainedCfg)}
+    cfg = {name: value for name, value in images_in(settings).items() if name in known}
+    cfg.pop("architecture", None)
+    arch = settings["architecture"]
+    classes = settings.get("num_classes", cfg.get("num_classes"))
+    if classes is None:
+        usual = timm.get_pretrained_cfg(arch.partition(".")[0], allow_unregistered=True)
+        classifier = state.get(f"{cfg.get('classifier') or getattr(usual, 'classifier', None)}.weight")
+        classes = 0 if classifier is None else int(classifier.shape[0])
+    cfg["num_classes"] = classes
+    return {"architecture": arch, "pretrained_cfg": cfg, "model_args": settings.get("model_args", {})}
+
+
+def _named(
+    model: nn.Module,
+    name: str,
+    arm: str,
+    architectures: tuple[str, ...],
+    file: Path,
+    origin: str,
+    settings: Mapping[str, Any] | None = None,
+) -> NamedWeights:
+    """Return a loaded model of timm without its classifier.
+
+    Args:
+        settings: the content of config.json, where there is one. Those of its arguments that no card holds
+            are left to the comparison of features.
+    """
+    cfg = {key: value for key, value in model.pretrained_cfg.items() if key != "state_dict"}  # type: ignore[operator,union-attr]
+    full = model.state_dict()
+    model.reset_classifier(0)  # type: ignore[operator]
+    arch, tensors, dropped = headless(full, model, architectures, name)
+    arguments = {} if settings is None else settings.get("model_args", {})
+    kept = {key: value for key, value in arguments.items() if key in (*ARCH_OPTIONS, "high_pass")}
+    if settings is not None:  # what timm fills in is not what the file states, and it knows no pooling
+        stated = images_in(settings)
+        cfg = {key: value for key, value in cfg.items() if key not in ("mean", "std") or key in stated}
+        cfg |= {"global_pool": stated["global_pool"]} if "global_pool" in stated else {}
+    config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
+    return NamedWeights(name, arm, "timm", arch, model.eval(), tensors, config, origin, file, dropped)
+
+
+@contextmanager
+def _one_line(spec: str, file: Path) -> Iterator[None]:
+    """Turn errors of timm's loading into one line, and keep its warnings of what it adapts to itself."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever a file of others makes its readers raise
+        line = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{spec}: timm cannot load {file.name} ({line}); where it is damaged, delete it and get it again"
+        ) from None
+    finally:
+        logger.setLevel(level)

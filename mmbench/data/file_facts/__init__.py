@@ -1,0 +1,1 @@
+"""Facts about the contents of many files, read once and stored."""

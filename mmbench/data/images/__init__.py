@@ -1,0 +1,1 @@
+"""From image files to pixels: decoded, cropped, and read in advance by worker processes."""

@@ -1,0 +1,1 @@
+"""Lists of images in text files: any encoding, any form of name."""

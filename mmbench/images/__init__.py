@@ -1,0 +1,1 @@
+"""Crops and preprocessing of images in memory."""

@@ -1,0 +1,1 @@
+"""Records: one measurement each, and the folder that holds them."""
