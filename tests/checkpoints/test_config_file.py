@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from mmbench.checkpoints.config_file import AT_THE_TOP, OF_IMAGES, read_config
 from mmbench.checkpoints.reading import load_backbone, read_checkpoint
+from mmbench.checkpoints.stated import Stated
 from mmbench.errors import UserError
 
 CFG: dict[str, Any] = {
@@ -110,3 +111,29 @@ def test_a_damaged_configuration_beside_a_file_is_said(
     torch.save(model.state_dict(), folder / "mine.pth")
     said = read_checkpoint(folder / "mine.pth").reading.assumed
     assert any("config.json: model_args = [1]: must be a section" in phrase for phrase in said)
+
+
+@pytest.mark.parametrize("written_as", [0.5, [0.5]], ids=str)
+def test_one_number_stands_for_all_colours(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], written_as: Any
+) -> None:
+    config = {**GOOD, "pretrained_cfg": {**CFG, "mean": written_as, "std": written_as}, "mean": 0.25}
+    folder = written(tmp_path / "it", config)
+    save_file(tensors, folder / "model.safetensors")
+    for spec in (f"local-dir:{folder}", str(folder)):
+        card = load_backbone(spec).card
+        assert card.preprocessing.mean == card.preprocessing.std == (0.5, 0.5, 0.5)
+        assert card.origins["mean"] == "that of pretrained_cfg; config.json states 0.25 at its top"
+
+
+def test_half_of_mean_and_std_is_refused_where_nobody_states_both(
+    tmp_path: Path, tensors: dict[str, torch.Tensor]
+) -> None:
+    config = {**GOOD, "pretrained_cfg": {name: value for name, value in CFG.items() if name != "std"}}
+    folder = written(tmp_path / "it", config)
+    save_file(tensors, folder / "model.safetensors")
+    stated = Stated(mean=(0.1, 0.2, 0.3), std=(0.3, 0.3, 0.3))
+    for spec in (f"local-dir:{folder}", str(folder)):
+        with pytest.raises(UserError, match="states mean of its images alone; state both by --mean and"):
+            load_backbone(spec)
+        assert load_backbone(spec, stated=stated).card.preprocessing.mean == (0.1, 0.2, 0.3)

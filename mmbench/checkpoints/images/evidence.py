@@ -12,6 +12,7 @@ from torch import Tensor
 from mmbench.checkpoints.images.pixel_statistics import (
     PixelStatistics,
     Triple,
+    numbers_beside,
     order_near_imagenet,
     pixel_statistics,
 )
@@ -65,7 +66,7 @@ def evidence_in(stored: Mapping[str, Tensor], content: Any, frozen: bool) -> Evi
     """
     meta = content.get("meta") if isinstance(content, dict) else None
     facts = facts_in(meta)
-    found = _images_in(stored, facts, frozen)
+    found = _images_in({**numbers_beside(content), **stored}, facts, frozen)
     if facts is None or facts.backbone is None:
         return found
     found = replace(found, backbone=facts.backbone)

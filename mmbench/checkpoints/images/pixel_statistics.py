@@ -1,4 +1,4 @@
-"""Mean and std of images that a model keeps among its tensors, found by the words of their names.
+"""Mean and std of images among the tensors of a file, or beside them, found by the words of their names.
 
 Detectron2 calls them `pixel_mean` and `pixel_std`, robustness `new_mean` and `new_std`, RobustBench `mu` and
 `sigma`; layers that normalise `mean` and `std`, and others in between.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,11 @@ OF_IMAGES = (
     *("rgb", "bgr", "color", "colour", "input", "inputs", "in", "x", "new"),
     *("data", "dataset", "default", "imagenet", "cifar"),
     *("norm", "normalize", "normalise", "normalizer", "normaliser"),
+)
+# Of these, what single numbers are not called otherwise.
+SURELY_OF_IMAGES = (
+    *("pixel", "pixels", "image", "images", "img", "imgs", "rgb", "bgr", "imagenet", "cifar"),
+    *("normalize", "normalise", "normalizer", "normaliser", "preprocessor"),
 )
 # What shows in the name of a module that its mean is of something else, which often has three numbers too.
 OF_OTHERS = (
@@ -87,20 +93,37 @@ class Found:
 
 @dataclass(frozen=True)
 class _Part:
-    """A tensor of three numbers whose name has the word of a mean, a std or a variance.
+    """A tensor of three numbers, or one for all colours, whose name has the word of a mean, std or variance.
 
     Attributes:
         beside: the module, and the other words of the last part of the name.
+        single: whether it is one number, of which most that a file holds are of something else.
     """
 
     name: str
     values: Triple
     kind: str
     beside: tuple[str, ...]
+    single: bool = False
+
+
+def numbers_beside(content: Any) -> dict[str, Tensor]:
+    """Return numbers, and lists of one or three, that lie beside the weights or in a section beside them."""
+    found: dict[str, Tensor] = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        inner = value.items() if isinstance(value, dict) else ()
+        for key, one in ((f"{name}", value), *((f"{name}.{part}", one) for part, one in inner)):
+            if isinstance(one, Tensor) and key == name and one.numel() in (1, 3):
+                found[key] = one
+                continue
+            numbers = one if isinstance(one, list | tuple) else [one]
+            if len(numbers) in (1, 3) and all(type(number) in (int, float) for number in numbers):
+                found[key] = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
+    return found
 
 
 def pixel_statistics(stored: Mapping[str, Tensor]) -> Found:
-    """Return every mean with its std among tensors of three numbers, and what is not clear of others."""
+    """Return every mean with its std among tensors of three numbers or one, and what is not clear."""
     parts = [part for name, tensor in stored.items() if (part := _part(name, tensor)) is not None]
     by_place = {(part.beside, part.kind): part for part in parts}
     pairs: list[PixelStatistics] = []
@@ -110,8 +133,13 @@ def pixel_statistics(stored: Mapping[str, Tensor]) -> Found:
             continue
         std, variance = (by_place.get((part.beside, kind)) for kind in ("std", "variance"))
         of_images = _of_images(part)
+        single = part.single or (std is not None and std.single)
+        if std is not None and single:
+            of_images = of_images and _surely_of_images(part, std)
         if std is not None and of_images:
             pairs.append(PixelStatistics(part.name, std.name, part.values, std.values, _order(part)))
+        elif std is None and single:
+            continue  # one number of that name alone is of anything
         elif std is not None:
             unclear.append(f"{part.name} and {std.name}")
         elif of_images and variance is not None:
@@ -123,7 +151,7 @@ def pixel_statistics(stored: Mapping[str, Tensor]) -> Found:
 
 def _part(name: str, tensor: Tensor) -> _Part | None:
     """Return what a tensor is by its name; None where it is no mean, std or variance of three numbers."""
-    if tensor.numel() != 3 or not _is_plain(tensor):
+    if tensor.numel() not in (1, 3) or not _is_plain(tensor):
         return None
     module, _, last = name.rpartition(".")
     words = _words(last)
@@ -133,8 +161,18 @@ def _part(name: str, tensor: Tensor) -> _Part | None:
         return None
     kind, word = found[0]
     beside = (module, *(other for other in words if other != word))
-    first, second, third = tensor.detach().to(torch.float64).flatten().tolist()
-    return _Part(name, (first, second, third), kind, beside)
+    numbers: list[float] = tensor.detach().to(torch.float64).flatten().tolist()
+    single = len(numbers) == 1
+    first, second, third = numbers * 3 if single else numbers
+    return _Part(name, (first, second, third), kind, beside, single)
+
+
+def _surely_of_images(mean: _Part, std: _Part) -> bool:
+    """Return whether single numbers are of images: their name says so, or they lie at the top and can be."""
+    module, *others = mean.beside
+    if {*others, *_words(module)} & {*SURELY_OF_IMAGES}:
+        return True
+    return not module and 0 <= mean.values[0] <= 1 and 0 < std.values[0] <= 1
 
 
 def _of_images(part: _Part) -> bool:

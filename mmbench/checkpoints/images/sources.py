@@ -8,9 +8,16 @@ from typing import Any
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
 from mmbench.checkpoints.format import Format
-from mmbench.checkpoints.images.timm_config import RECORDED, default_size, not_followed, preprocessing_in
+from mmbench.checkpoints.images.timm_config import (
+    RECORDED,
+    default_size,
+    half_in,
+    not_followed,
+    preprocessing_in,
+)
 from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.stated import Channels, Stated
+from mmbench.errors import UserError
 
 IMAGENETS = "mean and std of ImageNet, colours as RGB: "
 ASSUMED = f"{IMAGENETS}the file says nothing of them (--mean, --std, --channels)"
@@ -39,7 +46,11 @@ def images_of_card(card: ModelCard) -> Images:
 
 
 def images_of_file(known: Known, arch: str, origins: dict[str, str], assumed: list[str]) -> Images:
-    """Return what the file and timm's configuration beside it show; ImageNet's numbers where nothing does."""
+    """Return what the file and timm's configuration beside it show; ImageNet's numbers where nothing does.
+
+    Raises:
+        UserError: the configuration states a mean without a std, or the reverse, and nobody states both.
+    """
     values: dict[str, Any] = {"image_size": default_size(arch)}
     origins["preprocessing"] = "ImageNet mean and std, since the file names none"
     origins["image_size"] = OF_ARCHITECTURE
@@ -51,6 +62,8 @@ def images_of_file(known: Known, arch: str, origins: dict[str, str], assumed: li
         values |= {"mean": usual.mean, "std": usual.std}
         origins["preprocessing"] = f"every {known.entry.name} file of {arch} needs it"
     if known.config:
+        if (half := half_in(known.config)) and known.stated.mean is None:
+            raise UserError(f"{known.weights}: {half}; state both by --mean and --std")
         found, origin = preprocessing_in(known.config, known.weights, known.config_origin)
         values |= found
         origins |= not_followed(known.config, origin)

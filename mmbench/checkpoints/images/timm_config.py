@@ -68,7 +68,7 @@ def preprocessing_in(
     cfg = cfg if isinstance(cfg, dict) else config
     found: dict[str, Any] = {}
     if "mean" in cfg and "std" in cfg:
-        found |= {"mean": cfg["mean"], "std": cfg["std"]}
+        found |= {"mean": _of_colours(cfg["mean"]), "std": _of_colours(cfg["std"])}
     size = cfg.get("input_size")
     if isinstance(size, list | tuple) and size:
         found["image_size"] = size[-1]
@@ -79,6 +79,21 @@ def preprocessing_in(
     if filter_ is not None:
         found["high_pass"] = filter_
     return found, origin
+
+
+def half_in(config: Mapping[str, Any]) -> str:
+    """Return a phrase where timm's configuration states a mean or a std alone; empty where it does not."""
+    cfg = config.get("pretrained_cfg")
+    cfg = cfg if isinstance(cfg, dict) else config
+    stated = [name for name in ("mean", "std") if cfg.get(name) is not None]
+    return f"config.json states {stated[0]} of its images alone" if len(stated) == 1 else ""
+
+
+def _of_colours(value: Any) -> Any:
+    """Return one number, or a list of one, as a number for each colour; all else as it is."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
@@ -96,6 +111,12 @@ def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
         found["interpolation"] = (
             f"bilinear, as always here; {origin} states {one_line(str(interpolation), 40)}"
         )
+    if cfg is not config:
+        for name in ("mean", "std"):
+            if config.get(name) is not None and _of_colours(config[name]) != _of_colours(cfg.get(name)):
+                found[name] = (
+                    f"that of pretrained_cfg; {origin} states {one_line(str(config[name]), 60)} at its top"
+                )
     if (mode := cfg.get("crop_mode") or "center") != "center":
         found["crop"] = f"the centre, as always here; {origin} states {one_line(str(mode), 40)}"
     return found

@@ -8,7 +8,7 @@ from layouts import State, backbone_of, trained_resnet, under
 from torch import nn
 
 import mmbench.backbones  # noqa: F401  (registers)
-from mmbench.checkpoints.images.pixel_statistics import pixel_statistics
+from mmbench.checkpoints.images.pixel_statistics import numbers_beside, pixel_statistics
 from mmbench.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.errors import UserError
@@ -139,3 +139,68 @@ def test_batch_norms_and_single_words_are_no_statistics_of_images() -> None:
     stored |= {"fc.weight": three, "mixture.mu": three, "mean": torch.zeros(4), "std": torch.ones(4)}
     found = pixel_statistics(stored)
     assert (found.pairs, found.half, found.unclear) == ((), "", "")
+
+
+HALF = (0.5, 0.5, 0.5)
+BESIDE = [
+    ({"mean": list(MEAN), "std": list(STD)}, MEAN, STD),
+    ({"image_mean": MEAN, "image_std": STD}, MEAN, STD),
+    ({"args": {"mean": list(MEAN), "std": list(STD)}}, MEAN, STD),
+    ({"mean": 0.5, "std": 0.25}, HALF, (0.25, 0.25, 0.25)),
+    ({"mean": [0.5], "std": [0.25]}, HALF, (0.25, 0.25, 0.25)),
+    ({"args": {"image_mean": 0.5, "image_std": 0.5}}, HALF, HALF),
+    ({"mean": torch.tensor(MEAN), "std": torch.tensor(STD)}, MEAN, STD),
+]
+
+
+@pytest.mark.parametrize(("beside", "mean", "std"), BESIDE, ids=lambda value: str(value)[:40])
+def test_numbers_beside_the_weights_are_used(
+    beside: dict[str, object],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    model: nn.Module,
+    tmp_path: Path,
+) -> None:
+    torch.save({"state_dict": under("encoder.", backbone_of(model)), **beside}, tmp_path / "a.pth")
+    found = read_checkpoint(tmp_path / "a.pth").backbone.card
+    assert found.preprocessing.mean == pytest.approx(mean)
+    assert found.preprocessing.std == pytest.approx(std)
+    assert found.origins["preprocessing"].endswith(" in the file, whose order is RGB") or mean == HALF
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1, 1)], ids=str)
+def test_one_number_for_all_colours_is_used(shape: tuple[int, ...], model: nn.Module, tmp_path: Path) -> None:
+    beside = {"normalize.mean": torch.full(shape, 0.5), "normalize.std": torch.full(shape, 0.25)}
+    found = read_with(beside, model, tmp_path).backbone.card.preprocessing
+    assert (found.mean, found.std) == (HALF, (0.25, 0.25, 0.25))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"args": {"mean": 0.0, "std": 1.0}}, {"mean": 71.3, "std": 0.4}, {"head": {"mean": 0.5, "std": 0.5}}],
+    ids=str,
+)
+def test_numbers_that_may_be_of_anything_are_said(
+    beside: dict[str, object], model: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": under("encoder.", backbone_of(model)), **beside}, tmp_path / "a.pth")
+    read = read_checkpoint(tmp_path / "a.pth")
+    assert read.backbone.card.preprocessing.mean == IMAGENET_MEAN
+    assert any("std are of images is not clear" in phrase for phrase in read.reading.assumed)
+
+
+@pytest.mark.parametrize(
+    "beside", [{"mean": 0.5}, {"loss_mean": 0.5, "acc_std": 0.1}, {"mean": "0.5"}], ids=str
+)
+def test_one_number_alone_says_nothing(beside: dict[str, object]) -> None:
+    found = pixel_statistics(numbers_beside(beside))
+    assert not found.pairs and not found.half and not found.unclear
+
+
+def test_numbers_beside_the_weights_that_disagree_with_theirs_are_refused(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    state = statistics("normalize.mean", "normalize.std", MEAN, STD) | under("encoder.", backbone_of(model))
+    torch.save({"state_dict": state, "mean": [0.5], "std": [0.5]}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="normalises images in two ways"):
+        read_checkpoint(tmp_path / "a.pth")
