@@ -81,4 +81,5 @@ def test_keys_of_a_section_chain() -> None:
 
 def test_the_start_of_a_warm_up_that_the_schedule_leaves_out_is_refused() -> None:
     with pytest.raises(UserError, match="since warmup_iterations has no effect with schedule=constant"):
-        resolve_task(None, "dense/linear-dinov3@1", {"schedule": "constant", "warmup_start": 0.1})
+        task = resolve_task(None, "dense/linear-dinov3@1", {"schedule": "constant", "warmup_start": 0.1})
+        task.require_effects()

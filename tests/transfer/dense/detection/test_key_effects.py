@@ -56,6 +56,10 @@ class Reads:
         monkeypatch.setattr(CfgNode, "__getattr__", traced)
 
 
+def check(protocol: str, stated: dict[str, Any]) -> None:
+    resolve_task(None, protocol, stated).require_effects()
+
+
 def belongs(key: str, place: str) -> bool:
     return key == place or key.startswith(f"{place}.")
 
@@ -96,7 +100,7 @@ def test_every_key_that_nothing_reads_is_refused(
         # What nothing reads may be stated as it is; a value that switches something off takes another.
         other = list(value) if isinstance(value, tuple | list) else value
         with pytest.raises(UserError, match=f"setting '{key}' of .*: has no effect "):
-            resolve_task(None, "detection/patterns@1", {**stated, key: other or OTHERS[type(value)]})
+            check("detection/patterns@1", {**stated, key: other or OTHERS[type(value)]})
 
 
 WITHOUT = [
@@ -132,9 +136,9 @@ WITHOUT = [
 def test_keys_without_effect_beside_others_are_refused(
     others: dict[str, Any], name: str, value: Any, reason: str
 ) -> None:
-    resolve_task(None, "detection/own@1", {**SMALL, **others})
+    check("detection/own@1", {**SMALL, **others})
     with pytest.raises(UserError) as caught:
-        resolve_task(None, "detection/own@1", {**SMALL, **others, name: value})
+        check("detection/own@1", {**SMALL, **others, name: value})
     assert str(caught.value).startswith(f"setting '{name}' of ") and reason in str(caught.value)
 
 
@@ -158,9 +162,9 @@ def test_keys_without_effect_beside_others_are_refused(
     ids=str,
 )
 def test_keys_with_an_effect_are_taken(stated: dict[str, Any]) -> None:
-    resolve_task(None, "detection/own@1", {**SMALL, **stated})
+    check("detection/own@1", {**SMALL, **stated})
 
 
 def test_the_levels_of_a_retinanet_have_keys() -> None:
     stated = {**SMALL, "detector": "retinanet", "MODEL.FPN.FUSE_TYPE": "avg"}
-    resolve_task(None, "detection/patterns@1", stated)
+    check("detection/patterns@1", stated)
