@@ -7,8 +7,6 @@ from typing import Any
 
 from mmbench.errors import UserError, shown
 
-OFF = "none"  # among the words of a setting that has some
-
 
 class OnlyWith:
     """Mark of a setting, in `Annotated[...]`, that has an effect only where another one has certain values.
@@ -99,10 +97,16 @@ def require_effects(
     Raises:
         UserError: one has no effect; the setting that decides is named.
     """
-    for name in stated:
-        off = not values.get(name) or values[name] == OFF
-        if not off and (problem := _problem(name, values, marks, ())):
-            raise UserError(f"setting '{name}' of {owner} = {shown(values[name])}: {problem}")
+    for name, problem in without_effect(values, marks, stated).items():
+        raise UserError(f"setting '{name}' of {owner} = {shown(values[name])}: {problem}")
+
+
+def without_effect(
+    values: Mapping[str, Any], marks: Mapping[str, Iterable[OnlyWith]], stated: Iterable[str]
+) -> dict[str, str]:
+    """Return name -> in words why it has no effect, of what a user states; see `require_effects`."""
+    found = {name: _problem(name, values, marks, ()) for name in stated if not _is_off(values.get(name))}
+    return {name: problem for name, problem in found.items() if problem is not None}
 
 
 def _problem(
@@ -121,6 +125,11 @@ def _problem(
         if further := _problem(mark.setting, values, marks, (name, *waiting)):
             return f"has no effect, since {mark.setting} {further}"
     return None
+
+
+def _is_off(value: Any) -> bool:
+    """Return whether a value says that something is not done."""
+    return not value or value == "none"
 
 
 def _plain(value: Any) -> str:

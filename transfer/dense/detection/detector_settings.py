@@ -22,6 +22,8 @@ Sampled = Annotated[int, Within(2, 100_000)]
 Proposals = Annotated[int, Within(1, 1_000_000)]
 Beta = Annotated[float, Within(0, 1000)]
 Norm = Literal["none", "bn", "syncbn", "naive_syncbn", "gn"]  # see BackboneNorm
+# Where the pyramid stands in for the fpn, which does not take an architecture.
+OnFpn = OnlyWith("detector", "fpn", "keypoint")
 OnC4, OnPyramid = OnlyWith("detector", "c4", "auto"), OnlyWith("detector", "pyramid", "auto")
 
 
@@ -102,20 +104,23 @@ class FpnSettings(RegionSettings):
     detector: Literal["fpn", "keypoint"] = "fpn"
     train_proposals: tuple[Proposals, Proposals] = (2000, 1000)
     test_proposals: tuple[Proposals, Proposals] = (1000, 1000)
-    fpn_norm: Norm = "none"
-    fpn_channels: LayerWidth = 256
+    fpn_norm: Annotated[Norm, OnFpn] = "none"
+    fpn_channels: Annotated[LayerWidth, OnFpn] = 256
     anchor_sizes: Annotated[
-        tuple[tuple[AnchorSide, ...], ...], Field(min_length=5, max_length=5), AfterValidator(_even_rows)
+        tuple[tuple[AnchorSide, ...], ...],
+        Field(min_length=5, max_length=5),
+        AfterValidator(_even_rows),
+        OnFpn,
     ] = ((32,), (64,), (128,), (256,), (512,))
-    anchor_ratios: Ratios = (0.5, 1.0, 2.0)
-    box_convs: Layers = 0
-    box_fcs: Layers = 2
-    box_width: Annotated[LayerWidth, OnlyWith("box_fcs")] = 1024
-    box_pool: Bins = 7
-    box_smooth_l1_beta: Annotated[Beta, smooth("ROI_BOX_HEAD")] = 0.0
-    head_norm: Annotated[Norm, OnlyWith("box_convs", unless=OnlyWith("masks"))] = "none"
-    mask_convs: Annotated[Layers, OnlyWith("masks")] = 4
-    mask_pool: Annotated[Bins, OnlyWith("masks")] = 14
+    anchor_ratios: Annotated[Ratios, OnFpn] = (0.5, 1.0, 2.0)
+    box_convs: Annotated[Layers, OnFpn] = 0
+    box_fcs: Annotated[Layers, OnFpn] = 2
+    box_width: Annotated[LayerWidth, OnFpn, OnlyWith("box_fcs")] = 1024
+    box_pool: Annotated[Bins, OnFpn] = 7
+    box_smooth_l1_beta: Annotated[Beta, OnFpn, smooth("ROI_BOX_HEAD")] = 0.0
+    head_norm: Annotated[Norm, OnFpn, OnlyWith("box_convs", unless=OnlyWith("masks"))] = "none"
+    mask_convs: Annotated[Layers, OnFpn, OnlyWith("masks")] = 4
+    mask_pool: Annotated[Bins, OnFpn, OnlyWith("masks")] = 14
 
     @field_validator("box_fcs")
     @classmethod

@@ -28,6 +28,7 @@ from mmbench.transfer.dense.detection.splits import (
     mirror_note,
     training_dicts,
 )
+from mmbench.transfer.dense.detection.taken import notes_on_detector
 from mmbench.transfer.job import TransferJob
 
 NOISY = ("detectron2", "fvcore", "iopath", "torch.fx._symbolic_trace")  # loggers
@@ -82,6 +83,8 @@ def prepared(job: TransferJob, settings: DetectionSettings) -> Iterator[Prepared
     work = own_folder(job.work)
     weights, notes = write_weights(job.backbone, work, settings, job.device)
     unmirrored = mirror_note(splits.data, settings)
+    task = job.run.task
+    notes += notes_on_detector(job.backbone.card, settings, task.overrides, task.protocol.settings)
     notes += [*left_out, *filter(None, (length_note, unmirrored)), *precision_notes(job)]
 
     keypoints = len(splits.data.keypoints)
