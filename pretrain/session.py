@@ -208,10 +208,10 @@ def _unreadable_list(folder: RunFolder) -> Path:
 
 def recall_unreadable(trainer: Trainer, folder: RunFolder) -> int:
     """Take over what an earlier session listed; return how many images are left out so far."""
-    known, place = trainer.source.unreadable, _unreadable_list(folder)
+    place = _unreadable_list(folder)
     if place.is_file():
-        known += [path for path in place.read_text(encoding="utf-8").splitlines() if path not in known]
-    return len(known)
+        trainer.source.recall(place.read_text(encoding="utf-8").splitlines())
+    return len(trainer.source.unreadable)
 
 
 def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Callable[[str], None]) -> int:

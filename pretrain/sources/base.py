@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from mmbench.data.images.sides import Sides
+from mmbench.file_names import printable
 
 MUCH = 2  # images this many times as large as a view lose most of their detail
 USUAL_SIZE = 224  # pixels a side of a view of a photograph
@@ -80,6 +81,22 @@ class ImageSource(ABC):
             f"{self.sides} are trained at {self.image_size} px, so most detail is lost; "
             f"train at a larger size by --set image_size={larger}"
         ]
+
+    def paths(self) -> Sequence[str]:
+        """Return the paths of the images, where they are read as they are needed."""
+        return ()
+
+    def recall(self, listed: Sequence[str]) -> None:
+        """Take over the images that an earlier session left out.
+
+        Args:
+            listed: their paths as that one printed them, which are not always the paths themselves.
+        """
+        new = dict.fromkeys(listed).keys() - set(map(printable, self.unreadable))
+        if not new:
+            return
+        originals = {name: path for path in self.paths() if (name := printable(path)) in new}
+        self.unreadable += [originals.get(name, name) for name in dict.fromkeys(listed) if name in new]
 
     def counts(self) -> dict[str, int]:
         """Return how many images took which way in this session, by names for the run's metrics."""

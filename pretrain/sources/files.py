@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -139,6 +139,10 @@ class FileSource(ImageSource):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def paths(self) -> Sequence[str]:
+        """Return the paths of the files, below their folder."""
+        return self.files.paths
 
     def batches(self, plan: Iterable[Part]) -> Iterator[Tensor]:
         """Yield pairs of crops.

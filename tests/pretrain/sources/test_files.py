@@ -1,5 +1,6 @@
 """Folders that are read as they are needed: crops, workers, damaged images, exact resume."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mmbench.data import Dataset, ImageFiles, load_dataset
 from mmbench.errors import UserError
+from mmbench.file_names import printable
 from mmbench.images.crops import draw_crops
 from mmbench.pretrain.config import resolve_config
 from mmbench.pretrain.engine import pretrain
@@ -177,6 +179,21 @@ def test_what_an_earlier_sitting_left_out_stays_on_the_list(folder: Path, tmp_pa
     assert (tmp_path / "run" / "unreadable.txt").read_text().split() == [early]
     run = pretrain(chosen, tmp_path / "run")
     assert (run.root / "unreadable.txt").read_text().split() == [early, late]
+
+
+@pytest.mark.parametrize("mark", [os.fsdecode(b"\xe9"), "\x85\n"], ids=["latin-1", "breaks"])
+def test_an_image_is_counted_once_however_it_is_printed(tmp_path: Path, mark: str) -> None:
+    """Ten may be damaged: one of them twice would stop the run that goes on."""
+    damaged = write_images(tmp_path / "images")
+    for path in damaged.rglob("*.jpg"):
+        path.rename(path.with_stem(path.stem + mark))
+    paths = load_dataset(str(damaged)).files["train"]().paths[:10]
+    for path in paths:
+        (damaged / path).write_bytes(b"x")
+    load_dataset.cache_clear()
+    stopped(config(damaged, "workers=0"), tmp_path / "run", 4)
+    run = pretrain(config(damaged, "workers=0"), tmp_path / "run")
+    assert sorted((run.root / "unreadable.txt").read_text().splitlines()) == sorted(map(printable, paths))
 
 
 def test_too_many_damaged_pictures_stop_the_run(tmp_path: Path) -> None:
