@@ -58,10 +58,13 @@ def read_mask(stated: Any, width: int, height: int) -> Mask:
         elif polygon:
             lost += 1
     try:
-        if not math.isfinite(sum(map(sum, polygons))):
-            return Mask(problem="polygons with numbers that are not finite")
+        finite = math.isfinite(sum(map(sum, polygons)))
     except TypeError:
         return Mask(problem="polygons that are not numbers")
+    except OverflowError:  # an integer above the largest floating-point number
+        finite = False
+    if not finite:
+        return Mask(problem="polygons with numbers that are not finite")
     inside = [polygon for polygon in polygons if _reaches(polygon, width, height)]
     return Mask(inside or None, lost, len(polygons) - len(inside))
 

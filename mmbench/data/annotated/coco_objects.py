@@ -9,6 +9,7 @@ from typing import Any
 from mmbench.data.annotated.cleaning import box_area, clean
 from mmbench.data.annotated.coco_entries import Entry
 from mmbench.data.annotated.coco_json import plain_id
+from mmbench.data.annotated.coco_keypoints import KeypointReader
 from mmbench.data.annotated.coco_masks import mask_area, mask_box, read_mask
 from mmbench.data.annotated.findings import Findings
 from mmbench.data.annotated.frames import Frame, frame_of
@@ -31,7 +32,7 @@ class ObjectReader:
 
     Args:
         labels: label by category id (as `plain_id` gives it), None for categories without a class.
-        keypoints: which keypoints objects have.
+        keypoints: where each category has the keypoints of the data set.
         findings: what was done is added here.
         required: whether a missing or damaged image is refused instead of dropped.
     """
@@ -44,7 +45,7 @@ class ObjectReader:
         *,
         required: bool,
     ) -> None:
-        self._labels, self._keypoints = labels, keypoints
+        self._labels, self._keypoints = labels, KeypointReader(keypoints, findings)
         self._findings, self._required = findings, required
         # Counts of boxes: all; valid as left, top, right, bottom; leaving the image; within 0 and 1.
         self._boxes = self._corners = self._leaving = self._fractions = 0
@@ -88,8 +89,10 @@ class ObjectReader:
         if not stated:
             return None
         try:
+            if isinstance(stated, str):  # its characters are no numbers
+                raise ValueError
             left, top, width, height = map(float, stated)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._refuse(
                 "box that is not four numbers", "boxes that are not four numbers", "correct them", entry.path
             )
@@ -150,7 +153,7 @@ class ObjectReader:
                 place,
             )
         area = self._area(annotation, cleaned, box, segmentation, frame, place)
-        keypoints = self._points(annotation, place) if self._keypoints.names else None
+        keypoints = self._keypoints.read(annotation, place)
         return Instance(label, cleaned, area, crowd, any(difficult), segmentation, keypoints)
 
     def _label(self, annotation: Annotation, place: str) -> int | None:
@@ -207,7 +210,7 @@ class ObjectReader:
     ) -> float:
         try:
             area = float(annotation["area"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             area = 0.0
         if 0 < area < float("inf"):
             return box_area(box) if mask is None and box != stated_box else area
@@ -219,32 +222,13 @@ class ObjectReader:
             return box_area(box)
         return mask_area(mask, frame.width, frame.height) or box_area(box)
 
-    def _points(self, annotation: Annotation, place: str) -> tuple[float, ...] | None:
-        stated = annotation.get("keypoints")
-        if stated is None or stated == []:  # as files have it for classes without keypoints
-            return None
-        try:
-            points = tuple(map(float, stated))
-        except (TypeError, ValueError):
-            points = ()
-        order = self._keypoints.of(annotation.get("category_id"))
-        if order.indices is not None and len(points) != 3 * len(order.indices):
-            remedy = f"x, y and visibility of {len(order.indices)} keypoints are needed"
-            self._refuse("object with damaged keypoints", "objects with damaged keypoints", remedy, place)
-            return None
-        if order.finding is not None:
-            self._findings.add(*order.finding, place)
-        if order.indices is None:
-            return None
-        return tuple(value for index in order.indices for value in points[3 * index : 3 * index + 3])
-
     def _flag(self, annotation: Annotation, key: str, place: str) -> bool:
         """Return a flag, which may be stored as a number or as text."""
         value = annotation.get(key, 0)
         if value == 0 or value is None:
             return False
         known = FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
-        if isinstance(value, int | float) and math.isfinite(value):
+        if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             known = True
         if known is None:
             one, many = f"object whose {key} is not 0 or 1", f"objects whose {key} is not 0 or 1"

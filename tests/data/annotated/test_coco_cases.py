@@ -480,7 +480,7 @@ def test_an_unmasked_box_that_is_clipped_has_the_area_that_is_left(own: Own) -> 
     assert first.box == (0.0, 6.0, 10.0, 26.0) and first.area == 200
 
 
-@pytest.mark.parametrize("stated", [[1, 2, 3], ["a", 2, 3, 4], {"x": 1}, 7])
+@pytest.mark.parametrize("stated", [[1, 2, 3], ["a", 2, 3, 4], {"x": 1}, 7, "5678", [10**400, 2, 3, 4]])
 def test_a_box_that_is_not_four_numbers_is_refused(own: Own, stated: object) -> None:
     own.each_box(lambda box: box.update(bbox=stated) if box["id"] == 1 else None, "train")
     assert "1 box that is not four numbers (images/train/a.png) refused" in own.refusal("train")
@@ -490,6 +490,16 @@ def test_a_box_that_is_not_finite_is_dropped(own: Own) -> None:
     own.each_box(lambda box: box.update(bbox=[float("nan"), 2, 3, 4]) if box["id"] == 1 else None, "train")
     del own.truth["train"]["images/train/a.png"][0]
     assert own.lines() == ["train: 1 box with a number that is not finite (images/train/a.png) dropped"]
+
+
+def test_integers_that_no_floating_point_number_holds(own: Own) -> None:
+    own.each_box(lambda box: box.update(area=10**400) if box["id"] == 1 else None, "train")
+    (line,) = own.lines()
+    assert line.endswith("1 object without an area (images/train/a.png) converted: computed from the mask")
+    own.each_box(lambda box: box.update(segmentation=[[10**400, 2, 9, 9, 3, 9]]), "test")
+    assert "polygons with numbers that are not finite" in own.refusal("test")
+    own.each_box(lambda box: box.update(iscrowd=10**400) if box["id"] == 1 else None, "train")
+    assert any("1 crowd region" in finding.what for finding in own.data().split("train").findings)
 
 
 def test_a_missing_box_is_the_extent_of_the_mask(own: Own) -> None:
