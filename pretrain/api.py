@@ -14,7 +14,7 @@ from mmbench.one_call import one_call
 from mmbench.own_state import own_state
 from mmbench.pretrain.config import Given, Overrides
 from mmbench.pretrain.engine import pretrain
-from mmbench.pretrain.planning import RunRequest
+from mmbench.pretrain.planning import RunRequest, recipe_begun
 from mmbench.pretrain.session import Report
 from mmbench.pretrain.settings_file import read_settings_file
 from mmbench.runs import RunFolder
@@ -102,7 +102,7 @@ def run_pretraining(
     if not isinstance(dataset, Dataset | None):
         raise UserError(f"dataset = {shown(dataset)}: must be a Dataset; name data by `data`")
     require_texts(method=method, scale=scale, framework=framework, masking=masking)
-    changes, begun = with_axes(overrides, framework, masking), RunFolder(out).settings.is_file()
+    changes, begun = with_axes(overrides, framework, masking), recipe_begun(RunFolder(out))
     request = RunRequest(method, scale, changes, stated, given, dataset, begun)
     plan = request.plan()
     for line in plan.lines:

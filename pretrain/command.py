@@ -105,7 +105,7 @@ def pretrain(
     from mmbench.data.preparing import NotPreparedError, writing_nothing
     from mmbench.pretrain.api import with_axes
     from mmbench.pretrain.engine import pretrain as run_pretraining
-    from mmbench.pretrain.planning import RunRequest
+    from mmbench.pretrain.planning import RunRequest, recipe_begun
     from mmbench.pretrain.settings_file import read_settings_file
     from mmbench.pretrain.signals import signals_as_requests
     from mmbench.runs import RunFolder
@@ -119,7 +119,7 @@ def pretrain(
     stated = {} if config is None else read_settings_file(config)
     changes = with_axes((*(["compile=true"] if compiled else []), *overrides), framework, masking)
     _require_one_value(ctx, given, changes)
-    begun = out is not None and RunFolder(out).settings.is_file()
+    begun = None if out is None else recipe_begun(RunFolder(out))
     request = RunRequest(method, scale, changes, stated, _given(ctx, given, stated), begun=begun)
     if method is None and not {"method", "recipe"} & stated.keys():
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--method'")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.data import DATASETS, Dataset
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.config import Given, Overrides, canonical, override_pairs, recipe_of, resolve_config
-from mmbench.pretrain.recipes.recipe import AXES, Recipe, split_name
+from mmbench.pretrain.recipes.recipe import AXES, Recipe, earlier_recipes, split_name
 from mmbench.pretrain.scale_choice import misfit, scale_for
 from mmbench.pretrain.settings import PretrainConfig
+from mmbench.runs import RunFolder, read_settings
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class RunPlan:
         return None if self.config.knn_every else self.dataset
 
 
+def recipe_begun(folder: RunFolder) -> str | None:
+    """Return the id of the recipe by which the run in a folder was begun; None where none was.
+
+    Raises:
+        UserError: its settings are damaged.
+    """
+    if not folder.settings.is_file():
+        return None
+    return str(read_settings(folder.settings).get("recipe", ""))
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What a user asks for; everything left out is decided by the recipe, and the scale by the data.
@@ -48,7 +60,8 @@ class RunRequest:
         stated: settings of a file.
         given: settings that have an option of their own.
         dataset: used instead of opening the data, and named as the data where nothing else is.
-        begun: whether the run folder has settings already; see `resolve_config`.
+        begun: id of the recipe by which the run in the folder was begun; None where none was. An earlier
+            version of what is asked for is then followed, and what `resolve_config` says of begun runs holds.
     """
 
     method: str | None = None
@@ -57,7 +70,7 @@ class RunRequest:
     stated: Mapping[str, Any] = field(default_factory=dict)
     given: Given = field(default_factory=Given)
     dataset: Dataset | None = None
-    begun: bool = False
+    begun: str | None = None
 
     def __post_init__(self) -> None:
         """Name the data that are open already, so that settings do not state the scale's own."""
@@ -90,9 +103,13 @@ class RunRequest:
         Raises:
             UserError: unknown method, scale or setting (near match named); a value out of range; no data.
         """
+        if (earlier := self._earlier()) is not None:
+            return replace(self, method=earlier, scale=None).plan()
         recipe = recipe_of(self.method, self.scale, canonical(self.stated))
         config = self.resolved()
-        if self.method is None and self.stated.get("recipe") is not None:
+        if self.method is not None and self.method == self.begun:
+            reason, warning, dataset = "it was begun by this version", None, self.dataset
+        elif self.method is None and self.stated.get("recipe") is not None:
             reason, warning, dataset = "stated by the settings", None, self.dataset
         else:
             choice, dataset = scale_for(*self.data(), self.dataset)
@@ -104,9 +121,23 @@ class RunRequest:
             else:
                 reason, warning = f"chosen by {by}", misfit(recipe.scale, config.data, choice)
         recipe = recipe.with_axes(*(getattr(config, axis)["name"] for axis in AXES))
-        untried = "" if recipe.tried else " (not yet run to its end by us)"
-        first = f"recipe {recipe.id}{untried}, scale {recipe.scale.name}: {reason}"
+        remark = "" if recipe.tried else " (not yet run to its end by us)"
+        if recipe.earlier is not None:
+            remark = f" (an earlier version: {recipe.earlier.why})"
+        first = f"recipe {recipe.id}{remark}, scale {recipe.scale.name}: {reason}"
         return RunPlan(config, recipe, (first, *([warning] if warning else []), config.in_words()), dataset)
+
+    def _earlier(self) -> str | None:
+        """Return the recipe by which the run was begun, if it is an earlier version of what is asked for.
+
+        A method that is asked for with a version is that version.
+        """
+        begun = earlier_recipes().get(self.begun or "")
+        if begun is None or self.method is None or "@" in self.method:
+            return None
+        method, scale = split_name(self.method)
+        asked = self.scale or (begun.scale.name if scale is None else scale.name)
+        return begun.id if (method.name, asked) == (begun.method.name, begun.scale.name) else None
 
     def _scale_stated_by(self) -> str | None:
         """Return what states the scale, None if nothing does."""
@@ -129,6 +160,6 @@ class RunRequest:
             scale=scale,
             overrides=self.overrides,
             stated=self.stated,
-            begun=self.begun,
+            begun=self.begun is not None,
             **self.given,
         )

@@ -94,8 +94,8 @@ def watch(
     from mmbench.tools.following import Follower, is_running, schedule_of, settings_of_run
     from mmbench.tools.run_data import data_for_run, made_by
     from mmbench.transfer.arms import check_arm
+    from mmbench.transfer.beside_records import require_stated_effects
     from mmbench.transfer.resolution import resolve_tasks
-    from mmbench.transfer.stated_effects import require_stated_effects
 
     folder = RunFolder(run)
     settings = settings_of_run(folder)

@@ -128,10 +128,10 @@ def transfer(
             raise click.UsageError(f"Missing option '{name}'.")
     assert checkpoint is not None and data is not None
     resolved = resolve_tasks(tasks, protocols, parse_settings_texts(overrides), data)
+    from mmbench.transfer.beside_records import require_stated_effects, version_remarks
     from mmbench.transfer.inputs.feature_bank import FeatureBank
     from mmbench.transfer.measuring import measure
     from mmbench.transfer.request import TransferRequest, check_options
-    from mmbench.transfer.stated_effects import require_stated_effects
 
     require_stated_effects(resolved, given["out"])
     lines = check_options(resolved, _stated(ctx))
@@ -148,7 +148,11 @@ def transfer(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     given["seeds"] = given["seeds"] or None
-    for line in (*lines, *(_trials(resolved) if given["seeds"] is None else ())):
+    for line in (
+        *lines,
+        *version_remarks(resolved, given["out"]),
+        *(_trials(resolved) if given["seeds"] is None else ()),
+    ):
         say(line)
     given["bank"] = FeatureBank(None if no_bank else given["bank"], given.pop("bank_dtype"))
     request = TransferRequest(resolved, checkpoint, data, **given)

@@ -20,6 +20,7 @@ from mmbench.records.store import Result
 from mmbench.settings.python_values import optional_number, require_texts, seeds_of, settings_of
 from mmbench.settings.types import LARGEST_IMAGE, MOST_WORKERS, SMALLEST_IMAGE
 from mmbench.tasks import Option
+from mmbench.transfer.beside_records import require_stated_effects, version_remarks
 from mmbench.transfer.compute import PRECISIONS, Precision
 from mmbench.transfer.encoder import Encoder, check_encoder
 from mmbench.transfer.execution import Report, silent
@@ -28,7 +29,6 @@ from mmbench.transfer.measuring import measure
 from mmbench.transfer.module_encoder import model_of_module
 from mmbench.transfer.request import Model, TransferRequest, check_options
 from mmbench.transfer.resolution import resolve_task
-from mmbench.transfer.stated_effects import require_stated_effects
 
 
 @own_state()
@@ -131,7 +131,7 @@ def evaluate(
         "workers": workers is not None,
     }
     lines = check_options(tasks, {option: option for option, given in stated_options.items() if given})
-    for line in lines:
+    for line in (*lines, *version_remarks(tasks, home_path(out))):
         say(line)
     if isinstance(model, nn.Module) and not isinstance(model, Encoder):
         model = model_of_module(model, name, preprocessing)

@@ -46,6 +46,26 @@ class Statement(BaseModel):
         return not self.scales or scale in self.scales
 
 
+class Earlier(BaseModel):
+    """What an earlier version of a scale did otherwise, so that its recipes can still be followed.
+
+    Attributes:
+        version: of the scale.
+        why: what it did, in words.
+        settings: that stand above those of the scale, and below those of a method.
+    """
+
+    model_config = STRICT
+
+    version: Version
+    why: str
+    settings: dict[str, Any]
+
+    def statement(self) -> Statement:
+        """Return its settings as a statement."""
+        return Statement(source=OURS, why=f"version {self.version}: {self.why}", settings=self.settings)
+
+
 class RecipeFile(BaseModel):
     """What scales and methods have in common.
 
@@ -72,12 +92,14 @@ class Scale(RecipeFile):
         side: the least and the largest median short side of the images that it fits, in pixels.
         images: the least number of training images that it fits.
         differs: how its values and what they belong to differ from the source that they are from.
+        earlier: versions that can still be followed.
     """
 
     data: Annotated[tuple[str, ...], Field(min_length=1)]
     side: tuple[int, int]
     images: int
     differs: str = ""
+    earlier: tuple[Earlier, ...] = ()
 
     def fits(self, side: int, images: int) -> bool:
         """Return whether the scale fits so many images of this median short side (pixels)."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmbench.errors import UserError, unknown_name
-from mmbench.pretrain.recipes.files import DEFAULT_SCALE, Method, Scale, Statement, methods, scales
+from mmbench.pretrain.recipes.files import (
+    DEFAULT_SCALE,
+    Earlier,
+    Method,
+    Scale,
+    Statement,
+    methods,
+    scales,
+)
 
 AXES = ("framework", "masking")
 
@@ -57,18 +65,21 @@ class Recipe:
         scale: the scale.
         method: the method whose name was asked for.
         statements: in the order in which they apply.
+        earlier: what an earlier version of the scale did otherwise; None in the newest.
         settings: what they come to; `settings["framework"]["name"]` and `settings["masking"]["name"]` exist.
     """
 
     scale: Scale
     method: Method
     statements: tuple[Statement, ...]
+    earlier: Earlier | None = None
 
     @property
     def id(self) -> str:
         """The versioned id, such as "mixmask@1" (small images) or "mixmask-imagenet@1"."""
         place = "" if self.scale.name == DEFAULT_SCALE else f"-{self.scale.name}"
-        return f"{self.method.name}{place}@{self.scale.version + self.method.version - 1}"
+        version = self.scale.version if self.earlier is None else self.earlier.version
+        return f"{self.method.name}{place}@{version + self.method.version - 1}"
 
     @property
     def arm(self) -> str:
@@ -110,7 +121,12 @@ class Recipe:
                 chosen += [part for part in _stated(self.scale, own) if _about(part, axis)]
             else:
                 chosen.append(Statement(source="defaults of the code", settings={axis: {"name": name}}))
-        return replace(self, statements=(*self.scale.stated, *chosen))
+        return replace(self, statements=(*_of_scale(self.scale, self.earlier), *chosen))
+
+
+def _of_scale(scale: Scale, earlier: Earlier | None) -> tuple[Statement, ...]:
+    """Return what a scale states, in its newest version or an earlier one."""
+    return scale.stated if earlier is None else (*scale.stated, earlier.statement())
 
 
 def _stated(scale: Scale, method: Method) -> Iterator[Statement]:
@@ -132,7 +148,11 @@ def _about(statement: Statement, axis: str) -> bool:
 @functools.cache
 def _recipe(method: str, scale: str) -> Recipe:
     found, place = methods()[method], scales()[scale]
-    return Recipe(place, found, (*place.stated, *_stated(place, found)))
+    return _at(place, found)
+
+
+def _at(scale: Scale, method: Method, earlier: Earlier | None = None) -> Recipe:
+    return Recipe(scale, method, (*_of_scale(scale, earlier), *_stated(scale, method)), earlier)
 
 
 def recipe(method: Method, scale: Scale) -> Recipe:
@@ -145,6 +165,18 @@ def recipes() -> dict[str, Recipe]:
     """Return the recipes of all pairs by id."""
     pairs = (recipe(method, scale) for scale in scales().values() for method in methods().values())
     return {found.id: found for found in pairs}
+
+
+@functools.cache
+def earlier_recipes() -> dict[str, Recipe]:
+    """Return the recipes of earlier versions that can still be followed, by id."""
+    found = (
+        _at(scale, method, earlier)
+        for scale in scales().values()
+        for earlier in scale.earlier
+        for method in methods().values()
+    )
+    return {recipe.id: recipe for recipe in found}
 
 
 def get_scale(name: str) -> Scale:
@@ -168,8 +200,8 @@ def split_name(name: str) -> tuple[Method, Scale | None]:
         UserError: unknown name (near match named).
     """
     name = name.replace("+", "-")
-    if name in recipes():
-        return recipes()[name].method, recipes()[name].scale
+    if (found := recipes().get(name) or earlier_recipes().get(name)) is not None:
+        return found.method, found.scale
     if name in methods():
         return methods()[name], None
     for scale in scales().values():
@@ -194,9 +226,10 @@ def get_recipe(name: str, scale: str | None = None) -> Recipe:
         UserError: unknown name (near match named), or two scales.
     """
     method, stated = split_name(name)
-    if scale is None:
-        return recipe(method, stated or scales()[DEFAULT_SCALE])
-    if stated is not None and stated.name != scale:
+    earlier = earlier_recipes().get(name.replace("+", "-"))
+    if scale is None or (stated is not None and stated.name == scale):
+        return earlier or recipe(method, stated or scales()[DEFAULT_SCALE])
+    if stated is not None:
         get_scale(scale)
         raise UserError(
             f"--method {name} states scale {stated.name}, not {scale}; use --method {method.name}"

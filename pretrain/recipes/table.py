@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmbench.pretrain.recipes.files import OURS, Scale, Statement, methods, scales
+from mmbench.pretrain.recipes.files import OURS, Earlier, Scale, Statement, methods, scales
 from mmbench.pretrain.recipes.recipe import Recipe, flat, recipe
 
 
@@ -68,6 +68,7 @@ def _scale_table(scale: Scale) -> str:
         f"{title}. Data sets: {', '.join(f'`{name}`' for name in scale.data)}; fits images of {fits}{count}.",
         "",
         *((f"Differences from the source: {scale.differs}.", "") if scale.differs else ()),
+        *(line for earlier in scale.earlier for line in (_earlier_line(scale, earlier), "")),
         "| recipe | run to its end | values | source |",
         "|---|---|---|---|",
     ]
@@ -80,6 +81,14 @@ def _scale_table(scale: Scale) -> str:
         own = [name for name, statement in found.sources().items() if statement not in scale.stated]
         lines += _rows(f"`{found.id}`", "yes" if found.tried else "no", found, own)
     return "\n".join([*lines, ""])
+
+
+def _earlier_line(scale: Scale, earlier: Earlier) -> str:
+    """Return what the recipes of an earlier version do otherwise."""
+    back = scale.version - earlier.version
+    example = recipe(methods()["moco"], scale).id.partition("@")[0]
+    which = "The version before" if back == 1 else f"{back} versions before"
+    return f"{which} (`{example}@{earlier.version}`) can still be followed: {earlier.why}."
 
 
 def _rows(head: str, tried: str, found: Recipe, names: list[str]) -> list[str]:

@@ -84,6 +84,7 @@ def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
     from mmbench.pretrain.engine import pretrain
     from mmbench.pretrain.planning import RunRequest
     from mmbench.pretrain.session import Requests
+    from mmbench.tools.suite.arm_recipe import arm_recipe
 
     requests = Requests(idle=True)
 
@@ -108,7 +109,7 @@ def _pretrain_here(job: Job, work: PretrainWork, run: RunFolder) -> None:
             "device": "auto",
             "threads": job.place.run.threads,
         },
-        begun=True,  # as a cell of the suite, which checked its settings at its start
+        begun=arm_recipe(job.folder, work) or "",  # the suite checked its settings at its start
     )
     plan = request.plan()
     for line in plan.lines:

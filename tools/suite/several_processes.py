@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from mmbench.errors import UserError
 from mmbench.file_names import counted
+from mmbench.pretrain.recipes.recipe import earlier_recipes
 from mmbench.runs import RunFolder, read_settings
+from mmbench.tools.suite.arm_recipe import arm_recipe
 from mmbench.tools.suite.cell import PretrainWork
 from mmbench.tools.suite.drivers import stop_processes
 from mmbench.tools.suite.suite import Launch
@@ -76,9 +78,11 @@ def pretrain_in_processes(job: Job, work: PretrainWork, run: RunFolder) -> None:
 
 def pretrain_command(job: Job, work: PretrainWork, folder: Path) -> list[str]:
     """Return the `mmbench pretrain` that does a piece of work, without Python itself."""
+    recipe = arm_recipe(job.folder, work)
+    earlier = earlier_recipes().get(recipe or "")
     options: dict[str, Any] = {
-        "method": work.method,
-        "scale": work.scale,
+        "method": work.method if earlier is None else earlier.id,
+        "scale": work.scale if earlier is None else None,
         "arch": work.arch,
         "data": work.data,
         "data-root": job.place.data_root,

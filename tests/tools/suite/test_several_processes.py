@@ -110,6 +110,15 @@ def test_the_command_states_what_the_work_states(tmp_path: Path) -> None:
     assert {name: json.loads(text) for name, text in pairs.items()} == SETTINGS
 
 
+def test_the_command_follows_the_version_of_the_seeds_before(tmp_path: Path) -> None:
+    work = WORK.model_copy(update={"scale": "cifar100"})
+    before = SuiteFolder(tmp_path).runs / work.model_copy(update={"seed": 0}).folder
+    before.mkdir(parents=True)
+    (before / "settings.yaml").write_text("{recipe: moco-cifar100@1, seed: 0}")
+    command = pretrain_command(job(tmp_path), work, tmp_path / "run")
+    assert "--method=moco-cifar100@1" in command and not any(word.startswith("--scale") for word in command)
+
+
 class Scripted:
     """An attempt that is over at once."""
 

@@ -1,4 +1,4 @@
-"""Settings that a user states are to have an effect, unless records here were measured with the same."""
+"""What is asked for beside records that are there: settings without effect, other versions of protocols."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmbench.errors import UserError
 from mmbench.records.files import ENDING
+from mmbench.records.record import CUSTOM
 from mmbench.records.store import ResultStore, read_result
 from mmbench.transfer.resolution import ResolvedTask
 
@@ -29,6 +30,36 @@ def require_stated_effects(tasks: Iterable[ResolvedTask], out: Path) -> None:
         except UserError:
             if not _measured_with(task, out):
                 raise
+
+
+def version_remarks(tasks: Iterable[ResolvedTask], out: Path) -> list[str]:
+    """Return a line for each protocol of which `out` holds records of other versions.
+
+    No board holds a protocol in two versions.
+
+    Args:
+        out: folder of the records.
+    """
+    lines = []
+    for protocol in dict.fromkeys(task.protocol.id for task in tasks):
+        family, _, version = protocol.rpartition("@")
+        others = {
+            name.rpartition("@")[2].removesuffix(CUSTOM)
+            for name in _protocols_in(out)
+            if name.rpartition("@")[0] == ResultStore.folder_of(family)
+        } - {version}
+        if others:
+            ids = " and ".join(f"{family}@{other}" for other in sorted(others))
+            lines.append(
+                f"{out} holds records of {ids}, and no board shows them beside {protocol}; --protocol states "
+                "the version, --out another folder"
+            )
+    return lines
+
+
+def _protocols_in(out: Path) -> set[str]:
+    """Return the names of the folders, one per protocol, that hold records."""
+    return {path.parent.name for path in out.glob(f"*/*@*/*{ENDING}")}
 
 
 def _measured_with(task: ResolvedTask, out: Path) -> bool:
