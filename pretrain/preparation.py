@@ -28,6 +28,7 @@ from mmbench.pretrain.trainer import Trainer, build_framework
 from mmbench.runs import RunFolder, read_settings
 
 SHOWN = 8
+BESIDE_STATES = 2**22  # bytes of metrics, figures and TensorBoard's files
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,18 @@ def prepare(
 def require_room(config: PretrainConfig, folder: RunFolder, state_bytes: int) -> None:
     """Check that the disk has room for the training states of a run, and for one that is being written.
 
+    States that are there already have their room, as they go when newer ones are written, and so has what a
+    killed process left half-written.
+
     Raises:
         UserError: it has not.
     """
-    require_free_space(folder.root, (config.keep_states + 1) * state_bytes + 2**22, "training states")
+    kept = folder.state_paths()[: config.keep_states]
+    half_written = folder.training.glob(".step-*.pth")  # removed before the run goes on
+    there = sum(min(path.stat().st_size, state_bytes) for path in kept)
+    there += sum(path.stat().st_size for path in half_written)
+    missing = (config.keep_states + 1) * state_bytes - there
+    require_free_space(folder.root, max(missing, 0) + BESIDE_STATES, "training states")
 
 
 def _require_usable(folder: RunFolder, settings: dict[str, object]) -> None:

@@ -82,6 +82,28 @@ def test_as_many_states_are_kept_as_asked_for(tiny: Dataset, tmp_path: Path) -> 
     assert [path.stem for path in run.state_paths()] == ["step-00000024", "step-00000018", "step-00000012"]
 
 
+def test_a_run_goes_on_where_its_own_states_leave_room_for_one_more(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new run needs room for two states, one that is being written, and 4 MiB."""
+    config, folder = small(epochs=3), RunFolder(tmp_path / "run")
+    state = make_trainer(config, tiny).state_bytes()
+    free = 0
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
+    free = 3 * state + 2**22 - 1
+    with pytest.raises(UserError, match="not enough disk for training states"):
+        pretrain(config, folder.root, dataset=tiny)
+    free += 1
+    stopped(config, folder.root, 13, tiny)
+    saved = [path.stat().st_size for path in folder.state_paths()]
+    free = 3 * state - sum(min(size, state) for size in saved) + 2**22 - 1
+    assert len(saved) == 2 and free < 1.5 * state + 2**22
+    with pytest.raises(UserError, match="not enough disk for training states"):
+        pretrain(config, folder.root, dataset=tiny)
+    (folder.training / ".step-00000014-mmbench-left.pth").write_bytes(b"1")  # of a process that was killed
+    assert pretrain(config, folder.root, dataset=tiny).finished
+
+
 def test_a_full_disk_ends_the_run_with_the_older_state_whole(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,8 @@ def write_masks(
         UserError: a file that is there is not a mask of values; what `draw` raises; a disk without space.
     """
     if masks:
-        require_free_space(masks[0].target.parent, bytes_each * len(masks), "the mask files")
+        new = sum(not mask.target.exists() for mask in masks)  # others are kept, or replaced one by one
+        require_free_space(masks[0].target.parent, bytes_each * new, "the mask files")
     written = 0
     pool = ThreadPoolExecutor(cores())
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from mmbench.data import load_dataset
 from mmbench.data.annotated.findings import require_usable
 from mmbench.data.label_maps.pixels import read_labels
 from mmbench.data.label_maps.voc12aug import LISTS
+from mmbench.data.label_maps.voc12aug_preparation import BYTES_EACH
 from mmbench.errors import UserError
 from mmbench.tools.data import prepare_dataset
 
@@ -44,6 +46,17 @@ def home_of(root: Path) -> Path:
 
 def lines_of(root: Path, name: str) -> list[str]:
     return (home_of(root) / LISTS / f"{name}.txt").read_text().split()
+
+
+def test_masks_that_are_there_need_no_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_dataset("voc12aug", root.parent)
+    sorted((home_of(root) / "SegmentationClassAug").iterdir())[0].unlink()
+    free = BYTES_EACH - 1
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
+    with pytest.raises(UserError, match="not enough disk for the mask files"):
+        prepare_dataset("voc12aug", root.parent)
+    free = BYTES_EACH
+    assert "1 masks written, 7 were there" in prepare_dataset("voc12aug", root.parent)
 
 
 def test_masks_and_lists_are_those_of_mmsegmentation(root: Path) -> None:
