@@ -1,8 +1,8 @@
 """The state of torch under which the Python API computes: mmbench's own, whatever the caller's is.
 
-An enclosing `torch.autocast`, `no_grad` or `inference_mode`, another default dtype or default device would
-change numbers without a trace in the records. One call at a time computes, as this state and the random
-generators belong to the whole process.
+An enclosing `torch.autocast`, `no_grad` or `inference_mode`, another default dtype, default device or
+precision of matrix products would change numbers without a trace in the records. One call at a time
+computes, as this state and the random generators belong to the whole process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
 from torch.utils import _device
+
+from mmbench.torch_switches import usual_switches
 
 # Device types that torch has an autocast for, whether or not there is such a device.
 AUTOCASTING = ("cpu", "cuda", "xpu", "mps", "mtia", "hpu", "xla", "maia", "ipu", "privateuseone")
@@ -38,7 +40,8 @@ def own_state() -> Iterator[None]:
     """Compute as if nothing of torch had been changed, and leave everything as it was; also a decorator.
 
     Inside, the default dtype is float32, there is no default device, gradients are recorded, and neither
-    autocast nor inference mode is on. Afterwards these, the number of threads and the global random
+    autocast nor inference mode is on; precisions and other switches are those of a new process
+    (`mmbench.torch_switches`). Afterwards these, the number of threads and the global random
     generators of torch (a GPU's where one is in use), NumPy and Python are the caller's again, also after an
     error. Other threads that come here wait; a thread that is inside may come again.
     """
@@ -50,6 +53,7 @@ def own_state() -> Iterator[None]:
         _leave_autocast(undone)
         undone.enter_context(torch.inference_mode(False))
         undone.enter_context(torch.enable_grad())
+        undone.enter_context(usual_switches())
         _keep_random_states(undone)
         yield
 

@@ -82,6 +82,15 @@ def seeds_of_a_caller() -> Iterator[None]:
     yield
 
 
+@contextmanager
+def matrix_products(precision: str) -> Iterator[None]:
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 STATES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "float64": lambda: default_dtype(torch.float64),
@@ -91,6 +100,8 @@ STATES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "default device": lambda: default_device("meta"),
     "device": lambda: torch.device("meta"),
     "seeds": seeds_of_a_caller,
+    "matrix products": lambda: matrix_products("medium"),
+    "without oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
 }
 
 
@@ -107,6 +118,8 @@ def state() -> dict[str, Any]:
         "autocast": torch.is_autocast_enabled("cpu"),
         "nesting": nesting,
         "threads": torch.get_num_threads(),
+        "matrix products": torch.get_float32_matmul_precision(),
+        "oneDNN": torch.backends.mkldnn.enabled,
         "torch": bytes(torch.default_generator.get_state().numpy()),
         "numpy": np.random.get_state()[1].tobytes(),  # type: ignore[index]
         "python": random.getstate(),
