@@ -14,6 +14,7 @@ from mmbench.checkpoints.arguments import require_reading
 from mmbench.checkpoints.assumed import COMPARED, require_same_heads, undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
+from mmbench.checkpoints.disagreement import said_otherwise
 from mmbench.checkpoints.file_card import STATED, card_of_file
 from mmbench.checkpoints.files.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.format import Encoder
@@ -167,6 +168,9 @@ def read_checkpoint(
         verified=around.verified,
         stated=stated,
     )
+    if card is None:
+        words = around.config, known.evidence.backbone
+        assumed += said_otherwise(opened.content, *words, found_arch, weights)
     prepared = prepare(known, found_arch, tensors)
     return _result(path, sha256, opened, renamed, known, prepared, assumed)
 
@@ -206,7 +210,11 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
     if not other:
         require_same_features(named, backbone)
     reading = read.reading.model_copy(
-        update={"source": named.name, "format": named.library, "assumed": tuple(prepared.assumed)}
+        update={
+            "source": named.name,
+            "format": named.library,
+            "assumed": (*said_otherwise(None, named.config, None, arch, path), *prepared.assumed),
+        }
     )
     return replace(read, backbone=backbone, reading=reading, named=named)
 

@@ -167,8 +167,9 @@ def _named(
         cfg = {key: value for key, value in cfg.items() if key not in ("mean", "std") or key in stated}
         cfg |= {"global_pool": stated["global_pool"]} if "global_pool" in stated else {}
     config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
-    if settings is not None and images_in(settings) is not settings:
-        config |= {key: settings[key] for key in ("mean", "std") if key in settings}
+    if settings is not None:
+        apart = ("mean", "std") if images_in(settings) is not settings else ()
+        config |= {key: settings[key] for key in ("num_features", *apart) if key in settings}
     return NamedWeights(name, arm, "timm", arch, model.eval(), tensors, config, origin, file, dropped)
 
 
