@@ -25,6 +25,8 @@ FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "yes"), True),
 }
 FEWEST = 3  # boxes from which the meaning of their numbers is judged
+MOST = 0.9  # share of boxes that says what all are; some may lie partly outside their images
+WHOLE = 1.01  # right and bottom of an image as fractions, which may be rounded
 
 
 class ObjectReader:
@@ -52,11 +54,13 @@ class ObjectReader:
 
     def read(self, entry: Entry, facts: ImageFacts | None) -> AnnotatedImage | None:
         """Return one image with its cleaned objects, None if it is not used."""
-        stated = [self._stated_box(annotation, entry) for annotation in entry.annotations]
+        stated = [self._stated_box(annotation, entry.path) for annotation in entry.annotations]
         boxes = [box for box in stated if box is not None]
         frame = frame_of(facts, entry.stated, boxes, self._findings, entry.path, required=self._required)
         if frame is None:
             return None
+        for box in boxes:
+            self._count(box, frame)
         instances = [
             self._instance(annotation, box, frame, entry.path)
             for annotation, box in zip(entry.annotations, stated, strict=True)
@@ -67,12 +71,13 @@ class ObjectReader:
 
     def finish(self) -> None:
         """Add findings about all boxes together."""
+        self._keypoints.finish()
         if self._boxes < FEWEST:
             return
         if self._corners == self._boxes and 2 * self._leaving >= self._boxes:
-            meaning, remedy = "left, top, right, bottom", "left, top, width, height"
-        elif self._fractions == self._boxes:
-            meaning, remedy = "fractions of the image", "pixels"
+            meaning, remedy, found = "left, top, right, bottom", "left, top, width, height", self._boxes
+        elif self._fractions >= MOST * self._boxes:
+            meaning, remedy, found = "fractions of the image", "pixels", self._fractions
         else:
             return
         self._findings.add(
@@ -80,10 +85,10 @@ class ObjectReader:
             f"files whose boxes are {meaning}",
             "refused",
             f"COCO's bbox is {remedy}; convert them",
-            f"all {self._boxes} boxes",
+            f"{'all' if found == self._boxes else f'{found} of'} {self._boxes} boxes",
         )
 
-    def _stated_box(self, annotation: Annotation, entry: Entry) -> Box | None:
+    def _stated_box(self, annotation: Annotation, place: str) -> Box | None:
         """Return left, top, right, bottom as stated, None if there is no box."""
         stated = annotation.get("bbox")
         if not stated:
@@ -94,24 +99,19 @@ class ObjectReader:
             left, top, width, height = map(float, stated)
         except (TypeError, ValueError, OverflowError):
             self._refuse(
-                "box that is not four numbers", "boxes that are not four numbers", "correct them", entry.path
+                "box that is not four numbers", "boxes that are not four numbers", "correct them", place
             )
             return None
-        self._count(left, top, width, height, entry)
         return left, top, left + width, top + height
 
-    def _count(self, left: float, top: float, width: float, height: float, entry: Entry) -> None:
+    def _count(self, box: Box, frame: Frame) -> None:
+        left, top, right, bottom = box
+        width, height = right - left, bottom - top
         self._boxes += 1
-        if entry.stated is None:
-            return
-        if width > left and height > top and width <= entry.stated[0] and height <= entry.stated[1]:
-            self._corners += 1
-            if left + width <= 1 and top + height <= 1 and min(entry.stated) > 2:
-                self._fractions += 1
-        elif left + width <= 1 and top + height <= 1 and min(entry.stated) > 2:
-            self._fractions += 1
-        if left + width > entry.stated[0] + 1 or top + height > entry.stated[1] + 1:
-            self._leaving += 1
+        self._corners += left < width <= frame.width and top < height <= frame.height
+        small = 0 < width <= right <= WHOLE and 0 < height <= bottom <= WHOLE
+        self._fractions += small and min(frame.width, frame.height) > 2
+        self._leaving += right > frame.width + 1 or bottom > frame.height + 1
 
     def _instance(self, annotation: Annotation, box: Box | None, frame: Frame, place: str) -> Instance | None:
         label = self._label(annotation, place)
@@ -153,7 +153,7 @@ class ObjectReader:
                 place,
             )
         area = self._area(annotation, cleaned, box, segmentation, frame, place)
-        keypoints = self._keypoints.read(annotation, place)
+        keypoints = self._keypoints.read(annotation, frame, place)
         return Instance(label, cleaned, area, crowd, any(difficult), segmentation, keypoints)
 
     def _label(self, annotation: Annotation, place: str) -> int | None:

@@ -527,6 +527,25 @@ def test_boxes_as_corners_or_fractions_are_refused(own: Own) -> None:
     assert "boxes are fractions of the image (all 4 boxes) refused" in own.refusal("test")
 
 
+@pytest.mark.parametrize("sizes", [True, False], ids=["sizes stated", "no sizes"])
+def test_boxes_as_fractions_of_which_one_leaves_its_image(own: Own, sizes: bool) -> None:
+    def change(content: Content) -> None:
+        for box in content["annotations"]:
+            box["bbox"] = [value / SIZE for value in box["bbox"]]
+        content["annotations"] += [{**content["annotations"][-1], "bbox": [0.1, 0, 0.2, 0.2]}] * 6
+        content["annotations"][0]["bbox"] = [0.5, 0.5, 0.6, 0.2]
+        for image in content["images"]:
+            image.update({"width": SIZE, "height": SIZE} if sizes else {"width": None})
+
+    own.change("train", change)
+    assert "boxes are fractions of the image (12 of 13 boxes) refused" in own.refusal("train")
+
+
+def test_boxes_without_area_are_no_fractions(own: Own) -> None:
+    own.each_box(lambda box: box.update(bbox=[0, 0, 0, 0]), "test")
+    assert own.refusal("test").startswith("test: 1 split without an object that counts")
+
+
 def test_a_split_of_crowds_alone_is_refused(own: Own) -> None:
     own.each_box(lambda box: box.update(iscrowd=1), "test")
     assert "split without an object that counts" in own.refusal("test")

@@ -81,3 +81,29 @@ def test_coordinates_that_are_not_finite_numbers_are_refused(
 def test_keypoints_that_are_not_a_list_of_their_numbers_are_refused(tmp_path: Path, points: Any) -> None:
     split = read(tmp_path, lambda content: content["annotations"][0].update(keypoints=points))
     assert refusal(split) == f"test: 1 object with damaged keypoints (test/0.png) refused: {NUMBERS}"
+
+
+@pytest.mark.parametrize("sizes", [True, False], ids=["sizes stated", "no sizes"])
+def test_keypoints_as_fractions_are_refused(tmp_path: Path, sizes: bool) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for number, thing in enumerate(content["annotations"] * 3):
+            points = [0.2, 0.31, 2, 0.64 + number / 10, 0.5, 1, 0, 0, 1]  # one beside its image, one at 0, 0
+            content["annotations"].append({**thing, "id": 9 + number, "keypoints": points})
+        del content["annotations"][:OBJECTS]
+        content["annotations"][0]["keypoints"][0] = 3.2
+        if not sizes:
+            for image in content["images"]:
+                del image["width"]
+
+    assert refusal(read(tmp_path, change)).startswith(
+        "test: 1 file whose keypoints are fractions of the image (23 of 24 labelled keypoints) refused: "
+        "COCO's keypoints are pixels; convert them"
+    )
+
+
+def test_keypoints_in_the_corner_of_images_are_no_fractions(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for thing in content["annotations"]:
+            thing.update(keypoints=[1, 1, 2, 0, 1, 2, 0, 0, 2])
+
+    assert said(read(tmp_path, change)) == []
