@@ -91,9 +91,13 @@ def _turn(undone: ExitStack, getter: str, setter: str, usual: Any) -> None:
     several = isinstance(usual, tuple)
     if type(before) is not type(usual) or (several and len(before) != len(usual)):
         return
-    if before != usual:
-        undone.callback(put, *(before if several else (before,)))
-        put(*(usual if several else (usual,)))
+
+    def turn(value: Any) -> None:
+        if get() != value:  # some setters warn
+            put(*(value if several else (value,)))
+
+    undone.callback(turn, before)
+    turn(usual)
 
 
 def _leave_precisions(undone: ExitStack) -> None:
@@ -111,13 +115,10 @@ def _leave_precisions(undone: ExitStack) -> None:
         before[place] = get(*place)
         put(*place, "none" if place[1] == "all" else usual)
     undone.callback(_put_precisions, before)
-    matmul = torch.get_float32_matmul_precision()
-    if matmul != "highest":
-        undone.callback(torch.set_float32_matmul_precision, matmul)
-        torch.set_float32_matmul_precision("highest")
-    if not _cudnn_allows_tf32():
-        undone.callback(torch._C._set_cudnn_allow_tf32, False)
-        torch._C._set_cudnn_allow_tf32(True)
+    undone.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    undone.callback(torch._C._set_cudnn_allow_tf32, _cudnn_allows_tf32())
+    torch.set_float32_matmul_precision("highest")
+    torch._C._set_cudnn_allow_tf32(True)
     _put_precisions(PRECISIONS)
 
 
@@ -134,10 +135,12 @@ def _cudnn_allows_tf32() -> bool:
 
 
 def _leave_deterministic(undone: ExitStack) -> None:
-    if torch.are_deterministic_algorithms_enabled():
-        only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
-        undone.callback(lambda: torch.use_deterministic_algorithms(True, warn_only=only_warns))
-        torch.use_deterministic_algorithms(False)
+    before, only_warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    undone.callback(lambda: torch.use_deterministic_algorithms(before, warn_only=only_warns))
+    torch.use_deterministic_algorithms(False)
 
 
 def _leave_einsum(undone: ExitStack) -> None:
@@ -159,6 +162,5 @@ def _leave_fast_attention(undone: ExitStack) -> None:
 def _leave_flushing(undone: ExitStack) -> None:
     """Leave `torch.set_flush_denormal`, which belongs to a thread and can only be seen by its effect."""
     smallest = sys.float_info.min
-    if smallest / 2 == 0:
-        undone.callback(torch.set_flush_denormal, True)
-        torch.set_flush_denormal(False)
+    undone.callback(torch.set_flush_denormal, smallest / 2 == 0)
+    torch.set_flush_denormal(False)

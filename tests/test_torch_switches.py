@@ -146,6 +146,15 @@ def test_a_switch_is_as_in_a_new_process_and_turned_back(name: str, new_process:
 
 
 @pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("name", TURNS)
+def test_a_switch_that_is_turned_inside_is_turned_back(name: str, new_process: dict[str, Any]) -> None:
+    with usual_switches():
+        TURNS[name]()
+        assert seen() != new_process
+    assert seen() == new_process
+
+
+@pytest.mark.usefixtures("_as_before")
 def test_a_precision_that_is_taken_from_above_is_so_again() -> None:
     torch.backends.fp32_precision = "tf32"
     with usual_switches():
