@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
@@ -23,6 +25,25 @@ from mmbench.runs import RunFolder
 
 # Statistics and queue are kept equal by the frameworks themselves, so buffers are not sent at every step.
 DDP = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+@contextlib.contextmanager
+def own_accelerate() -> Iterator[None]:
+    """Use Accelerate as if a caller had no `Accelerator`, and leave theirs as they were; also a decorator.
+
+    All accelerators of a process share their state. Processes that work together stay connected.
+    """
+    alone = launched_processes() == 1
+    kinds = (AcceleratorState, GradientState, *((PartialState,) if alone else ()))
+    before = [(kind._shared_state, dict(kind._shared_state)) for kind in kinds]
+    for shared, _ in before:
+        shared.clear()
+    try:
+        yield
+    finally:
+        for shared, kept in before:
+            shared.clear()
+            shared.update(kept)
 
 
 def make_accelerator(config: PretrainConfig, folder: RunFolder | None = None) -> Accelerator:

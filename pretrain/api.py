@@ -12,6 +12,7 @@ from mmbench.errors import UserError, shown
 from mmbench.home import home_path
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
+from mmbench.pretrain.acceleration import own_accelerate
 from mmbench.pretrain.config import Given, Overrides
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.planning import RunRequest, recipe_begun
@@ -24,6 +25,7 @@ logger = logging.getLogger("mmbench.pretrain")
 
 
 @own_state()
+@own_accelerate()
 @one_call()
 def run_pretraining(
     method: str | None = None,
