@@ -57,6 +57,14 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@functools.cache
+def software() -> str:
+    """Return what this process computes by, in words: mmbench, with its commit in a checkout, and torch."""
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    ours = f"mmbench {__version__} ({commit})" if commit else f"mmbench {__version__}"
+    return f"{ours}, torch {importlib.metadata.version('torch')}"
+
+
 def _git(*arguments: str) -> str | None:
     """Run git in the checkout that this package runs from; None if there is none."""
     folder = Path(__file__).resolve().parent.parent

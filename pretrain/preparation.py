@@ -12,6 +12,7 @@ from torch import Tensor
 from mmbench.data import Dataset
 from mmbench.data.quick_check import pixel_remarks, size_remarks
 from mmbench.distributed import on_main, process_rank
+from mmbench.environment import software
 from mmbench.errors import UserError
 from mmbench.files import require_free_space
 from mmbench.pretrain.acceleration import make_accelerator
@@ -206,6 +207,11 @@ def load_newest(
     trainer.load(state)
     if process_rank() == 0:
         say(f"going on with {folder.root} at step {trainer.step_number} of {trainer.total_steps}")
+        if (before := state.get("software", "an earlier version of mmbench")) != (now := software()):
+            say(
+                f"earlier steps were computed by {before}, and this session computes by {now}: weights may "
+                "differ by rounding from those of one version"
+            )
         if len(trainer.precisions) > 1:
             earlier, now = ", ".join(trainer.precisions - {trainer.precision}), trainer.precision
             say(

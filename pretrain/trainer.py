@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from mmbench.batch_norm import arrange_batch_norm
 from mmbench.checkpoints.backbone import create_headless, require_takes
 from mmbench.distributed import gather, own_rows, process_count, process_rank, with_settled_sums
+from mmbench.environment import software
 from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.narrow_maps import float32_where_narrow
@@ -189,6 +190,7 @@ class Trainer:
             "step": self.step_number,
             "compiled": self.compiled,
             "precisions": sorted(self.precisions),
+            "software": software(),
             "framework": self.framework.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset, ImageSplit
 from mmbench.device import has_bfloat16
+from mmbench.environment import software
 from mmbench.errors import UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
@@ -165,6 +166,22 @@ def test_a_cpu_without_bfloat16_takes_float32_and_says_so(
     assert said[0].endswith(f"cpu, {word}")
     settings = yaml.safe_load(run.settings.read_text())
     assert settings["precision"] == "bf16" and settings["effective"]["precision"] == word
+
+
+@pytest.mark.parametrize("before", ["mmbench 0.0.1, torch 1.0", None, software()])
+def test_a_run_that_goes_on_by_another_version_says_so(
+    tiny: Dataset, tmp_path: Path, before: str | None
+) -> None:
+    config, said = small("moco"), list[str]()
+    stopped(config, tmp_path, 7, tiny)
+    (path,) = RunFolder(tmp_path).state_paths()[:1]
+    state = torch.load(path, weights_only=True)
+    assert state.pop("software") == software() and "torch 2" in software()
+    torch.save(state if before is None else {**state, "software": before}, path)
+    pretrain(config, tmp_path, dataset=tiny, say=said.append)
+    told = [line for line in said if line.startswith("earlier steps were computed by ")]
+    assert len(told) == (before != software())
+    assert not told or f"by {before or 'an earlier version of mmbench'}, and this session" in told[0]
 
 
 @pytest.mark.parametrize("began", [True, False])
