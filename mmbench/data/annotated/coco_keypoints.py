@@ -11,10 +11,13 @@ from mmbench.data.annotated.frames import Frame
 from mmbench.data.annotated.keypoint_orders import KeypointOrders
 
 VALUES = 3  # of each keypoint: x, y and visibility
+VISIBILITIES = (0, 1, 2)  # not labelled, labelled and hidden, labelled and seen
 # Keypoints are fractions of the image if nearly all of at least a few are below such a value and no integers;
 # some may lie outside their images.
 MOST_SHARE, FEWEST, MOST = 2.0, 3, 0.9
 LEAST_SIDE = 8  # px of an image in which that is a corner
+HALF = 0.5  # px from an edge of the image to the centre of its first pixel, which is 0 in COCO
+OUTSIDE = "not trained on; in evaluation they count, as in COCO's"
 
 
 class KeypointReader:
@@ -51,14 +54,23 @@ class KeypointReader:
                 "object with damaged keypoints",
                 "objects with damaged keypoints",
                 "refused",
-                f"finite x, y and visibility of {len(order.indices)} keypoints are needed; what is not "
-                "labelled has 0, 0, 0",
+                f"x, y and visibility of {len(order.indices)} keypoints are needed, as finite numbers; what "
+                "is not labelled has 0, 0, 0",
                 place,
+            )
+            return None
+        if unknown := [value for value in points[2::VALUES] if value not in VISIBILITIES]:
+            self._findings.add(
+                "object whose keypoints have another visibility than 0, 1 or 2",
+                "objects whose keypoints have other visibilities than 0, 1 or 2",
+                "refused",
+                "write 0 for what is not labelled, 1 for what is hidden, and 2 for what is seen",
+                f"{unknown[0]:g} in {place}",
             )
             return None
         if order.finding is not None:
             self._findings.add(*order.finding, place)
-        self._count(points, frame)
+        self._count(points, frame, place)
         return tuple(
             value for index in order.indices for value in points[VALUES * index : VALUES * (index + 1)]
         )
@@ -75,11 +87,17 @@ class KeypointReader:
             f"{self._fractions} of {self._labelled} labelled keypoints",
         )
 
-    def _count(self, points: tuple[float, ...], frame: Frame) -> None:
-        for x, y, visibility in zip(points[0::3], points[1::3], points[2::3], strict=True):
-            if visibility and (x or y):  # exporters write 0, 0 for what is not labelled
+    def _count(self, points: tuple[float, ...], frame: Frame, place: str) -> None:
+        width, height = frame.width, frame.height
+        for x, y, visibility in zip(points[0::VALUES], points[1::VALUES], points[2::VALUES], strict=True):
+            if not visibility:
+                continue
+            if not (-HALF <= x <= width - HALF and -HALF <= y <= height - HALF):
+                one, many = "labelled keypoint outside its image", "labelled keypoints outside their images"
+                self._findings.add(one, many, "kept", OUTSIDE, place)
+            if x or y:  # exporters write 0, 0 for what is not labelled
                 self._labelled += 1
-                small = max(abs(x), abs(y)) <= MOST_SHARE and min(frame.width, frame.height) > LEAST_SIDE
+                small = max(abs(x), abs(y)) <= MOST_SHARE and min(width, height) > LEAST_SIDE
                 self._fractions += small and not (x.is_integer() and y.is_integer())
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from detectron2.data.detection_utils import transform_keypoint_annotations
+from detectron2.data.transforms import NoOpTransform, TransformList
 from PIL import Image
 
 from mmbench.data.annotated.findings import require_usable
@@ -17,7 +19,7 @@ from mmbench.errors import UserError
 
 WIDTH, HEIGHT, OBJECTS = 48, 40, 4
 POINTS = [10, 11, 2, 30, 12, 1, 0, 0, 0]  # of each object, before a test changes it
-NUMBERS = "finite x, y and visibility of 3 keypoints are needed; what is not labelled has 0, 0, 0"
+NUMBERS = "x, y and visibility of 3 keypoints are needed, as finite numbers; what is not labelled has 0, 0, 0"
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -107,3 +109,37 @@ def test_keypoints_in_the_corner_of_images_are_no_fractions(tmp_path: Path) -> N
             thing.update(keypoints=[1, 1, 2, 0, 1, 2, 0, 0, 2])
 
     assert said(read(tmp_path, change)) == []
+
+
+@pytest.mark.parametrize("visibility", [3, -1, 1.5, float("nan"), True, "2"])
+def test_other_visibilities_than_those_of_coco_are_refused(tmp_path: Path, visibility: Any) -> None:
+    words = refusal(read(tmp_path, first(10, 11, 2, 30, 12, visibility, 0, 0, 0)))
+    if visibility in (3, -1, 1.5):
+        assert words == (
+            "test: 1 object whose keypoints have another visibility than 0, 1 or 2 "
+            f"({visibility} in test/0.png) refused: write 0 for what is not labelled, 1 for what is hidden, "
+            "and 2 for what is seen"
+        )
+    else:
+        assert words == f"test: 1 object with damaged keypoints (test/0.png) refused: {NUMBERS}"
+
+
+def test_labelled_keypoints_outside_their_image_are_counted_and_kept(tmp_path: Path) -> None:
+    """Detectron2 trains on those whose place, half a pixel more than COCO's number, is in the image."""
+    inside = (-0.5, 20, 2, WIDTH - 0.5, HEIGHT - 0.5, 1, 500, -7, 0)  # the last one is not labelled
+    outside = (-0.51, 20, 2, 20, HEIGHT, 1, WIDTH + 900, -3, 2)
+
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"][0]["keypoints"] = list(inside)
+        content["annotations"][1]["keypoints"] = list(outside)
+
+    split = read(tmp_path, change)
+    assert said(split) == [
+        "test: 3 labelled keypoints outside their images (test/1.png) kept: not trained on; in evaluation "
+        "they count, as in COCO's"
+    ]
+    assert [image.instances[0].keypoints for image in split.images] == [inside, outside]
+    for points, kept in ((inside, [2, 1, 0]), (outside, [0, 0, 0])):
+        places = [value if place % 3 == 2 else value + 0.5 for place, value in enumerate(points)]
+        trained = transform_keypoint_annotations(places, TransformList([NoOpTransform()]), (HEIGHT, WIDTH))
+        assert trained[:, 2].tolist() == kept
