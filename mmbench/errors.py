@@ -52,6 +52,12 @@ class UserError(Exception):
     told_elsewhere = False
 
 
+class MachineError(UserError):
+    """A fault of the machine that is found by looking, such as too little disk: exit code 1."""
+
+    exit_code = 1
+
+
 class MissingExtraError(UserError):
     """An optional library is not installed.
 

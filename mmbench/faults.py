@@ -41,8 +41,8 @@ _MACHINE = {
     errno.ENFILE: "too many files are open on this machine; close some programs",
     errno.ENOMEM: "there is not enough memory; use a smaller batch or fewer workers",
     errno.EAGAIN: "no more processes or threads can be started; use fewer --threads or workers",
-    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows",
-    errno.ESTALE: "the network file system lost the file",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows; raise the limit",
+    errno.ESTALE: "the network file system lost the file; check that it is mounted",
 }
 _OS_ERROR = re.compile(r"os error (\d+)")
 _OUT_OF_MEMORY = re.compile(
@@ -113,7 +113,7 @@ def _of_number(number: int, name: object) -> Fault:
     if number in _PLACE:
         advice = "check the path" if about else "check the paths of the command"
         return Fault(f"{about}{_PLACE[number]}; {advice}", BAD_INPUT)
-    reason = _MACHINE.get(number, os.strerror(number))
+    reason = _MACHINE.get(number, f"{os.strerror(number)}; check the machine")
     return Fault(f"{about}{reason}, and {AGAIN}", MACHINE)
 
 
@@ -140,12 +140,23 @@ def _of_runtime_error(error: RuntimeError) -> Fault | None:
     if _OUT_OF_MEMORY.search(text):
         return Fault(f"{_MACHINE[errno.ENOMEM]}, and {AGAIN}", MACHINE)
     if _WRITING.search(text):
+        below = _system_error_below(error)
+        if below is not None:
+            return _of_os_error(below)
         return Fault(
             f"a file could not be written ({_first_line(error)}); free some space, and {AGAIN}", MACHINE
         )
     if _THREADS.search(text):
         return Fault(f"{_MACHINE[errno.EAGAIN]}, and {AGAIN}", MACHINE)
     return None
+
+
+def _system_error_below(error: BaseException) -> OSError | None:
+    """Return the error of the system behind one of torch's writer, which ends a file that cannot be ended."""
+    below = error.__cause__ or error.__context__
+    while below is not None and not (isinstance(below, OSError) and below.errno is not None):
+        below = below.__cause__ or below.__context__
+    return below
 
 
 def _is_lost_connection(kind: str, text: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbench.errors import UserError
+from mmbench.errors import MachineError, UserError
 from mmbench.leftovers import scratch_file
 
 if TYPE_CHECKING:
@@ -153,13 +153,17 @@ class HashedWriter(io.RawIOBase):
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
-    """Raise UserError unless the disk that holds `folder` has `needed_bytes` free."""
+    """Check that the disk that holds `folder` has `needed_bytes` free.
+
+    Raises:
+        MachineError: it has not.
+    """
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
-        raise UserError(
+        raise MachineError(
             f"not enough disk for {what} in {folder}: {needed_bytes / 2**20:.0f} MiB needed, "
             f"{free / 2**20:.0f} MiB free; free some space or choose another folder"
         )

@@ -177,8 +177,9 @@ class RunFolder:
 
         self._check_training()
         path = self.training / f"step-{step:08d}.pth"
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        # Not by torch's own stream, which would not say why it fails.
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            torch.save(state, stream)
         for old in self.state_paths()[keep:]:
             old.unlink()
         return path

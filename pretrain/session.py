@@ -11,7 +11,8 @@ from typing import NamedTuple
 from mmbench.compute_meter import ComputeMeter
 from mmbench.compute_time import ComputeTime
 from mmbench.distributed import any_process, on_main, process_rank
-from mmbench.errors import UserError
+from mmbench.errors import MachineError, UserError
+from mmbench.faults import MACHINE, fault_of
 from mmbench.file_names import printable
 from mmbench.files import write_text
 from mmbench.finite import first_not_finite
@@ -179,7 +180,8 @@ class Session:
         """Write a training state.
 
         Raises:
-            UserError: a weight is not finite, or it cannot be written; the states before are as they were.
+            UserError: a weight is not finite, or it cannot be written (MachineError where the machine is at
+                fault); the states before are as they were.
         """
         trainer, folder = self.trainer, self.folder
         require_finite(trainer, folder)
@@ -191,10 +193,13 @@ class Session:
             try:
                 folder.save_state(state, trainer.step_number, trainer.config.keep_states)
             except (OSError, RuntimeError) as error:
-                reason = str(error).partition("\n")[0]
-                raise UserError(
+                fault = fault_of(error)
+                if fault is None:
+                    raise
+                kind = MachineError if fault.exit_code == MACHINE else UserError
+                raise kind(
                     f"the training state of step {trainer.step_number} cannot be written to "
-                    f"{folder.training} ({reason}); free some space and start the same command again"
+                    f"{folder.training}: {fault.words}"
                 ) from None
 
         on_main(write)

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -19,6 +20,9 @@ from mmbench.cli import commands as cli
 from mmbench.errors import UserError, one_line
 from mmbench.faults import fault_of
 from mmbench.writable import require_writable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -110,6 +114,24 @@ def test_a_fault_in_any_command_is_one_line(
     assert found == code
     assert said.startswith("mmbench: error: ") and said.count("\n") == 1 and words in said
     assert len(said) < 600
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "no space is left on the disk"), (errno.EFBIG, "ulimit -f")]
+)
+def test_what_stops_the_writer_of_torch_is_said(number: int, words: str) -> None:
+    """And not what its writer says of it, "unexpected pos 704 vs 598"."""
+
+    class Filling(io.BytesIO):
+        def write(self, data: Buffer, /) -> int:
+            if self.tell() + memoryview(data).nbytes > 1024:
+                raise OSError(number, os.strerror(number))
+            return super().write(data)
+
+    with pytest.raises(RuntimeError, match="unexpected pos") as found:
+        torch.save({"a": torch.zeros(9999)}, Filling())
+    fault = fault_of(found.value)
+    assert fault is not None and fault.exit_code == 1 and words in fault.words
 
 
 def test_of_several_processes_the_others_say_which_they_are(

@@ -46,6 +46,7 @@ def test_too_little_disk_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not enough disk for a test") as error:
         require_free_space(tmp_path, 2**62, "a test")
     assert "\n" not in str(error.value)
+    assert error.value.exit_code == 1  # as where the disk is full only later
 
 
 @given(st.lists(st.binary(max_size=300), max_size=100))

@@ -1,9 +1,10 @@
 """What a run tells, measures and writes on its way."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from mmbench.checkpoints.card import ModelCard
 from mmbench.data import Dataset, ImageSplit
 from mmbench.device import has_bfloat16
 from mmbench.environment import software
-from mmbench.errors import UserError
+from mmbench.errors import MachineError, UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.session import Requests
@@ -110,14 +111,14 @@ def test_a_full_disk_ends_the_run_with_the_older_state_whole(
 ) -> None:
     save = torch.save
 
-    def fill(state: dict[str, Any], path: Path) -> None:
+    def fill(state: dict[str, Any], stream: IO[bytes]) -> None:
         if state["step"] == 12:
-            Path(path).write_bytes(b"half")
+            stream.write(b"half")
             raise OSError(28, "No space left on device")
-        save(state, path)
+        save(state, stream)
 
     monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(UserError, match=r"state of step 12 cannot be written .*No space left on device"):
+    with pytest.raises(MachineError, match=r"state of step 12 cannot be written to .*: no space is left on"):
         pretrain(small(), tmp_path / "run", dataset=tiny)
     monkeypatch.undo()
     folder = RunFolder(tmp_path / "run")
@@ -125,6 +126,17 @@ def test_a_full_disk_ends_the_run_with_the_older_state_whole(
     said: list[str] = []
     assert pretrain(small(), folder.root, dataset=tiny, say=said.append).finished
     assert any("at step 6 of 12" in words for words in said)
+
+
+def test_a_state_above_the_limit_of_files_is_not_blamed_on_the_disk(tiny: Dataset, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        with pytest.raises(MachineError, match=r"state of step 6 cannot be written to .* `ulimit -f` allows"):
+            pretrain(small(), tmp_path / "run", dataset=tiny)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(RunFolder(tmp_path / "run").training.iterdir())
 
 
 def test_trackers_by_name(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

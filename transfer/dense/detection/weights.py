@@ -46,7 +46,8 @@ def write_timm_weights(
     timm_model = TimmBackbone(backbone.arch, finest_stride, options=backbone.card.arch_options).timm_model
     tensors, unused = feature_tensors(backbone, timm_model, "detection")
     path = folder / "backbone.pth"
-    torch.save({"model": tensors, "matching_heuristics": True}, path)
+    with path.open("wb") as stream:  # torch's own writer would not say why it fails
+        torch.save({"model": tensors, "matching_heuristics": True}, stream)
     return path, unused
 
 
