@@ -29,11 +29,11 @@ from typing import NamedTuple
 import psutil
 
 from mmbench.records.store import ResultStore
-from mmbench.tools.suite.driver import run_cells
-from mmbench.tools.suite.drivers import VARIABLE
+from mmbench.tools.suite.definition.suite_file import read_suite
+from mmbench.tools.suite.execution.driver import run_cells
+from mmbench.tools.suite.execution.drivers import VARIABLE
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
-from mmbench.tools.suite.suite_file import read_suite
+from mmbench.tools.suite.planning.plan import Plan, done_cells, found_states, plan_of
 
 KINDS = ("worker", "driver", "full disk", "interchange", "SIGTERM", "pool", "deleted run folder")
 PARTS = {"worker": "spawn_main", "pool": "process_worker_pool", "interchange": "interchange"}

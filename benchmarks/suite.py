@@ -18,12 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmbench.tools.suite.cell import Cell, TransferWork
-from mmbench.tools.suite.driver import run_cells
+from mmbench.tools.suite.definition.suite import Arm, Pretraining, RunSettings, Suite
+from mmbench.tools.suite.execution.driver import run_cells
+from mmbench.tools.suite.execution.work import Job, Left
 from mmbench.tools.suite.folder import SuiteFolder
-from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.suite import Arm, Pretraining, RunSettings, Suite
-from mmbench.tools.suite.work import Job, Left
+from mmbench.tools.suite.planning.cell import Cell, TransferWork
+from mmbench.tools.suite.planning.plan import Plan
 
 SUITE = """
 name: large

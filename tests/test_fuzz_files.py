@@ -21,8 +21,8 @@ from mmbench.cli.commands import main
 from mmbench.errors import UserError
 from mmbench.records.store import read_result
 from mmbench.tools.reproduction import task_of
-from mmbench.tools.suite.plan import plan_of
-from mmbench.tools.suite.suite_file import suite_of
+from mmbench.tools.suite.definition.suite_file import suite_of
+from mmbench.tools.suite.planning.plan import plan_of
 
 STEADY = settings(
     derandomize=True,

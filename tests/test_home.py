@@ -16,7 +16,7 @@ from mmbench.cli import options, paths
 from mmbench.errors import UserError
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.planning import RunRequest
-from mmbench.tools.suite.suite_file import suite_of
+from mmbench.tools.suite.definition.suite_file import suite_of
 from mmbench.transfer.resolution import resolve_task
 
 SUITE = """

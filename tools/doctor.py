@@ -49,11 +49,11 @@ def suite_findings(spec: str, out: Path | None = None) -> list[Finding]:
     Raises:
         UserError: no such suite, or one that cannot be meant.
     """
-    from mmbench.tools.suite.data_requirements import opened
     from mmbench.tools.suite.held import suite_and_folder
-    from mmbench.tools.suite.plan import done_cells, found_states, plan_of
-    from mmbench.tools.suite.planning import workers_of
-    from mmbench.tools.suite.requirements import requirements
+    from mmbench.tools.suite.planning.data_requirements import opened
+    from mmbench.tools.suite.planning.overview import workers_of
+    from mmbench.tools.suite.planning.plan import done_cells, found_states, plan_of
+    from mmbench.tools.suite.planning.requirements import requirements
 
     suite, folder = suite_and_folder(spec, out)
     plan = plan_of(suite)

@@ -19,7 +19,7 @@ from mmbench.cli.commands import COMMANDS, root
 from mmbench.leaderboard.records.comparability import markdown_table
 from mmbench.pretrain.recipes.table import recipe_tables
 from mmbench.tasks import TASKS, TaskSettings
-from mmbench.tools.suite.costs import costs_table
+from mmbench.tools.suite.planning.costs import costs_table
 from mmbench.transfer.protocol import Protocol, protocols
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,10 +19,10 @@ from safetensors.numpy import load_file
 
 from mmbench.records.store import Result, ResultStore
 from mmbench.runs import read_settings
-from mmbench.tools.suite.driver import run_cells
+from mmbench.tools.suite.definition.suite import Suite
+from mmbench.tools.suite.execution.driver import run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import plan_of
-from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.planning.plan import plan_of
 
 pytestmark = pytest.mark.slurm
 
@@ -188,7 +188,17 @@ def test_a_pretraining_on_two_nodes_is_a_job_of_its_own_and_equals_two_processes
 def test_two_nodes_train_as_one_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretrain_tests = HERE.parent / "pretrain"
     script = str(pretrain_tests / "two_processes.py")
-    step = ["srun", "-p", "high", "-N2", "-n2", sys.executable, "-m", "mmbench.tools.suite.node", "1"]
+    step = [
+        "srun",
+        "-p",
+        "high",
+        "-N2",
+        "-n2",
+        sys.executable,
+        "-m",
+        "mmbench.tools.suite.execution.node",
+        "1",
+    ]
     done = subprocess.run([*step, script, str(tmp_path)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-3000:]
     monkeypatch.syspath_prepend(str(pretrain_tests))

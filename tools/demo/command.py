@@ -14,10 +14,10 @@ from mmbench.cli.values import WholeNumber
 from mmbench.errors import UserError, typed, unknown_name
 from mmbench.settings.types import MOST_WORKERS
 from mmbench.tasks import TASKS
+from mmbench.tools.suite.definition.suite import Arm, Suite, SuiteTask
+from mmbench.tools.suite.definition.suite_file import read_suite
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.held import holds_suite
-from mmbench.tools.suite.suite import Arm, Suite, SuiteTask
-from mmbench.tools.suite.suite_file import read_suite
 from mmbench.writable import require_writable
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from mmbench.errors import one_line, typed
 from mmbench.file_names import counted
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
-from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.planning.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.unchanged import finished
 from mmbench.tools.suite.weights_files import files_of
 from mmbench.transfer.protocol import is_file_name

@@ -54,15 +54,15 @@ def plan(spec: str, out: Path | None, records: tuple[Path, ...], as_json: bool) 
 
     Nothing is started or written.
     """
-    from mmbench.tools.suite import planning
     from mmbench.tools.suite.held import suite_and_folder
+    from mmbench.tools.suite.planning import overview
 
-    found = planning.overview(*suite_and_folder(spec, out), records)
+    found = overview.overview(*suite_and_folder(spec, out), records)
     if as_json:
-        click.echo(json.dumps(planning.as_json(found)))
+        click.echo(json.dumps(overview.as_json(found)))
         return
-    from mmbench.tools.suite.plan_table import print_plan
-    from mmbench.tools.suite.requirements import missing
+    from mmbench.tools.suite.planning.plan_table import print_plan
+    from mmbench.tools.suite.planning.requirements import missing
 
     print_plan(found)
     if not missing(found.findings) and not found.changed:

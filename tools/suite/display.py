@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from mmbench.progress import timestamp
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan
+from mmbench.tools.suite.planning.plan import Plan
 from mmbench.tools.suite.snapshot import RunningCell, Snapshot, left_alone, snapshot
 
 REST = 8  # rows of the terminal that are not bars of cells

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from mmbench.errors import UserError, shown, typed
 from mmbench.files import write_text
 from mmbench.settings.values import yaml_text
-from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.definition.suite import Suite
+from mmbench.tools.suite.definition.suite_file import read_suite, shipped_suites
 from mmbench.tools.suite.folder import SuiteFolder
-from mmbench.tools.suite.plan import Plan, plan_of
-from mmbench.tools.suite.suite import Suite
-from mmbench.tools.suite.suite_file import read_suite, shipped_suites
+from mmbench.tools.suite.planning.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.planning.plan import Plan, plan_of
 
 MOST_LINES = 4  # of differences in one message
 

@@ -12,15 +12,15 @@ from mmbench.cli.next_step import next_step
 from mmbench.errors import UserError
 from mmbench.file_names import counted
 from mmbench.records.files import record_files
+from mmbench.tools.suite.definition.suite import Suite
 from mmbench.tools.suite.display import SuiteDisplay
-from mmbench.tools.suite.driver import Only, run_cells
+from mmbench.tools.suite.execution.driver import Only, run_cells
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 from mmbench.tools.suite.held import hold
-from mmbench.tools.suite.plan import Plan, found_states
-from mmbench.tools.suite.planning import overview
-from mmbench.tools.suite.requirements import require, requirements
+from mmbench.tools.suite.planning.overview import overview
+from mmbench.tools.suite.planning.plan import Plan, found_states
+from mmbench.tools.suite.planning.requirements import require, requirements
 from mmbench.tools.suite.snapshot import Snapshot, snapshot
-from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import require_same_data
 from mmbench.writable import require_writable
 

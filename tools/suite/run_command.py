@@ -9,7 +9,7 @@ import click
 from mmbench.cli import options
 from mmbench.cli.values import WholeNumber
 from mmbench.settings.types import MOST_WORKERS
-from mmbench.tools.suite.suite import Suite
+from mmbench.tools.suite.definition.suite import Suite
 
 
 def changed(suite: Suite, workers: int | None, executor: str | None) -> Suite:

@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 
 from mmbench.processes import began, host_name
 from mmbench.progress import rate_text
-from mmbench.tools.suite.cell import Cell
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.planning import duration
+from mmbench.tools.suite.planning.cell import Cell
+from mmbench.tools.suite.planning.overview import duration
+from mmbench.tools.suite.planning.plan import Plan
 
 Standing = Literal["done", "running", "interrupted", "failed", "blocked", "waiting"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)

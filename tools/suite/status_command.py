@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mmbench.tools.suite.folder import CellState, SuiteFolder
-    from mmbench.tools.suite.plan import Plan
+    from mmbench.tools.suite.planning.plan import Plan
     from mmbench.tools.suite.snapshot import Snapshot
 
 WATCH_SECONDS = 1.0
@@ -31,10 +31,10 @@ def status(spec: str, as_json: bool, watch: bool) -> None:
     """Print how far a suite is, wherever it runs: done, running and failed cells, and the time left."""
     from rich.console import Console
 
-    from mmbench.tools.suite.drivers import living
+    from mmbench.tools.suite.execution.drivers import living
     from mmbench.tools.suite.held import begun
-    from mmbench.tools.suite.plan import found_states, plan_of
-    from mmbench.tools.suite.planning import workers_of
+    from mmbench.tools.suite.planning.overview import workers_of
+    from mmbench.tools.suite.planning.plan import found_states, plan_of
     from mmbench.tools.suite.snapshot import left_alone, snapshot
 
     suite, folder, remark = begun(spec)
@@ -63,7 +63,7 @@ def _watch(plan: Plan, folder: SuiteFolder, states: dict[str, CellState], worker
     from rich.console import Console
 
     from mmbench.tools.suite.display import SuiteDisplay
-    from mmbench.tools.suite.drivers import living
+    from mmbench.tools.suite.execution.drivers import living
     from mmbench.tools.suite.snapshot import left_alone
 
     with SuiteDisplay(plan, folder, states, workers=workers, console=Console()) as display:
@@ -122,7 +122,7 @@ def report(spec: str) -> None:
     from rich.console import Console
 
     from mmbench.tools.suite.held import begun
-    from mmbench.tools.suite.plan import found_states, plan_of
+    from mmbench.tools.suite.planning.plan import found_states, plan_of
     from mmbench.tools.suite.run import build_board, foreign_lines, named, print_problems
     from mmbench.tools.suite.snapshot import snapshot
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 from mmbench.errors import UserError, typed
 from mmbench.processes import end_with_parent
 from mmbench.tasks import TASKS
-from mmbench.tools.suite.cell import Cell, TransferWork
 from mmbench.tools.suite.folder import CellState, SuiteFolder
+from mmbench.tools.suite.planning.cell import Cell, TransferWork
 
 Part = Literal["images", "labels", "boxes", "label maps"]  # of a data set; each has its own fingerprint
 

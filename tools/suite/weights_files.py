@@ -11,7 +11,7 @@ from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.home import home_path
 from mmbench.runs import RunFolder
-from mmbench.tools.suite.cell import PretrainWork
+from mmbench.tools.suite.planning.cell import PretrainWork
 from mmbench.transfer.arms import CONTROLS
 
 

@@ -11,10 +11,10 @@ from mmbench.data.patterns import PatternsConfig, prepare
 from mmbench.errors import UserError
 from mmbench.tasks import TASKS
 from mmbench.tools.demo.command import demo_suite, run_demo, with_held
+from mmbench.tools.suite.definition.suite_file import read_suite
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.held import hold
-from mmbench.tools.suite.plan import plan_of
-from mmbench.tools.suite.suite_file import read_suite
+from mmbench.tools.suite.planning.plan import plan_of
 
 SMALL = PatternsConfig(train=400, val=100, test=200, scenes_train=4, scenes_val=2, scenes_test=2)
 

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from mmbench.errors import UserError
-from mmbench.tools.suite.cell import Cell, TransferWork
-from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.suite import Arm, Pretraining, RunSettings, Suite
-from mmbench.tools.suite.work import Job, Left
+from mmbench.tools.suite.definition.suite import Arm, Pretraining, RunSettings, Suite
+from mmbench.tools.suite.execution.work import Job, Left
+from mmbench.tools.suite.planning.cell import Cell, TransferWork
+from mmbench.tools.suite.planning.plan import Plan
 
 PERFORM = "cheap_cells:perform"
 STEP = 0.05

@@ -8,10 +8,10 @@ from pathlib import Path
 from cheap_cells import PERFORM, cell, plan
 from parsl.providers import LocalProvider
 
-from mmbench.tools.suite import configuration
-from mmbench.tools.suite.cell import Cell
-from mmbench.tools.suite.driver import run_cells
+from mmbench.tools.suite.execution import configuration
+from mmbench.tools.suite.execution.driver import run_cells
 from mmbench.tools.suite.folder import SuiteFolder
+from mmbench.tools.suite.planning.cell import Cell
 
 
 class Lines:

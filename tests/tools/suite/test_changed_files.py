@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from mmbench.errors import UserError
-from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
 from mmbench.tools.suite.changed_files import changed_files
+from mmbench.tools.suite.definition.suite import Suite
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
-from mmbench.tools.suite.planning import overview
+from mmbench.tools.suite.planning.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.planning.overview import overview
+from mmbench.tools.suite.planning.plan import Plan, done_cells, found_states, plan_of
 from mmbench.tools.suite.run import run_suite
-from mmbench.tools.suite.suite import Suite
 
 OLD, NEW = b"old weights", b"new weights"
 SEPARATORS = re.compile(r"; restore it, (?:or )?remove (.*) to train and measure it again")

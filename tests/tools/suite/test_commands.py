@@ -14,9 +14,9 @@ import yaml
 from mmbench.cli.commands import main
 from mmbench.processes import host_name
 from mmbench.records.store import Result, ResultStore, read_result
-from mmbench.tools.suite.driver import Observer
+from mmbench.tools.suite.execution.driver import Observer
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan
+from mmbench.tools.suite.planning.plan import Plan
 
 GOLDEN = Path(__file__).parents[2] / "leaderboard" / "golden" / "linear-mscn-schema1.json"
 SMALL = {

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from mmbench.processes import host_name
 from mmbench.tools.suite import display as display_module
-from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.definition.suite import Arm, Suite
 from mmbench.tools.suite.display import SuiteDisplay
 from mmbench.tools.suite.folder import CellState, Status, SuiteFolder
-from mmbench.tools.suite.plan import Plan
-from mmbench.tools.suite.suite import Arm, Suite
+from mmbench.tools.suite.planning.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.planning.plan import Plan
 
 FOLDER = SuiteFolder(Path("x"))
 PRETRAININGS = tuple(PretrainWork(arm=arm, seed=0, data="patterns", method=arm) for arm in ("moco", "mscn"))

@@ -20,9 +20,9 @@ import pytest
 from cheap_cells import PERFORM, cell, count, plan
 
 from mmbench.errors import UserError
-from mmbench.tools.suite import configuration
-from mmbench.tools.suite.driver import run_cells
-from mmbench.tools.suite.drivers import VARIABLE
+from mmbench.tools.suite.execution import configuration
+from mmbench.tools.suite.execution.driver import run_cells
+from mmbench.tools.suite.execution.drivers import VARIABLE
 from mmbench.tools.suite.folder import CellState, SuiteFolder
 
 HERE = Path(__file__).parent

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from mmbench.errors import UserError
+from mmbench.tools.suite.definition.suite_file import read_suite, suite_of
 from mmbench.tools.suite.folder import SuiteFolder
 from mmbench.tools.suite.held import begun, hold, suite_and_folder
-from mmbench.tools.suite.plan import Plan, plan_of
-from mmbench.tools.suite.suite_file import read_suite, suite_of
+from mmbench.tools.suite.planning.plan import Plan, plan_of
 
 SMALL = {
     "name": "small",

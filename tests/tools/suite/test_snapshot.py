@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mmbench.processes import host_name
-from mmbench.tools.suite.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.definition.suite import Arm, Suite
 from mmbench.tools.suite.folder import CellState, Status, SuiteFolder
-from mmbench.tools.suite.plan import Plan, found_states
+from mmbench.tools.suite.planning.cell import Cell, PretrainWork, TransferWork
+from mmbench.tools.suite.planning.plan import Plan, found_states
 from mmbench.tools.suite.snapshot import Snapshot, left_alone, snapshot
-from mmbench.tools.suite.suite import Arm, Suite
 
 SUITE = Suite(name="small", data=("patterns",), arms=(Arm(checkpoint="random"),), tasks=("knn",))
 

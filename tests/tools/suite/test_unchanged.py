@@ -16,14 +16,14 @@ from rich.console import Console
 
 from mmbench.data import load_dataset
 from mmbench.errors import UserError
-from mmbench.tools.suite.cell import TransferWork
 from mmbench.tools.suite.changed_files import changed_files
+from mmbench.tools.suite.definition.suite import Suite
 from mmbench.tools.suite.folder import CellState, SuiteFolder
-from mmbench.tools.suite.plan import Plan, done_cells, found_states, plan_of
-from mmbench.tools.suite.plan_table import print_plan
-from mmbench.tools.suite.planning import as_json, overview
+from mmbench.tools.suite.planning.cell import TransferWork
+from mmbench.tools.suite.planning.overview import as_json, overview
+from mmbench.tools.suite.planning.plan import Plan, done_cells, found_states, plan_of
+from mmbench.tools.suite.planning.plan_table import print_plan
 from mmbench.tools.suite.run import run_suite
-from mmbench.tools.suite.suite import Suite
 from mmbench.tools.suite.unchanged import Measured, changed, require_same_data
 
 OTHER = "0" * 16

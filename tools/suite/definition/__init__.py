@@ -1,0 +1,1 @@
+"""What a suite states: read from YAML, names looked up, settings checked."""

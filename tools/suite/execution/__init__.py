@@ -1,0 +1,1 @@
+"""Cells carried out: workers, locks, losses, Slurm, and trainings over several processes."""
