@@ -57,25 +57,32 @@ def training_dicts(splits: DenseSplits, settings: DetectionSettings) -> tuple[li
     """Return the training images in Detectron2's format, those that it trains on, and the notes on the rest.
 
     Raises:
-        UserError: none is left.
+        UserError: none shows an object, or none has keypoints to train on.
     """
     dicts = dataset_dicts(splits.train, len(splits.data.keypoints))
     total, notes = len(dicts), []
+    showing = filter_images_with_only_crowd_annotations(dicts)
     if settings.library.get("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True):
-        dicts = filter_images_with_only_crowd_annotations(dicts)
+        dicts = showing
+    if not dicts:
+        raise UserError(
+            f"none of the {total} training images below {splits.train.root} shows an object; "
+            "fix the annotations"
+        )
     if empty := total - len(dicts):
         notes.append(f"{empty} of {total} training images show no object and are not trained on")
     if settings.keypoints:
         fewest = int(settings.library.get("MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE", 1))
         before = len(dicts)
         dicts = filter_images_with_few_keypoints(dicts, fewest)
+        if not dicts:
+            needed = "a labelled keypoint" if fewest < 2 else f"{fewest} labelled keypoints"
+            raise UserError(
+                f"{len(showing)} of the {total} training images below {splits.train.root} show objects, but "
+                f"none has {needed} (visibility 1 or 2); label some, or use --set detector=fpn"
+            )
         if few := before - len(dicts):
             notes.append(f"{few} training images have fewer than {fewest} keypoints and are not trained on")
-    if not dicts:
-        raise UserError(
-            f"none of the {total} training images below {splits.train.root} shows an object; "
-            "fix the annotations"
-        )
     return dicts, notes
 
 

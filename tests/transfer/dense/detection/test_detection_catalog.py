@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,21 @@ def test_images_without_keypoints_are_left_out_of_a_keypoint_training() -> None:
     dicts, notes = training_dicts(splits_of(images, data_of("nose")), KeypointSettings(**PLAIN))
     assert [item["image_id"] for item in dicts] == [2]
     assert notes == ["1 training images have fewer than 1 keypoints and are not trained on"]
+
+
+@pytest.mark.parametrize(("fewest", "needed"), [(1, "a labelled keypoint"), (3, "3 labelled keypoints")])
+def test_objects_without_a_labelled_keypoint_are_no_images_without_objects(fewest: int, needed: str) -> None:
+    stated = (3.0, 4.0, 0.0) if fewest == 1 else (3.0, 4.0, 2.0, 9.0, 9.0, 1.0, 0.0, 0.0, 0.0)
+    pointed = dataclasses.replace(THING, keypoints=stated)
+    images = (IMAGES[1], AnnotatedImage("5.jpg", "5", 60, 40, (pointed,)), IMAGES[3])
+    library: dict[str, Any] = {"DATALOADER.FILTER_EMPTY_ANNOTATIONS": fewest == 1}
+    library |= {"MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE": fewest} if fewest > 1 else {}
+    with pytest.raises(UserError) as error:
+        training_dicts(splits_of(images, data_of("nose")), KeypointSettings(**PLAIN, library=library))
+    assert str(error.value) == (
+        f"2 of the 3 training images below /data show objects, but none has {needed} (visibility 1 or 2); "
+        "label some, or use --set detector=fpn"
+    )
 
 
 def test_nothing_is_mirrored_where_nothing_says_which_keypoints_change_places() -> None:

@@ -293,7 +293,7 @@ def test_sizes_and_classes_without_objects_are_absent(tmp_path, dataset_name) ->
         (small(Instance(0, (2, 2, 12, 12), 100.0, crowd=True)), ("boxes",), "no object that counts"),
         (small(Instance(0, (2, 2, 12, 12), 100.0, difficult=True)), ("boxes",), "no object that counts"),
         (small(Instance(0, (2, 2, 12, 12), 100.0)), ("boxes", "masks"), "1 of 1 objects .* no mask"),
-        (small(Instance(0, (2, 2, 12, 12), 100.0)), ("boxes", "keypoints"), "visible keypoint"),
+        (small(Instance(0, (2, 2, 12, 12), 100.0)), ("boxes", "keypoints"), "no object .* labelled keypoint"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(tmp_path, split, tasks, words) -> None:

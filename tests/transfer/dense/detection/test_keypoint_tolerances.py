@@ -114,7 +114,9 @@ def test_stated_tolerances_give_the_ap_of_the_definition(tmp_path: Path, seed: i
 
 
 def settings_of(**stated: Any) -> DetectionSettings:
-    settings = resolve_task("detection", "detection/own@1", stated).settings
+    task = resolve_task("detection", "detection/own@1", stated)
+    task.require_effects()
+    settings = task.settings
     assert isinstance(settings, DetectionSettings)
     return settings
 

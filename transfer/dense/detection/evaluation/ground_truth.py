@@ -25,7 +25,7 @@ def check_evaluable(split: AnnotatedSplit, tasks: Sequence[Task]) -> None:
     """Check that a split can be scored; cheap, so that it can be done before the training.
 
     Raises:
-        UserError: no object counts, an object that counts has no mask, or none has a visible keypoint.
+        UserError: no object counts, an object that counts has no mask, or none has a labelled keypoint.
     """
     objects = [instance for image in split.images for instance in image.instances if counts(instance)]
     if not objects:
@@ -39,7 +39,10 @@ def check_evaluable(split: AnnotatedSplit, tasks: Sequence[Task]) -> None:
             "use a protocol without masks, or --set masks=false"
         )
     if "keypoints" in tasks and not any(_visible(instance.keypoints) for instance in objects):
-        raise UserError(f"no object of the evaluated split below {split.root} has a visible keypoint")
+        raise UserError(
+            f"no object of the evaluated split below {split.root} has a labelled keypoint (visibility 1 or "
+            "2); label some, or use --set detector=fpn"
+        )
 
 
 def coco_ground_truth(split: AnnotatedSplit, classes: Sequence[str], tasks: Sequence[Task]) -> dict[str, Any]:
