@@ -71,6 +71,8 @@ def _split_facts(split: AnnotatedSplit, data: AnnotatedData) -> str:
             f"{counted(len(things), 'object')} of {counted(len(classes), 'class')}, {span} per class"
         )
         parts += _kinds(things)
+        if data.keypoints and not any(map(_has_labelled_keypoint, things)):
+            parts.append("none with labelled keypoints, so detector=keypoint refuses this split")
         parts.append(_object_sizes(things))
     else:
         parts.append("no objects")
@@ -104,11 +106,15 @@ def _shares(totals: NDArray[np.int64], classes: tuple[str, ...]) -> str:
 def _kinds(things: list[Instance]) -> list[str]:
     kinds = {
         "with masks": sum(thing.segmentation is not None for thing in things),
-        "with keypoints": sum(thing.keypoints is not None for thing in things),
+        "with labelled keypoints": sum(map(_has_labelled_keypoint, things)),
         "crowd": sum(thing.crowd for thing in things),
         "difficult": sum(thing.difficult for thing in things),
     }
     return [f"{number} {kind}" for kind, number in kinds.items() if number]
+
+
+def _has_labelled_keypoint(thing: Instance) -> bool:
+    return any((thing.keypoints or ())[2::3])
 
 
 def _object_sizes(things: list[Instance]) -> str:

@@ -162,6 +162,23 @@ def test_show_lays_masks_of_both_kinds_over_the_image(
         assert np.abs(cell[200, 220] - 100).max() < 4
 
 
+def test_check_counts_objects_with_a_labelled_keypoint(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, labelled in (("train", 2), ("test", 0)):
+        path = root / f"annotations/{split}.json"
+        content = json.loads(path.read_text())
+        for category in content["categories"]:
+            category["keypoints"] = ["nose", "tail"]
+        for number, annotation in enumerate(content["annotations"]):
+            annotation["keypoints"] = [9, 9, int(number < labelled), 9, 9, 0]
+        path.write_text(json.dumps(content))
+    code, out, _ = run(capsys, "data", "check", root)
+    train, test = (line for line in out.splitlines() if line.startswith(("train: 8 ", "val and test: 4 ")))
+    assert code == 0 and "; 2 with labelled keypoints; " in train and "refuses" not in train
+    assert "; none with labelled keypoints, so detector=keypoint refuses this split; " in test
+
+
 def test_show_draws_keypoints_and_marks_crowds(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +198,7 @@ def test_show_draws_keypoints_and_marks_crowds(
     centre = cell[round(40 * SCALE), round(32 * SCALE)]
     assert np.abs(centre - np.array(class_colours(3)[label])).max() < 40
     _, said, _ = run(capsys, "data", "check", root)
-    assert "16 with keypoints" in said and "1 crowd" in said
+    assert "16 with labelled keypoints" in said and "1 crowd" in said
 
 
 def test_show_refuses_in_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
