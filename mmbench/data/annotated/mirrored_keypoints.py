@@ -35,9 +35,14 @@ class Mirrors:
     one_sided: tuple[str, ...]
 
     @property
+    def repeated(self) -> tuple[str, ...]:
+        """Names that several keypoints have."""
+        return tuple(dict.fromkeys(name for name in self.names if self.names.count(name) > 1))
+
+    @property
     def known(self) -> bool:
         """Whether the names say which keypoints change places; a single one without a side does not."""
-        return not self.one_sided and (bool(self.pairs) or len(self.names) < 2)
+        return not (self.one_sided or self.repeated) and (bool(self.pairs) or len(self.names) < 2)
 
     def remarks(self) -> tuple[str, ...]:
         """Return a line on what the names say, where there are keypoints that could change places."""
@@ -45,12 +50,18 @@ class Mirrors:
         if self.pairs:
             pairs = [f"{left} and {right}" for left, right in self.pairs]
             lines.append(f"keypoints that change places in mirrored images: {listed(pairs, MOST_PAIRS)}")
+        if self.repeated:
+            lines.append(
+                f"keypoints of one name: {listed(self.repeated)}; they are told apart by their places, so "
+                "all files must list the names in the same order, and a training on keypoints does not "
+                "mirror images"
+            )
         if self.one_sided:
             lines.append(
                 f"keypoints with a side and without a partner: {listed(self.one_sided)}; a training on "
                 "keypoints does not mirror images"
             )
-        elif not self.known:
+        elif not (self.known or self.repeated):
             lines.append(
                 f"no left and right among the keypoints ({listed(self.names)}); a training on keypoints does "
                 "not mirror images"

@@ -139,3 +139,13 @@ def test_cocos_own_keypoints_are_known() -> None:
     assert [name for name in KEYPOINTS if name not in {one for pair in found.pairs for one in pair}] == [
         "nose"
     ]
+
+
+def test_names_that_several_keypoints_have_are_said_and_nothing_is_mirrored() -> None:
+    found = mirrors_of(("nose", "left_hand", "right_hand", "foot", "foot", "foot"))
+    assert (found.pairs, found.repeated, found.known) == ((("left_hand", "right_hand"),), ("foot",), False)
+    assert found.remarks()[1:] == (
+        "keypoints of one name: foot; they are told apart by their places, so all files must list the names "
+        "in the same order, and a training on keypoints does not mirror images",
+    )
+    assert len(mirrors_of(("foot", "foot")).remarks()) == 1

@@ -69,7 +69,7 @@ def in_catalog(data: AnnotatedData, splits: Sequence[list[Item]]) -> Iterator[li
         DatasetCatalog.register(name, functools.partial(list, dicts))
         metadata = {"thing_classes": list(data.classes)}
         if data.keypoints:
-            metadata["keypoint_names"] = list(data.keypoints)
+            metadata["keypoint_names"] = _distinct(data.keypoints)
             metadata["keypoint_flip_map"] = list(data.keypoint_flips)  # type: ignore[arg-type]
         MetadataCatalog.get(name).set(**metadata)
     try:
@@ -78,3 +78,12 @@ def in_catalog(data: AnnotatedData, splits: Sequence[list[Item]]) -> Iterator[li
         for name in names:
             DatasetCatalog.remove(name)
             MetadataCatalog.remove(name)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which those that occurred before have their place behind them.
+
+    Detectron2 finds the keypoints of a mirrored image by name, so the second of a name would get the place of
+    the first.
+    """
+    return [f"{name} #{place}" if name in names[:place] else name for place, name in enumerate(names)]

@@ -85,6 +85,12 @@ def test_catalogs_are_as_before_even_after_a_failure() -> None:
     assert (set(DatasetCatalog), set(MetadataCatalog)) == (datasets, metadata)
 
 
+def test_keypoints_of_one_name_keep_their_places_in_mirrored_images() -> None:
+    data = data_of("foot", "left", "right", "foot", "foot")
+    with in_catalog(data, [dataset_dicts(splits_of().train)]) as (name,):
+        assert create_keypoint_hflip_indices(name) == [0, 2, 1, 3, 4]
+
+
 def test_images_without_objects_are_left_out_of_the_training_and_the_record_says_so() -> None:
     dicts, notes = training_dicts(splits_of(), C4OrPyramidSettings(**PLAIN))
     assert [item["image_id"] for item in dicts] == [1, 4], "difficult objects are trained on, crowds are not"
