@@ -14,7 +14,7 @@ from mmbench.checkpoints.arguments import require_reading
 from mmbench.checkpoints.assumed import COMPARED, require_same_heads, undetermined
 from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.beside import USUAL, Beside, look_around, weights_in
-from mmbench.checkpoints.disagreement import said_otherwise
+from mmbench.checkpoints.disagreement import config_says_otherwise, said_otherwise
 from mmbench.checkpoints.file_card import STATED, card_of_file
 from mmbench.checkpoints.files.opening import Opened, stored_in, weights_of
 from mmbench.checkpoints.format import Encoder
@@ -22,7 +22,8 @@ from mmbench.checkpoints.images.evidence import Evidence, evidence_in, frozen_af
 from mmbench.checkpoints.images.preparation import Prepared, prepare
 from mmbench.checkpoints.images.timm_config import CONFIG
 from mmbench.checkpoints.known import Known
-from mmbench.checkpoints.networks.architecture import differences, recognise, wanted_shapes
+from mmbench.checkpoints.networks.architecture import differences, recognise, shapes_of, wanted_shapes
+from mmbench.checkpoints.networks.near import near_words
 from mmbench.checkpoints.networks.options import with_network
 from mmbench.checkpoints.networks.plain import Shapes
 from mmbench.checkpoints.proof.receipt import Reading
@@ -141,6 +142,7 @@ def read_checkpoint(
     if problems := differences(found_arch, tensors):
         raise UserError(
             f"{weights} does not cover {found_arch}: {'; '.join(problems)}; check the file and --arch"
+            f"{near_words(found_arch, shapes_of(tensors))}"
         )
     require_same_heads(found_arch, opened.choice.taken.name)
     card, assumed = around.card, list(around.said)
@@ -169,8 +171,8 @@ def read_checkpoint(
         stated=stated,
     )
     if card is None:
-        words = around.config, known.evidence.backbone
-        assumed += said_otherwise(opened.content, *words, found_arch, weights)
+        assumed += said_otherwise(opened.content, known.evidence.backbone, found_arch, weights)
+        assumed += config_says_otherwise(around.config, found_arch, _shapes(opened))
     prepared = prepare(known, found_arch, tensors)
     return _result(path, sha256, opened, renamed, known, prepared, assumed)
 
@@ -213,7 +215,7 @@ def _read_named(named: NamedWeights, arch: str | None, encoder: Encoder, stated:
         update={
             "source": named.name,
             "format": named.library,
-            "assumed": (*said_otherwise(None, named.config, None, arch, path), *prepared.assumed),
+            "assumed": (*named.said, *prepared.assumed),
         }
     )
     return replace(read, backbone=backbone, reading=reading, named=named)

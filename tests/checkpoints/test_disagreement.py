@@ -89,3 +89,40 @@ def test_another_width_in_config_json_is_said(tmp_path: Path) -> None:
         for spec in (str(tmp_path), f"local-dir:{tmp_path}"):
             phrases = read_checkpoint(spec).reading.assumed
             assert ("config.json says num_features=1024, but resnet10t has 512" in phrases) == said
+
+
+@pytest.mark.parametrize(
+    ("classes", "stated", "said"),
+    [
+        (3, 3, None),
+        (3, 7, "config.json says num_classes=7, but the classifier (fc.weight) has 3"),
+        (3, 0, "config.json says num_classes=0, but the classifier (fc.weight) has 3"),
+        (0, 7, "config.json says num_classes=7, but the file has no classifier"),
+        (0, 0, None),
+    ],
+)
+def test_another_number_of_classes_is_said_and_changes_nothing(
+    classes: int, stated: int, said: str | None, tmp_path: Path
+) -> None:
+    tensors = timm.create_model("resnet10t", num_classes=classes).state_dict()
+    save_file(dict(tensors), tmp_path / "model.safetensors")
+    config = {"architecture": "resnet10t", "num_classes": stated}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for spec in (str(tmp_path), f"local-dir:{tmp_path}"):
+        read = read_checkpoint(spec)
+        assert [phrase for phrase in read.reading.assumed if "num_classes" in phrase] == [said] * bool(said)
+        assert all(torch.equal(tensors[name], one) for name, one in read.backbone.state_dict.items())
+
+
+def test_a_fixed_size_of_a_network_that_takes_any_is_said(tmp_path: Path) -> None:
+    model = timm.create_model("resnet10t", num_classes=3)
+    save_file(dict(model.state_dict()), tmp_path / "model.safetensors")
+    cfg = {"fixed_input_size": True, "input_size": [3, 96, 96]}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet10t", "pretrained_cfg": cfg}))
+    for spec in (str(tmp_path), f"local-dir:{tmp_path}"):
+        read = read_checkpoint(spec)
+        assert (
+            "config.json says fixed_input_size=true, but resnet10t takes images of any size"
+            in read.reading.assumed
+        )
+        assert read.backbone.card.preprocessing.image_size == 96

@@ -38,6 +38,7 @@ class NamedWeights:
         config: the library's configuration, laid out as timm's config.json.
         config_origin: a phrase that says where the configuration comes from.
         file: the file of the weights.
+        said: what config.json says of the network and the tensors do not, one phrase each.
     """
 
     name: str
@@ -50,6 +51,7 @@ class NamedWeights:
     config_origin: str
     file: Path
     dropped: dict[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     @property
     def origins(self) -> dict[str, str]:

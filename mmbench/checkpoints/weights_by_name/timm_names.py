@@ -19,7 +19,17 @@ from torch import nn
 
 from mmbench.checkpoints.beside import USUAL, weights_in
 from mmbench.checkpoints.config_file import images_in, read_config
+from mmbench.checkpoints.disagreement import classes_in, config_says_otherwise
+from mmbench.checkpoints.images.timm_config import fixed_size
+from mmbench.checkpoints.networks.architecture import (
+    mismatches,
+    shapes_of,
+    wanted_shapes,
+    with_classifier,
+)
+from mmbench.checkpoints.networks.near import near_words
 from mmbench.checkpoints.networks.options import ARCH_OPTIONS
+from mmbench.checkpoints.networks.plain import Shapes
 from mmbench.checkpoints.weights_by_name.hub import fetch, fetch_url
 from mmbench.checkpoints.weights_by_name.named_weights import NamedWeights, headless, unknown
 from mmbench.errors import UserError
@@ -101,6 +111,7 @@ def _from_files(
     folder: Path, file: Path, settings: dict[str, Any], spec: str, arm: str
 ) -> NamedWeights | Path:
     """Return what timm builds from a folder and loads from a file; the file itself where it holds a card."""
+    arch = str(settings["architecture"]).partition(".")[0]
     with _one_line(spec, file):
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as stream:
@@ -109,36 +120,37 @@ def _from_files(
         # The state goes in as it was read here: whichever file timm would choose, it is this one.
         overlay = {"source": "", "custom_load": False}
         state = load_state_dict(str(file), weights_only=True)
+        found = shapes_of(state)
         with tempfile.TemporaryDirectory() as read:
-            (Path(read) / "config.json").write_text(json.dumps(_for_timm(settings, state)), encoding="utf-8")
-            model = timm.create_model(
-                f"local-dir:{read}",
-                pretrained=True,
-                pretrained_cfg_overlay={**overlay, "state_dict": state},
+            (Path(read) / "config.json").write_text(
+                json.dumps(_for_timm(settings, arch, found)), encoding="utf-8"
             )
-    arch = str(settings["architecture"]).partition(".")[0]
+            with _loaded_whole(spec, file, arch, found):
+                model = timm.create_model(
+                    f"local-dir:{read}",
+                    pretrained=True,
+                    pretrained_cfg_overlay={**overlay, "state_dict": state},
+                )
     name = spec if spec.startswith("hf-hub:") else f"local-dir:{arm}"  # a receipt holds no path
-    return _named(model, name, arm, (arch,), file, "config.json", settings)
+    named = _named(model, name, arm, (arch,), file, "config.json", settings)
+    return dataclasses.replace(named, said=tuple(config_says_otherwise(settings, arch, found)))
 
 
-def _for_timm(settings: dict[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration as timm takes it: its own fields alone, and the number of classes.
+def _for_timm(settings: Mapping[str, Any], arch: str, found: Shapes) -> dict[str, Any]:
+    """Return a configuration as timm takes it: its own fields alone, and what the tensors show.
 
     Args:
-        state: the tensors of the file, whose classifier says how many classes there are where nothing else
-            does.
+        arch: timm name of the architecture without its tag.
+        found: name -> shape of the file's tensors. timm would refuse another number of classes.
     """
     known = {field.name for field in dataclasses.fields(PretrainedCfg)}
     cfg = {name: value for name, value in images_in(settings).items() if name in known}
     cfg.pop("architecture", None)
-    arch = settings["architecture"]
-    classes = settings.get("num_classes", cfg.get("num_classes"))
-    if classes is None:
-        usual = timm.get_pretrained_cfg(arch.partition(".")[0], allow_unregistered=True)
-        classifier = state.get(f"{cfg.get('classifier') or getattr(usual, 'classifier', None)}.weight")
-        classes = 0 if classifier is None else int(classifier.shape[0])
-    cfg["num_classes"] = classes
-    return {"architecture": arch, "pretrained_cfg": cfg, "model_args": settings.get("model_args", {})}
+    cfg["num_classes"] = classes_in(settings, arch, found)
+    if fixed_size(arch) is None:  # timm would build it for one size, which most such networks cannot be
+        cfg.pop("fixed_input_size", None)
+    architecture, arguments = settings["architecture"], settings.get("model_args", {})
+    return {"architecture": architecture, "pretrained_cfg": cfg, "model_args": arguments}
 
 
 def _named(
@@ -169,8 +181,33 @@ def _named(
     config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
     if settings is not None:
         apart = ("mean", "std") if images_in(settings) is not settings else ()
-        config |= {key: settings[key] for key in ("num_features", *apart) if key in settings}
+        config |= {key: settings[key] for key in apart if key in settings}
     return NamedWeights(name, arm, "timm", arch, model.eval(), tensors, config, origin, file, dropped)
+
+
+@contextmanager
+def _loaded_whole(spec: str, file: Path, arch: str, found: Shapes) -> Iterator[None]:
+    """Say what is missing, and which architecture is near, where torch cannot load the file's tensors.
+
+    Args:
+        found: name -> shape of the file's tensors.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        wanted = wanted_shapes(arch)
+        backbone = {key: shape for key, shape in found.items() if key in wanted or key not in _heads(arch)}
+        problems = mismatches(wanted, backbone)
+        if "loading state_dict" not in str(error) or not problems:
+            raise
+        raise UserError(
+            f"{spec}: {file.name} does not cover {arch}, which config.json names: {'; '.join(problems)}; "
+            f"correct architecture there, or get the file again{near_words(arch, found)}"
+        ) from None
+
+
+def _heads(arch: str) -> frozenset[str]:
+    return with_classifier(arch) - wanted_shapes(arch).keys()
 
 
 @contextmanager

@@ -137,7 +137,9 @@ def test_incomplete_and_damaged_weights_are_refused(tmp_path: Path) -> None:
     weights = tmp_path / "a" / "model.safetensors"
     state = load_file(weights)
     save_file({name: tensor for name, tensor in state.items() if name != "layer2.0.conv1.weight"}, weights)
-    with pytest.raises(UserError, match=r"cannot load model.safetensors .*layer2.0.conv1.weight"):
+    with pytest.raises(
+        UserError, match=r"safetensors does not cover resnet10t.*: 1 missing \(layer2.0.conv1.weight\)"
+    ):
         load_backbone(f"local-dir:{tmp_path / 'a'}")
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"timm cannot load model\.safetensors"):
@@ -145,6 +147,17 @@ def test_incomplete_and_damaged_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UserError, match="not timm's"):
         load_backbone(f"local-dir:{tmp_path / 'a'}")
+
+
+def test_another_architecture_is_answered_with_the_near_one_that_fits(tmp_path: Path) -> None:
+    save_for_hf(timm_model("resnet10t"), str(tmp_path / "a"), safe_serialization=True)
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    (tmp_path / "a" / "config.json").write_text(json.dumps(config | {"architecture": "resnet14t"}))
+    for spec in (f"local-dir:{tmp_path / 'a'}", str(tmp_path / "a")):
+        with pytest.raises(UserError, match=r"safetensors does not cover resnet14t.*: 25 missing") as error:
+            load_backbone(spec)
+        assert str(error.value).endswith("; did you mean resnet10t, whose tensors these are?")
+        assert "\n" not in str(error.value) and "state_dict" not in str(error.value)
 
 
 def test_a_folder_with_a_card_of_ours_keeps_the_card(tmp_path: Path) -> None:
