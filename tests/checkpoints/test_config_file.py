@@ -137,3 +137,36 @@ def test_half_of_mean_and_std_is_refused_where_nobody_states_both(
         with pytest.raises(UserError, match="states mean of its images alone; state both by --mean and"):
             load_backbone(spec)
         assert load_backbone(spec, stated=stated).card.preprocessing.mean == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize("crop", [1.5, 0, -0.5, float("nan"), 87.5])
+def test_a_share_that_cannot_be_is_named(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], crop: float
+) -> None:
+    folder = written(tmp_path / "it", {**GOOD, "pretrained_cfg": {**CFG, "crop_pct": crop}})
+    save_file(tensors, folder / "model.safetensors")
+    for spec in (f"local-dir:{folder}", str(folder)):
+        card = load_backbone(spec).card
+        assert card.preprocessing.crop_pct is None
+        said = f"left open; config.json states {crop:g}, which is not above 0 and at most 1"
+        assert card.origins["crop_pct"] == said
+
+
+def test_images_that_are_not_square_are_said(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    folder = written(tmp_path / "it", {**GOOD, "pretrained_cfg": {**CFG, "input_size": [3, 128, 96]}})
+    save_file(tensors, folder / "model.safetensors")
+    said = "images of 96 x 96 px: config.json states a height of 128 and a width of 96 px (--image-size)"
+    for spec in (f"local-dir:{folder}", str(folder)):
+        read = read_checkpoint(spec)
+        assert read.backbone.card.preprocessing.image_size == 96 and said in read.reading.assumed
+        assert said not in read_checkpoint(spec, stated=Stated(image_size=112)).reading.assumed
+
+
+def test_what_timm_fills_in_is_not_what_a_configuration_states(
+    tmp_path: Path, tensors: dict[str, torch.Tensor]
+) -> None:
+    folder = written(tmp_path / "it", {"architecture": "resnet10t", "num_classes": 10})
+    save_file(tensors, folder / "model.safetensors")
+    by_name, by_path = (load_backbone(spec).card for spec in (f"local-dir:{folder}", str(folder)))
+    assert by_name.preprocessing == by_path.preprocessing
+    assert by_name.preprocessing.crop_pct is None and "interpolation" not in by_name.origins

@@ -14,6 +14,7 @@ from mmbench.checkpoints.images.timm_config import (
     half_in,
     not_followed,
     preprocessing_in,
+    unequal_sides,
 )
 from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.stated import Channels, Stated
@@ -72,6 +73,10 @@ def images_of_file(known: Known, arch: str, origins: dict[str, str], assumed: li
             images = replace(images, stated=True)
         if "image_size" in found:
             origins["image_size"] = origin
+            sides = unequal_sides(known.config) if origin != RECORDED else ""
+            if sides and known.stated.image_size is None:
+                side = found["image_size"]
+                assumed.append(f"images of {side} x {side} px: {origin} states {sides} (--image-size)")
         if origin == RECORDED and found.get("crop_pct") is not None:
             origins["crop_pct"] = OWN_IMAGES  # only our own pretraining records it there
     evidence = known.evidence

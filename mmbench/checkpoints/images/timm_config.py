@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmbench.checkpoints.card import Preprocessing
+from mmbench.checkpoints.config_file import images_in
 from mmbench.checkpoints.networks.options import high_pass_in
 from mmbench.checkpoints.networks.own_networks import own_image_size
 from mmbench.errors import UserError, one_line
@@ -117,9 +118,20 @@ def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
                 found[name] = (
                     f"that of pretrained_cfg; {origin} states {one_line(str(config[name]), 60)} at its top"
                 )
+    crop = cfg.get("crop_pct")
+    if isinstance(crop, int | float) and not 0 < crop <= 1:
+        found["crop_pct"] = f"left open; {origin} states {crop:g}, which is not above 0 and at most 1"
     if (mode := cfg.get("crop_mode") or "center") != "center":
         found["crop"] = f"the centre, as always here; {origin} states {one_line(str(mode), 40)}"
     return found
+
+
+def unequal_sides(config: Mapping[str, Any]) -> str:
+    """Return the height and width that timm's configuration states, in words; empty where they are equal."""
+    size = images_in(config).get("input_size")
+    if not isinstance(size, list | tuple) or len(size) != 3 or size[1] == size[2]:
+        return ""
+    return f"a height of {size[1]} and a width of {size[2]} px"
 
 
 def validated(values: Mapping[str, Any], weights: Path) -> Preprocessing:

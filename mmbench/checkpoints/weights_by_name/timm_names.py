@@ -35,6 +35,9 @@ from mmbench.checkpoints.weights_by_name.named_weights import NamedWeights, head
 from mmbench.errors import UserError
 from mmbench.runs import RunFolder
 
+# Fields of images that timm fills in where a configuration does not state them.
+FILLED_IN = ("mean", "std", "input_size", "crop_pct", "interpolation", "crop_mode")
+
 
 def registered(name: str) -> NamedWeights:
     """Return weights of timm's registry, such as "resnet50.a1_in1k"; without a tag timm's default ones.
@@ -176,7 +179,7 @@ def _named(
     kept = {key: value for key, value in arguments.items() if key in (*ARCH_OPTIONS, "high_pass")}
     if settings is not None:  # what timm fills in is not what the file states, and it knows no pooling
         stated = images_in(settings)
-        cfg = {key: value for key, value in cfg.items() if key not in ("mean", "std") or key in stated}
+        cfg = {key: value for key, value in cfg.items() if key not in FILLED_IN or key in stated}
         cfg |= {"global_pool": stated["global_pool"]} if "global_pool" in stated else {}
     config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
     if settings is not None:
