@@ -29,7 +29,7 @@ from mmbench.checkpoints.networks.architecture import (
 )
 from mmbench.checkpoints.networks.near import near_words
 from mmbench.checkpoints.networks.options import ARCH_OPTIONS
-from mmbench.checkpoints.networks.plain import Shapes
+from mmbench.checkpoints.networks.plain import COUNTER, Shapes
 from mmbench.checkpoints.weights_by_name.hub import fetch, fetch_url
 from mmbench.checkpoints.weights_by_name.named_weights import NamedWeights, headless, unknown
 from mmbench.errors import UserError
@@ -198,7 +198,8 @@ def _loaded_whole(spec: str, file: Path, arch: str, found: Shapes) -> Iterator[N
     try:
         yield
     except RuntimeError as error:
-        wanted = wanted_shapes(arch)
+        shapes = wanted_shapes(arch).items()  # old files have no counters
+        wanted = {key: shape for key, shape in shapes if key in found or not key.endswith(COUNTER)}
         backbone = {key: shape for key, shape in found.items() if key in wanted or key not in _heads(arch)}
         problems = mismatches(wanted, backbone)
         if "loading state_dict" not in str(error) or not problems:
