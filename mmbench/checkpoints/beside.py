@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.card_file import StoredCard, read_card
 from mmbench.checkpoints.config_file import read_config
+from mmbench.checkpoints.images.processor import PROCESSOR, Processor, read_processor
 from mmbench.errors import UserError
 from mmbench.files import sha256_of
 from mmbench.runs import RunFolder
@@ -33,12 +34,14 @@ class Beside:
         card: our own card, None where there is none.
         verified: whether card.json and the weights were compared with their digests; None without card.json.
         config: timm's config.json, empty where there is none.
+        processor: transformers' preprocessor_config.json, None where there is none.
         said: what lies there and was not used, and why.
     """
 
     card: ModelCard | None = None
     verified: bool | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    processor: Processor | None = None
     said: tuple[str, ...] = ()
 
     @property
@@ -96,7 +99,9 @@ def look_around(weights: Path, sha256: str, own: bool, content: Any, metadata: M
         said.append("card.json differs from the card inside the weights; the one inside is used")
     if inside is not None:
         return Beside(inside, said=tuple(said))
-    return Beside(config=_config_beside(folder.hub_config, weights, sha256, own, said), said=tuple(said))
+    config = _config_beside(folder.hub_config, weights, sha256, own, said)
+    processor = _processor_beside(weights.with_name(PROCESSOR), own, bool(config), said)
+    return Beside(config=config, processor=processor, said=tuple(said))
 
 
 def _card_inside(content: Any, metadata: Mapping[str, Any]) -> ModelCard | None:
@@ -184,6 +189,26 @@ def _config_beside(path: Path, weights: Path, sha256: str, own: bool, said: list
     if "mmbench" in config and not own and not _belongs(path, weights, sha256, None, said):
         return {}
     return config
+
+
+def _processor_beside(path: Path, own: bool, described: bool, said: list[str]) -> Processor | None:
+    """Return the preprocessor_config.json of these weights, None where there is none or it may be of others.
+
+    Args:
+        described: whether config.json is of these weights.
+    """
+    if not path.is_file():
+        return None
+    if not own and not described:
+        said.append(f"{path.name} lies beside the file and may be of other weights, so it was not used")
+        return None
+    try:
+        return read_processor(path)
+    except UserError as error:
+        if own:
+            raise
+        said.append(f"beside the file, not used: {str(error).replace(f'{path}', path.name, 1)}")
+        return None
 
 
 def _digests(config: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from mmbench.checkpoints.card import ModelCard
 from mmbench.checkpoints.format import Format
 from mmbench.checkpoints.images.evidence import Evidence
+from mmbench.checkpoints.images.processor import Processor
 from mmbench.checkpoints.images.timm_config import CONFIG
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 
@@ -24,6 +25,7 @@ class Known:
         card: our card, from the file, from beside it, or of a training state.
         config: timm's config.json.
         config_origin: what the card calls it.
+        processor: transformers' preprocessor_config.json.
         evidence: what the file shows.
         frozen: whether batch norms are frozen scales; see `evidence.frozen_affine`.
         arch_origin: who named the architecture: the user, a card or a configuration; empty for nobody.
@@ -43,6 +45,7 @@ class Known:
     verified: bool | None = None
     stated: Stated = NOTHING_STATED
     config_origin: str = CONFIG
+    processor: Processor | None = None
 
     @property
     def arch_named(self) -> bool:

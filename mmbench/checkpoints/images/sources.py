@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from mmbench.checkpoints.card import OWN_IMAGES, ModelCard
 from mmbench.checkpoints.format import Format
+from mmbench.checkpoints.images.evidence import EQUAL
+from mmbench.checkpoints.images.processor import FLIPPED, PROCESSOR, Processor
 from mmbench.checkpoints.images.timm_config import (
     RECORDED,
     default_size,
@@ -79,6 +82,8 @@ def images_of_file(known: Known, arch: str, origins: dict[str, str], assumed: li
                 assumed.append(f"images of {side} x {side} px: {origin} states {sides} (--image-size)")
         if origin == RECORDED and found.get("crop_pct") is not None:
             origins["crop_pct"] = OWN_IMAGES  # only our own pretraining records it there
+    if known.processor:
+        images = _with_processor(images, known, known.processor, origins, assumed)
     evidence = known.evidence
     if evidence.mean is not None and evidence.std is not None:
         values |= {"mean": evidence.mean, "std": evidence.std}
@@ -90,6 +95,55 @@ def images_of_file(known: Known, arch: str, origins: dict[str, str], assumed: li
     if not images.stated:
         assumed.append(ASSUMED_UNCLEAR.format(evidence.unclear) if evidence.unclear else ASSUMED)
     return images
+
+
+def _with_processor(
+    images: Images, known: Known, processor: Processor, origins: dict[str, str], assumed: list[str]
+) -> Images:
+    """Return the images with what transformers' processor states; config.json wins, which origins say.
+
+    Raises:
+        UserError: it states a mean without a std, or the reverse, or BGR, and nobody states the rest.
+    """
+    from_config = preprocessing_in(known.config, known.weights)[0] if known.config else {}
+    found = dict(processor.values)
+    if processor.half and "mean" not in from_config and known.stated.mean is None:
+        raise UserError(
+            f"{known.weights}: {PROCESSOR} states {processor.half} of its images alone; state both by --mean "
+            "and --std"
+        )
+    if processor.flipped and known.stated.channels is None:
+        raise UserError(
+            f"{known.weights}: {PROCESSOR} turns images to BGR ({FLIPPED}); state --channels bgr, or "
+            "--channels rgb for weights that were turned to RGB"
+        )
+    assumed += [
+        phrase for phrase in processor.unused if known.stated.image_size is None or "size=" not in phrase
+    ]
+    for name in from_config.keys() & found.keys():
+        value = found.pop(name)
+        if not _is_near(value, from_config[name]):
+            written = ", ".join(f"{one:.6g}" for one in (value if isinstance(value, tuple) else (value,)))
+            before = origins.get(name, f"that of {known.config_origin}")
+            origins[name] = f"{before}; {PROCESSOR} states {written}"
+    if "mean" in found:
+        origins["preprocessing"] = PROCESSOR
+        images = replace(images, stated=True)
+    origins |= {name: PROCESSOR for name in ("image_size", "crop_pct") if name in found}
+    otherwise = dict(processor.otherwise)
+    if from_config.get("crop_pct") is not None:
+        otherwise.pop("crop_pct", None)
+    origins |= {name: words for name, words in otherwise.items() if name not in origins}
+    return replace(images, values=images.values | found)
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    """Return whether two values are equal but for the rounding of what is written with few digits."""
+    ours, theirs = (value if isinstance(value, list | tuple) else (value,) for value in (one, other))
+    return len(ours) == len(theirs) and all(
+        isinstance(b, int | float) and math.isclose(a, b, abs_tol=EQUAL)
+        for a, b in zip(ours, theirs, strict=True)
+    )
 
 
 def _is_usual(entry: Format, arch: str) -> bool:

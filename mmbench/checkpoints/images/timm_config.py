@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.config_file import images_in
+from mmbench.checkpoints.images.processor import of_colours
 from mmbench.checkpoints.networks.options import high_pass_in
 from mmbench.checkpoints.networks.own_networks import own_image_size
 from mmbench.errors import UserError, one_line
@@ -67,9 +68,7 @@ def preprocessing_in(
         return validated(recorded, weights).model_dump(), RECORDED
     cfg = config.get("pretrained_cfg")
     cfg = cfg if isinstance(cfg, dict) else config
-    found: dict[str, Any] = {}
-    if "mean" in cfg and "std" in cfg:
-        found |= {"mean": _of_colours(cfg["mean"]), "std": _of_colours(cfg["std"])}
+    found: dict[str, Any] = dict(_chosen(config)[1])
     size = cfg.get("input_size")
     if isinstance(size, list | tuple) and size:
         found["image_size"] = size[-1]
@@ -83,18 +82,37 @@ def preprocessing_in(
 
 
 def half_in(config: Mapping[str, Any]) -> str:
-    """Return a phrase where timm's configuration states a mean or a std alone; empty where it does not."""
-    cfg = config.get("pretrained_cfg")
-    cfg = cfg if isinstance(cfg, dict) else config
-    stated = [name for name in ("mean", "std") if cfg.get(name) is not None]
-    return f"config.json states {stated[0]} of its images alone" if len(stated) == 1 else ""
+    """Return a phrase where a mean or a std is alone in timm's configuration and no other place has both."""
+    stated = [list(values) for _, values in _statements(config)]
+    if any(len(names) == 2 for names in stated) or not any(stated):
+        return ""
+    return f"config.json states {next(filter(None, stated))[0]} of its images alone"
 
 
-def _of_colours(value: Any) -> Any:
-    """Return one number, or a list of one, as a number for each colour; all else as it is."""
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _statements(config: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return (where, what is stated of mean and std) of each place, the one that counts first.
+
+    timm calls them mean and std, transformers image_mean and image_std.
+    """
+    cfg = images_in(config)
+    sections = [("pretrained_cfg", cfg), ("its top", config)] if cfg is not config else [("its top", config)]
+    return [
+        (
+            f"{where}{' as image_...' if prefix else ''}",
+            {
+                fact: of_colours(section[prefix + fact])
+                for fact in ("mean", "std")
+                if section.get(prefix + fact) is not None
+            },
+        )
+        for where, section in sections
+        for prefix in ("", "image_")
+    ]
+
+
+def _chosen(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the first place that states both mean and std, and both; empty where none does."""
+    return next((one for one in _statements(config) if len(one[1]) == 2), ("", {}))
 
 
 def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
@@ -112,18 +130,28 @@ def not_followed(config: Mapping[str, Any], origin: str) -> dict[str, str]:
         found["interpolation"] = (
             f"bilinear, as always here; {origin} states {one_line(str(interpolation), 40)}"
         )
-    if cfg is not config:
-        for name in ("mean", "std"):
-            if config.get(name) is not None and _of_colours(config[name]) != _of_colours(cfg.get(name)):
-                found[name] = (
-                    f"that of pretrained_cfg; {origin} states {one_line(str(config[name]), 60)} at its top"
-                )
+    chosen, values = _chosen(config)
+    for where, others in _statements(config) if values else ():
+        for name, value in others.items():
+            if not _is_equal(value, values[name]) and name not in found:
+                place = where.replace("pretrained_cfg", "in pretrained_cfg").replace("its top", "at its top")
+                shown = one_line(str(_as_written(value)), 60)
+                found[name] = f"that of {chosen}; {origin} states {shown} {place}"
     crop = cfg.get("crop_pct")
     if isinstance(crop, int | float) and not 0 < crop <= 1:
         found["crop_pct"] = f"left open; {origin} states {crop:g}, which is not above 0 and at most 1"
     if (mode := cfg.get("crop_mode") or "center") != "center":
         found["crop"] = f"the centre, as always here; {origin} states {one_line(str(mode), 40)}"
     return found
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    return list(one) == list(other) if isinstance(one, list | tuple) else bool(one == other)
+
+
+def _as_written(value: Any) -> Any:
+    """Return one number of three that are equal, as it was most likely written."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def unequal_sides(config: Mapping[str, Any]) -> str:

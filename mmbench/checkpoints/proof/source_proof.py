@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mmbench.checkpoints.assumed import WRITERS_WITH_TORCHVISION, undetermined
 from mmbench.checkpoints.files.opening import Opened
-from mmbench.checkpoints.images.timm_config import fixed_size
+from mmbench.checkpoints.images.timm_config import fixed_size, preprocessing_in
 from mmbench.checkpoints.known import Known
 from mmbench.checkpoints.networks.options import departing
 from mmbench.checkpoints.networks.plain import COUNTER, Plain, plain
@@ -117,10 +117,10 @@ def _library(read: ReadCheckpoint, opened: Opened, known: Known, renamed: Rename
     if network is not None:
         network = replace(network, early_stride=bool(options.get("early_stride", network.early_stride)))
     if read.named is not None:
-        return _by_name(read.named)
+        return _by_name(read, read.named, known)
     stored = {fate.source: opened.tensors[fate.source].float() for fate in renamed.fates}
     if known.config and not renamed.changed:
-        return _timm(stored, known)
+        return _timm(read, stored, known)
     if network is None:
         return f"no library is known that builds {read.backbone.arch} by itself"
     if name == "detectron2":
@@ -246,28 +246,37 @@ def _torchvision(stored: Mapping[str, Tensor], network: Plain, known: Known, out
     return _Library("torchvision", words, lambda images: body(normalise(images)))
 
 
-def _by_name(named: NamedWeights) -> _Library:
+def _by_name(read: ReadCheckpoint, named: NamedWeights, known: Known) -> _Library | str:
     """Return the network that a library loaded by name, with the normalisation of its configuration."""
-    cfg = named.config["pretrained_cfg"]
-    mean, std = (torch.tensor(cfg[name]) * 255 for name in ("mean", "std"))
-    normalise = _Normalisation(mean, std, False, named.config_origin)
-    words = f"{named.library}'s own {named.arch} on raw RGB images, normalised by {named.config_origin}"
+    normalise = _configured(read, known)
+    if isinstance(normalise, str):
+        return normalise
+    words = f"{named.library}'s own {named.arch} on raw RGB images, normalised by {normalise.origin}"
     return _Library(named.library, words, lambda images: named.network(normalise(images)), pooled=True)
 
 
-def _timm(stored: Mapping[str, Tensor], known: Known) -> _Library | str:
-    arch = str(known.config["architecture"])
+def _configured(read: ReadCheckpoint, known: Known) -> _Normalisation | str:
+    """Return the normalisation of a configuration, and of the card where it states none."""
     if known.stated.mean is not None or known.stated.channels == "bgr":
-        return "timm's configuration was overruled by what was stated"
+        return "the configuration was overruled by what was stated"
+    found, origin = preprocessing_in(known.config, known.weights, known.config_origin)
+    if "mean" not in found:
+        card = read.backbone.card
+        found, origin = card.preprocessing.model_dump(), card.origins["preprocessing"]
+    mean, std = (torch.tensor(found[name]) * 255 for name in ("mean", "std"))
+    return _Normalisation(mean, std, False, origin)
+
+
+def _timm(read: ReadCheckpoint, stored: Mapping[str, Tensor], known: Known) -> _Library | str:
+    arch = str(known.config["architecture"])
+    normalise = _configured(read, known)
+    if isinstance(normalise, str):
+        return normalise
     model = timm.create_model(arch, num_classes=0)
     names = {name: name for name in model.state_dict()}
     state = {name: tensor for name, tensor in stored.items() if name in names}
     if state.keys() | {name for name in names if name.endswith(COUNTER)} < names.keys():
         return f"its names are not those of timm's {arch}"
     _filled(model, state)
-    cfg = known.config.get("pretrained_cfg", {})
-    found = timm.data.resolve_data_config({}, pretrained_cfg=dict(cfg))
-    mean, std = (torch.tensor(found[name]) * 255 for name in ("mean", "std"))
-    normalise = _Normalisation(mean, std, False, "config.json")
-    words = f"timm's own {arch} on raw RGB images, normalised by config.json"
+    words = f"timm's own {arch} on raw RGB images, normalised by {normalise.origin}"
     return _Library("timm", words, lambda images: model(normalise(images)), pooled=True)

@@ -30,7 +30,7 @@ def check_name(repository: str) -> None:
         raise UserError(f"'{repository}' is not a repository name ({_first(error)}); use USER/NAME") from None
 
 
-def fetch(repository: str, names: Sequence[str], what: str) -> Path:
+def fetch(repository: str, names: Sequence[str], what: str, beside: Sequence[str] = ()) -> Path:
     """Return the first of the files `names` that a repository of the model hub has.
 
     A file in the hub's cache is used without asking the hub; otherwise it is downloaded to there.
@@ -39,6 +39,7 @@ def fetch(repository: str, names: Sequence[str], what: str) -> Path:
         repository: "user/name", or "user/name@revision".
         names: file names, the preferred one first.
         what: what the file is for, as the user named it; the error begins with it.
+        beside: files that are downloaded with it where the repository has them.
 
     Raises:
         UserError: not in the cache, and the hub cannot be reached or has no such file.
@@ -58,6 +59,8 @@ def fetch(repository: str, names: Sequence[str], what: str) -> Path:
         listed = {sibling.rfilename for sibling in info.siblings or ()}
         file = next((file for file in names if file in listed), "")
         if file:
+            for other in listed.intersection(beside):
+                hf_hub_download(name, other, revision=revision or None)
             return Path(hf_hub_download(name, file, revision=revision or None))
     except RepositoryNotFoundError:
         raise UserError(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.checkpoints.backbone import Backbone
+from mmbench.checkpoints.images.processor import Processor
 from mmbench.checkpoints.networks.architecture import mismatches, shapes_of, wanted_shapes
 from mmbench.checkpoints.proof.parity import relative_error
 from mmbench.errors import LONGEST_SHOWN, UserError, one_line
@@ -38,6 +39,7 @@ class NamedWeights:
         config: the library's configuration, laid out as timm's config.json.
         config_origin: a phrase that says where the configuration comes from.
         file: the file of the weights.
+        processor: transformers' preprocessor_config.json beside it.
         said: what config.json says of the network and the tensors do not, one phrase each.
     """
 
@@ -52,6 +54,7 @@ class NamedWeights:
     file: Path
     dropped: dict[str, str] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    processor: Processor | None = None
 
     @property
     def origins(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from torch import nn
 from mmbench.checkpoints.beside import USUAL, weights_in
 from mmbench.checkpoints.config_file import images_in, read_config
 from mmbench.checkpoints.disagreement import classes_in, config_says_otherwise
+from mmbench.checkpoints.images.processor import PROCESSOR, read_processor
 from mmbench.checkpoints.images.timm_config import fixed_size
 from mmbench.checkpoints.networks.architecture import (
     mismatches,
@@ -77,7 +78,7 @@ def from_hub(repository: str) -> NamedWeights | Path:
         UserError: no such repository, not one of timm, or neither cached nor to be downloaded.
     """
     spec = f"hf-hub:{repository}"
-    config = fetch(repository, ("config.json",), spec)
+    config = fetch(repository, ("config.json",), spec, beside=(PROCESSOR,))
     settings = _settings(config, spec)
     stated = images_in(settings).get("hf_hub_filename")
     file = fetch(repository, (stated,) if stated else USUAL, spec)
@@ -136,7 +137,12 @@ def _from_files(
                 )
     name = spec if spec.startswith("hf-hub:") else f"local-dir:{arm}"  # a receipt holds no path
     named = _named(model, name, arm, (arch,), file, "config.json", settings)
-    return dataclasses.replace(named, said=tuple(config_says_otherwise(settings, arch, found)))
+    images = folder / PROCESSOR
+    return dataclasses.replace(
+        named,
+        said=tuple(config_says_otherwise(settings, arch, found)),
+        processor=read_processor(images) if images.is_file() else None,
+    )
 
 
 def _for_timm(settings: Mapping[str, Any], arch: str, found: Shapes) -> dict[str, Any]:
@@ -180,10 +186,11 @@ def _named(
     if settings is not None:  # what timm fills in is not what the file states, and it knows no pooling
         stated = images_in(settings)
         cfg = {key: value for key, value in cfg.items() if key not in FILLED_IN or key in stated}
-        cfg |= {"global_pool": stated["global_pool"]} if "global_pool" in stated else {}
+        unknown_to_timm = ("global_pool", "image_mean", "image_std")
+        cfg |= {key: stated[key] for key in unknown_to_timm if key in stated}
     config = {"architecture": arch, "pretrained_cfg": cfg, "model_args": kept}
     if settings is not None:
-        apart = ("mean", "std") if images_in(settings) is not settings else ()
+        apart = ("mean", "std", "image_mean", "image_std") if images_in(settings) is not settings else ()
         config |= {key: settings[key] for key in apart if key in settings}
     return NamedWeights(name, arm, "timm", arch, model.eval(), tensors, config, origin, file, dropped)
 
