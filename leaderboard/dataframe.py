@@ -16,7 +16,7 @@ from mmbench.leaderboard.records.load import frame_of, load_frame
 from mmbench.leaderboard.records.selection import select
 from mmbench.leaderboard.table import make_board
 from mmbench.records.store import Result, ResultStore
-from mmbench.settings.python_values import require_one_of
+from mmbench.settings.python_values import require_one_of, require_texts, texts_of
 
 Statistic = Literal["mean", "std", "runs", "low", "high", "rank", "delta", "delta_low", "delta_high", "p"]
 Folder = str | os.PathLike[str]
@@ -55,12 +55,13 @@ def build_leaderboard(
     >>> table.xs("top1", axis=1, level="metric").round(1)  # doctest: +SKIP
     """
     require_one_of(statistic, "statistic", get_args(Statistic))
-    given = _several(results)
-    folders = [home_path(os.fspath(place)) for place in given if not isinstance(place, Result)]
+    require_texts(baseline=baseline)
+    given, conditions = _several(results), texts_of(where, "where", "arch=resnet50")
+    folders = [home_path(place, "results") for place in given if not isinstance(place, Result)]
     records = [(_path(place), place) for place in given if isinstance(place, Result)]
     if folders and records:
         raise UserError("results are folders or records, not both")
-    frame = select(load_frame(folders) if folders else frame_of(records), where, ())
+    frame = select(load_frame(folders) if folders else frame_of(records), conditions, ())
     board = make_board(frame, baseline)
     columns = [(column.task, column.dataset, column.protocol, column.metric) for column in board.columns]
     rows = [
@@ -82,7 +83,12 @@ def _several(results: Any) -> list[Any]:
         UserError: they are something else.
     """
     given = [results] if isinstance(results, str | os.PathLike | Result) else results
-    given = list(given) if isinstance(given, Iterable) else [given]
+    try:
+        given = list(given)
+    except TypeError:  # a number, or anything else from Python
+        given = [given]
+    if not given:
+        raise UserError(f"results = {shown(results)}: name at least one folder or record")
     for place in given:
         if not isinstance(place, str | os.PathLike | Result):
             raise UserError(f"results = {shown(place)}: must be folders of records, or records of `evaluate`")

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import torch
 
-from mmbench.errors import UserError
+from mmbench.errors import UserError, one_line, shown
 
 NO_BFLOAT16 = "computed in float32: this CPU has no bfloat16"  # note of records that asked for bfloat16
+
+
+def device_name(device: object) -> str:
+    """Return an argument from Python as the name of a device; a `torch.device` has one.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(device, str | torch.device):
+        raise UserError(f"device = {shown(device)}: must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    return str(device)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -21,8 +32,10 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device '{name}' cannot be used: {reason}; use --device auto or cpu") from None
+        reason = one_line(str(error).splitlines()[0])
+        raise UserError(
+            f"device '{one_line(str(name))}' cannot be used: {reason}; use --device auto or cpu"
+        ) from None
     return device
 
 

@@ -16,7 +16,7 @@ def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
     ('0.5', "'a\\\\nb'", "'xxxxxx...")
     """
     try:
-        text = ascii(value) if not _is_printable(value) else repr(value)
+        text = ascii(value) if not _is_printable(value) else one_line(repr(value))
     except (ValueError, RecursionError, MemoryError):  # an integer above Python's limit of digits
         return f"<{type(value).__name__} that is too long to show>"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -17,12 +18,24 @@ def at_home(path: str) -> str:
     return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path
 
 
-def home_path(path: str | Path) -> Path:
+def home_path(path: str | PathLike[str], name: str | None = None) -> Path:
     """Return a path with the user's home in place of a leading `~`.
 
+    Args:
+        name: of the argument from Python that is the path, for the message.
+
     Raises:
-        UserError: it is neither text nor a path, as an argument from Python may be.
+        UserError: it can be no path, as an argument from Python may be.
     """
-    if not isinstance(path, str | PathLike):
-        raise UserError(f"{shown(path)} is not a path")
-    return Path(at_home(str(path)))
+    return Path(path_text(path, name))
+
+
+def path_text(path: str | PathLike[str], name: str | None = None) -> str:
+    """Return a path, or what may be a name instead of one, as text; see `home_path`."""
+    about = "" if name is None else f"{name} = "
+    text = os.fspath(path) if isinstance(path, str | PathLike) else path
+    if not isinstance(text, str):
+        raise UserError(f"{about}{shown(path)} is not a path")
+    if "\0" in text:
+        raise UserError(f"{about}{shown(text)} is not a path: none holds a null byte; check what was typed")
+    return at_home(text)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.data import Dataset
+from mmbench.device import device_name
 from mmbench.errors import UserError, shown
-from mmbench.home import home_path
+from mmbench.home import home_path, path_text
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
 from mmbench.pretrain.acceleration import own_accelerate
@@ -19,7 +20,8 @@ from mmbench.pretrain.planning import RunRequest, recipe_begun
 from mmbench.pretrain.session import Report
 from mmbench.pretrain.settings_file import read_settings_file
 from mmbench.runs import RunFolder
-from mmbench.settings.python_values import plain, require_texts, settings_of
+from mmbench.settings.python_values import plain, require_callables, require_texts, settings_of
+from mmbench.writable import require_writable
 
 logger = logging.getLogger("mmbench.pretrain")
 
@@ -84,32 +86,44 @@ def run_pretraining(
     Raises:
         UserError: bad settings, data, architecture or folder; not enough disk; a loss that is not finite.
     """
-    out = home_path(out)
+    out = home_path(out, "out")
     stated: Mapping[str, Any] = {}
     if isinstance(config, Mapping):
         stated = settings_of(config, "config", '"epochs": 10')
-    elif config:
-        stated = read_settings_file(home_path(config))
-    if isinstance(overrides, str | Mapping) or overrides is None:
-        overrides = settings_of(overrides, "overrides", '"optimiser.lr": 0.001')
+    elif config is not None:
+        stated = read_settings_file(home_path(config, "config"))
+    require_texts(method=method, scale=scale, framework=framework, masking=masking, arch=arch)
+    require_callables(say=say, report=say if report is None else report)
+    overrides = _overrides(overrides)
     given = Given(
         arch=arch,
-        data=None if data is None else str(data),
-        data_root=None if data_root is None else home_path(data_root),
+        data=None if data is None else path_text(data, "data"),
+        data_root=None if data_root is None else home_path(data_root, "data_root"),
         epochs=plain(epochs),
         seed=plain(seed),
-        device=device,
+        device=None if device is None else device_name(device),
         threads=plain(threads),
     )
     if not isinstance(dataset, Dataset | None):
         raise UserError(f"dataset = {shown(dataset)}: must be a Dataset; name data by `data`")
-    require_texts(method=method, scale=scale, framework=framework, masking=masking)
     changes, begun = with_axes(overrides, framework, masking), recipe_begun(RunFolder(out))
     request = RunRequest(method, scale, changes, stated, given, dataset, begun)
+    require_writable(out, "out")
     plan = request.plan()
     for line in plan.lines:
         say(line)
     return pretrain(plan.config, out, report, dataset=dataset or plan.reusable_data, say=say)
+
+
+def _overrides(overrides: Any) -> Overrides:
+    """Return changed settings, as texts or by name.
+
+    Raises:
+        UserError: they are something else.
+    """
+    if isinstance(overrides, list | tuple) and all(isinstance(text, str) for text in overrides):
+        return overrides
+    return settings_of(overrides, "overrides", '"optimiser.lr": 0.001')
 
 
 def with_axes(overrides: Overrides, framework: str | None, masking: str | None) -> Overrides:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,21 @@ from mmbench.checkpoints.backbone import Backbone
 from mmbench.checkpoints.card import Preprocessing
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.data import Dataset
+from mmbench.device import device_name
 from mmbench.errors import UserError, shown
-from mmbench.home import at_home, home_path
+from mmbench.home import home_path, path_text
 from mmbench.one_call import one_call
 from mmbench.own_state import own_state
 from mmbench.records.store import Result
-from mmbench.settings.python_values import optional_number, require_texts, seeds_of, settings_of
+from mmbench.settings.python_values import (
+    flag,
+    optional_number,
+    require_callables,
+    require_one_of,
+    require_texts,
+    seeds_of,
+    settings_of,
+)
 from mmbench.settings.types import LARGEST_IMAGE, MOST_WORKERS, SMALLEST_IMAGE
 from mmbench.tasks import Option
 from mmbench.transfer.beside_records import require_stated_effects, version_remarks
@@ -29,6 +39,7 @@ from mmbench.transfer.measuring import measure
 from mmbench.transfer.module_encoder import model_of_module
 from mmbench.transfer.request import Model, TransferRequest, check_options
 from mmbench.transfer.resolution import resolve_task
+from mmbench.writable import require_writable
 
 
 @own_state()
@@ -107,31 +118,38 @@ def evaluate(
         >>> knn.metrics["top1"].value
     """
     names = _names(task)
+    overrides = settings_of(overrides, "overrides", '"epochs": 10')
     if len(names) != 1 and (protocol is not None or overrides):
         raise UserError("protocol and overrides are for a single task; call evaluate once per task")
-    if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    require_one_of(precision, "precision", tuple(PRECISIONS))
     _check_objects(model, data, stated, preprocessing)
     require_texts(arch=arch, layout=layout, name=name, arm=arm)
-    overrides = settings_of(overrides, "overrides", '"epochs": 10')
+    require_callables(report=report, say=say)
+    plot, device = flag(plot, "plot"), device_name(device)
+    results, root = home_path(out, "out"), home_path(data_root, "data_root")
+    features = None if bank is None else home_path(bank, "bank")
+    labels = None if labels_file is None else home_path(labels_file, "labels_file")
     chosen_seeds = seeds_of(seeds)
     image_size = optional_number(image_size, "image_size", SMALLEST_IMAGE, LARGEST_IMAGE)
     workers = optional_number(workers, "workers", 0, MOST_WORKERS)
-    data_name = data.name if isinstance(data, Dataset) else at_home(str(data))
-    tasks = tuple(
-        resolve_task(each, None if protocol is None else str(protocol), overrides, data_name)
-        for each in names
-    )
-    require_stated_effects(tasks, home_path(out))
+    model = path_text(model, "model") if isinstance(model, str | PathLike) else model
+    data = path_text(data, "data") if isinstance(data, str | PathLike) else data
+    data_name = data.name if isinstance(data, Dataset) else data
+    protocol = None if protocol is None else path_text(protocol, "protocol")
+    tasks = tuple(resolve_task(each, protocol, overrides, data_name) for each in names)
+    require_stated_effects(tasks, results)
     stated_options: dict[Option, bool] = {
-        "bank": bank is not None,
-        "labels_file": labels_file is not None,
+        "bank": features is not None,
+        "labels_file": labels is not None,
         "plot": plot,
         "precision": precision != "float32",
         "workers": workers is not None,
     }
     lines = check_options(tasks, {option: option for option, given in stated_options.items() if given})
-    for line in (*lines, *version_remarks(tasks, home_path(out))):
+    require_writable(results, "out")
+    if features is not None:
+        require_writable(features, "bank")
+    for line in (*lines, *version_remarks(tasks, results)):
         say(line)
     if isinstance(model, nn.Module) and not isinstance(model, Encoder):
         model = model_of_module(model, name, preprocessing)
@@ -139,19 +157,19 @@ def evaluate(
         raise UserError("name and preprocessing are for an nn.Module; other models have their own")
     request = TransferRequest(
         tasks,
-        at_home(str(model)) if isinstance(model, str | Path) else model,
-        at_home(str(data)) if isinstance(data, str | Path) else data,
+        model,
+        data,
         chosen_seeds,
-        home_path(data_root),
+        root,
         arch,
         image_size,
         stated,
-        home_path(out),
+        results,
         device,
         precision,
         workers,
-        FeatureBank(None if bank is None else home_path(bank)),
-        None if labels_file is None else home_path(labels_file),
+        FeatureBank(features),
+        labels,
         plot,
         layout=layout,
         arm=arm,
@@ -166,7 +184,12 @@ def _names(task: str | Sequence[str]) -> list[str]:
     Raises:
         UserError: not names.
     """
-    several = [task] if isinstance(task, str) or not isinstance(task, Iterable) else list(task)
+    try:
+        several = [task] if isinstance(task, str | bytes) else list(task)
+    except TypeError:
+        several = [task]  # type: ignore[list-item]  # a number, or anything else from Python
+    if not several:
+        raise UserError(f"task = {shown(task)}: name at least one, such as 'knn'")
     for name in several:
         if not isinstance(name, str):
             raise UserError(f"task = {shown(name)}: must be the name of a task, such as 'knn', or several")
@@ -179,11 +202,11 @@ def _check_objects(model: Any, data: Any, stated: Any, preprocessing: Any) -> No
     Raises:
         UserError: they are of no kind that can be measured, or an encoder states its facts wrongly.
     """
-    if not isinstance(data, str | Path | Dataset):
+    if not isinstance(data, str | PathLike | Dataset):
         raise UserError(
             f"data = {shown(data)}: must be the name of a data set, the path of a folder, or a Dataset"
         )
-    if not isinstance(model, str | Path | Backbone | nn.Module | Encoder):
+    if not isinstance(model, str | PathLike | Backbone | nn.Module | Encoder):
         raise UserError(
             f"model = {shown(model)}: must be a path, a name, an nn.Module, a Backbone, or an Encoder, which "
             "has name, identity, preprocessing and encode"

@@ -13,8 +13,9 @@ from mmbench.checkpoints.reading import read_checkpoint
 from mmbench.checkpoints.stated import NOTHING_STATED, Stated
 from mmbench.checkpoints.writing import Verify, convert, receipt_path, refuse_existing
 from mmbench.errors import UserError
-from mmbench.home import home_path
+from mmbench.home import home_path, path_text
 from mmbench.own_state import own_state
+from mmbench.writable import require_writable
 
 
 @own_state()
@@ -55,13 +56,14 @@ def convert_checkpoint(
         >>> receipt.parity["stage 4"] < 1e-5  # doctest: +SKIP
         True
     """
-    require_reading(arch, encoder, stated)
-    require_conversion(target, verify)
-    out = home_path(out)
+    require_reading(spec, arch, encoder, stated)
+    require_conversion(target, verify, without_high_pass=without_high_pass, force=force)
+    out = home_path(out, "out")
     refuse_existing(out, force)
     if out.is_dir() and not (out / "config.json").is_file():
         raise UserError(f"{out} is a folder, but not a converted model; choose another name")
-    _keep_source(str(spec), out)
+    require_writable(out, "out")
+    _keep_source(path_text(spec), out)
     read = read_checkpoint(spec, arch, encoder, stated)
     return convert(
         read.backbone,

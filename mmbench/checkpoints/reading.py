@@ -90,7 +90,7 @@ def load_backbone(
         >>> backbone = load_backbone("timm:resnet50.a1_in1k")  # doctest: +SKIP
         >>> features = backbone.build().eval()(images)  # doctest: +SKIP
     """
-    require_reading(arch, encoder, stated)
+    require_reading(spec, arch, encoder, stated)
     return read_checkpoint(spec, arch, encoder, stated).backbone
 
 

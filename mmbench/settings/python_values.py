@@ -64,6 +64,8 @@ def seeds_of(seeds: Iterable[Any] | None) -> tuple[int, ...] | None:
         several = list(seeds)
     except TypeError:
         raise UserError(f"seeds = {shown(seeds)}: must be several whole numbers, such as [0]") from None
+    if not several:
+        raise UserError(f"seeds = {shown(seeds)}: name at least one, such as [0]")
     return tuple(whole_number(seed, "seeds: a seed", 0, LARGEST_SEED) for seed in several)
 
 
@@ -96,6 +98,46 @@ def require_texts(**values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, str | None):
             raise UserError(f"{name} = {shown(value)}: must be text")
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return True or False of Python or NumPy as Python's.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} = {shown(value)}: must be True or False")
+    return bool(value)
+
+
+def require_callables(**values: Any) -> None:
+    """Check that arguments are functions, before the work of which they are told.
+
+    Raises:
+        UserError: one is not; it is named.
+    """
+    for name, value in values.items():
+        if not callable(value):
+            raise UserError(f"{name} = {shown(value)}: must be a function")
+
+
+def texts_of(values: Any, name: str, example: str) -> tuple[str, ...]:
+    """Return several texts.
+
+    Args:
+        example: one of them, for the message.
+
+    Raises:
+        UserError: it is one text instead of several, or they are something else.
+    """
+    try:
+        several = None if isinstance(values, str | bytes) else tuple(values)
+    except TypeError:
+        several = None
+    if several is None or not all(isinstance(value, str) for value in several):
+        raise UserError(f"{name} = {shown(values)}: must be several texts, such as [{example!r}]")
+    return several
 
 
 def require_one_of(value: Any, name: str, known: Sequence[Any]) -> None:

@@ -198,7 +198,7 @@ def test_a_backbone_and_a_run_of_finetuning(backbone: Backbone, gratings: Datase
     [
         ({"task": "lineer"}, "unknown task 'lineer'; did you mean 'linear'"),
         ({"task": ["knn", "linear"], "overrides": {"epochs": 1}}, "are for a single task"),
-        ({"precision": "float8"}, "precision 'float8' is not one of float32, bfloat16, float16"),
+        ({"precision": "float8"}, "precision = 'float8': must be one of 'float32', 'bfloat16', 'float16'"),
         ({"labels_file": "labels.txt"}, "knn cannot use labels_file; omit it"),
         ({"name": "mine"}, "name and preprocessing are for an nn.Module"),
         ({"model": Small()}, "Small does not state how its images are normalised"),

@@ -58,7 +58,7 @@ def with_facts(**facts: Any) -> Means:
         ({"overrides": {"neighbours": np.int64(0)}}, "'neighbours' of knn/patterns@2 = 0"),
         ({"arch": 8}, "arch = 8: must be text"),
         ({"arm": 8}, "arm = 8: must be text"),
-        ({"device": None}, "device 'None' cannot be used"),
+        ({"device": None}, "device = None: must be 'auto'"),
         ({"out": None}, "None is not a path"),
         ({"bank": 3}, "3 is not a path"),
         ({"stated": {"mean": 0}}, "stated = .*Stated"),
