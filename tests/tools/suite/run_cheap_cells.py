@@ -28,7 +28,7 @@ class Lines:
 def suite(name: str) -> list[Cell]:
     """Return the cells of a suite: "gates" has two that wait with two after each, "many" has twelve."""
     if name == "many":
-        return [cell(f"cell{number}", "sleep-0.5") for number in range(12)]
+        return [cell(f"cell{number}", "gate" if number < 4 else "sleep-0.1") for number in range(12)]
     gates = [cell("one", "gate"), cell("two", "gate")]
     return [*gates, *(cell(f"{one.name}-{part}", "sleep-0.1", (one,)) for one in gates for part in "ab")]
 

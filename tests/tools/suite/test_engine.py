@@ -220,12 +220,16 @@ def assert_all_done_once(root: Path) -> None:
 
 
 def test_two_runners_share_the_cells(tmp_path: Path) -> None:
+    def pids() -> set[int]:
+        return {state.pid for state in named(tmp_path).values()}
+
     with runner(tmp_path, "many") as one, runner(tmp_path, "many") as other:
+        wait_until(lambda: len(pids()) > 2, "cells that wait, in workers of both")
+        (tmp_path / "go").touch()
         finish(one)
         finish(other)
     assert count(tmp_path, "begun") == {f"cell{number}": 1 for number in range(12)}
     assert {state.status for state in named(tmp_path).values()} == {"done"}
-    assert len({state.pid for state in named(tmp_path).values()}) > 2  # workers of both
     assert left_behind(tmp_path) == []
 
 
