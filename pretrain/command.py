@@ -102,12 +102,14 @@ def pretrain(
 
     Several GPUs or machines: `torchrun --nproc-per-node 8 -m mmbench pretrain ...`, or `accelerate launch`.
     """
+    from mmbench.data import DATASETS
     from mmbench.data.preparing import NotPreparedError, writing_nothing
     from mmbench.pretrain.api import with_axes
     from mmbench.pretrain.engine import pretrain as run_pretraining
     from mmbench.pretrain.planning import RunRequest, recipe_begun
     from mmbench.pretrain.settings_file import read_settings_file
     from mmbench.pretrain.signals import signals_as_requests
+    from mmbench.pretrain.sources.opening import is_there
     from mmbench.runs import RunFolder
 
     rank = launched_rank()
@@ -156,7 +158,8 @@ def pretrain(
             say(f"stopped by SIGTERM; the same command goes on with the newest training state in {out}")
             sys.exit(RESUBMIT)
     say(f"{folder.root}: model.safetensors (timm), card.json, curves.png, views.png")
-    if rank == 0:
+    data, root = plan.config.data, plan.config.data_root
+    if rank == 0 and (data in DATASETS.names() or is_there(data, root)):  # a finished run's may be gone
         next_step(*following(folder.root, plan))
 
 

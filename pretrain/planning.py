@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.data import DATASETS, Dataset
+from mmbench.errors import UserError
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.config import Given, Overrides, canonical, override_pairs, recipe_of, resolve_config
 from mmbench.pretrain.recipes.recipe import AXES, Recipe, earlier_recipes, split_name
-from mmbench.pretrain.scale_choice import misfit, scale_for
+from mmbench.pretrain.scale_choice import Choice, misfit, scale_for
 from mmbench.pretrain.settings import PretrainConfig
 from mmbench.runs import RunFolder, read_settings
 
@@ -112,7 +114,7 @@ class RunRequest:
         elif self.method is None and self.stated.get("recipe") is not None:
             reason, warning, dataset = "stated by the settings", None, self.dataset
         else:
-            choice, dataset = scale_for(*self.data(), self.dataset)
+            choice, dataset = self._choice()
             by = self._scale_stated_by()
             if by is None:
                 reason, warning = choice.reason, None
@@ -126,6 +128,25 @@ class RunRequest:
             remark = f" (an earlier version: {recipe.earlier.why})"
         first = f"recipe {recipe.id}{remark}, scale {recipe.scale.name}: {reason}"
         return RunPlan(config, recipe, (first, *([warning] if warning else []), config.in_words()), dataset)
+
+    def _choice(self) -> tuple[Choice, Dataset | None]:
+        """Return the scale that fits the data, and these where they had to be opened.
+
+        Of data that cannot be opened it is that of the run that has begun: a finished one needs no data, and
+        another one says what is wrong with them when it opens them itself.
+
+        Raises:
+            UserError: no run has begun, and the data are not known or not there.
+        """
+        try:
+            return scale_for(*self.data(), self.dataset)
+        except UserError:
+            with contextlib.suppress(UserError):  # the recipe of another version or package
+                if self.begun:
+                    return Choice(
+                        recipe_of(self.begun, None, {}).scale, f"the run was begun by {self.begun}"
+                    ), None
+            raise
 
     def _earlier(self) -> str | None:
         """Return the recipe by which the run was begun, if it is an earlier version of what is asked for.

@@ -38,6 +38,38 @@ def test_pretrain_runs_and_a_second_call_says_so(
     assert RunFolder(tmp_path / "run").finished
 
 
+def test_a_finished_run_needs_no_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is not finished names the data that it lacks."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(64):
+        place = Path("photos") / "train" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (4 * number, 99, 50)).save(place)
+    arguments = ["pretrain", "--method", "moco", "--data", "photos", "--epochs", "1", "--threads", "1"]
+    arguments += ["--device", "cpu", "--set", "batch_size=32", "--set", "framework.queue=32", "--out", "run"]
+
+    def call() -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        return left.value.code, *capsys.readouterr()
+
+    suggested: list[tuple[object, ...]] = []
+    monkeypatch.setattr("mmbench.pretrain.command.next_step", lambda *words: suggested.append(words))
+    assert call()[0] == 0 and len(suggested) == 1
+    Path("photos").rename("elsewhere")
+    code, said, _ = call()
+    assert code == 0 and "run is finished already; nothing to do" in said
+    assert "recipe moco@1, scale small-images: the run was begun by moco@1" in said
+    assert len(suggested) == 1  # of data that are gone there is nothing to suggest
+    Path("run/card.json").unlink()
+    code, _, complaint = call()
+    assert code == 2 and "photos" in complaint and complaint.count("\n") == 1
+    Path("run").rename("away")
+    assert call()[::2] == (2, complaint)
+
+
 def test_an_option_and_a_setting_that_disagree_are_refused(
     loaded: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
