@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mmbench.data.images.shared_buffers import SharedBuffers, batch_in_buffer, use_buffers
 
@@ -184,6 +185,18 @@ def read_batches(
         end()
 
 
+class _Workers(_MultiProcessingDataLoaderIter):
+    """torch's iterator; it also ends in silence, with its workers, where not all of them could be started."""
+
+    def _shutdown_workers(self) -> None:
+        if hasattr(self, "_workers_status"):  # the last that torch sets
+            super()._shutdown_workers()
+            return
+        for worker in getattr(self, "_workers", ()):
+            worker.kill()
+            worker.join()
+
+
 def _end(iterator: Iterator[Any], reader: int) -> None:
     """End the workers, including those that hang in a read and have ignored torch's SIGTERM.
 
@@ -223,7 +236,7 @@ def _start(
         if workers:
             multiprocessing.Lock()  # queues need such; it fails more quietly than a half-made loader
         with _stops_held():
-            return iter(loader(workers))
+            return _Workers(loader(workers)) if workers else iter(loader(0))
     except (OSError, ImportError) as error:  # no semaphores without shared memory, no memory for a process
         if not workers:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import pytest
@@ -118,11 +120,33 @@ def test_where_no_worker_can_be_started_this_process_reads(
     def fails(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
     monkeypatch.setattr(_MultiProcessingDataLoaderIter, "__init__", fails)
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "__del__", lambda self: None)
     with caplog.at_level(logging.WARNING):
         check(read(2))
     assert "this one reads itself" in caplog.text and os.strerror(number) in caplog.text
+    gc.collect()
+    assert not ignored  # Python prints such errors with their traceback
+
+
+def test_where_not_all_workers_can_be_started_the_others_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, started, ignored = multiprocessing.Process.start, list[BaseProcess](), list[object]()
+
+    def second_fails(process: multiprocessing.Process) -> None:
+        if started:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        start(process)
+        started.append(process)
+
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    monkeypatch.setattr(multiprocessing.Process, "start", second_fails)
+    check(read(2))
+    assert "this one reads itself" in caplog.text
+    gc.collect()
+    assert not ignored and len(started) == 1 and not started[0].is_alive()
 
 
 HELD = """
