@@ -62,6 +62,8 @@ _WORKER = re.compile(
 # Of torch's processes that work together: gloo's connections, the store where they meet, and NCCL.
 _CONNECTION = re.compile(r"/gloo/transport/|Connection closed by peer|Connection reset by peer")
 _NCCL_CONNECTION = re.compile(r"ncclRemoteError|ncclSystemError|remote process|[Cc]onnection|[Tt]imed? ?out")
+# Also of the sockets through which torch's workers pass descriptors.
+_OPEN_FILES = re.compile(r"Too many open files|received \d+ items of ancdata")
 _THREADS = re.compile(r"can't start new thread|Thread creation failed|pthread_create", re.I)
 
 
@@ -134,6 +136,8 @@ def _of_runtime_error(error: RuntimeError) -> Fault | None:
             f"memory ran out; {AGAIN}",
             MACHINE,
         )
+    if _OPEN_FILES.search(text):
+        return Fault(f"{_MACHINE[errno.EMFILE]}, and {AGAIN}", MACHINE)
     if _WORKER.search(text) or (_SHARED_MEMORY.search(text) and "torch" in text):
         # The signal may be named in the cause only.
         return Fault(_lost_worker(f"{text} {error.__cause__ or error.__context__ or ''}"), MACHINE)

@@ -65,6 +65,13 @@ def test_every_error_of_the_system_is_a_fault(number: int) -> None:
         (RuntimeError("basic_ios::clear: iostream error"), 1, "space"),
         (RuntimeError("can't start new thread"), 1, "threads"),
         (
+            RuntimeError("Too many open files. Communication with the workers is no longer possible. ..."),
+            1,
+            "ulimit -n",
+        ),
+        (RuntimeError("unable to open file </torch_7_1_0>: Too many open files (24)"), 1, "ulimit -n"),
+        (RuntimeError("received 0 items of ancdata"), 1, "ulimit -n"),
+        (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible ..."),
             1,
             "/dev/shm",
