@@ -13,12 +13,14 @@ from mmbench.compute_time import ComputeTime
 from mmbench.distributed import any_process, on_main, process_rank
 from mmbench.errors import MachineError, UserError
 from mmbench.faults import MACHINE, fault_of
-from mmbench.file_names import printable
+from mmbench.file_names import counted, printable
 from mmbench.files import write_text
 from mmbench.finite import first_not_finite
+from mmbench.launched import launched_here
 from mmbench.pretrain.knn_monitor import KnnMonitor
 from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.trainer import StepReport, Trainer
+from mmbench.processes import cores
 from mmbench.runs import MetricsLog, RunFolder
 
 Report = Callable[[int, int, str], None]
@@ -170,10 +172,8 @@ class Session:
         slow = waiting > WAIT_HINT_SHARE and done.step - self.first >= WAIT_HINT_STEPS
         if slow and not self.hinted:
             self.hinted = True
-            workers = self.trainer.config.workers
-            self.say(
-                f"{waiting:.0%} of the time is spent waiting for data; try --set workers={2 * workers or 2}"
-            )
+            advice = faster_reading(self.trainer.config.workers, cores() // launched_here(1) or 1)
+            self.say(f"{waiting:.0%} of the time is spent waiting for data; {advice}")
         self.listed = list_unreadable(self.trainer, self.folder, self.listed, self.say)
 
     def _save(self) -> None:
@@ -203,6 +203,21 @@ class Session:
                 ) from None
 
         on_main(write)
+
+
+def faster_reading(workers: int, most: int) -> str:
+    """Return what to do where training waits for its data.
+
+    Args:
+        most: the processors that each process may use; torch warns of more workers.
+    """
+    more = min(2 * workers or 2, most)
+    if more > workers:
+        return f"try --set workers={more}"
+    return (
+        f"more workers than {counted(most, 'core')} do not help; a packed copy of smaller images "
+        "(mmbench data pack) helps a new run"
+    )
 
 
 def _unreadable_list(folder: RunFolder) -> Path:

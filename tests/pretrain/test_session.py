@@ -19,7 +19,7 @@ from mmbench.environment import software
 from mmbench.errors import MachineError, UserError
 from mmbench.pretrain.engine import pretrain
 from mmbench.pretrain.knn_monitor import KnnMonitor
-from mmbench.pretrain.session import Requests
+from mmbench.pretrain.session import Requests, faster_reading
 from mmbench.pretrain.sources.memory import MemorySource
 from mmbench.runs import RunFolder, read_metrics
 
@@ -256,10 +256,19 @@ def test_slow_data_are_told_once(tiny: Dataset, tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(f"mmbench.pretrain.{module}.time", SimpleNamespace(perf_counter=tick))
     monkeypatch.setattr(MemorySource, "batches", slowly)
     monkeypatch.setattr("mmbench.pretrain.session.WAIT_HINT_STEPS", 5)
+    monkeypatch.setattr("mmbench.pretrain.session.cores", lambda: 8)
     said: list[str] = []
     run = pretrain(small(), tmp_path / "run", dataset=tiny, say=said.append)
     assert sum("of the time is spent waiting for data; try --set workers=4" in words for words in said) == 1
     assert read_metrics(run.metrics)[-1]["data_wait"] > 0.1
+
+
+def test_no_more_workers_are_advised_than_there_are_cores() -> None:
+    advised = {(2, 8): "=4", (0, 8): "=2", (2, 3): "=3", (0, 1): "=1"}
+    for known, value in advised.items():
+        assert faster_reading(*known) == f"try --set workers{value}"
+    for known in ((2, 2), (4, 2), (1, 1)):
+        assert "--set" not in faster_reading(*known) and "mmbench data pack" in faster_reading(*known)
 
 
 def test_a_signal_during_the_step_before_is_not_forgotten(tiny: Dataset, tmp_path: Path) -> None:
