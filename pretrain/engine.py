@@ -12,7 +12,8 @@ import torch
 from mmbench.checkpoints.networks.options import equal_of_ours
 from mmbench.compute_meter import ComputeMeter
 from mmbench.data import Dataset
-from mmbench.distributed import on_main, process_rank
+from mmbench.distributed import on_main, process_count, process_rank
+from mmbench.file_names import counted
 from mmbench.pretrain.acceleration import start_trackers
 from mmbench.pretrain.export import export
 from mmbench.pretrain.figures import draw_curves, draw_views
@@ -61,7 +62,7 @@ def pretrain(
     if is_main:
         say(
             f"{effective['images']} images, {effective['steps']} steps of {effective['batch']} "
-            f"({effective['images_per_pass']} at a time in {effective['processes']} processes), "
+            f"({effective['images_per_pass']} at a time in {counted(process_count(), 'process')}), "
             f"peak learning rate {effective['lr']:.3g}, {effective['device']}, {effective['precision']}"
         )
     with contextlib.ExitStack() as held:

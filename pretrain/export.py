@@ -15,6 +15,7 @@ from mmbench.checkpoints.networks.options import equal_of_ours
 from mmbench.checkpoints.target import metadata_of, write_safetensors
 from mmbench.data import Dataset
 from mmbench.distributed import process_count
+from mmbench.file_names import counted
 from mmbench.files import atomic_path, sha256_of, write_text
 from mmbench.pretrain.recipe_digest import recipe_digest
 from mmbench.pretrain.session import Spent
@@ -28,7 +29,7 @@ library_name: timm
 ---
 # {arch}, pretrained by {method}
 
-{arch} pretrained without labels on {data} for {epochs} epochs (seed {seed}, {seconds:.0f} s) by mmbench,
+{arch} pretrained without labels on {data} for {epochs} (seed {seed}, {seconds:.0f} s) by mmbench,
 recipe `{recipe}`: framework {framework}, masking {masking}. The weights are the query encoder's backbone,
 without head, under torchvision's names.
 
@@ -130,7 +131,7 @@ def export(trainer: Trainer, folder: RunFolder, dataset: Dataset, spent: Spent) 
         arch=config.arch,
         method=config.method,
         data=dataset.name,
-        epochs=config.epochs,
+        epochs=counted(config.epochs, "epoch"),
         seed=config.seed,
         seconds=spent.seconds,
         recipe=config.recipe,

@@ -241,7 +241,10 @@ def list_unreadable(trainer: Trainer, folder: RunFolder, listed: int, say: Calla
         place = _unreadable_list(folder)
         write_text(place, "".join(f"{printable(path)}\n" for path in paths))
         last = printable(paths[-1])
-        say(f"{len(paths)} images cannot be read and are left out, the last is {last}; see {place}")
+        left_out = (
+            f"{counted(len(paths), 'image')} cannot be read and {'is' if len(paths) == 1 else 'are'} left out"
+        )
+        say(f"{left_out}, the last is {last}; see {place}")
     return len(paths)
 
 

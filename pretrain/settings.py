@@ -21,7 +21,7 @@ from pydantic import (
 
 from mmbench.batch_norm import BatchNormSettings
 from mmbench.errors import shown, typed
-from mmbench.file_names import printable
+from mmbench.file_names import counted, printable
 from mmbench.home import at_home, home_path
 from mmbench.pretrain.framework import FRAMEWORKS, FrameworkSettings
 from mmbench.pretrain.masking import MASKINGS, MaskingSettings
@@ -218,8 +218,8 @@ class PretrainConfig(BaseModel):
             rate += f" ({given.lr:.3g} at batch {given.reference_batch}, {given.scaling} rule)"
         return (
             f"{self.method}: framework {self.framework['name']}, masking {self.masking['name']}, "
-            f"{self.arch} on {printable(self.data)}, {self.epochs} epochs, batch {self.batch_size}, "
-            f"{given.name}, {rate}"
+            f"{self.arch} on {printable(self.data)}, {counted(self.epochs, 'epoch')}, "
+            f"batch {self.batch_size}, {given.name}, {rate}"
         )
 
     @property

@@ -70,7 +70,7 @@ def test_a_list_of_files(tmp_path: Path) -> None:
     listing.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
     run, said = trained(listing, tmp_path / "run")
     assert any(line.startswith("16 images, 2 steps") for line in said)
-    assert "on list for 1 epochs" in run.readme.read_text()
+    assert "on list for 1 epoch" in run.readme.read_text()
 
 
 def test_a_queue_longer_than_the_data_is_said(tmp_path: Path) -> None:

@@ -292,4 +292,4 @@ def test_the_papers_recipes_run_on_data_in_their_own_layouts(
     records = read_metrics(run.metrics)
     assert len(records) == (2 if data == "imagenet-100" else 3)
     assert all(np.isfinite(record["loss"]) for record in records)
-    assert f"on {data} for 1 epochs" in run.readme.read_text()
+    assert f"on {data} for 1 epoch" in run.readme.read_text()
