@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 from PIL import Image
@@ -17,6 +18,10 @@ from mmbench.data import manifest
 for folder in ("data/annotated", "data/label_maps", "data/packs", "processes", "cli"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
+
+# No test measures time, also where a machine is busy.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Marker of tests -> the programs that they need, what is not tested without, and Debian's packages.
 PROGRAMS = {
