@@ -96,7 +96,7 @@ def test_several_folders_and_conditions(board_records: Path, tmp_path: Path) -> 
 def test_records_that_do_not_compare_are_refused(record: Callable[..., Result]) -> None:
     with pytest.raises(UserError, match=r"versions @1, @2.*linear-patterns@1/moco-"):
         build_leaderboard([record("moco"), record("mixmask", "linear/patterns@2")])
-    with pytest.raises(UserError, match="no result records"):
+    with pytest.raises(UserError, match=r"results = \[\]: name at least one"):
         build_leaderboard([])
 
 
