@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 
 import torch
@@ -11,9 +13,10 @@ from mmbench.data.dataset import Dataset
 from mmbench.data.lists.text_lists import read_items, resolve
 from mmbench.data.types import ImageFiles
 from mmbench.errors import UserError
-from mmbench.file_names import counted, listed, printable
+from mmbench.file_names import IMAGE_ENDINGS, counted, listed, printable
 
 IMAGE_SIZE = 32
+ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
@@ -22,9 +25,10 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
     Paths are relative to the list's folder. Lines that name the same file are used once, which is said.
 
     Raises:
-        UserError: the list cannot be read or is empty; files that are missing or are not regular files; lines
-            that name several.
+        UserError: it is an archive or an image; the list cannot be read or is empty; files that are missing
+            or are not regular files; lines that name several.
     """
+    _require_list(path)
     items = read_items(path, "list of images")
     root = path.parent
     home = root.absolute()
@@ -58,6 +62,22 @@ def load_image_list(path: Path, image_size: int = IMAGE_SIZE) -> Dataset:
         files={"train": lambda: files},
         remarks=tuple(remarks),
     )
+
+
+def _require_list(path: Path) -> None:
+    """Check that a file is neither an image nor an archive, which may be too large to be read as text.
+
+    Raises:
+        UserError: it is.
+    """
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        raise UserError(f"{printable(path)} is an image; name its folder, or a list with one path per line")
+    try:
+        archive = zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except OSError:
+        return  # reading it says what is wrong
+    if archive or path.suffix.lower() in ARCHIVE_ENDINGS:
+        raise UserError(f"{printable(path)} is an archive; unpack it, and name the folder")
 
 
 def _file(root: Path, name: str) -> list[str]:
