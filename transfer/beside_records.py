@@ -40,12 +40,12 @@ def version_remarks(tasks: Iterable[ResolvedTask], out: Path) -> list[str]:
     Args:
         out: folder of the records.
     """
-    lines = []
+    there, lines = _protocols_in(out), []
     for protocol in dict.fromkeys(task.protocol.id for task in tasks):
         family, _, version = protocol.rpartition("@")
         others = {
             name.rpartition("@")[2].removesuffix(CUSTOM)
-            for name in _protocols_in(out)
+            for name in there
             if name.rpartition("@")[0] == ResultStore.folder_of(family)
         } - {version}
         if others:

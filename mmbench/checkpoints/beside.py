@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ USUAL = ("model.safetensors", "pytorch_model.bin")  # as timm and the model hub 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Whether an architecture fits the tensors of the file.
 Fits = Callable[[str], bool]
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,7 @@ def _output_of_receipt(path: Path) -> str | None:
 def _config_beside(path: Path, weights: Path, sha256: str, own: bool, said: list[str]) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        config = read_config(path)
-    except UserError as error:
-        if own:
-            raise
-        said.append(f"beside the file, not used: {str(error).replace(f'{path}', path.name, 1)}")
+    if (config := _read_beside(read_config, path, own, said)) is None:
         return {}
     for stated in _digests(config):
         if stated != sha256:
@@ -202,8 +198,17 @@ def _processor_beside(path: Path, own: bool, described: bool, said: list[str]) -
     if not own and not described:
         said.append(f"{path.name} lies beside the file and may be of other weights, so it was not used")
         return None
+    return _read_beside(read_processor, path, own, said)
+
+
+def _read_beside(read: Callable[[Path], Content], path: Path, own: bool, said: list[str]) -> Content | None:
+    """Return what a file beside weights states; None where it is wrong and may be of others, which is said.
+
+    Raises:
+        UserError: it is wrong, and of the folder's own weights.
+    """
     try:
-        return read_processor(path)
+        return read(path)
     except UserError as error:
         if own:
             raise
